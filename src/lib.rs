@@ -1,1 +1,8 @@
-//! The relay.
+//! The central WeChat access_token server (access_token 中控服务器): one process fetches, everyone reads.
+
+pub mod account;
+pub mod accounts;
+pub mod clock;
+pub mod credential;
+pub mod issuer;
+pub mod store;

@@ -1,0 +1,172 @@
+//! What time is it, on the clock that runs through a suspend and on the wall?
+//!
+//! This is the only file that reads clocks (clippy.toml forbids the rest): everywhere else `now` is an argument, so that
+//! the keeper's machine can be driven through years in seconds.
+
+use std::{fmt, time::Duration};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment on CLOCK_BOOTTIME, in microseconds since the machine started. It may lie before the start (negative): a
+/// stored record can be older than the boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// Later than every moment that a relay will see (292,000 years).
+    pub const NEVER: Self = Self(i64::MAX);
+    /// Earlier than every moment that a relay will see.
+    pub const LONG_AGO: Self = Self(i64::MIN);
+
+    /// The moment `micros` microseconds after the start of the machine.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds after the start of the machine.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// This moment and `by` more; it stops at [`Timestamp::NEVER`].
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(micros(by)))
+    }
+
+    /// `by` before this moment; it stops at [`Timestamp::LONG_AGO`].
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(by)))
+    }
+
+    /// How long after `earlier` this moment is; zero where it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A moment on the wall clock, in milliseconds of Unix time. Anybody may set it to anything at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct WallTime(i64);
+
+impl WallTime {
+    /// The moment `millis` milliseconds after 1970-01-01 UTC.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds of Unix time.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(moment) => write!(f, "{moment:.0}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+/// Both clocks, read together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// CLOCK_BOOTTIME: what every decision is made by.
+    pub boot: Timestamp,
+    /// Unix time: for generations, for people, and to judge a record of another boot.
+    pub wall: WallTime,
+}
+
+impl Now {
+    /// How far the wall clock is ahead of the boot clock, in milliseconds: it changes only when one of them was set.
+    pub const fn offset_ms(self) -> i64 {
+        self.wall.0.saturating_sub(self.boot.0 / 1000)
+    }
+}
+
+/// Which start of which machine the boot clock counts from (`/proc/sys/kernel/random/boot_id`); empty where the system
+/// has none, and then no stored record is ever of the same boot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BootId(String);
+
+impl BootId {
+    /// The id of this boot.
+    pub fn read() -> Self {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self(id.trim().to_owned())
+    }
+
+    /// An id by its text, as a record holds it.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether both count from the same start.
+    pub fn is_same(&self, other: &Self) -> bool {
+        !self.0.is_empty() && self.0 == other.0
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const THROUGH_SUSPEND: ClockId = ClockId::Boottime;
+/// Elsewhere a suspend stops the clock; the disagreement with the wall clock tells the keeper.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const THROUGH_SUSPEND: ClockId = ClockId::Monotonic;
+
+/// Reads both clocks.
+pub fn now() -> Now {
+    Now { boot: boot_now(), wall: WallTime(micros_of(ClockId::Realtime) / 1000) }
+}
+
+/// Reads the boot clock alone: all that a reader of a token needs.
+pub fn boot_now() -> Timestamp {
+    Timestamp(micros_of(THROUGH_SUSPEND))
+}
+
+/// Time that stands still in a suspend: heartbeats are judged by it, so that a laptop's lid does not look like a dead task.
+pub fn awake() -> Duration {
+    Duration::from_micros(micros_of(ClockId::Monotonic).unsigned_abs())
+}
+
+fn micros_of(clock: ClockId) -> i64 {
+    let time = clock_gettime(clock);
+    time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_clock_never_goes_back_and_the_offset_stays() {
+        let first = now();
+        let second = now();
+        assert!(second.boot >= first.boot);
+        assert!((second.offset_ms() - first.offset_ms()).abs() < 1000);
+    }
+
+    #[test]
+    fn a_moment_saturates_instead_of_wrapping() {
+        assert_eq!(Timestamp::NEVER.plus(Duration::from_secs(1)), Timestamp::NEVER);
+        assert_eq!(Timestamp::LONG_AGO.minus(Duration::MAX), Timestamp::LONG_AGO);
+        assert_eq!(Timestamp::from_micros(5).since(Timestamp::from_micros(9)), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_unknown_boot_is_never_the_same() {
+        assert!(!BootId::default().is_same(&BootId::default()));
+        assert!(BootId::from_text("a").is_same(&BootId::from_text("a")));
+    }
+}

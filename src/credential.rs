@@ -1,0 +1,163 @@
+//! What is a credential: its value, its generation, and how many seconds may be promised of it?
+
+use std::{fmt, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::clock::{Timestamp, WallTime};
+
+/// The longest token that is taken, in bytes. WeChat asks to reserve 512 characters; four times that is room to grow.
+pub const LONGEST_TOKEN: usize = 2048;
+
+/// A credential's value: 1 to [`LONGEST_TOKEN`] printable ASCII characters without a space. Wiped on drop, and `Debug`
+/// shows nothing of it.
+#[derive(Clone)]
+pub struct Token(SecretString);
+
+/// A text that cannot be a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not 1 to {LONGEST_TOKEN} printable ASCII characters")]
+pub struct NotAToken;
+
+impl TryFrom<String> for Token {
+    type Error = NotAToken;
+
+    fn try_from(text: String) -> Result<Self, NotAToken> {
+        let text = SecretString::from(text);
+        let bytes = text.expose_secret().as_bytes();
+        let fits = (1..=LONGEST_TOKEN).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+        if fits { Ok(Self(text)) } else { Err(NotAToken) }
+    }
+}
+
+impl Token {
+    /// The value itself: for the wire and the store only.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether `other` is this value, in a time that tells nothing about where they differ.
+    pub fn is(&self, other: &str) -> bool {
+        let digest = |text: &str| Sha256::digest(text.as_bytes());
+        digest(self.expose()).ct_eq(&digest(other)).into()
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other.expose())
+    }
+}
+
+impl Eq for Token {}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Which rotation a credential came from: max(last + 1, Unix milliseconds), so it grows over restarts and never repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// The generation after this one, at `wall`.
+    #[must_use]
+    pub fn next(self, wall: WallTime) -> Self {
+        Self(self.0.saturating_add(1).max(u64::try_from(wall.as_millis()).unwrap_or(0)))
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How many seconds may be promised of a credential: the moments at which it may die, of which the earliest counts (I3).
+/// Readers ask it on every request, so it holds only what a reader needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promise {
+    /// Nothing is promised past this moment.
+    pub until: Timestamp,
+    /// From any moment, at most this is promised: with a rotating issuer the next rotation may begin at once, and leaves
+    /// overlap − reserve. It does not bind before `until_at_least`. `None`: only `until` counts.
+    pub sliding: Option<Sliding>,
+    /// The promise has run out, but a probe showed that the token lived: until this moment `expires_in` 1 is answered (I8).
+    pub verified_until: Option<Timestamp>,
+}
+
+/// The part of a [`Promise`] that moves with the reader's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sliding {
+    /// Overlap − reserve.
+    pub window: Duration,
+    /// The planned rotation plus overlap − reserve: no call is made before, so this much is safe whatever the window says.
+    pub until_at_least: Timestamp,
+}
+
+impl Promise {
+    /// The seconds that may be promised at `now`: 0 means that the credential must not be served.
+    pub fn seconds_left(&self, now: Timestamp) -> u64 {
+        let end = match self.sliding {
+            Some(sliding) => self.until.min(sliding.until_at_least.max(now.plus(sliding.window))),
+            None => self.until,
+        };
+        match end.since(now).as_secs() {
+            0 => u64::from(self.verified_until.is_some_and(|verified| now < verified)),
+            seconds => seconds,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::default().plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_token_is_printable_bounded_and_never_shown() {
+        assert!(Token::try_from(String::new()).is_err());
+        assert!(Token::try_from("a b".to_owned()).is_err());
+        assert!(Token::try_from("a\u{7f}".to_owned()).is_err());
+        assert!(Token::try_from("x".repeat(LONGEST_TOKEN + 1)).is_err());
+        let token = Token::try_from("75_abc".to_owned()).unwrap();
+        assert_eq!(format!("{token:?}"), "Token(…)");
+        assert!(token.is("75_abc") && !token.is("75_abd"));
+    }
+
+    #[test]
+    fn a_generation_grows_even_when_the_wall_clock_does_not() {
+        let first = Generation::default().next(WallTime::from_millis(1_795_348_923_000));
+        assert_eq!(first, Generation(1_795_348_923_000));
+        assert_eq!(first.next(WallTime::from_millis(5)), Generation(1_795_348_923_001));
+        assert_eq!(first.next(WallTime::from_millis(-5)), Generation(1_795_348_923_001));
+    }
+
+    #[test]
+    fn the_promise_stands_at_the_window_after_the_planned_rotation_until_the_end_comes_near() {
+        let sliding = Sliding { window: Duration::from_secs(240), until_at_least: at(3600 + 240) };
+        let promise = Promise { until: at(7200), sliding: Some(sliding), verified_until: None };
+        assert_eq!(promise.seconds_left(at(0)), 3840);
+        assert_eq!(promise.seconds_left(at(3600)), 240);
+        assert_eq!(promise.seconds_left(at(5000)), 240);
+        assert_eq!(promise.seconds_left(at(7100)), 100);
+        assert_eq!(promise.seconds_left(at(7199).plus(Duration::from_millis(1))), 0);
+    }
+
+    #[test]
+    fn a_verified_token_is_promised_for_one_second_and_no_longer_than_it_was_verified_for() {
+        let promise = Promise { until: at(10), sliding: None, verified_until: Some(at(20)) };
+        assert_eq!(promise.seconds_left(at(9)), 1);
+        assert_eq!(promise.seconds_left(at(19)), 1);
+        assert_eq!(promise.seconds_left(at(20)), 0);
+    }
+}

@@ -1,0 +1,134 @@
+//! Who hands out a credential, how can that fail, and what does each failure call for?
+
+use std::{fmt, time::Duration};
+
+use futures_util::future::BoxFuture;
+
+use crate::credential::Token;
+
+pub mod errcodes;
+pub mod wechat;
+
+/// How an issuer behaves when it is asked again while its last credential lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Each call mints a new credential and dooms the old one (`/cgi-bin/token`).
+    Rotating,
+    /// Until its last overlap a call returns the same credential and the time left (`/cgi-bin/stable_token`).
+    Sticky,
+}
+
+/// What hands out one kind of credential for one account. It neither retries nor remembers: the keeper does.
+pub trait Issuer: Send + Sync + 'static {
+    /// Asks for a credential. `force` asks a sticky issuer to rotate; a rotating one ignores it. The future must be run
+    /// to its end: dropping it makes the call an unknown one (I13).
+    fn issue(&self, force: bool) -> BoxFuture<'_, Result<Issued, IssueError>>;
+
+    /// Asks whether WeChat accepts `token`, with a harmless call.
+    fn probe<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Verdict>;
+}
+
+/// A credential fresh from its issuer.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The value.
+    pub token: Token,
+    /// How long it lives, counted from the moment before the call's first byte; positive, at most two hours.
+    pub life: Duration,
+}
+
+/// What a probe told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// WeChat answered the call: the token works.
+    Accepted,
+    /// WeChat named the token invalid (40001, 40014 or 42001).
+    Refused {
+        /// WeChat's code.
+        errcode: i64,
+    },
+    /// Anything else: it says nothing about the token.
+    Inconclusive {
+        /// What happened, in words, without a secret.
+        reason: String,
+    },
+}
+
+/// Why a call brought no credential.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IssueError {
+    /// No name, no connection: provably nothing was sent, so the debit is given back.
+    #[error("not sent: {reason}")]
+    NotSent {
+        /// What happened, in words, without a secret.
+        reason: String,
+    },
+    /// The first byte may have left and the outcome is not known: with a rotating issuer the call may have minted (I8).
+    #[error("outcome unknown: {reason}")]
+    Unknown {
+        /// What happened, in words, without a secret.
+        reason: String,
+    },
+    /// WeChat answered with an `errcode` other than 0: it minted nothing.
+    #[error("WeChat answered errcode {errcode}: {errmsg}")]
+    Refused {
+        /// WeChat's code.
+        errcode: i64,
+        /// WeChat's text: printable, at most 256 characters, without a secret.
+        errmsg: String,
+    },
+}
+
+impl IssueError {
+    /// What this failure calls for.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::NotSent { .. } | Self::Unknown { .. } => Remedy::Soon,
+            Self::Refused { errcode, .. } => errcodes::remedy(*errcode),
+        }
+    }
+
+    /// WeChat's code, where it gave one.
+    pub fn errcode(&self) -> Option<i64> {
+        match self {
+            Self::Refused { errcode, .. } => Some(*errcode),
+            Self::NotSent { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// What the operator should do, in words.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotSent { .. } => {
+                "the relay cannot connect: check DNS, the firewall, wechat.base_url and wechat.proxy".to_owned()
+            }
+            Self::Unknown { .. } => {
+                "nothing to do: the relay goes on by itself; if it lasts, check the network path and \
+                                     WeChat's status"
+                    .to_owned()
+            }
+            Self::Refused { errcode, errmsg } => errcodes::hint(*errcode, errmsg),
+        }
+    }
+}
+
+/// What a failure calls for (WECHAT.md's table, in `errcodes`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Try again with back-off, from `refresh.retry_min` to `refresh.retry_max`.
+    Soon,
+    /// A rate or quota: try again after this long, no operator needed.
+    Wait(Duration),
+    /// Only the operator can mend it: say so, and look again this often.
+    Operator(Duration),
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Soon => "soon",
+            Self::Wait(_) => "wait",
+            Self::Operator(_) => "operator",
+        })
+    }
+}

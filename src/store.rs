@@ -1,0 +1,65 @@
+//! Where does the record of an account outlive the process?
+//!
+//! Two operations, and the rest is the machine's: [`Store::load`], and [`Store::swap`], a compare-and-set of the whole
+//! record. A store knows nothing of what is inside.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+use crate::account::AccountName;
+
+pub mod file;
+pub mod memory;
+
+/// A record as bytes. It holds a token: `Debug` shows only its length.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(Vec<u8>);
+
+impl Sealed {
+    /// Wraps the bytes of a record.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes: for the store and the record's decoder only.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// How a [`Store::swap`] ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swap {
+    /// The record is durable.
+    Won,
+    /// Somebody else's record stands; this is it.
+    Lost(Option<Sealed>),
+    /// It may have been written or not.
+    Unknown(StoreError),
+}
+
+/// Why a store did not answer, in words for the operator; never with a byte of the record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// One record per account, and one primitive. Both operations answer within 5 s, come what may: a stuck disk is
+/// [`Swap::Unknown`] or a [`StoreError`].
+pub trait Store: Send + Sync + 'static {
+    /// The record of `account`, `None` where there is none yet.
+    fn load<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>>;
+
+    /// Writes `next` if the record still is `expected` (`None`: absent).
+    fn swap<'a>(&'a self, account: &'a AccountName, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap>;
+
+    /// Keeps a record that cannot be read out of the way, for the operator to look at; returns where it is now. Only a
+    /// store that nobody else uses can do so.
+    fn set_aside<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<String, StoreError>>;
+}

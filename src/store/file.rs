@@ -1,0 +1,1 @@
+//! One file per account in a directory of its own.
