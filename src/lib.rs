@@ -5,4 +5,5 @@ pub mod accounts;
 pub mod clock;
 pub mod credential;
 pub mod issuer;
+pub mod keeper;
 pub mod store;

@@ -1,0 +1,4 @@
+//! The task that owns a credential.
+pub mod machine;
+pub mod record;
+pub mod schedule;

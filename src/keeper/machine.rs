@@ -1,0 +1,420 @@
+//! What should be done next? The one place where the rules of a credential are decided.
+//!
+//! The machine does no I/O and reads no clock: [`Machine::step`] takes the time and an event and answers with actions. The
+//! same machine runs behind the keeper's shell and in the simulation. It does one thing at a time ([`Phase`]); every rule
+//! is a moment that it computes anew from the [`Record`] ([`outlook`]), never a timer that it would have to cancel.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    record::{Debit, Decoded, Identity, Intent, Record, UnknownCall},
+    schedule::{ATTEMPT_GAP, Policy},
+};
+use crate::{
+    accounts::BudgetLeft,
+    clock::{BootId, Now, Timestamp},
+    credential::{Generation, Promise, Token},
+    issuer::{IssueError, Issued, Manner, Remedy, Verdict},
+    store::{Sealed, StoreError, Swap},
+};
+
+mod outcome;
+mod outlook;
+mod reports;
+
+pub use reports::{ReportAnswer, ReportId};
+
+/// A relay that never could write calls, without a living token, only from so long after its start: a crash loop on a
+/// broken disk must not become a loop of calls (I6).
+const NEVER_STORED_GRACE: Duration = Duration::from_secs(60);
+/// How often a record is offered again to a store that did not take it.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+/// How often a record is asked for again from a store that did not answer.
+const LOAD_RETRY: Duration = Duration::from_secs(1);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// Nothing but time passed.
+    Tick,
+    /// The store answered [`Action::Load`].
+    Loaded(Result<Option<Sealed>, StoreError>),
+    /// The store answered [`Action::Store`].
+    Stored(Swap),
+    /// The slot asked for by [`Action::Reserve`] is ours.
+    Reserved,
+    /// The call of [`Action::Send`] ended.
+    Reply(Result<Issued, IssueError>),
+    /// The probe of [`Action::Probe`] ended.
+    Probed(Verdict),
+    /// A client says that a generation is bad.
+    Report(ReportId, Generation),
+    /// The relay is to stop: finish what is under way, begin nothing.
+    Shutdown,
+}
+
+/// What to do about it.
+#[derive(Debug)]
+pub enum Action {
+    /// Read the record; answered by [`Event::Loaded`].
+    Load,
+    /// Keep the stored bytes for the operator: they are no record.
+    SetAside,
+    /// Compare-and-set the record; answered by [`Event::Stored`].
+    Store {
+        /// What the store is believed to hold.
+        expected: Option<Sealed>,
+        /// What it shall hold.
+        next: Sealed,
+    },
+    /// Wait for one of the relay's upstream slots; answered by [`Event::Reserved`].
+    Reserve {
+        /// No token lives: go before those that have one.
+        is_urgent: bool,
+    },
+    /// Give the slot back: the call is not made.
+    Release,
+    /// Call the issuer, in the reserved slot; answered by [`Event::Reply`].
+    Send {
+        /// Ask a sticky issuer to rotate.
+        is_forced: bool,
+    },
+    /// Ask whether the token is accepted; answered by [`Event::Probed`].
+    Probe(Token),
+    /// Let readers see this.
+    Publish(Outlook),
+    /// Answer a report.
+    Answer(ReportId, ReportAnswer),
+    /// Tell the operator and the metrics.
+    Note(Note),
+    /// Step again at this moment, or sooner.
+    WakeAt(Timestamp),
+    /// Everything is done: the keeper may end.
+    Stop,
+}
+
+/// What readers may know; published at every change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlook {
+    /// The credential that may be served, if one is not known to be dead.
+    pub offer: Option<Offered>,
+    /// The planned rotation.
+    pub rotation_at: Option<Timestamp>,
+    /// The earliest moment at which WeChat is asked anything; `None` while it is.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Calls that failed since the last success.
+    pub failures: u32,
+    /// The last failure, until a success.
+    pub trouble: Option<Arc<Failure>>,
+    /// Why the record could not be stored, until it could.
+    pub store_trouble: Option<Arc<str>>,
+    /// What is left of the day.
+    pub budget: BudgetLeft,
+}
+
+/// A credential on offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// Its rotation.
+    pub generation: Generation,
+    /// Its value.
+    pub token: Token,
+    /// How long it may be promised.
+    pub promise: Promise,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub error: IssueError,
+    /// When.
+    pub at: Now,
+    /// How many of this very kind came in a row, this one included: logs are damped by it.
+    pub repeated: u32,
+}
+
+/// Something worth a log line or a count.
+#[derive(Debug)]
+pub enum Note {
+    /// The stored record was taken.
+    Restored {
+        /// Its generation.
+        generation: Generation,
+        /// What may be promised of its credential.
+        seconds_left: u64,
+    },
+    /// The stored record was not taken.
+    NotRestored(&'static str),
+    /// The stored bytes are no record.
+    Unreadable(super::record::Unreadable),
+    /// A new credential came.
+    Rotated {
+        /// Its rotation.
+        generation: Generation,
+        /// What it lives.
+        life: Duration,
+        /// The failures that this success ends.
+        after_failures: u32,
+    },
+    /// A sticky issuer answered with the token that we have.
+    SameToken,
+    /// A call failed.
+    CallFailed {
+        /// Why, and how often.
+        failure: Arc<Failure>,
+        /// Until the next one.
+        retry_in: Duration,
+    },
+    /// A probe ended.
+    Probed(Verdict),
+    /// The wall clock and the boot clock disagree by this many milliseconds more than before.
+    ClockSet(i64),
+    /// The store did not take the record.
+    StoreFailed {
+        /// Why.
+        reason: Arc<str>,
+        /// How often in a row.
+        repeated: u32,
+    },
+    /// The store took the record again, after so many failures.
+    StoreRecovered(u32),
+}
+
+/// What is under way. One thing at a time: that is I1 within a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The record has not been read yet; ask for it (again) at this moment, or it is being read.
+    Loading { ask_at: Option<Timestamp> },
+    /// Nothing.
+    Idle,
+    /// Waiting for an upstream slot.
+    Reserving,
+    /// The record is being written.
+    Recording(Then),
+    /// A call is under way.
+    Calling(Intent),
+    /// A probe is under way.
+    Probing(ProbeSent),
+    /// The end.
+    Stopped,
+}
+
+/// What the record is being written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Call(Intent),
+    Probe(ProbeSent),
+    /// To keep what was learnt.
+    Keep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ProbeSent {
+    at: Timestamp,
+    generation: Generation,
+}
+
+/// How writing goes.
+#[derive(Debug, Default)]
+struct Storing {
+    /// What the store is believed to hold.
+    held: Option<Sealed>,
+    /// The bytes being written.
+    writing: Option<Sealed>,
+    /// Something was learnt that is not written yet.
+    is_dirty: bool,
+    /// Not offered again before.
+    retry_at: Option<Timestamp>,
+    /// Whether this process ever wrote.
+    has_stored: bool,
+    /// The generation whose credential is durable.
+    durable: Generation,
+    /// Failures in a row, and the last one's reason.
+    failures: u32,
+    trouble: Option<Arc<str>>,
+}
+
+/// What probes have told of the current credential.
+#[derive(Debug, Default)]
+struct Probes {
+    /// When the last one was sent.
+    last_at: Option<Timestamp>,
+    /// When the last accepted one was sent, if nothing has happened since that could have killed the token.
+    vouched_at: Option<Timestamp>,
+    /// No probe of our own accord before.
+    retry_at: Option<Timestamp>,
+    /// The clock offset up to which the credential was checked.
+    checked_offset_ms: i64,
+}
+
+/// The decisions of one keeper.
+pub struct Machine {
+    policy: Policy,
+    identity: Identity,
+    boot: BootId,
+    rng: fastrand::Rng,
+    started_at: Timestamp,
+    /// No generation below this is served: a keeper that was started again does not go back (I4).
+    floor: Generation,
+    record: Record,
+    phase: Phase,
+    storing: Storing,
+    probes: Probes,
+    /// The last rotation of this process that replaced a token, for the report's cooldown.
+    rotated_at: Option<Timestamp>,
+    /// A sticky issuer answered with the refused token: force it.
+    must_force: bool,
+    last_failure: Option<Arc<Failure>>,
+    reports: Vec<(ReportId, Generation)>,
+    published: Option<Outlook>,
+    is_stopping: bool,
+    actions: Vec<Action>,
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("phase", &self.phase).field("record", &self.record).finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    /// A machine that has not read its record yet. `floor` is the last generation that this process has served, `seed`
+    /// fixes its jitter.
+    pub fn new(policy: Policy, identity: Identity, boot: BootId, started: Now, floor: Generation, seed: u64) -> Self {
+        Self {
+            policy,
+            identity,
+            boot,
+            rng: fastrand::Rng::with_seed(seed),
+            started_at: started.boot,
+            floor,
+            record: Record { generation: floor, ..Record::default() },
+            phase: Phase::Loading { ask_at: Some(started.boot) },
+            storing: Storing::default(),
+            probes: Probes { checked_offset_ms: started.offset_ms(), ..Probes::default() },
+            rotated_at: None,
+            must_force: false,
+            last_failure: None,
+            reports: Vec::new(),
+            published: None,
+            is_stopping: false,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened and answers what to do, in this order.
+    pub fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
+        match event {
+            Event::Tick => {}
+            Event::Loaded(loaded) => self.loaded(now, loaded),
+            Event::Stored(swap) => self.stored(now, swap),
+            Event::Reserved => self.reserved(now),
+            Event::Reply(reply) => self.replied(now, reply),
+            Event::Probed(verdict) => self.probed(now, verdict),
+            Event::Report(id, generation) => self.reports.push((id, generation)),
+            Event::Shutdown => self.is_stopping = true,
+        }
+        self.advance(now);
+        self.publish(now);
+        self.actions.push(Action::WakeAt(self.wake_at(now)));
+        std::mem::take(&mut self.actions)
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.act(Action::Note(note));
+    }
+
+    /// Begins what is due, if nothing is under way.
+    fn advance(&mut self, now: Now) {
+        match self.phase {
+            Phase::Loading { .. } if self.is_stopping => self.stop(now),
+            Phase::Loading { ask_at: Some(at) } if at <= now.boot => {
+                self.phase = Phase::Loading { ask_at: None };
+                self.act(Action::Load);
+            }
+            Phase::Idle if self.must_store(now) => self.write(now, Then::Keep),
+            Phase::Idle if self.is_stopping => self.stop(now),
+            Phase::Idle => self.begin_what_is_due(now),
+            _ => {}
+        }
+    }
+
+    fn begin_what_is_due(&mut self, now: Now) {
+        if self.call_at(now) <= now.boot {
+            self.phase = Phase::Reserving;
+            self.act(Action::Reserve { is_urgent: self.living(now.boot).is_none() });
+        } else if self.hear_reports(now) || self.probe_at(now) <= now.boot {
+            self.begin_probe(now);
+        }
+    }
+
+    fn must_store(&self, now: Now) -> bool {
+        self.storing.is_dirty && self.storing.retry_at.is_none_or(|at| at <= now.boot)
+    }
+
+    fn stop(&mut self, now: Now) {
+        self.answer_all(now, &ReportAnswer::Failed("the relay is shutting down".into()));
+        self.phase = Phase::Stopped;
+        self.act(Action::Stop);
+    }
+
+    /// The slot is ours: the call is debited and its intent recorded before its first byte (I6, I8).
+    fn reserved(&mut self, now: Now) {
+        if self.phase != Phase::Reserving || self.is_stopping || self.call_at(now) > now.boot {
+            self.phase = Phase::Idle;
+            self.act(Action::Release);
+            return;
+        }
+        let intent = Intent { sent_at: now.boot, is_forced: self.must_force };
+        self.record.debits.debit(now.boot, Debit::Call { is_forced: intent.is_forced });
+        self.record.last_attempt_at = Some(now.boot);
+        if intent.is_forced {
+            self.record.forced_at = Some(now.boot);
+        }
+        self.record.intent = Some(intent);
+        self.write(now, Then::Call(intent));
+    }
+
+    fn begin_probe(&mut self, now: Now) {
+        let Some(generation) = self.record.credential.as_ref().map(|credential| credential.generation) else { return };
+        self.record.debits.debit(now.boot, Debit::Probe);
+        self.probes.last_at = Some(now.boot);
+        self.write(now, Then::Probe(ProbeSent { at: now.boot, generation }));
+    }
+
+    fn write(&mut self, now: Now, then: Then) {
+        let next = self.record.encode(&self.identity, &self.boot, now);
+        self.storing.writing = Some(next.clone());
+        self.phase = Phase::Recording(then);
+        self.act(Action::Store { expected: self.storing.held.clone(), next });
+    }
+
+    /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:
+    /// a crash must not make the next process serve an older one (I4).
+    fn publish(&mut self, now: Now) {
+        if matches!(self.phase, Phase::Loading { .. }) {
+            return;
+        }
+        let mut outlook = self.outlook(now);
+        if let (Phase::Recording(Then::Keep), Some(published)) = (self.phase, &self.published) {
+            let shown = published.offer.as_ref().map(|offer| offer.generation);
+            let is_new = outlook.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
+            if is_new {
+                outlook.offer.clone_from(&published.offer);
+            }
+        }
+        if self.published.as_ref() != Some(&outlook) {
+            self.published = Some(outlook.clone());
+            self.act(Action::Publish(outlook));
+        }
+    }
+
+    fn is_rotating(&self) -> bool {
+        self.policy.manner == Manner::Rotating
+    }
+}

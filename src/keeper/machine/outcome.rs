@@ -1,0 +1,351 @@
+//! What does an answer change: of the store, of the issuer, of a probe?
+
+use std::sync::Arc;
+
+use super::{
+    Action, Debit, Decoded, Failure, Generation, Intent, IssueError, Issued, LOAD_RETRY, Machine, Manner,
+    NEVER_STORED_GRACE, Note, Now, Phase, Record, Remedy, ReportAnswer, STORE_RETRY, Sealed, StoreError, Swap, Then,
+    UnknownCall, Verdict,
+};
+use crate::{
+    clock::Timestamp,
+    keeper::{record::Credential, schedule::ATTEMPT_GAP},
+};
+
+impl Machine {
+    pub(super) fn loaded(&mut self, now: Now, loaded: Result<Option<Sealed>, StoreError>) {
+        if !matches!(self.phase, Phase::Loading { .. }) {
+            return;
+        }
+        match loaded {
+            Err(error) if now.boot < self.started_at.plus(NEVER_STORED_GRACE) => {
+                self.phase = Phase::Loading { ask_at: Some(now.boot.plus(LOAD_RETRY)) };
+                self.store_failed(now, &error);
+            }
+            Err(error) => {
+                self.store_failed(now, &error);
+                self.phase = Phase::Idle;
+            }
+            Ok(found) => {
+                self.phase = Phase::Idle;
+                self.store_recovered();
+                self.storing.held.clone_from(&found);
+                if let Some(sealed) = found {
+                    self.take_over(now, &sealed);
+                }
+            }
+        }
+    }
+
+    /// Takes a stored record, or says why not.
+    fn take_over(&mut self, now: Now, sealed: &Sealed) {
+        match Record::decode(sealed, &self.identity, &self.boot, now) {
+            Ok(Decoded::Ours(record)) => self.resume(now, record),
+            Ok(Decoded::AnothersRecord) => {
+                self.note(Note::NotRestored("the stored record is of another base URL, appid or endpoint"));
+            }
+            Err(unreadable) => {
+                self.storing.held = None;
+                self.note(Note::Unreadable(unreadable));
+                self.act(Action::SetAside);
+            }
+        }
+    }
+
+    /// Goes on where the record's writer stopped.
+    fn resume(&mut self, now: Now, record: Record) {
+        self.record = record;
+        if self.record.generation < self.floor {
+            self.record.credential = None;
+            self.record.generation = self.floor;
+        }
+        // a stored wait never exceeds O: whatever it waited for, an operator who restarts expects an attempt
+        let latest = now.boot.plus(self.policy.overlap);
+        self.record.retry_at = self.record.retry_at.map(|at| at.min(latest));
+        self.storing.durable = self.record.generation;
+        if let Some(intent) = self.record.intent.take() {
+            self.crashed_in(now, intent);
+        } else if let Some(unrecorded) = self.unrecorded_call(now) {
+            self.record.unknown_calls.push(unrecorded);
+        }
+        match self.record.credential.clone() {
+            None => self.note(Note::NotRestored("the stored record holds no credential of a known age")),
+            Some(credential) => {
+                self.probes.checked_offset_ms = credential.clock_offset_ms;
+                let seconds_left = self.promise(&credential, now).seconds_left(now.boot);
+                self.note(Note::Restored { generation: credential.generation, seconds_left });
+            }
+        }
+    }
+
+    /// The record's writer ended between a call's intent and its outcome: an unknown call.
+    fn crashed_in(&mut self, now: Now, intent: Intent) {
+        self.record.failures = self.record.failures.saturating_add(1);
+        self.doom(now, intent);
+        let delay = self.policy.back_off(self.record.failures, None, &mut self.rng);
+        let retry_at = intent.sent_at.plus(delay);
+        self.record.retry_at = Some(self.record.retry_at.map_or(retry_at, |at| at.max(retry_at)));
+        self.storing.is_dirty = true;
+    }
+
+    /// While a store fails, calls go unrecorded from [`Machine::may_go_unrecorded`] on, and then a crash forgets them: a
+    /// record that is loaded after that moment is treated as if one had been made.
+    fn unrecorded_call(&self, now: Now) -> Option<UnknownCall> {
+        let credential =
+            self.living(now.boot).filter(|_| self.is_rotating() && self.record.unknown_calls.is_empty())?;
+        let sent_at = credential.last_chance(self.policy.overlap);
+        (sent_at < now.boot).then_some(UnknownCall { sent_at, ended_at: now.boot })
+    }
+
+    /// Whether the call whose intent could not be stored may be made all the same. With a living token only so late that a
+    /// crash, which forgets the call, cannot betray what the stored record promises.
+    fn may_go_unrecorded(&self, now: Now) -> bool {
+        match self.living(now.boot) {
+            Some(credential) => self.storing.has_stored && credential.last_chance(self.policy.overlap) <= now.boot,
+            None => self.storing.has_stored || self.started_at.plus(NEVER_STORED_GRACE) <= now.boot,
+        }
+    }
+
+    pub(super) fn stored(&mut self, now: Now, swap: Swap) {
+        let Phase::Recording(then) = self.phase else { return };
+        let written = self.storing.writing.take();
+        let is_stored = match swap {
+            Swap::Won => {
+                self.storing.held = written;
+                self.storing.has_stored = true;
+                self.storing.is_dirty = false;
+                self.storing.durable = self.record.generation;
+                self.store_recovered();
+                true
+            }
+            Swap::Lost(current) => {
+                self.storing.held = current;
+                self.store_failed(now, &StoreError("the stored record was changed by somebody else".to_owned()));
+                false
+            }
+            Swap::Unknown(error) => {
+                self.store_failed(now, &error);
+                false
+            }
+        };
+        let may_go_on = !self.is_stopping && (is_stored || self.may_go_unrecorded(now));
+        match then {
+            Then::Keep => {
+                self.phase = Phase::Idle;
+                self.answer_stale(now);
+            }
+            Then::Call(intent) if may_go_on => {
+                self.phase = Phase::Calling(intent);
+                self.act(Action::Send { is_forced: intent.is_forced });
+            }
+            Then::Call(intent) => self.withdraw(now, intent),
+            Then::Probe(sent) if may_go_on => {
+                self.phase = Phase::Probing(sent);
+                if let Some(credential) = &self.record.credential {
+                    self.act(Action::Probe(credential.token.clone()));
+                }
+            }
+            Then::Probe(sent) => {
+                self.record.debits.refund(Debit::Probe);
+                self.phase = Phase::Probing(sent);
+                self.probed(now, Verdict::Inconclusive { reason: "its debit could not be stored".to_owned() });
+            }
+        }
+    }
+
+    /// The call is not made: nothing left the process.
+    fn withdraw(&mut self, now: Now, intent: Intent) {
+        self.record.intent = None;
+        self.record.debits.refund(Debit::Call { is_forced: intent.is_forced });
+        self.storing.is_dirty = true;
+        self.phase = Phase::Idle;
+        self.act(Action::Release);
+        let later = now.boot.plus(STORE_RETRY);
+        self.record.retry_at = Some(self.record.retry_at.map_or(later, |at| at.max(later)));
+        self.answer_all(now, &ReportAnswer::Failed("the relay cannot store its record".into()));
+    }
+
+    fn store_failed(&mut self, now: Now, error: &StoreError) {
+        let reason: Arc<str> = error.0.as_str().into();
+        self.storing.is_dirty = true;
+        self.storing.retry_at = Some(now.boot.plus(STORE_RETRY));
+        self.storing.failures = self.storing.failures.saturating_add(1);
+        self.storing.trouble = Some(reason.clone());
+        self.note(Note::StoreFailed { reason, repeated: self.storing.failures });
+    }
+
+    fn store_recovered(&mut self) {
+        self.storing.retry_at = None;
+        self.storing.trouble = None;
+        if self.storing.failures > 0 {
+            self.note(Note::StoreRecovered(self.storing.failures));
+            self.storing.failures = 0;
+        }
+    }
+
+    pub(super) fn replied(&mut self, now: Now, reply: Result<Issued, IssueError>) {
+        let Phase::Calling(intent) = self.phase else { return };
+        self.phase = Phase::Idle;
+        self.storing.is_dirty = true;
+        self.storing.retry_at = None;
+        match reply {
+            Ok(issued) => self.issued(now, intent, issued),
+            Err(error) => self.failed(now, intent, error),
+        }
+        self.record.intent = None;
+    }
+
+    fn issued(&mut self, now: Now, intent: Intent, issued: Issued) {
+        let current = self.record.credential.as_mut();
+        let same = current.filter(|c| self.policy.manner == Manner::Sticky && c.token == issued.token);
+        match same {
+            // forced, or asked normally: WeChat insists on the token that it refuses. The next call forces.
+            Some(credential) if credential.is_refused => {
+                self.must_force = true;
+                self.record.retry_at = Some(now.boot.plus(ATTEMPT_GAP));
+                self.note(Note::SameToken);
+            }
+            Some(credential) if now.boot < credential.deadline => {
+                // never later: a generation's deadline is a promise
+                credential.deadline = credential.deadline.min(intent.sent_at.plus(issued.life));
+                self.succeeded();
+                self.record.retry_at = Some(now.boot.plus(self.policy.sticky_pace()));
+                self.note(Note::SameToken);
+            }
+            _ => self.rotate(now, intent, issued),
+        }
+    }
+
+    fn rotate(&mut self, now: Now, intent: Intent, issued: Issued) {
+        let generation = self.record.generation.next(now.wall);
+        let life = issued.life;
+        self.note(Note::Rotated { generation, life, after_failures: self.record.failures });
+        if self.record.credential.is_some() {
+            self.rotated_at = Some(now.boot);
+        }
+        self.record.generation = generation;
+        self.record.unknown_calls.clear();
+        self.record.credential = Some(Credential {
+            token: issued.token,
+            generation,
+            asked_at: intent.sent_at,
+            deadline: intent.sent_at.plus(life),
+            rotation_at: self.policy.rotation_at(intent.sent_at, life, &mut self.rng),
+            is_refused: false,
+            clock_offset_ms: now.offset_ms(),
+        });
+        self.must_force = false;
+        self.probes.vouched_at = None;
+        self.probes.retry_at = None;
+        self.probes.checked_offset_ms = now.offset_ms();
+        self.succeeded();
+        // a rotating issuer's reply that is already past its planned rotation must not become a loop
+        self.record.retry_at = None;
+    }
+
+    fn succeeded(&mut self) {
+        self.record.failures = 0;
+        self.last_failure = None;
+    }
+
+    fn failed(&mut self, now: Now, intent: Intent, error: IssueError) {
+        match &error {
+            IssueError::NotSent { .. } => self.record.debits.refund(Debit::Call { is_forced: intent.is_forced }),
+            IssueError::Unknown { .. } => self.doom(now, intent),
+            IssueError::Refused { .. } => {}
+        }
+        self.record.failures = self.record.failures.saturating_add(1);
+        let wait = match error.remedy() {
+            Remedy::Soon => {
+                let life_left = self.living(now.boot).map(|credential| credential.deadline.since(now.boot));
+                self.policy.back_off(self.record.failures, life_left, &mut self.rng)
+            }
+            Remedy::Wait(wait) | Remedy::Operator(wait) => wait,
+        };
+        let is_sent = !matches!(error, IssueError::NotSent { .. });
+        let thrift = if is_sent && self.is_thrifty(now) { self.policy.thrift() } else { wait };
+        self.record.retry_at = Some(now.boot.plus(wait.max(thrift)));
+        let repeated = match &self.last_failure {
+            Some(last) if is_same_kind(&last.error, &error) => last.repeated.saturating_add(1),
+            _ => 1,
+        };
+        let reason = format!("the refresh failed: {error}").into();
+        let failure = Arc::new(Failure { error, at: now, repeated });
+        self.last_failure = Some(failure.clone());
+        self.record.intent = None;
+        let retry_in = self.call_at(now).since(now.boot);
+        self.note(Note::CallFailed { failure, retry_in });
+        self.answer_all(now, &ReportAnswer::Failed(reason));
+    }
+
+    /// Half the day's calls are spent.
+    fn is_thrifty(&self, now: Now) -> bool {
+        self.record.debits.spent(now.boot).calls >= self.policy.calls_per_day / 2
+    }
+
+    /// The call may have minted: from now on the current credential may die of it (I8).
+    fn doom(&mut self, now: Now, intent: Intent) {
+        if self.is_rotating() && self.record.credential.is_some() {
+            self.record.unknown_calls.push(UnknownCall { sent_at: intent.sent_at, ended_at: now.boot });
+            self.probes.vouched_at = None;
+            self.probes.retry_at = None;
+        }
+    }
+
+    pub(super) fn probed(&mut self, now: Now, verdict: Verdict) {
+        let Phase::Probing(sent) = self.phase else { return };
+        self.phase = Phase::Idle;
+        let pace = self.policy.probe_pace();
+        let credential = self.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);
+        match (&verdict, credential) {
+            (Verdict::Accepted, Some(_)) => {
+                self.probes.vouched_at = Some(sent.at);
+                self.probes.retry_at = None;
+                self.probes.checked_offset_ms = now.offset_ms();
+                self.answer_all(now, &ReportAnswer::Accepted);
+            }
+            (Verdict::Refused { .. }, Some(credential)) => {
+                credential.is_refused = true;
+                self.probes.vouched_at = None;
+                self.storing.is_dirty = true;
+                self.hurry(now);
+            }
+            (Verdict::Inconclusive { reason }, _) => {
+                self.probes.retry_at = Some(sent.at.plus(pace));
+                let reason = format!("the probe told nothing: {reason}").into();
+                self.answer_all(now, &ReportAnswer::Failed(reason));
+            }
+            (_, None) => {}
+        }
+        self.note(Note::Probed(verdict));
+    }
+
+    /// The token is gone: a back-off that was meant to spare a living one ends. What WeChat or thrift demands stays.
+    fn hurry(&mut self, now: Now) {
+        let was_back_off = self.last_failure.as_ref().is_none_or(|failure| failure.error.remedy() == Remedy::Soon);
+        if was_back_off && !self.is_thrifty(now) {
+            self.record.retry_at = None;
+        }
+    }
+
+    /// The generation that readers see now.
+    pub(super) fn current_generation(&self) -> Option<Generation> {
+        self.record.credential.as_ref().map(|credential| credential.generation)
+    }
+}
+
+impl Credential {
+    /// max(R, D − O): a call made from here on leaves this credential alive until its deadline comes near.
+    fn last_chance(&self, overlap: std::time::Duration) -> Timestamp {
+        self.rotation_at.max(self.deadline.minus(overlap))
+    }
+}
+
+fn is_same_kind(one: &IssueError, other: &IssueError) -> bool {
+    match (one, other) {
+        (IssueError::NotSent { .. }, IssueError::NotSent { .. })
+        | (IssueError::Unknown { .. }, IssueError::Unknown { .. }) => true,
+        (IssueError::Refused { errcode: one, .. }, IssueError::Refused { errcode: other, .. }) => one == other,
+        (IssueError::NotSent { .. } | IssueError::Unknown { .. } | IssueError::Refused { .. }, _) => false,
+    }
+}

@@ -1,0 +1,159 @@
+//! What may be promised, and when is the next thing due?
+//!
+//! One idea: a credential has a set of moments at which it may die, and the earliest counts. Its deadline is one; every
+//! call whose outcome is open adds another, because it may have minted; so does the next planned rotation.
+
+use std::time::Duration;
+
+use super::{ATTEMPT_GAP, Machine, Now, Offered, Outlook, Phase, Promise, Timestamp};
+use crate::{
+    credential::Sliding,
+    keeper::{
+        record::{CLOCK_TOLERANCE, Credential, Spent},
+        schedule::Peril,
+    },
+};
+
+impl Machine {
+    /// The current credential, if it is not known to be dead at `now`.
+    pub(super) fn living(&self, now: Timestamp) -> Option<&Credential> {
+        self.record.credential.as_ref().filter(|credential| !credential.is_refused && now < credential.deadline)
+    }
+
+    pub(super) fn outlook(&self, now: Now) -> Outlook {
+        let served = self.record.credential.as_ref().filter(|credential| !credential.is_refused);
+        Outlook {
+            offer: served.map(|credential| Offered {
+                generation: credential.generation,
+                token: credential.token.clone(),
+                promise: Promise { verified_until: self.vouched_until(credential), ..self.promise(credential, now) },
+            }),
+            rotation_at: served.map(|credential| credential.rotation_at),
+            next_attempt_at: match self.phase {
+                Phase::Idle => Some(self.call_at(now).min(self.probe_at(now))),
+                _ => None,
+            },
+            failures: self.record.failures,
+            trouble: self.last_failure.clone().filter(|_| self.record.failures > 0),
+            store_trouble: self.storing.trouble.clone(),
+            budget: self.record.debits.left(now.boot, self.policy.calls_per_day),
+        }
+    }
+
+    /// The first call since the credential came that may have minted another one, and the last.
+    fn dooms(&self) -> Option<(Timestamp, Timestamp)> {
+        if !self.is_rotating() {
+            return None;
+        }
+        let open = self.record.intent.map(|intent| intent.sent_at);
+        let calls = self.record.unknown_calls.iter().map(|call| call.sent_at).chain(open);
+        calls.clone().min().zip(calls.max())
+    }
+
+    /// What may be promised without a probe (I3).
+    pub(super) fn promise(&self, credential: &Credential, now: Now) -> Promise {
+        let window = self.policy.window();
+        let until = match self.dooms() {
+            Some((first, _)) => credential.deadline.min(first.plus(window)),
+            None => credential.deadline,
+        };
+        // what is not durable, or was not checked since a clock was set, is promised for O − r from any moment
+        let is_provisional = self.storing.durable != credential.generation || self.is_clock_in_doubt(credential, now);
+        let until_at_least = if is_provisional { Timestamp::LONG_AGO } else { credential.rotation_at.plus(window) };
+        let slides = is_provisional || (self.is_rotating() && self.dooms().is_none());
+        Promise { until, sliding: slides.then_some(Sliding { window, until_at_least }), verified_until: None }
+    }
+
+    fn is_clock_in_doubt(&self, credential: &Credential, now: Now) -> bool {
+        disagree(credential.clock_offset_ms, now.offset_ms())
+    }
+
+    /// The spans in which the current credential may die of an unknown call.
+    fn perils(&self) -> Vec<Peril> {
+        let overlap = self.policy.overlap;
+        self.record.unknown_calls.iter().map(|call| Peril::of_call(call.sent_at, call.ended_at, overlap)).collect()
+    }
+
+    /// Up to when the last accepted probe lets the credential be served with `expires_in` 1 (I8). Not while another call is
+    /// open: a second mint kills at once.
+    fn vouched_until(&self, credential: &Credential) -> Option<Timestamp> {
+        let vouched_at = self.probes.vouched_at.filter(|_| self.record.intent.is_none())?;
+        Some(Peril::vouched_until(vouched_at, self.policy.probe_pace(), credential.deadline, &self.perils()))
+    }
+
+    /// When the next call is due, from what the credential allows and what the last attempts demand.
+    pub(super) fn call_at(&self, now: Now) -> Timestamp {
+        let due = self.living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_at(credential));
+        let record = &self.record;
+        let after_attempt = record.last_attempt_at.map(|at| at.plus(ATTEMPT_GAP));
+        let after_forced = record.forced_at.filter(|_| self.must_force).map(|at| at.plus(self.policy.forced_pace()));
+        let demands = [after_attempt, after_forced, record.retry_at, Some(self.budget_at(now))];
+        demands.into_iter().flatten().fold(due, Timestamp::max)
+    }
+
+    fn due_at(&self, credential: &Credential) -> Timestamp {
+        match self.dooms() {
+            Some((_, last)) => credential.deadline.min(last.plus(self.policy.window())),
+            None => credential.rotation_at,
+        }
+    }
+
+    /// When the day's budget allows a call.
+    pub(super) fn budget_at(&self, now: Now) -> Timestamp {
+        let debits = &self.record.debits;
+        let left = debits.left(now.boot, self.policy.calls_per_day);
+        let relief = |is_spent: bool, counts: fn(&Spent) -> u32| {
+            if is_spent { debits.relief_at(now.boot, counts) } else { Timestamp::LONG_AGO }
+        };
+        let calls = relief(left.calls == 0, |spent| spent.calls);
+        calls.max(relief(self.must_force && left.forced == 0, |spent| spent.forced))
+    }
+
+    /// When a probe is worth its debit without anybody asking: the promise has run out and no call can renew it yet, or a
+    /// clock was set.
+    pub(super) fn probe_at(&self, now: Now) -> Timestamp {
+        let Some(credential) = self.living(now.boot.plus(ATTEMPT_GAP)) else { return Timestamp::NEVER };
+        let perils = self.perils();
+        let pace = self.policy.probe_pace();
+        let wanted = if disagree(self.probes.checked_offset_ms, now.offset_ms()) {
+            now.boot
+        } else if self.promise(credential, now).seconds_left(now.boot) > 0 {
+            return Timestamp::NEVER;
+        } else {
+            match self.probes.vouched_at {
+                Some(at) => Peril::next_probe(at, pace, &perils),
+                None => Peril::next_safe(now.boot, &perils),
+            }
+        };
+        let budget = match self.record.debits.left(now.boot, self.policy.calls_per_day).probes {
+            0 => self.record.debits.relief_at(now.boot, |spent| spent.probes),
+            _ => wanted,
+        };
+        let after_last = self.probes.last_at.map_or(wanted, |at| at.plus(ATTEMPT_GAP));
+        wanted.max(budget).max(after_last).max(self.probes.retry_at.unwrap_or(wanted))
+    }
+
+    /// When to step again if nothing happens.
+    pub(super) fn wake_at(&self, now: Now) -> Timestamp {
+        match self.phase {
+            Phase::Loading { ask_at: Some(at) } => at,
+            Phase::Idle => {
+                let store_at = self.storing.retry_at.filter(|_| self.storing.is_dirty).unwrap_or(Timestamp::NEVER);
+                let lapse = self.run_out_at(now).unwrap_or(Timestamp::NEVER);
+                self.call_at(now).min(self.probe_at(now)).min(store_at).min(lapse)
+            }
+            _ => Timestamp::NEVER,
+        }
+    }
+
+    /// The first moment at which less than a second can be promised, if it lies ahead.
+    fn run_out_at(&self, now: Now) -> Option<Timestamp> {
+        let credential = self.living(now.boot)?;
+        let at = self.promise(credential, now).until.minus(ATTEMPT_GAP).plus(Duration::from_micros(1));
+        Some(at).filter(|at| now.boot < *at)
+    }
+}
+
+fn disagree(one_ms: i64, other_ms: i64) -> bool {
+    Duration::from_millis(one_ms.abs_diff(other_ms)) > CLOCK_TOLERANCE
+}

@@ -1,0 +1,96 @@
+//! What becomes of a client's report that the token is bad (I5)?
+//!
+//! Reports wait here while anything is under way, and share its outcome. When nothing is, one rule decides for all that
+//! wait: stale ones are settled, the cool-down and the budget are told, and for the rest there is one probe.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Action, Generation, Machine, Now, Timestamp};
+
+/// Which report, in the shell's counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReportId(pub u64);
+
+/// The answer to a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReportAnswer {
+    /// Another token stands than the reported one.
+    Superseded,
+    /// WeChat accepts the reported token.
+    Accepted,
+    /// Too soon after the last probe or rotation, or a budget is spent.
+    TooMany {
+        /// When a report may be heard again.
+        again_at: Timestamp,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The probe told nothing, or the refresh failed: why, in words.
+    Failed(Arc<str>),
+}
+
+/// How long a report waits for a refresh that is not yet allowed: the client is gone after 10 s.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Machine {
+    /// Decides about the waiting reports when nothing is under way; whether a probe is to begin for them.
+    pub(super) fn hear_reports(&mut self, now: Now) -> bool {
+        self.answer_stale(now);
+        if self.reports.is_empty() {
+            return false;
+        }
+        let answer = match self.living(now.boot) {
+            None => self.cannot_refresh_soon(now),
+            Some(_) => self.cannot_probe_yet(now),
+        };
+        match answer {
+            Some(answer) => {
+                self.answer_all(now, &answer);
+                false
+            }
+            None => self.living(now.boot).is_some(),
+        }
+    }
+
+    /// Answers the reports of another generation than the current one.
+    pub(super) fn answer_stale(&mut self, _now: Now) {
+        let current = self.current_generation();
+        let (waiting, stale) = std::mem::take(&mut self.reports)
+            .into_iter()
+            .partition(|&(_, generation): &(_, Generation)| Some(generation) == current);
+        self.reports = waiting;
+        for (id, _) in stale as Vec<(ReportId, Generation)> {
+            self.act(Action::Answer(id, ReportAnswer::Superseded));
+        }
+    }
+
+    pub(super) fn answer_all(&mut self, _now: Now, answer: &ReportAnswer) {
+        for (id, _) in std::mem::take(&mut self.reports) {
+            self.act(Action::Answer(id, answer.clone()));
+        }
+    }
+
+    fn cannot_refresh_soon(&self, now: Now) -> Option<ReportAnswer> {
+        let call_at = self.call_at(now);
+        if call_at < now.boot.plus(PATIENCE) {
+            None
+        } else if self.budget_at(now) >= call_at {
+            Some(ReportAnswer::TooMany { again_at: call_at, reason: "the day's budget of calls is spent" })
+        } else {
+            Some(ReportAnswer::Failed("the token is dead, and WeChat's last answer forbids a call so soon".into()))
+        }
+    }
+
+    fn cannot_probe_yet(&self, now: Now) -> Option<ReportAnswer> {
+        let last = self.probes.last_at.max(self.rotated_at);
+        let cool_at = last.map(|at| at.plus(self.policy.report_cooldown)).filter(|at| now.boot < *at);
+        if let Some(again_at) = cool_at {
+            return Some(ReportAnswer::TooMany { again_at, reason: "the token was probed or rotated just now" });
+        }
+        let debits = &self.record.debits;
+        (debits.left(now.boot, self.policy.calls_per_day).probes == 0).then(|| ReportAnswer::TooMany {
+            again_at: debits.relief_at(now.boot, |spent| spent.probes),
+            reason: "the day's budget of probes is spent",
+        })
+    }
+}

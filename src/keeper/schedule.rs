@@ -1,0 +1,144 @@
+//! When is what due? Pure arithmetic on the letters of the design: D the deadline, L the whole life, R the planned
+//! rotation, s the moment before a call's first byte, O the overlap, r the reserve.
+
+use std::time::Duration;
+
+use crate::{clock::Timestamp, issuer::Manner};
+
+/// Two attempts are never less than this apart (I10).
+pub const ATTEMPT_GAP: Duration = Duration::from_secs(1);
+/// The longest back-off while no token lives: a reader may be waiting.
+const RETRY_MAX_WITHOUT_TOKEN: Duration = Duration::from_secs(15);
+/// Jitter takes up to this share of a credential's life off its planned rotation, so that a fleet of accounts does not
+/// call at one moment.
+const ROTATION_JITTER: f64 = 0.03;
+/// How long a probe may take, and its debit before it: an accepted probe is good for its pace and this much more, so that
+/// the next one's verdict arrives before the last one's runs out.
+const PROBE_SLACK: Duration = Duration::from_secs(4);
+/// After the latest moment at which a doomed token dies, this much passes before a probe is believed: WeChat's servers
+/// need not agree to the millisecond.
+const DEATH_MARGIN: Duration = Duration::from_secs(1);
+
+/// The settings that an account's timing follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How the issuer behaves.
+    pub manner: Manner,
+    /// O: how long the previous token works after a rotation.
+    pub overlap: Duration,
+    /// A rotating token is replaced this long before its deadline, or at half its life, whichever leaves less.
+    pub before_expiry: Duration,
+    /// A report is not probed within this of the last probe or rotation.
+    pub report_cooldown: Duration,
+    /// The first back-off.
+    pub retry_min: Duration,
+    /// The longest back-off.
+    pub retry_max: Duration,
+    /// Calls in a rolling day, of both kinds.
+    pub calls_per_day: u32,
+}
+
+impl Policy {
+    /// r: a fifth of the overlap, kept back for latency, clock error and a client's last request.
+    pub fn reserve(&self) -> Duration {
+        self.overlap / 5
+    }
+
+    /// O − r: what a rotation that begins now leaves of the previous token, less the reserve.
+    pub fn window(&self) -> Duration {
+        self.overlap - self.reserve()
+    }
+
+    /// How often a sticky issuer is asked for a new token inside its last overlap.
+    pub fn sticky_pace(&self) -> Duration {
+        (self.overlap / 20).max(ATTEMPT_GAP)
+    }
+
+    /// How often a token is probed that can be promised no longer.
+    pub fn probe_pace(&self) -> Duration {
+        self.reserve().max(ATTEMPT_GAP)
+    }
+
+    /// The least time between two forced calls; sooner WeChat silently does not refresh.
+    pub fn forced_pace(&self) -> Duration {
+        (self.overlap / 5).max(Duration::from_secs(2))
+    }
+
+    /// R for a credential asked for at `asked_at` that lives for `life`.
+    pub fn rotation_at(&self, asked_at: Timestamp, life: Duration, rng: &mut fastrand::Rng) -> Timestamp {
+        let deadline = asked_at.plus(life);
+        match self.manner {
+            Manner::Sticky => deadline.minus(self.overlap),
+            Manner::Rotating => {
+                let lead = self.before_expiry.min(life / 2);
+                let jitter = life.mul_f64(ROTATION_JITTER * rng.f64());
+                let planned = deadline.minus(lead).minus(jitter);
+                // not before the promises made of the token before this one have run out
+                deadline.min(planned.max(asked_at.plus(self.window())))
+            }
+        }
+    }
+
+    /// The back-off after the `failures`th failure in a row; `life_left` of a token that still lives.
+    pub fn back_off(&self, failures: u32, life_left: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
+        let doubled = self.retry_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        let jittered = doubled.saturating_add(doubled.mul_f64(0.25 * rng.f64()));
+        let most = life_left.map_or(RETRY_MAX_WITHOUT_TOKEN, |left| (left / 4).max(ATTEMPT_GAP));
+        jittered.min(self.retry_max).min(most.max(ATTEMPT_GAP)).max(ATTEMPT_GAP)
+    }
+
+    /// The least time after a failed call once half the day's calls are spent, so that the rest of the day is never
+    /// silent: 24 h ÷ (cap ÷ 2).
+    pub fn thrift(&self) -> Duration {
+        super::record::DAY / (self.calls_per_day / 2).max(1)
+    }
+}
+
+/// The span in which a token dies if a call that began and ended then has minted another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peril {
+    /// The token works up to here.
+    pub from: Timestamp,
+    /// If it works past here, the call has not minted.
+    pub to: Timestamp,
+}
+
+impl Peril {
+    /// Of a call whose first byte may have left at `sent_at` and that was given up at `ended_at`.
+    pub fn of_call(sent_at: Timestamp, ended_at: Timestamp, overlap: Duration) -> Self {
+        Self { from: sent_at.plus(overlap), to: ended_at.plus(overlap).plus(DEATH_MARGIN) }
+    }
+
+    /// Up to when a probe sent at `probed_at` speaks for a token with these perils and this `deadline`.
+    pub fn vouched_until(probed_at: Timestamp, pace: Duration, deadline: Timestamp, perils: &[Self]) -> Timestamp {
+        let lapse = deadline.min(probed_at.plus(pace).plus(PROBE_SLACK));
+        // "expires_in 1" needs a second more than the moment it is said
+        perils
+            .iter()
+            .filter(|peril| probed_at < peril.to)
+            .map(|peril| peril.from)
+            .fold(lapse, Timestamp::min)
+            .minus(ATTEMPT_GAP)
+    }
+
+    /// When to probe again after an accepted probe sent at `probed_at`: at its pace, or as soon as the next span is over.
+    pub fn next_probe(probed_at: Timestamp, pace: Duration, perils: &[Self]) -> Timestamp {
+        let ahead = perils.iter().filter(|peril| probed_at < peril.to);
+        let at = ahead.map(|peril| peril.to).fold(probed_at.plus(pace), Timestamp::min);
+        Self::next_safe(at, perils)
+    }
+
+    /// The first moment from `at` on that lies in none of `perils`: where a probe is worth its debit.
+    pub fn next_safe(at: Timestamp, perils: &[Self]) -> Timestamp {
+        let mut safe = at;
+        // spans may touch: at most one pass per span moves the moment on
+        for _ in perils {
+            safe = perils
+                .iter()
+                .filter(|peril| peril.from <= safe && safe < peril.to)
+                .map(|peril| peril.to)
+                .fold(safe, Timestamp::max);
+        }
+        safe
+    }
+}
