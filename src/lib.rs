@@ -6,4 +6,5 @@ pub mod clock;
 pub mod credential;
 pub mod issuer;
 pub mod keeper;
+pub mod lifecycle;
 pub mod store;

@@ -1,0 +1,113 @@
+//! What does the operator read, and what is counted, when something happens to an account?
+//!
+//! Repeated lines are damped: the first three of a kind are warnings (an operator's remedy: the first), the rest is DEBUG
+//! with a count, and recovery is INFO.
+
+use std::{sync::Arc, time::Duration};
+
+use tracing::{debug, info, warn};
+
+use super::machine::{Failure, Note};
+use crate::{
+    account::AccountName,
+    issuer::{IssueError, Remedy, Verdict},
+    metrics::{AccountMetrics, CallOutcome, ProbeOutcome},
+};
+
+/// How many lines of a kind are warnings.
+const LOUD: u32 = 3;
+
+/// Notes of one account, told to the log and the metrics.
+#[derive(Debug)]
+pub struct Diary {
+    account: AccountName,
+    metrics: Arc<AccountMetrics>,
+}
+
+impl Diary {
+    /// The diary of `account`.
+    pub fn new(account: AccountName, metrics: Arc<AccountMetrics>) -> Self {
+        Self { account, metrics }
+    }
+
+    /// What is counted of this account.
+    pub fn metrics(&self) -> &AccountMetrics {
+        &self.metrics
+    }
+
+    /// Logs and counts.
+    pub fn note(&self, note: &Note) {
+        let account = &self.account;
+        match note {
+            Note::Restored { generation, seconds_left } => {
+                info!(%account, %generation, seconds_left, "stored token taken: no call is needed");
+            }
+            Note::NotRestored(reason) => info!(%account, reason, "stored record not taken"),
+            Note::Unreadable(reason) => {
+                warn!(%account, %reason, "stored record cannot be read: it is set aside and a token is fetched");
+            }
+            Note::Rotated { generation, life, after_failures } => {
+                self.metrics.call(CallOutcome::Issued);
+                self.metrics.rotated();
+                match after_failures {
+                    0 => info!(%account, %generation, lives = ?life, "token fetched"),
+                    failures => info!(%account, %generation, lives = ?life, failures, "token fetched: recovered"),
+                }
+            }
+            Note::SameToken => {
+                self.metrics.call(CallOutcome::Same);
+                debug!(%account, "the same token was returned");
+            }
+            Note::CallFailed { failure, retry_in } => self.call_failed(failure, *retry_in),
+            Note::Probed(verdict) => self.probed(verdict),
+            Note::ClockSet(by_ms) => {
+                warn!(%account, by_ms, "the wall clock was set: the token is probed and promised for less");
+            }
+            Note::StoreFailed { reason, repeated } => {
+                self.metrics.store_failed();
+                match repeated {
+                    ..=LOUD => warn!(%account, %reason, repeated, "record not stored: serving from memory"),
+                    _ => debug!(%account, %reason, repeated, "record not stored: serving from memory"),
+                }
+            }
+            Note::StoreRecovered(failures) => info!(%account, failures, "the store answers again"),
+        }
+    }
+
+    fn call_failed(&self, failure: &Failure, next_in: Duration) {
+        self.metrics.call(match failure.error {
+            IssueError::NotSent { .. } => CallOutcome::NotSent,
+            IssueError::Unknown { .. } => CallOutcome::Unknown,
+            IssueError::Refused { .. } => CallOutcome::Refused,
+        });
+        let account = &self.account;
+        let (error, repeated, hint) = (&failure.error, failure.repeated, failure.error.hint());
+        let loud = match error.remedy() {
+            Remedy::Operator(_) => 1,
+            Remedy::Soon | Remedy::Wait(_) => LOUD,
+        };
+        if repeated <= loud {
+            warn!(%account, errcode = error.errcode(), %error, repeated, ?next_in, hint, "token fetch failed");
+        } else {
+            debug!(%account, errcode = error.errcode(), %error, repeated, ?next_in, "token fetch failed");
+        }
+    }
+
+    fn probed(&self, verdict: &Verdict) {
+        let account = &self.account;
+        match verdict {
+            Verdict::Accepted => {
+                self.metrics.probe(ProbeOutcome::Accepted);
+                info!(%account, "probe: WeChat accepts the token");
+            }
+            Verdict::Refused { errcode } => {
+                self.metrics.probe(ProbeOutcome::Refused);
+                warn!(%account, errcode, "probe: WeChat refuses the token; it is served no more and a new one is fetched");
+            }
+            Verdict::Inconclusive { reason } => {
+                self.metrics.probe(ProbeOutcome::Inconclusive);
+                debug!(%account, reason, "probe: no verdict, the token stays");
+            }
+        }
+    }
+}
