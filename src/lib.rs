@@ -2,9 +2,12 @@
 
 pub mod account;
 pub mod accounts;
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod credential;
 pub mod issuer;
 pub mod keeper;
 pub mod lifecycle;
+pub mod settings;
 pub mod store;

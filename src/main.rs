@@ -1,2 +1,19 @@
 //! Start.
-fn main() {}
+
+use std::env::vars_os;
+use std::process::ExitCode;
+
+use clap::Parser;
+use token_relay::cli::{Cli, Command};
+use token_relay::commands;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = cli.config.as_deref();
+    commands::conclude(match cli.command() {
+        Command::Serve => commands::serve(config, vars_os()),
+        Command::Check => commands::check(config, vars_os()),
+        Command::Health => commands::health(config, vars_os()),
+        Command::Keygen => commands::keygen(),
+    })
+}

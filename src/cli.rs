@@ -1,0 +1,50 @@
+//! What may be said on the command line?
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// The central WeChat `access_token` server: one process fetches, everyone reads.
+#[derive(Debug, Parser)]
+#[command(name = "token-relay", version, after_help = NOTES, propagate_version = true)]
+pub struct Cli {
+    /// The settings file (TOML). Without it the file that `TOKEN_RELAY_CONFIG` names is read, if any
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// What to do; `serve` where nothing is said
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Fetch tokens and serve them, until SIGTERM or Ctrl-C (the default)
+    #[default]
+    Serve,
+    /// Validate the settings, print them without secrets, and exit; no network is used
+    Check,
+    /// Ask the relay that runs here with these settings whether it is alive (`GET /healthz`, 3 s)
+    Health,
+    /// Make a client key of 256 bits and print it with its hash
+    Keygen,
+}
+
+impl Cli {
+    /// What to do.
+    pub fn command(&self) -> Command {
+        self.command.unwrap_or_default()
+    }
+}
+
+const NOTES: &str = "\
+Settings, later wins: built-in defaults, the settings file, environment variables TOKEN_RELAY__SECTION__KEY.
+The smallest start needs no file: TOKEN_RELAY__ACCOUNTS__MAIN__APPID, TOKEN_RELAY__ACCOUNTS__MAIN__SECRET
+and TOKEN_RELAY__CLIENTS__ORDERS__KEY.
+
+Exit codes:
+  0   stopped as asked, or the answer is yes
+  1   failed while running, or the answer is no
+  2   bad command line
+  78  bad configuration";

@@ -1,0 +1,75 @@
+//! What does each subcommand do, and how does the process end?
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::settings::{Layers, Settings, SettingsError};
+
+mod health;
+mod keygen;
+
+pub use health::health;
+pub use keygen::keygen;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The settings are wrong. Exit code 78 (`EX_CONFIG` of sysexits.h).
+    #[error("bad configuration: {0}")]
+    Configuration(#[from] SettingsError),
+    /// It failed while running, or the answer is no. Exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl CommandError {
+    /// How the process ends.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration(_) => ExitCode::from(78),
+            Self::Failed(_) => ExitCode::from(1),
+        }
+    }
+}
+
+/// What a command prints, or why it failed.
+pub type Outcome = Result<String, CommandError>;
+
+/// Runs the relay until it is told to stop.
+pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
+    let _settings = Settings::load(config, env)?;
+    Err(CommandError::Failed("serve is not wired yet".to_owned()))
+}
+
+/// Validates the settings and tells them without secrets, each key with its origin. Reads secret files; uses no network.
+pub fn check(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
+    let layers = Layers::read(config, env)?;
+    let settings = Settings::from_layers(&layers)?;
+    let accounts = counted(settings.accounts.len(), "account");
+    let clients = counted(settings.clients.len(), "client");
+    Ok(format!("{}\n# settings are valid: {accounts}, {clients}\n", layers.redacted(&settings)))
+}
+
+/// Prints what a command has to say and turns its outcome into the exit code.
+pub fn conclude(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(said) => {
+            let mut out = io::stdout().lock();
+            match out.write_all(said.as_bytes()).and_then(|()| out.flush()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            }
+        }
+        Err(error) => {
+            // A closed stderr leaves the exit code as the only voice.
+            let _ = writeln!(io::stderr(), "token-relay: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,53 @@
+//! Is the relay that runs here alive?
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{CommandError, Outcome};
+use crate::settings::Layers;
+
+/// Of the whole question: below the time-outs that container runtimes give a health check.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Asks `GET /healthz` on the public listener. Needs only `server.listen`, so that neither an unreadable secret nor a mistake
+/// in a file edited since the start makes a live relay look dead.
+///
+/// # Errors
+/// Any answer but 200, or none within 3 s; a bad `server.listen`.
+pub fn health(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
+    let address = Layers::read(config, env)?.own_address()?;
+    let failed = |reason: String| CommandError::Failed(format!("{address}: {reason}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| failed(e.to_string()))?;
+    match runtime.block_on(async { tokio::time::timeout(TIMEOUT, ask(address)).await }) {
+        Ok(Ok(head)) if head.status() == Some("200") => Ok("alive\n".to_owned()),
+        Ok(Ok(head)) => Err(failed(head.status().map_or("no HTTP answer".to_owned(), |s| format!("answered {s}")))),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed("no answer within 3 s".to_owned())),
+    }
+}
+
+/// The first bytes of the answer: enough for `HTTP/1.1 200`.
+struct Head([u8; 12]);
+
+impl Head {
+    fn status(&self) -> Option<&str> {
+        let status = std::str::from_utf8(&self.0).ok()?.strip_prefix("HTTP/1.1 ")?;
+        status.bytes().all(|b| b.is_ascii_digit()).then_some(status)
+    }
+}
+
+async fn ask(address: SocketAddr) -> io::Result<Head> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Head([0; 12]);
+    stream.read_exact(&mut head.0).await?;
+    Ok(head)
+}

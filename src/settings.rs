@@ -1,0 +1,153 @@
+//! What was the relay told to do? Defaults, file and environment, parsed into types that cannot be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::account::{AccountName, ClientName};
+
+mod entry;
+mod error;
+mod layers;
+mod read;
+mod schema;
+mod show;
+mod values;
+
+pub use entry::LONGEST;
+pub use error::SettingsError;
+pub use layers::{CONFIG_VARIABLE, Layers, PREFIX};
+pub use values::{AppId, BaseUrl, Endpoint, Invalid, KeyDigest, LogFilter, LogFormat, ProxyUrl, SecretUrl, StateUrl};
+
+/// Everything that an operator can set. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[server]`
+    pub server: ServerSettings,
+    /// `[wechat]`
+    pub wechat: WechatSettings,
+    /// `[refresh]`
+    pub refresh: RefreshSettings,
+    /// `[state]`
+    pub state: StateSettings,
+    /// `[log]`
+    pub log: LogSettings,
+    /// `[accounts.NAME]`: at least one; no two have the same appid and endpoint.
+    pub accounts: BTreeMap<AccountName, AccountSettings>,
+    /// `[clients.NAME]`: at least one; no two have the same key.
+    pub clients: BTreeMap<ClientName, ClientSettings>,
+}
+
+/// The relay's own listeners.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Where clients connect. Port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Where metrics and status are, if anywhere. Not `listen`.
+    pub admin_listen: Option<SocketAddr>,
+    /// How long a read waits where there is no token yet: 0 to [`LONGEST`].
+    pub first_token_wait: Duration,
+    /// How long a stopping relay waits for what is under way: at least `wechat.timeout` + [`GRACE_MARGIN`] (promise I13).
+    pub shutdown_grace: Duration,
+    /// Connections at once on the public listener: 1 to 1 000 000.
+    pub max_connections: usize,
+    /// How long a connection may take to send a request's head, or stay idle: 1 ms to [`LONGEST`].
+    pub header_timeout: Duration,
+}
+
+/// The way to WeChat.
+#[derive(Debug, Clone)]
+pub struct WechatSettings {
+    /// WeChat's API.
+    pub base_url: BaseUrl,
+    /// Tried within the same attempt when `base_url` cannot be connected.
+    pub fallback_base_url: Option<BaseUrl>,
+    /// What calls go through, if anything.
+    pub proxy: Option<ProxyUrl>,
+    /// Of one connection: 1 ms to [`LONGEST`].
+    pub connect_timeout: Duration,
+    /// Of a whole call: longer than `connect_timeout`.
+    pub timeout: Duration,
+    /// Calls at once over all accounts: 1 to 1000.
+    pub max_calls: usize,
+}
+
+/// When credentials are replaced.
+#[derive(Debug, Clone)]
+pub struct RefreshSettings {
+    /// A rotating token is replaced when this is left, or half of its life: 1 s to [`LONGEST`].
+    pub before_expiry: Duration,
+    /// How long WeChat keeps the previous token working: 1 s to [`LONGEST`].
+    pub overlap: Duration,
+    /// The least time between a probe or rotation and the next probe: 0 to [`LONGEST`].
+    pub report_cooldown: Duration,
+    /// The first wait after a failure: 1 s (promise I10) to `retry_max`.
+    pub retry_min: Duration,
+    /// The longest wait after a failure that is worth a retry.
+    pub retry_max: Duration,
+}
+
+/// What outlives the process.
+#[derive(Debug, Clone)]
+pub struct StateSettings {
+    /// Where it is.
+    pub url: StateUrl,
+}
+
+/// Logs.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// How they are written.
+    pub format: LogFormat,
+    /// Which are written.
+    pub filter: LogFilter,
+}
+
+/// One WeChat app.
+#[derive(Debug, Clone)]
+pub struct AccountSettings {
+    /// Its appid.
+    pub appid: AppId,
+    /// Its AppSecret, not empty, exactly as given.
+    pub secret: SecretString,
+    /// How its tokens are fetched.
+    pub endpoint: Endpoint,
+    /// Calls over a rolling day (promise I6): 1 to 10 000. The debits of a day are stored one by one, hence the bound.
+    pub calls_per_day: u32,
+}
+
+/// One internal service.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// What is kept of its key.
+    pub key_sha256: KeyDigest,
+    /// The accounts that it may read, each of them configured; `None` is all.
+    pub accounts: Option<BTreeSet<AccountName>>,
+}
+
+impl ClientSettings {
+    /// Whether the client may read the account.
+    pub fn may_use(&self, account: &str) -> bool {
+        self.accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
+    }
+}
+
+/// What `server.shutdown_grace` must leave beside `wechat.timeout`: a call's outcome is still to be stored and answered.
+pub const GRACE_MARGIN: Duration = Duration::from_secs(2);
+
+impl Settings {
+    /// Reads, merges and validates: defaults, then `file` (else what [`CONFIG_VARIABLE`] names), then `env`.
+    ///
+    /// # Errors
+    /// The first problem, in the order file, environment, sections, accounts, clients.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        Self::from_layers(&Layers::read(file, env)?)
+    }
+}

@@ -1,0 +1,219 @@
+//! What do the defaults, the file and the environment say together, and which of them says it?
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueKind};
+
+use super::entry::Table;
+use super::error::SettingsError;
+use super::schema::{self, Place};
+
+/// The variable that names the settings file, where `--config` does not.
+pub const CONFIG_VARIABLE: &str = "TOKEN_RELAY_CONFIG";
+
+/// Variables with this prefix are settings. Kubernetes makes `TOKEN_RELAY_PORT` and the like for a service of our name: those
+/// have one underscore and are nobody's settings.
+pub const PREFIX: &str = "TOKEN_RELAY__";
+
+/// The layers, merged: later wins, tables merge, lists replace. Every value knows the file or the variable that it came from.
+///
+/// A key that is refused (unknown, misplaced, not UTF-8) is kept aside: [`Layers::sound`] tells of the first. So a health check
+/// can ask for the one key that it needs, whatever became of the others.
+pub struct Layers {
+    merged: Value,
+    refused: Vec<SettingsError>,
+}
+
+impl Layers {
+    /// Reads the file (`file`, else the one that [`CONFIG_VARIABLE`] names, else none) and the environment.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not TOML.
+    pub fn read(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        // Sorted, so that the first problem is the same one every time.
+        let env: BTreeMap<OsString, OsString> = env.into_iter().collect();
+        let named = env.get(&OsString::from(CONFIG_VARIABLE)).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let file = match (file, &named) {
+            (Some(path), _) => Layer::of_file(path, "--config")?,
+            (None, Some(path)) => Layer::of_file(path, CONFIG_VARIABLE)?,
+            (None, None) => Layer::default(),
+        };
+        let layers = [Layer::of_defaults(), file, Layer::of_environment(&env)];
+        let mut builder = Config::builder();
+        let mut refused = Vec::new();
+        for mut layer in layers {
+            refused.append(&mut layer.refused);
+            builder = builder.add_source(layer);
+        }
+        let merged = builder.build().expect("no layer fails: every path in it was looked up in the schema").cache;
+        Ok(Self { merged, refused })
+    }
+
+    /// Tells the first key that was refused.
+    ///
+    /// # Errors
+    /// That key.
+    pub fn sound(&self) -> Result<(), SettingsError> {
+        self.refused.first().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// The section of that name, empty if nobody spoke of it.
+    pub(super) fn section(&self, name: &str) -> Table<'_> {
+        let values = as_table(&self.merged).and_then(|root| root.get(name)).and_then(as_table);
+        Table::new(name.to_owned(), values)
+    }
+
+    /// The tables of `[accounts]` or `[clients]`, by name and in order.
+    pub(super) fn named(&self, section: &str) -> Vec<(String, Table<'_>)> {
+        let values = as_table(&self.merged).and_then(|root| root.get(section)).and_then(as_table);
+        let sorted: BTreeMap<_, _> = values.into_iter().flatten().collect();
+        let table =
+            |(name, value): (&String, _)| (name.clone(), Table::new(format!("{section}.{name}"), as_table(value)));
+        sorted.into_iter().map(table).collect()
+    }
+}
+
+impl fmt::Debug for Layers {
+    /// `config`'s own shows the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layers").field("refused", &self.refused).finish_non_exhaustive()
+    }
+}
+
+fn as_table(value: &Value) -> Option<&Map<String, Value>> {
+    match &value.kind {
+        ValueKind::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// One layer: dotted paths that the schema knows, with their values.
+///
+/// `config` reads a path as an expression with subscripts, so none reaches it unseen. Its own file and environment sources
+/// are not used: the one takes `server[9999999999]` for a list of that length, the other forgets which variable said what.
+#[derive(Clone, Default)]
+struct Layer {
+    values: BTreeMap<String, Value>,
+    refused: Vec<SettingsError>,
+}
+
+impl Layer {
+    fn of_defaults() -> Self {
+        let mut layer = Self::default();
+        for (section, keys) in schema::SECTIONS {
+            for key in *keys {
+                let default = key.default.expect("a key of a fixed section has a default");
+                layer.values.insert(format!("{section}.{}", key.name), Value::new(None, default));
+            }
+        }
+        layer
+    }
+
+    fn of_file(path: &Path, named_by: &str) -> Result<Self, SettingsError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| SettingsError::file(path, format!("cannot be read: {e}"), named_by))?;
+        let origin = path.display().to_string();
+        let root = FileFormat::Toml.parse(Some(&origin), &text).map_err(|cause| {
+            SettingsError::file(path, format!("is not valid TOML{}", position(&cause.to_string())), named_by)
+        })?;
+        let mut layer = Self::default();
+        layer.add_table(&mut Vec::new(), root, &origin);
+        Ok(layer)
+    }
+
+    fn add_table(&mut self, path: &mut Vec<String>, table: Map<String, Value>, origin: &str) {
+        for (name, value) in table.into_iter().collect::<BTreeMap<_, _>>() {
+            path.push(name);
+            let key = path.join(".");
+            let place = schema::place(&path.iter().map(String::as_str).collect::<Vec<_>>());
+            match (place, value.kind) {
+                (Place::Table, ValueKind::Table(inner)) => {
+                    // An account without any key is still an account.
+                    self.values.insert(key, Value::new(None, ValueKind::Table(Map::new())));
+                    self.add_table(path, inner, origin);
+                }
+                (Place::Table, _) => self.refuse(key, "must be a table", origin),
+                (Place::Key, ValueKind::Table(_)) => self.refuse(key, "must be a value, not a table", origin),
+                (Place::Key, kind) => {
+                    self.values.insert(key, Value::new(Some(&origin.to_owned()), kind));
+                }
+                (Place::Unknown(known), _) => self.refuse(key, unknown(&known), origin),
+                (Place::BadName(problem), _) => self.refuse(key, problem.to_string(), origin),
+            }
+            path.pop();
+        }
+    }
+
+    fn of_environment(env: &BTreeMap<OsString, OsString>) -> Self {
+        let mut layer = Self::default();
+        for (variable, value) in env {
+            let variable = variable.to_string_lossy();
+            let Some(rest) = strip_prefix(&variable) else { continue };
+            let path = rest.to_lowercase();
+            let path: Vec<&str> = path.split("__").collect();
+            let key = path.join(".");
+            match (schema::place(&path), value.to_str()) {
+                (Place::Unknown(known), _) => layer.refuse(key, unknown(&known), &variable),
+                (Place::BadName(problem), _) => layer.refuse(key, problem.to_string(), &variable),
+                (Place::Table, _) => layer.refuse(key, "is a section: add __ and the name of a key", &variable),
+                (Place::Key, None) => layer.refuse(key, "is not UTF-8", &variable),
+                (Place::Key, Some(_)) if layer.values.contains_key(&key) => {
+                    layer.refuse(key, "is given twice, by variables that differ in case only", &variable);
+                }
+                (Place::Key, Some(text)) => {
+                    layer.values.insert(key, Value::new(Some(&variable.into_owned()), text));
+                }
+            }
+        }
+        layer
+    }
+
+    fn refuse(&mut self, key: String, problem: impl Into<String>, origin: &str) {
+        self.refused.push(SettingsError::new(key, problem, Some(origin)));
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.values.iter().map(|(path, value)| (path.clone(), value.clone())).collect())
+    }
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer").field("keys", &self.values.keys()).finish_non_exhaustive()
+    }
+}
+
+fn strip_prefix(variable: &str) -> Option<&str> {
+    let (prefix, rest) = variable.split_at_checked(PREFIX.len())?;
+    prefix.eq_ignore_ascii_case(PREFIX).then_some(rest)
+}
+
+fn unknown(known: &[&str]) -> String {
+    match known {
+        [] => "unknown key".to_owned(),
+        known => format!("unknown key; known here: {}", known.join(", ")),
+    }
+}
+
+/// `: see line 3, column 7` from the first line of the parser's message: the lines that follow quote the file.
+fn position(message: &str) -> String {
+    let number = |text: Option<&str>| text.and_then(|t| t.trim().parse::<usize>().ok());
+    let place = message.lines().next().and_then(|first| first.strip_prefix("TOML parse error at line "));
+    let mut parts = place.into_iter().flat_map(|place| place.split(", column "));
+    match (number(parts.next()), number(parts.next())) {
+        (Some(line), Some(column)) => format!(": see line {line}, column {column}"),
+        _ => ": a number in it is out of range".to_owned(),
+    }
+}

@@ -1,0 +1,220 @@
+//! Do the layers make settings? Every key is parsed, then keys are held against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::entry::{Entry, Table, conflict, twins};
+use super::values::Address;
+use super::{
+    AccountSettings, ClientSettings, Endpoint, GRACE_MARGIN, KeyDigest, Layers, LogSettings, RefreshSettings,
+    ServerSettings, Settings, SettingsError, StateSettings, WechatSettings,
+};
+use crate::account::{AccountName, ClientName, NameError};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Settings {
+    /// Validates what was read.
+    ///
+    /// # Errors
+    /// The first problem, in the order unknown keys, sections, accounts, clients.
+    pub fn from_layers(layers: &Layers) -> Result<Self, SettingsError> {
+        layers.sound()?;
+        let server = server(&layers.section("server"))?;
+        let wechat = wechat(&layers.section("wechat"))?;
+        let least_grace = wechat.timeout + GRACE_MARGIN;
+        if server.shutdown_grace < least_grace {
+            let grace = layers.section("server").entry("shutdown_grace");
+            let least = humantime::format_duration(least_grace);
+            return Err(
+                grace.error(format!("must be wechat.timeout and 2s more, {least}, so that a sent call can end"))
+            );
+        }
+        let refresh = refresh(&layers.section("refresh"))?;
+        let state = state(&layers.section("state"))?;
+        let log = log(&layers.section("log"))?;
+        let accounts = accounts(layers)?;
+        let clients = clients(layers, &accounts)?;
+        Ok(Self { server, wechat, refresh, state, log, accounts, clients })
+    }
+}
+
+impl Layers {
+    /// Where a relay with these settings is reached from its own machine: `server.listen`, with the loopback address for
+    /// "all addresses". It asks for no other key.
+    ///
+    /// # Errors
+    /// `server.listen` is not an address, or has port 0.
+    pub fn own_address(&self) -> Result<SocketAddr, SettingsError> {
+        let listen = self.section("server").entry("listen");
+        let Address(mut address) = listen.parse()?;
+        if address.port() == 0 {
+            return Err(listen.error("has port 0, so nobody can know where the relay listens"));
+        }
+        if address.ip().is_unspecified() {
+            let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            address.set_ip(loopback);
+        }
+        Ok(address)
+    }
+}
+
+fn server(table: &Table<'_>) -> Result<ServerSettings, SettingsError> {
+    let admin = table.entry("admin_listen");
+    let Address(listen) = table.entry("listen").parse()?;
+    let settings = ServerSettings {
+        listen,
+        admin_listen: admin.optional()?.map(|Address(admin)| admin),
+        first_token_wait: table.entry("first_token_wait").duration(Duration::ZERO)?,
+        shutdown_grace: table.entry("shutdown_grace").duration(Duration::ZERO)?,
+        max_connections: table.entry("max_connections").number(1..=1_000_000)? as usize,
+        header_timeout: table.entry("header_timeout").duration(MILLISECOND)?,
+    };
+    if settings.admin_listen == Some(listen) && listen.port() != 0 {
+        return Err(admin.error("must not be server.listen: what it tells is not for clients"));
+    }
+    Ok(settings)
+}
+
+fn wechat(table: &Table<'_>) -> Result<WechatSettings, SettingsError> {
+    let proxy = twins(table.entry("proxy"), table.entry("proxy_file"))?;
+    let timeout = table.entry("timeout");
+    let settings = WechatSettings {
+        base_url: table.entry("base_url").parse()?,
+        fallback_base_url: table.entry("fallback_base_url").optional()?,
+        proxy: proxy.map(|proxy| proxy.parse()).transpose()?,
+        connect_timeout: table.entry("connect_timeout").duration(MILLISECOND)?,
+        timeout: timeout.duration(MILLISECOND)?,
+        max_calls: table.entry("max_calls").number(1..=1000)? as usize,
+    };
+    if settings.timeout <= settings.connect_timeout {
+        return Err(timeout.error("must be longer than wechat.connect_timeout, which is a part of it"));
+    }
+    Ok(settings)
+}
+
+fn refresh(table: &Table<'_>) -> Result<RefreshSettings, SettingsError> {
+    let settings = RefreshSettings {
+        before_expiry: table.entry("before_expiry").duration(SECOND)?,
+        overlap: table.entry("overlap").duration(SECOND)?,
+        report_cooldown: table.entry("report_cooldown").duration(Duration::ZERO)?,
+        retry_min: table.entry("retry_min").duration(SECOND)?,
+        retry_max: table.entry("retry_max").duration(SECOND)?,
+    };
+    if settings.retry_max < settings.retry_min {
+        return Err(table.entry("retry_max").error("must not be less than refresh.retry_min"));
+    }
+    Ok(settings)
+}
+
+fn state(table: &Table<'_>) -> Result<StateSettings, SettingsError> {
+    let (url, file) = (table.entry("url"), table.entry("url_file"));
+    let empty = url.error("must not be empty: \"memory:\" keeps nothing");
+    let url = if file.optional_text()?.is_some() { url.said() } else { url };
+    Ok(StateSettings { url: twins(url, file)?.ok_or(empty)?.parse()? })
+}
+
+fn log(table: &Table<'_>) -> Result<LogSettings, SettingsError> {
+    Ok(LogSettings { format: table.entry("format").parse()?, filter: table.entry("filter").parse()? })
+}
+
+fn accounts(layers: &Layers) -> Result<BTreeMap<AccountName, AccountSettings>, SettingsError> {
+    let mut accounts = BTreeMap::new();
+    let mut taken = BTreeMap::new();
+    for (name, table) in layers.named("accounts") {
+        let settings = account(&table)?;
+        let owner = format!("accounts.{name}");
+        if let Some(other) = taken.insert((settings.appid.clone(), settings.endpoint), owner) {
+            let problem = format!("{other} has the same appid and endpoint: they would rotate each other's token");
+            return Err(table.entry("appid").error(problem));
+        }
+        accounts.insert(parsed(&name), settings);
+    }
+    if accounts.is_empty() {
+        return Err(SettingsError::new(
+            "accounts",
+            "no account: set accounts.NAME.appid and accounts.NAME.secret",
+            None,
+        ));
+    }
+    Ok(accounts)
+}
+
+fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
+    let (secret, file) = (table.entry("secret"), table.entry("secret_file"));
+    let none = secret.error(format!("no secret: give this or {}", file.key()));
+    let appid = table.entry("appid").parse()?;
+    let secret = twins(secret, file)?.ok_or(none)?.secret;
+    let endpoint = match table.entry("endpoint") {
+        entry if entry.is_set() => entry.parse()?,
+        _ => Endpoint::Token,
+    };
+    let calls_per_day = match table.entry("calls_per_day") {
+        entry if entry.is_set() => entry.number(1..=10_000)?,
+        _ => endpoint.default_calls_per_day(),
+    };
+    Ok(AccountSettings { appid, secret, endpoint, calls_per_day })
+}
+
+fn clients(
+    layers: &Layers,
+    accounts: &BTreeMap<AccountName, AccountSettings>,
+) -> Result<BTreeMap<ClientName, ClientSettings>, SettingsError> {
+    let mut clients: BTreeMap<ClientName, ClientSettings> = BTreeMap::new();
+    for (name, table) in layers.named("clients") {
+        let (by, key_sha256) = client_key(&table)?;
+        if let Some((other, _)) = clients.iter().find(|(_, other)| other.key_sha256 == key_sha256) {
+            return Err(by.error(format!("clients.{other} has the same key")));
+        }
+        let accounts = client_accounts(&table.entry("accounts"), accounts)?;
+        clients.insert(parsed(&name), ClientSettings { key_sha256, accounts });
+    }
+    if clients.is_empty() {
+        return Err(SettingsError::new(
+            "clients",
+            "no client: set clients.NAME.key_sha256 (see `token-relay keygen`)",
+            None,
+        ));
+    }
+    Ok(clients)
+}
+
+/// Exactly one of the three keys, and which one it was.
+fn client_key<'a>(table: &Table<'a>) -> Result<(Entry<'a>, KeyDigest), SettingsError> {
+    let (plain, file, hash) = (table.entry("key"), table.entry("key_file"), table.entry("key_sha256"));
+    let none = plain.error(format!("no key: give this, {} or {}", file.key(), hash.key()));
+    if hash.optional_text()?.is_none() {
+        let told = twins(plain, file)?.ok_or(none)?;
+        let digest = KeyDigest::of_key(told.secret.expose_secret()).map_err(|e| told.by.error(e.to_string()))?;
+        return Ok((told.by, digest));
+    }
+    for other in [plain, file] {
+        if other.optional_text()?.is_some() {
+            return Err(conflict(&other, &hash));
+        }
+    }
+    let digest = hash.parse()?;
+    Ok((hash, digest))
+}
+
+fn client_accounts(
+    entry: &Entry<'_>,
+    configured: &BTreeMap<AccountName, AccountSettings>,
+) -> Result<Option<BTreeSet<AccountName>>, SettingsError> {
+    let Some(names) = entry.list()? else { return Ok(None) };
+    let known = |name: &str| configured.get_key_value(name).map(|(name, _)| name.clone());
+    let unknown = || {
+        let configured: Vec<_> = configured.keys().map(AccountName::as_str).collect();
+        entry.error(format!("names an unknown account; configured: {}", configured.join(", ")))
+    };
+    names.into_iter().map(|name| known(name).ok_or_else(unknown)).collect::<Result<_, _>>().map(Some)
+}
+
+fn parsed<N: FromStr<Err = NameError>>(name: &str) -> N {
+    name.parse().expect("a name that is refused never reaches the merged layers")
+}

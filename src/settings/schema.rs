@@ -1,0 +1,131 @@
+//! Which keys are there, of what kind, and with which defaults?
+
+use crate::account::{AccountName, ClientName, NameError};
+
+/// How a key's value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A string: an address, a duration, a path, a word.
+    Text,
+    /// A whole number, also as a string (the environment knows nothing else).
+    Number,
+    /// A list of strings, in the environment separated by commas.
+    List,
+    /// A string that nobody may see again.
+    Secret,
+    /// A URL that may hold a password.
+    SecretUrl,
+}
+
+/// One key of the settings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// `None`: the key is not there unless given, or its default depends on another key.
+    pub(super) default: Option<&'static str>,
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str) -> Key {
+    Key { name, kind, default: Some(default) }
+}
+
+const fn unset(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind, default: None }
+}
+
+/// The sections whose keys are fixed, in the order in which they are read, printed and complained about.
+pub(super) const SECTIONS: &[(&str, &[Key])] = &[
+    (
+        "server",
+        &[
+            key("listen", Kind::Text, "127.0.0.1:8080"),
+            key("admin_listen", Kind::Text, "127.0.0.1:9090"),
+            key("first_token_wait", Kind::Text, "3s"),
+            key("shutdown_grace", Kind::Text, "20s"),
+            key("max_connections", Kind::Number, "10000"),
+            key("header_timeout", Kind::Text, "75s"),
+        ],
+    ),
+    (
+        "wechat",
+        &[
+            key("base_url", Kind::Text, "https://api.weixin.qq.com"),
+            key("fallback_base_url", Kind::Text, "https://api2.weixin.qq.com"),
+            key("proxy", Kind::SecretUrl, ""),
+            key("proxy_file", Kind::Text, ""),
+            key("connect_timeout", Kind::Text, "3s"),
+            key("timeout", Kind::Text, "8s"),
+            key("max_calls", Kind::Number, "32"),
+        ],
+    ),
+    (
+        "refresh",
+        &[
+            key("before_expiry", Kind::Text, "1h"),
+            key("overlap", Kind::Text, "5m"),
+            key("report_cooldown", Kind::Text, "30s"),
+            key("retry_min", Kind::Text, "1s"),
+            key("retry_max", Kind::Text, "60s"),
+        ],
+    ),
+    ("state", &[key("url", Kind::SecretUrl, "file:state"), key("url_file", Kind::Text, "")]),
+    ("log", &[key("format", Kind::Text, "auto"), key("filter", Kind::Text, "info")]),
+];
+
+/// The keys of `[accounts.NAME]`.
+pub(super) const ACCOUNT: &[Key] = &[
+    unset("appid", Kind::Text),
+    unset("secret", Kind::Secret),
+    unset("secret_file", Kind::Text),
+    unset("endpoint", Kind::Text),
+    unset("calls_per_day", Kind::Number),
+];
+
+/// The keys of `[clients.NAME]`.
+pub(super) const CLIENT: &[Key] = &[
+    unset("key", Kind::Secret),
+    unset("key_file", Kind::Text),
+    unset("key_sha256", Kind::Secret),
+    unset("accounts", Kind::List),
+];
+
+/// What a path in the settings is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// A table of keys or of tables.
+    Table,
+    /// A value.
+    Key,
+    /// No key is called so; these are there.
+    Unknown(Vec<&'static str>),
+    /// An account or a client with a name that is refused.
+    BadName(NameError),
+}
+
+/// Looks a path up: `["accounts", "main", "appid"]`.
+pub(super) fn place(path: &[&str]) -> Place {
+    match path {
+        ["accounts", name] => name.parse::<AccountName>().map_or_else(Place::BadName, |_| Place::Table),
+        ["clients", name] => name.parse::<ClientName>().map_or_else(Place::BadName, |_| Place::Table),
+        ["accounts" | "clients"] => Place::Table,
+        ["accounts", name, key] => name.parse::<AccountName>().map_or_else(Place::BadName, |_| among(ACCOUNT, key)),
+        ["clients", name, key] => name.parse::<ClientName>().map_or_else(Place::BadName, |_| among(CLIENT, key)),
+        [section] if keys_of(section).is_some() => Place::Table,
+        [section, key] if let Some(keys) = keys_of(section) => among(keys, key),
+        [_] | [_, _] => Place::Unknown(SECTIONS.iter().map(|(name, _)| *name).chain(["accounts", "clients"]).collect()),
+        _ => Place::Unknown(Vec::new()),
+    }
+}
+
+pub(super) fn keys_of(section: &str) -> Option<&'static [Key]> {
+    SECTIONS.iter().find(|(name, _)| *name == section).map(|(_, keys)| *keys)
+}
+
+fn among(keys: &'static [Key], name: &str) -> Place {
+    if keys.iter().any(|key| key.name == name) {
+        Place::Key
+    } else {
+        Place::Unknown(keys.iter().map(|key| key.name).collect())
+    }
+}
