@@ -1,1 +1,116 @@
-//! One file per account in a directory of its own.
+//! One file per account in a directory of its own: what a single relay needs.
+//!
+//! A record `NAME.json` is replaced by writing `.NAME.json.tmp` beside it, syncing it, renaming it over the old one and
+//! syncing the directory: whenever the power goes, one whole record is there, the old or the new. A lock on the
+//! directory, held as long as the store lives, keeps a second relay out; it ends with the process, however it ends.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+
+use super::{Sealed, Store, StoreError, Swap};
+use crate::account::AccountName;
+
+mod directory;
+mod lane;
+
+use directory::Directory;
+use lane::Lane;
+
+/// The longest that an operation may take. A disk that needs longer is stuck, or will be missed by nobody.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a directory cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Another relay, or another store in this process, holds the directory.
+    #[error("the state directory {} is in use by another relay{}", dir.display(), holder(*pid))]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// The holder, as it sees itself: in another container its number means nothing here.
+        pid: Option<u32>,
+    },
+    /// It cannot be created, locked or written to.
+    #[error("the state directory {} cannot be used: {reason}", dir.display())]
+    Unusable {
+        /// The directory.
+        dir: PathBuf,
+        /// What happened, with the operating system's words.
+        reason: String,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+/// A store in a directory of files, for one relay.
+#[derive(Debug)]
+pub struct FileStore {
+    directory: Arc<Directory>,
+    /// One for each account: its operations keep their order, and a stuck disk holds at most one thread for each.
+    lanes: Mutex<HashMap<AccountName, Lane>>,
+}
+
+impl FileStore {
+    /// Opens `dir`: creates it (mode 0700) with its parents, locks it, removes what an interrupted write left, and takes
+    /// from others the permission to read records. It blocks: call it before serving.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] while another store holds the directory, [`OpenError::Unusable`] where it cannot be created,
+    /// locked or written to.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        Ok(Self { directory: Arc::new(Directory::open(dir)?), lanes: Mutex::default() })
+    }
+
+    fn lane(&self, account: &AccountName) -> Lane {
+        // A map of handles cannot be left half changed, so a panic elsewhere poisons nothing.
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.entry(account.clone()).or_default().clone()
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        account: &AccountName,
+        operation: impl FnOnce(&Directory, &str) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (directory, name) = (Arc::clone(&self.directory), account.to_string());
+        let path = self.directory.path(account.as_str());
+        let done = self.lane(account).run(LIMIT, move || operation(&directory, &name)).await;
+        done.map_err(|stuck| StoreError(format!("{}: {stuck}", path.display())))?
+    }
+}
+
+/// Compares with what is on the disk, not with a copy in memory: a record that the operator removed or restored is seen.
+/// The lock keeps other relays out, and each account's operations run one after the other.
+impl Store for FileStore {
+    fn load<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {
+        Box::pin(self.run(account, Directory::read))
+    }
+
+    fn swap<'a>(&'a self, account: &'a AccountName, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap> {
+        Box::pin(async move {
+            let compare_and_set = move |directory: &Directory, name: &str| {
+                let current = directory.read(name)?;
+                if current != expected {
+                    return Ok(Swap::Lost(current));
+                }
+                directory.replace(name, next.expose())?;
+                Ok(Swap::Won)
+            };
+            self.run(account, compare_and_set).await.unwrap_or_else(Swap::Unknown)
+        })
+    }
+
+    fn set_aside<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<String, StoreError>> {
+        let now = crate::clock::now().wall;
+        Box::pin(self.run(account, move |directory, name| directory.set_aside(name, now)))
+    }
+}

@@ -1,0 +1,263 @@
+//! How does one call reach WeChat, and was it sent? The relay's only HTTP client.
+
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::{Client, ClientBuilder, Method, Proxy, StatusCode, header, redirect, retry};
+use secrecy::{ExposeSecret, SecretString};
+use tower::util::{MapRequestLayer, MapResponseLayer};
+
+use super::{IssueError, reply::printable};
+
+pub use reqwest::Url;
+
+/// The largest reply that is read, in bytes. A token reply is about 200; an error page of a gateway is a few thousand.
+pub const LARGEST_REPLY: usize = 64 * 1024;
+
+/// The longest reason that an error gives, in characters: enough for two hosts' chains of causes.
+const LONGEST_REASON: usize = 512;
+
+const USER_AGENT: &str = concat!("token-relay/", env!("CARGO_PKG_VERSION"));
+
+/// Where WeChat is and how it is reached.
+#[derive(Debug, Clone)]
+pub struct UpstreamSettings {
+    /// `wechat.base_url`: http or https, with an optional path prefix; without user, query and fragment.
+    pub base_url: Url,
+    /// `wechat.fallback_base_url`: tried within the same call when `base_url` cannot be connected.
+    pub fallback_base_url: Option<Url>,
+    /// `wechat.proxy`: an http, https, socks5 or socks5h URL. It may hold a password.
+    pub proxy: Option<SecretString>,
+    /// `wechat.connect_timeout`: name, TCP, proxy and TLS of one host, together.
+    pub connect_timeout: Duration,
+    /// `wechat.timeout`: a whole call, with both hosts and the reply's body.
+    pub timeout: Duration,
+}
+
+/// Why there is no client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    /// A base URL cannot be used.
+    #[error("{key} is not an http:// or https:// URL with a host and without user, query and fragment")]
+    BaseUrl {
+        /// The settings key.
+        key: &'static str,
+    },
+    /// The proxy cannot be used. Its text is not shown: it may hold a password.
+    #[error("wechat.proxy is not an http://, https://, socks5:// or socks5h:// URL with a host")]
+    Proxy,
+    /// There is nothing to verify WeChat's certificate with.
+    #[error("no CA certificates found: install the system's ca-certificates, or point SSL_CERT_FILE at a bundle")]
+    NoRoots,
+    /// Anything else that keeps the client from being built.
+    #[error("cannot build the HTTP client: {reason}")]
+    Client {
+        /// What happened, in words, without a secret.
+        reason: String,
+    },
+}
+
+/// A client for one WeChat, shared by all accounts: a clone is the same client.
+///
+/// It follows no redirect, sends no Referer, takes no proxy from the environment, speaks HTTP/1.1, never retries and
+/// keeps no idle connection: a reused one that closes under the write would make an unknown call.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    client: Client,
+    base: Url,
+    fallback: Option<Url>,
+    timeout: Duration,
+}
+
+/// One call, for whichever host takes it.
+pub(super) struct Call<'a> {
+    /// Path segments below the base URL.
+    pub(super) path: [&'static str; 2],
+    /// Query parameters, not yet encoded.
+    pub(super) query: &'a [(&'static str, &'a str)],
+    /// A JSON body makes it a POST.
+    pub(super) json: Option<Vec<u8>>,
+}
+
+/// What came back: a whole body of at most [`LARGEST_REPLY`].
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+}
+
+tokio::task_local! {
+    /// Whether the call of this task is between the start of a connection and its end. Without a pool the connector runs
+    /// in the caller's task; should that change, this stays false and a time-out counts as an unknown call: the safe side.
+    static CONNECTING: Arc<AtomicBool>;
+}
+
+impl Upstream {
+    /// Builds the client; the system's CA certificates (or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`) are read now,
+    /// unless every URL is plain http.
+    pub fn new(settings: UpstreamSettings) -> Result<Self, UpstreamError> {
+        let UpstreamSettings { base_url, fallback_base_url, proxy, connect_timeout, timeout } = settings;
+        usable(&base_url, "wechat.base_url")?;
+        if let Some(fallback) = &fallback_base_url {
+            usable(fallback, "wechat.fallback_base_url")?;
+        }
+        super::tls::install_provider();
+        let mut builder = calm_client(connect_timeout);
+        let mut encrypted = [Some(&base_url), fallback_base_url.as_ref()].into_iter().flatten().any(is_https);
+        if let Some(proxy) = &proxy {
+            let url = Url::parse(proxy.expose_secret()).ok().filter(is_proxy).ok_or(UpstreamError::Proxy)?;
+            encrypted |= is_https(&url);
+            builder = builder.proxy(Proxy::all(url).map_err(|_| UpstreamError::Proxy)?);
+        }
+        if !encrypted {
+            // Plain http (the simulator): no certificates are needed, so a missing bundle is no error.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|error| {
+            let reason = words(error);
+            if reason.contains("No CA certificates") {
+                UpstreamError::NoRoots
+            } else {
+                UpstreamError::Client { reason }
+            }
+        })?;
+        Ok(Self { client, base: base_url, fallback: fallback_base_url, timeout })
+    }
+
+    /// How long a whole call may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Makes one call within `limit`. Every error is an [`IssueError::NotSent`] or an [`IssueError::Unknown`].
+    pub(super) async fn call(&self, call: &Call<'_>, limit: Duration) -> Result<Reply, IssueError> {
+        let connecting = Arc::new(AtomicBool::new(false));
+        let hosts = CONNECTING.scope(Arc::clone(&connecting), self.first_or_fallback(call));
+        let Ok(outcome) = tokio::time::timeout(limit, hosts).await else {
+            let within = humantime::format_duration(limit);
+            return Err(if connecting.load(Ordering::Relaxed) {
+                IssueError::NotSent { reason: format!("no connection within {within}") }
+            } else {
+                IssueError::Unknown { reason: format!("no whole reply within {within}") }
+            });
+        };
+        outcome
+    }
+
+    async fn first_or_fallback(&self, call: &Call<'_>) -> Result<Reply, IssueError> {
+        let first = self.send(&self.base, call).await;
+        let (Some(fallback), Err(IssueError::NotSent { reason })) = (&self.fallback, &first) else { return first };
+        match self.send(fallback, call).await {
+            Err(IssueError::NotSent { reason: second }) => {
+                Err(IssueError::NotSent { reason: format!("{reason}; {second}") })
+            }
+            other => other,
+        }
+    }
+
+    async fn send(&self, base: &Url, call: &Call<'_>) -> Result<Reply, IssueError> {
+        let host = base.host_str().unwrap_or_default();
+        let mut request = self.client.request(Method::GET, call.url(base));
+        if let Some(json) = &call.json {
+            request = self.client.request(Method::POST, call.url(base));
+            request = request.header(header::CONTENT_TYPE, "application/json").body(json.clone());
+        }
+        let mut response = request.send().await.map_err(|error| failure(host, error))?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failure(host, error))? {
+            if body.len() + chunk.len() > LARGEST_REPLY {
+                let reason = format!("{host}: HTTP {}, a reply over {LARGEST_REPLY} bytes", status.as_u16());
+                return Err(IssueError::Unknown { reason });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status, body })
+    }
+}
+
+impl Call<'_> {
+    fn url(&self, base: &Url) -> Url {
+        let mut url = base.clone();
+        url.path_segments_mut().expect("an http URL with a host has a path").pop_if_empty().extend(self.path);
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(self.query);
+        }
+        url
+    }
+}
+
+/// Everything that the client does *not* do, in one place.
+fn calm_client(connect_timeout: Duration) -> ClientBuilder {
+    let mark = |connecting: bool| {
+        // Outside a call there is nothing to mark.
+        let _ = CONNECTING.try_with(|now| now.store(connecting, Ordering::Relaxed));
+    };
+    let close = header::HeaderMap::from_iter([(header::CONNECTION, header::HeaderValue::from_static("close"))]);
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .default_headers(close)
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .retry(retry::never())
+        .no_proxy()
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .connect_timeout(connect_timeout)
+        .connector_layer(MapRequestLayer::new(move |target| {
+            mark(true);
+            target
+        }))
+        .connector_layer(MapResponseLayer::new(move |connection| {
+            mark(false);
+            connection
+        }))
+}
+
+fn is_https(url: &Url) -> bool {
+    url.scheme() == "https"
+}
+
+fn is_proxy(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") && url.has_host()
+}
+
+fn usable(url: &Url, key: &'static str) -> Result<(), UpstreamError> {
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain { Ok(()) } else { Err(UpstreamError::BaseUrl { key }) }
+}
+
+/// What a failed call was: `is_connect()` covers name, TCP, proxy and TLS, all of which end before the request's first
+/// byte. Anything later may have been sent.
+fn failure(host: &str, error: reqwest::Error) -> IssueError {
+    let not_sent = error.is_connect() || error.is_builder();
+    let reason = format!("{host}: {}", words(error));
+    if not_sent { IssueError::NotSent { reason } } else { IssueError::Unknown { reason } }
+}
+
+/// The one place where a reqwest error becomes text. It loses its URL, which holds the AppSecret, and its chain of
+/// causes is flattened, each told once.
+fn words(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        if !told.contains(&text) {
+            told.push_str(": ");
+            told.push_str(&text);
+        }
+        cause = next.source();
+    }
+    printable(&told, &[], LONGEST_REASON)
+}

@@ -1,0 +1,51 @@
+//! What has happened so far, in JSON?
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::Op;
+use crate::model::{Grant, Kind};
+use crate::server::State;
+
+/// Tokens appear by their first characters only: the oracle is `GET /_control/alive`.
+pub(super) fn report(state: &State, now: Duration) -> Value {
+    let mut by_op = BTreeMap::<_, u64>::new();
+    let mut by_outcome = BTreeMap::<_, u64>::new();
+    for call in state.journal.calls(Op::Any) {
+        *by_op.entry(call.op.name()).or_default() += 1;
+        *by_outcome.entry(call.outcome.to_string()).or_default() += 1;
+    }
+    let apps: BTreeMap<_, _> = state.model.appids().map(|appid| (appid, app(state, now, appid))).collect();
+    json!({
+        "now_ms": now.as_millis(),
+        "calls_by_operation": by_op,
+        "calls_by_outcome": by_outcome,
+        "calls": state.journal.calls(Op::Any).collect::<Vec<_>>(),
+        "faults_queued": state.faults.len(),
+        "apps": apps,
+    })
+}
+
+fn app(state: &State, now: Duration, appid: &str) -> Value {
+    json!({
+        "most_concurrent": state.journal.most_concurrent(appid),
+        "rotating": line(state, now, appid, Kind::Rotating),
+        "sticky": line(state, now, appid, Kind::Sticky),
+    })
+}
+
+fn line(state: &State, now: Duration, appid: &str, kind: Kind) -> Value {
+    let alive: Vec<_> = state.model.living(now, appid, kind).iter().map(token).collect();
+    json!({
+        "mints": state.model.mints(appid, kind),
+        "spent_today": state.model.spent(now, appid, kind),
+        "alive": alive,
+    })
+}
+
+fn token(grant: &Grant) -> Value {
+    let head: String = grant.access_token.chars().take(10).collect();
+    json!({"token": format!("{head}…"), "seconds_left": grant.left.as_secs_f64()})
+}

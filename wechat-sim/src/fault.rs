@@ -1,0 +1,172 @@
+//! What goes wrong with a reply?
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use queue::Queue;
+
+mod queue;
+mod text;
+
+/// One way to fail. By itself a fault happens *instead of* the operation: nothing is minted, checked or counted.
+/// [`Fault::minting`] lets the operation happen first, and only its reply is lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Nothing goes wrong: fills a place in a script.
+    Pass,
+    /// A business error, with HTTP status 200 and ` rid: …` after the message.
+    Errcode {
+        /// The number, -1 and -1000 included.
+        code: i64,
+        /// The text before the rid; the documented one is used when left out.
+        #[serde(default)]
+        message: Option<String>,
+    },
+    /// This HTTP status with a gateway's HTML page.
+    Status(u16),
+    /// No byte of an answer, until the client leaves.
+    Hang,
+    /// The connection is reset (RST) without an answer.
+    Reset,
+    /// The connection is closed in order (FIN) without an answer.
+    Close,
+    /// The right answer, late. The operation happens at the end of the delay, even if the client has left by then;
+    /// with [`Fault::minting`] at its beginning.
+    Slow(#[serde(with = "text::duration")] Duration),
+    /// The head of a good reply, half of its body, and the end of the connection.
+    Truncated,
+    /// HTTP status 200 and an empty body.
+    Empty,
+    /// HTTP status 200 and this body, which need not be JSON or UTF-8.
+    Body(#[serde(with = "text::bytes")] Vec<u8>),
+    /// These bytes instead of an HTTP reply, then the end of the connection.
+    Raw(#[serde(with = "text::bytes")] Vec<u8>),
+    /// A good reply in JSON, blown up to at least this many bytes. Over 64 KiB a client should refuse it.
+    Huge(usize),
+    /// A reply that looks like success and is not quite one.
+    Odd(Odd),
+    /// A call with a good token is refused all the same, as WeChat does at times (40001). The token stays good.
+    FalseRefusal,
+}
+
+/// A success that is not quite one. Those that carry a token mint it, whatever [`Fault::minting`] says: a test must be able to
+/// tell whether a token that was taken is alive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Odd {
+    /// `"access_token":""`
+    EmptyToken,
+    /// `"access_token":null`
+    NullToken,
+    /// No `access_token` at all.
+    NoToken,
+    /// `{"errcode":-1000,"errmsg":"system error","access_token":null,"expires_in":0}`, as was seen.
+    SystemError,
+    /// A good token with this JSON value as `expires_in`.
+    ExpiresIn(serde_json::Value),
+    /// A good token without `expires_in`.
+    NoExpiresIn,
+    /// A good token, but with a line feed and a NUL in its middle.
+    ControlCharacters,
+    /// A good reply with `"errcode":0,"errmsg":"ok"` in front, as WeCom does it.
+    ErrcodeZero,
+}
+
+impl Fault {
+    /// A business error with the documented text.
+    pub fn errcode(code: i64) -> Self {
+        Self::Errcode { code, message: None }
+    }
+
+    /// The operation happens, then its reply fails: the token was minted and nobody got it.
+    pub fn minting(self) -> Plan {
+        Plan { fault: self, minting: true }
+    }
+}
+
+/// A fault and the moment at which it strikes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What goes wrong.
+    pub fault: Fault,
+    /// Does the operation happen first?
+    #[serde(default)]
+    pub minting: bool,
+}
+
+impl From<Fault> for Plan {
+    fn from(fault: Fault) -> Self {
+        Self { fault, minting: false }
+    }
+}
+
+impl Plan {
+    /// Does WeChat do what it was asked for?
+    pub(crate) fn happens(&self) -> bool {
+        let inherent = match &self.fault {
+            Fault::Pass | Fault::Slow(_) => true,
+            Fault::Odd(odd) => odd.carries_token(),
+            Fault::Errcode { .. }
+            | Fault::Status(_)
+            | Fault::Hang
+            | Fault::Reset
+            | Fault::Close
+            | Fault::Truncated
+            | Fault::Empty
+            | Fault::Body(_)
+            | Fault::Raw(_)
+            | Fault::Huge(_)
+            | Fault::FalseRefusal => false,
+        };
+        self.minting || inherent
+    }
+
+    /// The delays before and after the operation.
+    pub(crate) fn delays(&self) -> (Duration, Duration) {
+        match self.fault {
+            Fault::Slow(delay) if self.minting => (Duration::ZERO, delay),
+            Fault::Slow(delay) => (delay, Duration::ZERO),
+            _ => (Duration::ZERO, Duration::ZERO),
+        }
+    }
+}
+
+impl Odd {
+    fn carries_token(&self) -> bool {
+        match self {
+            Odd::EmptyToken | Odd::NullToken | Odd::NoToken | Odd::SystemError => false,
+            Odd::ExpiresIn(_) | Odd::NoExpiresIn | Odd::ControlCharacters | Odd::ErrcodeZero => true,
+        }
+    }
+}
+
+/// How often a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// For so many calls.
+    Next(u32),
+    /// Until the faults are cleared.
+    Always,
+}
+
+impl Serialize for Times {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Times::Next(calls) => serializer.serialize_u32(*calls),
+            Times::Always => serializer.serialize_str("always"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Times {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) if text == "always" => Ok(Times::Always),
+            other => serde_json::from_value(other)
+                .map(Times::Next)
+                .map_err(|_| serde::de::Error::custom("`times` is a number of calls or \"always\"")),
+        }
+    }
+}

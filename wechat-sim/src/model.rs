@@ -1,0 +1,224 @@
+//! What would WeChat answer? A pure state machine: `now` is an argument, there is no clock and no I/O.
+//!
+//! `now` is the time since any fixed moment and must not go backwards. With virtual time years pass in seconds:
+//!
+//! ```
+//! use std::time::Duration;
+//! use wechat_sim::model::{Model, Rules};
+//!
+//! let mut model = Model::new(Rules::default(), 7);
+//! model.register("wx0000000000000001", "a secret");
+//! let first = model.mint(Duration::ZERO, "wx0000000000000001").unwrap();
+//! let second = model.mint(Duration::from_secs(3600), "wx0000000000000001").unwrap();
+//! assert!(model.alive(Duration::from_secs(3600 + 299), &first.access_token));
+//! assert!(!model.alive(Duration::from_secs(3600 + 300), &first.access_token));
+//! assert!(model.alive(Duration::from_secs(3600 + 7199), &second.access_token));
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use fastrand::Rng;
+use serde::{Deserialize, Serialize};
+
+use app::App;
+use line::Standing;
+
+pub use app::{Claim, TicketKind};
+pub use line::Grant;
+pub use refusal::Refusal;
+pub use rules::Rules;
+pub use whitelist::{BadIpRange, IpRange};
+
+mod app;
+mod line;
+mod refusal;
+mod rules;
+pub(crate) mod text;
+mod usage;
+mod whitelist;
+
+/// The two kinds of access token. They look alike and do not disturb each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Of `/cgi-bin/token`: every call mints.
+    Rotating,
+    /// Of `/cgi-bin/stable_token`: a call mints when less than the overlap is left, or when forced.
+    Sticky,
+}
+
+/// What WeChat knows: the apps, their tokens, and what they have spent.
+#[derive(Debug)]
+pub struct Model {
+    rules: Rules,
+    apps: BTreeMap<String, App>,
+    dice: Rng,
+}
+
+impl Model {
+    /// No apps yet. The same seed and the same calls give the same tokens.
+    pub fn new(rules: Rules, seed: u64) -> Self {
+        Self { rules, apps: BTreeMap::new(), dice: Rng::with_seed(seed) }
+    }
+
+    /// Adds an app, or gives it another AppSecret: its tokens live on, as after a reset in WeChat's console.
+    pub fn register(&mut self, appid: &str, secret: &str) {
+        self.apps.entry(appid.to_owned()).or_default().reset_secret(secret);
+    }
+
+    /// The appids, in order.
+    pub fn appids(&self) -> impl Iterator<Item = &str> {
+        self.apps.keys().map(String::as_str)
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The rules, to be changed: tokens that were handed out keep their ends.
+    pub fn rules_mut(&mut self) -> &mut Rules {
+        &mut self.rules
+    }
+
+    /// `GET /cgi-bin/token`: checks the caller, counts the call, mints.
+    pub fn token(&mut self, now: Duration, ip: IpAddr, claim: &Claim<'_>) -> Result<Grant, Refusal> {
+        let app = claim.admit(&mut self.apps, ip)?;
+        app.rotating.usage.charge(now, self.rules.rotating_limits())?;
+        Ok(app.rotating.mint(now, &self.rules, &mut self.dice))
+    }
+
+    /// `POST /cgi-bin/stable_token`: checks the caller, counts the call, mints when due or forced.
+    pub fn stable_token(
+        &mut self,
+        now: Duration,
+        ip: IpAddr,
+        claim: &Claim<'_>,
+        force: bool,
+    ) -> Result<Grant, Refusal> {
+        let app = claim.admit(&mut self.apps, ip)?;
+        app.sticky.usage.charge(now, self.rules.sticky_limits())?;
+        Ok(app.sticky.hold(now, &self.rules, force, &mut self.dice))
+    }
+
+    /// A rotating token without credentials and quota, as if another server had called. `None`: unknown appid.
+    pub fn mint(&mut self, now: Duration, appid: &str) -> Option<Grant> {
+        self.rotate(now, appid, Kind::Rotating)
+    }
+
+    /// The sticky answer without credentials and quota. `None`: unknown appid.
+    pub fn hold(&mut self, now: Duration, appid: &str, force: bool) -> Option<Grant> {
+        let app = self.apps.get_mut(appid)?;
+        Some(app.sticky.hold(now, &self.rules, force, &mut self.dice))
+    }
+
+    /// A new token of either kind without credentials, quota and the spacing of forced refreshes. `None`: unknown appid.
+    pub fn rotate(&mut self, now: Duration, appid: &str, kind: Kind) -> Option<Grant> {
+        let app = self.apps.get_mut(appid)?;
+        Some(app.line_mut(kind).mint(now, &self.rules, &mut self.dice))
+    }
+
+    /// Kills a token at once. `false`: it is not among the two newest of its kind.
+    ///
+    /// `stable_token` keeps handing out a revoked token until it is forced.
+    pub fn revoke(&mut self, now: Duration, token: &str) -> bool {
+        self.apps.values_mut().any(|app| app.rotating.revoke(now, token) || app.sticky.revoke(now, token))
+    }
+
+    /// The token check of every other API: the owner's appid, or why the token is refused.
+    pub fn check(&self, now: Duration, token: &str) -> Result<&str, Refusal> {
+        match self.standing(now, token) {
+            _ if token.is_empty() => Err(Refusal::MissingToken),
+            _ if !text::is_well_formed(token) => Err(Refusal::MalformedToken),
+            Some((appid, Standing::Alive(_))) => Ok(appid),
+            Some((_, Standing::Expired)) => Err(Refusal::ExpiredToken),
+            Some((_, Standing::Dead)) | None => Err(Refusal::NotLatestToken),
+        }
+    }
+
+    /// Does WeChat accept this token?
+    pub fn alive(&self, now: Duration, token: &str) -> bool {
+        self.alive_for(now, token).is_some()
+    }
+
+    /// How long the token works if nothing happens; `None` when it does not.
+    pub fn alive_for(&self, now: Duration, token: &str) -> Option<Duration> {
+        match self.standing(now, token)?.1 {
+            Standing::Alive(left) => Some(left),
+            Standing::Expired | Standing::Dead => None,
+        }
+    }
+
+    /// The appid that owns this token, alive or lately dead.
+    pub fn owner(&self, now: Duration, token: &str) -> Option<&str> {
+        self.standing(now, token).map(|(appid, _)| appid)
+    }
+
+    /// The tokens of an app that work, newest first: two at most.
+    pub fn living(&self, now: Duration, appid: &str, kind: Kind) -> Vec<Grant> {
+        self.apps.get(appid).map_or_else(Vec::new, |app| app.line(kind).alive(now).collect())
+    }
+
+    /// How many tokens were minted so far; 0 for an unknown appid.
+    pub fn mints(&self, appid: &str, kind: Kind) -> u64 {
+        self.apps.get(appid).map_or(0, |app| app.line(kind).mints)
+    }
+
+    /// `GET /cgi-bin/ticket/getticket`: the same ticket for its whole life, always with the full life in the reply.
+    pub fn ticket(&mut self, now: Duration, token: &str, kind: TicketKind) -> Result<Grant, Refusal> {
+        let appid = self.check(now, token)?.to_owned();
+        let app = self.apps.get_mut(&appid).ok_or(Refusal::UnknownAppid)?;
+        Ok(app.ticket(now, kind, &self.rules, &mut self.dice))
+    }
+
+    /// Leaves so many calls of today's quota; 0 drains it. `false`: unknown appid.
+    pub fn leave_quota(&mut self, now: Duration, appid: &str, kind: Kind, left: u32) -> bool {
+        let limits = match kind {
+            Kind::Rotating => self.rules.rotating_limits(),
+            Kind::Sticky => self.rules.sticky_limits(),
+        };
+        self.apps.get_mut(appid).map(|app| app.line_mut(kind).usage.leave(now, limits, left)).is_some()
+    }
+
+    /// The calls counted today; 0 for an unknown appid.
+    pub fn spent(&self, now: Duration, appid: &str, kind: Kind) -> u32 {
+        self.apps.get(appid).map_or(0, |app| app.line(kind).usage.today(now, self.rules.day))
+    }
+
+    /// Which machines may use the AppSecret; `None`, the default, is all of them. `false`: unknown appid.
+    pub fn set_whitelist(&mut self, appid: &str, whitelist: Option<Vec<IpRange>>) -> bool {
+        self.apps.get_mut(appid).map(|app| app.whitelist = whitelist).is_some()
+    }
+
+    /// Freezes or unfreezes the AppSecret (40243). `false`: unknown appid.
+    pub fn set_frozen(&mut self, appid: &str, frozen: bool) -> bool {
+        self.apps.get_mut(appid).map(|app| app.frozen = frozen).is_some()
+    }
+
+    /// How many tokens of all apps and kinds were minted so far.
+    pub(crate) fn all_mints(&self) -> u64 {
+        self.apps.values().map(|app| app.rotating.mints + app.sticky.mints).sum()
+    }
+
+    /// A token that looks real and never worked, for replies of which nothing was minted.
+    pub(crate) fn counterfeit(&mut self) -> String {
+        text::token(&mut self.dice)
+    }
+
+    /// A request id for an error text.
+    pub(crate) fn rid(&mut self, unix_s: u64) -> String {
+        text::rid(unix_s, &mut self.dice)
+    }
+
+    fn standing(&self, now: Duration, token: &str) -> Option<(&str, Standing)> {
+        self.apps.iter().find_map(|(appid, app)| {
+            let standing = app.rotating.standing(now, token).or_else(|| app.sticky.standing(now, token))?;
+            Some((appid.as_str(), standing))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Who may call in the name of an app?
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use fastrand::Rng;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::line::{Grant, Line};
+use super::{IpRange, Kind, Refusal, Rules, text};
+
+/// What a caller of a token endpoint claims to be; `None` is a parameter left out.
+#[derive(Clone, Copy, Default)]
+pub struct Claim<'a> {
+    /// Must be a registered app.
+    pub appid: Option<&'a str>,
+    /// Must be that app's AppSecret.
+    pub secret: Option<&'a str>,
+    /// Must be `client_credential`.
+    pub grant_type: Option<&'a str>,
+}
+
+/// The two kinds of ticket of `/cgi-bin/ticket/getticket`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TicketKind {
+    /// Signs pages that use the JS-SDK.
+    Jsapi,
+    /// Signs card coupons.
+    WxCard,
+}
+
+/// One registered app.
+#[derive(Debug, Default)]
+pub(super) struct App {
+    secret: SecretString,
+    pub(super) frozen: bool,
+    pub(super) whitelist: Option<Vec<IpRange>>,
+    pub(super) rotating: Line,
+    pub(super) sticky: Line,
+    tickets: BTreeMap<TicketKind, Ticket>,
+}
+
+#[derive(Debug)]
+struct Ticket {
+    text: SecretString,
+    expires: Duration,
+}
+
+impl Claim<'_> {
+    /// Finds the app that the caller may act for. The appid is checked before the grant type, as was seen; nobody has published
+    /// the order of the rest.
+    pub(super) fn admit<'m>(&self, apps: &'m mut BTreeMap<String, App>, ip: IpAddr) -> Result<&'m mut App, Refusal> {
+        let appid = present(self.appid).ok_or(Refusal::MissingAppid)?;
+        let app = apps.get_mut(appid).ok_or(Refusal::UnknownAppid)?;
+        if self.grant_type != Some("client_credential") {
+            return Err(Refusal::WrongGrantType);
+        }
+        let secret = present(self.secret).ok_or(Refusal::MissingSecret)?;
+        app.judge(secret, ip)?;
+        Ok(app)
+    }
+}
+
+fn present(parameter: Option<&str>) -> Option<&str> {
+    parameter.filter(|text| !text.is_empty())
+}
+
+impl App {
+    pub(super) fn reset_secret(&mut self, secret: &str) {
+        self.secret = SecretString::from(secret);
+    }
+
+    pub(super) fn line(&self, kind: Kind) -> &Line {
+        match kind {
+            Kind::Rotating => &self.rotating,
+            Kind::Sticky => &self.sticky,
+        }
+    }
+
+    pub(super) fn line_mut(&mut self, kind: Kind) -> &mut Line {
+        match kind {
+            Kind::Rotating => &mut self.rotating,
+            Kind::Sticky => &mut self.sticky,
+        }
+    }
+
+    pub(super) fn ticket(&mut self, now: Duration, kind: TicketKind, rules: &Rules, dice: &mut Rng) -> Grant {
+        let fresh = || Ticket { text: text::ticket(dice).into(), expires: now + rules.life() };
+        let held = self.tickets.remove(&kind).filter(|ticket| now < ticket.expires).unwrap_or_else(fresh);
+        let grant = Grant { access_token: held.text.expose_secret().to_owned(), left: rules.life() };
+        self.tickets.insert(kind, held);
+        grant
+    }
+
+    fn judge(&self, secret: &str, ip: IpAddr) -> Result<(), Refusal> {
+        if secret != self.secret.expose_secret() {
+            return Err(Refusal::WrongSecret);
+        }
+        if self.frozen {
+            return Err(Refusal::FrozenSecret);
+        }
+        match &self.whitelist {
+            Some(ranges) if !ranges.iter().any(|range| range.contains(ip)) => Err(Refusal::ForeignIp(ip)),
+            _ => Ok(()),
+        }
+    }
+}

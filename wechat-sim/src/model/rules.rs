@@ -1,0 +1,51 @@
+//! How long do tokens live, and how many calls are free?
+
+use std::time::Duration;
+
+/// WeChat's numbers, which a test shrinks so that a life passes in seconds. A change counts from the next mint on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The life of a new token (WeChat: 7200 s). Replies tell whole seconds, so less than one second is taken as one.
+    pub lifetime: Duration,
+    /// How long the previous token works after a rotation (WeChat: 5 minutes).
+    pub overlap: Duration,
+    /// Calls of `/cgi-bin/token` a day for each app (WeChat: 2000, for a test account 200).
+    pub quota: u32,
+    /// Calls of `/cgi-bin/stable_token` a day for each app (WeChat: 500,000).
+    pub stable_quota: u32,
+    /// Calls of `/cgi-bin/token` a minute for each app; `None`, the default, is no limit: WeChat tells none.
+    pub per_minute: Option<u32>,
+    /// Calls of `/cgi-bin/stable_token` a minute for each app (WeChat: 10,000).
+    pub stable_per_minute: Option<u32>,
+    /// Forced refreshes a day for each app (WeChat: 20).
+    pub forced_per_day: u32,
+    /// The window of the daily numbers, counted from moment 0. WeChat tells no hour of reset; a test may shorten it.
+    pub day: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            lifetime: Duration::from_secs(7200),
+            overlap: Duration::from_secs(5 * 60),
+            quota: 2000,
+            stable_quota: 500_000,
+            per_minute: None,
+            stable_per_minute: Some(10_000),
+            forced_per_day: 20,
+            day: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl Rules {
+    /// The least time between two forced refreshes: WeChat's 30 s, in proportion when the overlap is shorter than 5 minutes.
+    pub fn forced_spacing(&self) -> Duration {
+        Duration::from_secs(30).min(self.overlap / 10)
+    }
+
+    /// The life of a new token, at least a second.
+    pub(super) fn life(&self) -> Duration {
+        self.lifetime.max(Duration::from_secs(1))
+    }
+}

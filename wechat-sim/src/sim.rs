@@ -1,0 +1,164 @@
+//! How does a test hold a running simulator?
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::journal::Call;
+use crate::model::{Grant, IpRange, Kind, Model, Rules};
+use crate::server::Shared;
+use crate::{Op, Plan, Times};
+
+pub use builder::{Builder, StartError};
+
+mod builder;
+
+/// A running simulator. Dropping it ends its connections and frees its port.
+pub struct Sim {
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+    scheme: &'static str,
+    /// Holds the one task, which holds the tasks of the connections: all end with `self`.
+    _tasks: JoinSet<()>,
+}
+
+impl Sim {
+    /// Defaults: WeChat's own rules, no app, 127.0.0.1 and a free port, no TLS, no latency, seed 0.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at its end; `https://localhost:PORT` with TLS on the loopback address.
+    pub fn base_url(&self) -> String {
+        let host = if self.scheme == "https" && self.addr.ip().is_loopback() {
+            "localhost".to_owned()
+        } else {
+            SocketAddr::new(self.addr.ip(), 0).to_string().trim_end_matches(":0").to_owned()
+        };
+        format!("{}://{host}:{}", self.scheme, self.addr.port())
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The simulator's clock, since its start: the scale of [`Call::at`].
+    pub fn now(&self) -> Duration {
+        self.shared.clock.now()
+    }
+
+    /// Queues a fault behind those already told.
+    pub fn fault(&self, op: Op, plan: impl Into<Plan>, times: Times) {
+        self.shared.with(|state, _| state.faults.push(op, plan.into(), times));
+    }
+
+    /// Queues one fault for each of the next calls; [`Fault::Pass`](crate::Fault::Pass) lets one succeed.
+    pub fn script<P: Into<Plan>>(&self, op: Op, plans: impl IntoIterator<Item = P>) {
+        for plan in plans {
+            self.fault(op, plan, Times::Next(1));
+        }
+    }
+
+    /// Forgets the faults told. A call that met its fault already keeps it: a hanging one hangs on.
+    pub fn clear_faults(&self) {
+        self.shared.with(|state, _| state.faults.clear());
+    }
+
+    /// Closes the listener and all connections; returns when a new connection is refused.
+    pub async fn refuse_connections(&self) {
+        self.shared.door.close().await;
+    }
+
+    /// Listens again, on the same port; returns when a new connection is accepted.
+    pub async fn accept_connections(&self) {
+        self.shared.door.open().await;
+    }
+
+    /// Mints as if another server had called. It costs no quota and appears in no call.
+    ///
+    /// # Panics
+    ///
+    /// When the app is not registered.
+    pub fn rotate_outside(&self, appid: &str, kind: Kind) -> Grant {
+        self.model(|model, now| model.rotate(now, appid, kind)).expect("the app is registered")
+    }
+
+    /// Kills a token at once. `false`: it is not among the two newest of its kind.
+    pub fn revoke(&self, token: &str) -> bool {
+        self.model(|model, now| model.revoke(now, token))
+    }
+
+    /// Leaves so many calls of today's quota; 0 drains it. `false`: unknown appid.
+    pub fn leave_quota(&self, appid: &str, kind: Kind, left: u32) -> bool {
+        self.model(|model, now| model.leave_quota(now, appid, kind, left))
+    }
+
+    /// Changes rules while it runs: `sim.change_rules(|rules| rules.overlap = …)`.
+    pub fn change_rules(&self, change: impl FnOnce(&mut Rules)) {
+        self.model(|model, _| change(model.rules_mut()));
+    }
+
+    /// Adds an app, or resets its AppSecret.
+    pub fn register(&self, appid: &str, secret: &str) {
+        self.model(|model, _| model.register(appid, secret));
+    }
+
+    /// Which machines may use the AppSecret; `None` is all of them. `false`: unknown appid.
+    pub fn set_whitelist(&self, appid: &str, whitelist: Option<Vec<IpRange>>) -> bool {
+        self.model(|model, _| model.set_whitelist(appid, whitelist))
+    }
+
+    /// Freezes or unfreezes the AppSecret. `false`: unknown appid.
+    pub fn set_frozen(&self, appid: &str, frozen: bool) -> bool {
+        self.model(|model, _| model.set_frozen(appid, frozen))
+    }
+
+    /// The delay of every answer from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        self.shared.with(|state, _| state.latency = latency);
+    }
+
+    /// Would WeChat accept this token now, and is it this app's?
+    pub fn token_alive(&self, appid: &str, token: &str) -> bool {
+        self.model(|model, now| model.check(now, token) == Ok(appid))
+    }
+
+    /// How long the token works if nothing happens; `None` when it does not work.
+    pub fn alive_for(&self, token: &str) -> Option<Duration> {
+        self.model(|model, now| model.alive_for(now, token))
+    }
+
+    /// The tokens of an app that work, newest first: two at most.
+    pub fn living(&self, appid: &str, kind: Kind) -> Vec<Grant> {
+        self.model(|model, now| model.living(now, appid, kind))
+    }
+
+    /// How many tokens were minted, by calls and outside of them.
+    pub fn mints(&self, appid: &str, kind: Kind) -> u64 {
+        self.model(|model, _| model.mints(appid, kind))
+    }
+
+    /// The calls so far, in their order. Those that never had a whole request are not among them.
+    pub fn calls(&self, op: Op) -> Vec<Call> {
+        self.shared.with(|state, _| state.journal.calls(op).cloned().collect())
+    }
+
+    /// How many token calls (not probes) of this app were open at once, at most.
+    pub fn most_concurrent(&self, appid: &str) -> usize {
+        self.shared.with(|state, _| state.journal.most_concurrent(appid))
+    }
+
+    fn model<T>(&self, look: impl FnOnce(&mut Model, Duration) -> T) -> T {
+        self.shared.with(|state, now| look(&mut state.model, now))
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
