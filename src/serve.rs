@@ -1,0 +1,224 @@
+//! How is a relay put together from its settings?
+//!
+//! In this order, so that whatever fails does so before anything is started: state, listeners, accounts, servers.
+
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use tracing::{info, warn};
+
+use crate::{
+    account::AccountName,
+    accounts::{Account, Accounts},
+    clock,
+    http::{Clients, Limits, Listener, Patience, Relay},
+    issuer::{
+        upstream::{Upstream, UpstreamError, UpstreamSettings},
+        wechat::{WeChat, WeChatAccount},
+    },
+    keeper::{Keeper, Parts, record::Identity, schedule::Policy, slots::Slots},
+    lifecycle::{End, Lifecycle},
+    metrics::Metrics,
+    pulse::Heartbeats,
+    settings::{AccountSettings, ServerSettings, Settings, StateUrl, WechatSettings},
+    store::{
+        Store,
+        file::{FileStore, OpenError},
+        memory::MemoryStore,
+    },
+};
+
+/// Connections at once on the admin listener: probes, a scraper and a few people.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Why a relay does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The state is not to be had.
+    #[error("{0}")]
+    State(#[from] OpenError),
+    /// A kind of state that this relay cannot use.
+    #[error("state.url: several relays on Redis are not available in this version; use file:DIR")]
+    NoRedis,
+    /// An address is not to be had.
+    #[error("{key}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The settings key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP client cannot be made.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+    /// The signals cannot be listened to.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// A relay that is bound and ready, and serves nothing yet.
+pub struct Ready {
+    life: Lifecycle,
+    public: Listener,
+    admin: Option<Listener>,
+    relay: Arc<Relay>,
+    keepers: Vec<Keeper>,
+    server: ServerSettings,
+}
+
+/// Runs a relay until it is told to stop.
+///
+/// # Errors
+/// When it cannot start; afterwards nothing but [`End`] tells how it went.
+pub async fn serve(settings: &Settings) -> Result<End, ServeError> {
+    let grace = settings.server.shutdown_grace;
+    let ready = Ready::new(settings).await?;
+    let life = ready.start();
+    let end = life.run(grace).await.map_err(ServeError::Signals)?;
+    info!(as_asked = (end == End::AsAsked), "stopped");
+    Ok(end)
+}
+
+impl Ready {
+    /// Opens the state, binds the listeners and makes the keepers.
+    ///
+    /// # Errors
+    /// Whatever of it cannot be had.
+    pub async fn new(settings: &Settings) -> Result<Self, ServeError> {
+        let life = Lifecycle::new();
+        let store = open_store(&settings.state.url)?;
+        let server = settings.server.clone();
+        let public = bind("server.listen", server.listen).await?;
+        let admin = match server.admin_listen {
+            Some(address) => Some(bind("server.admin_listen", address).await?),
+            None => None,
+        };
+        let metrics = Arc::new(Metrics::new(settings.accounts.keys()));
+        let heartbeats = Arc::new(Heartbeats::new(settings.accounts.keys()));
+        let (keepers, accounts) = keepers(settings, &store, &metrics, &heartbeats)?;
+        let clients = settings.clients.iter();
+        let clients = clients.map(|(name, c)| (name.to_string(), *c.key_sha256.as_bytes(), c.accounts.clone()));
+        let relay = Arc::new(Relay {
+            accounts: Arc::new(Accounts::new(accounts)),
+            clients: Clients::new(clients),
+            metrics,
+            heartbeats,
+            patience: Patience::new(server.first_token_wait),
+            shutdown: life.stop(),
+            started: clock::boot_now(),
+        });
+        Ok(Self { life, public, admin, relay, keepers, server })
+    }
+
+    /// Where clients connect, with the port that the system chose.
+    pub fn public_addr(&self) -> io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+
+    /// Where operators connect, with the port that the system chose.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Starts the keepers and the servers.
+    pub fn start(self) -> Lifecycle {
+        let listen = self.public_addr().map(|address| address.to_string()).unwrap_or_default();
+        let admin_listen = self.admin_addr().map(|address| address.to_string());
+        let life = self.life;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            listen,
+            admin_listen,
+            accounts = self.keepers.len(),
+            "token-relay serves"
+        );
+        for keeper in self.keepers {
+            life.spawn(format!("keeper of {}", keeper.account()), keeper.keep(life.stop()));
+        }
+        let limits = Limits {
+            max_connections: self.server.max_connections,
+            header_timeout: self.server.header_timeout,
+            grace: self.server.shutdown_grace.saturating_sub(Duration::from_millis(500)),
+        };
+        life.spawn("public listener", self.public.serve(self.relay.public(), limits, life.stop()));
+        if let Some(admin) = self.admin {
+            let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
+            life.spawn("admin listener", admin.serve(self.relay.admin(), limits, life.stop()));
+        }
+        life
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, ServeError> {
+    Listener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
+}
+
+fn open_store(url: &StateUrl) -> Result<Arc<dyn Store>, ServeError> {
+    match url {
+        StateUrl::File(dir) => Ok(Arc::new(FileStore::open(dir)?)),
+        StateUrl::Memory => {
+            warn!("state.url is memory: — every restart makes a call to WeChat");
+            Ok(Arc::new(MemoryStore::new()))
+        }
+        StateUrl::Redis(_) => Err(ServeError::NoRedis),
+    }
+}
+
+fn keepers(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    metrics: &Metrics,
+    heartbeats: &Heartbeats,
+) -> Result<(Vec<Keeper>, Vec<Account>), ServeError> {
+    let upstream = Upstream::new(upstream_settings(&settings.wechat))?;
+    let slots = Slots::new(settings.wechat.max_calls);
+    let keeper = |(name, account): (&AccountName, &AccountSettings)| {
+        Keeper::new(Parts {
+            account: name.clone(),
+            policy: policy(settings, account),
+            identity: Identity {
+                base_url: settings.wechat.base_url.as_str().to_owned(),
+                appid: account.appid.as_str().to_owned(),
+                endpoint: account.endpoint.label().to_owned(),
+            },
+            store: store.clone(),
+            issuer: Arc::new(WeChat::new(upstream.clone(), wechat_account(account))),
+            slots: slots.clone(),
+            metrics: metrics.account(name),
+            pulse: heartbeats.of(name),
+        })
+    };
+    Ok(BTreeMap::iter(&settings.accounts).map(keeper).unzip())
+}
+
+fn policy(settings: &Settings, account: &AccountSettings) -> Policy {
+    Policy {
+        manner: account.endpoint.manner(),
+        overlap: settings.refresh.overlap,
+        before_expiry: settings.refresh.before_expiry,
+        report_cooldown: settings.refresh.report_cooldown,
+        retry_min: settings.refresh.retry_min,
+        retry_max: settings.refresh.retry_max,
+        calls_per_day: account.calls_per_day,
+    }
+}
+
+fn wechat_account(account: &AccountSettings) -> WeChatAccount {
+    WeChatAccount {
+        appid: account.appid.as_str().to_owned(),
+        secret: account.secret.clone(),
+        endpoint: account.endpoint,
+    }
+}
+
+fn upstream_settings(wechat: &WechatSettings) -> UpstreamSettings {
+    UpstreamSettings {
+        base_url: wechat.base_url.at(""),
+        fallback_base_url: wechat.fallback_base_url.as_ref().map(|url| url.at("")),
+        proxy: wechat.proxy.as_ref().map(|url| SecretString::from(url.expose())),
+        connect_timeout: wechat.connect_timeout,
+        timeout: wechat.timeout,
+    }
+}

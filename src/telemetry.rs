@@ -1,0 +1,38 @@
+//! Where do the logs go, and in which form?
+//!
+//! To standard error, one line an event: standard output belongs to the commands that print a result.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing::error;
+use tracing_subscriber::fmt;
+
+use crate::settings::{LogFormat, LogSettings};
+
+/// Starts logging for the whole process; the first call counts.
+pub fn start(settings: &LogSettings) {
+    let filter = settings.filter.to_env_filter();
+    let is_json = match settings.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !stderr().is_terminal(),
+    };
+    let lines = fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
+    let started = if is_json {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    } else {
+        lines.with_ansi(stderr().is_terminal()).try_init()
+    };
+    if started.is_ok() {
+        log_panics();
+    }
+}
+
+/// A panic becomes a log line that says where, not what: nobody knows what its message quotes (I9).
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = std::backtrace::Backtrace::capture();
+        error!(place, %backtrace, "a task panicked: please report this");
+    }));
+}
