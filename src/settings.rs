@@ -10,18 +10,22 @@ use secrecy::SecretString;
 
 use crate::account::{AccountName, ClientName};
 
+mod client_key;
 mod entry;
 mod error;
 mod layers;
 mod read;
 mod schema;
 mod show;
+mod urls;
 mod values;
 
+pub use client_key::KeyDigest;
 pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers, PREFIX};
-pub use values::{AppId, BaseUrl, Endpoint, Invalid, KeyDigest, LogFilter, LogFormat, ProxyUrl, SecretUrl, StateUrl};
+pub use urls::{BaseUrl, ProxyUrl, SecretUrl, StateUrl};
+pub use values::{AppId, Endpoint, Invalid, LogFilter, LogFormat};
 
 /// Everything that an operator can set. `Debug` shows no secret.
 #[derive(Debug, Clone)]

@@ -21,7 +21,8 @@ pub const PREFIX: &str = "TOKEN_RELAY__";
 /// The layers, merged: later wins, tables merge, lists replace. Every value knows the file or the variable that it came from.
 ///
 /// A key that is refused (unknown, misplaced, not UTF-8) is kept aside: [`Layers::sound`] tells of the first. So a health check
-/// can ask for the one key that it needs, whatever became of the others.
+/// can ask for the one key that it needs, whatever became of the others. Secrets lie here as `config` has them, not wiped on
+/// drop: drop the layers once the settings are made.
 pub struct Layers {
     merged: Value,
     refused: Vec<SettingsError>,
@@ -155,7 +156,7 @@ impl Layer {
         for (variable, value) in env {
             let variable = variable.to_string_lossy();
             let Some(rest) = strip_prefix(&variable) else { continue };
-            let path = rest.to_lowercase();
+            let path = rest.to_ascii_lowercase();
             let path: Vec<&str> = path.split("__").collect();
             let key = path.join(".");
             match (schema::place(&path), value.to_str()) {

@@ -17,6 +17,10 @@ use crate::account::{AccountName, ClientName, NameError};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+const NO_ACCOUNT: &str = "no account: give accounts.NAME.appid and accounts.NAME.secret, or \
+    TOKEN_RELAY__ACCOUNTS__NAME__APPID and TOKEN_RELAY__ACCOUNTS__NAME__SECRET";
+const NO_CLIENT: &str = "no client: give clients.NAME.key_sha256 or TOKEN_RELAY__CLIENTS__NAME__KEY_SHA256 \
+    (`token-relay keygen` makes one)";
 
 impl Settings {
     /// Validates what was read.
@@ -31,9 +35,9 @@ impl Settings {
         if server.shutdown_grace < least_grace {
             let grace = layers.section("server").entry("shutdown_grace");
             let least = humantime::format_duration(least_grace);
-            return Err(
-                grace.error(format!("must be wechat.timeout and 2s more, {least}, so that a sent call can end"))
-            );
+            return Err(grace.error(format!(
+                "must be wechat.timeout and 2s more ({least}) or longer, so that a sent call can end"
+            )));
         }
         let refresh = refresh(&layers.section("refresh"))?;
         let state = state(&layers.section("state"))?;
@@ -136,11 +140,7 @@ fn accounts(layers: &Layers) -> Result<BTreeMap<AccountName, AccountSettings>, S
         accounts.insert(parsed(&name), settings);
     }
     if accounts.is_empty() {
-        return Err(SettingsError::new(
-            "accounts",
-            "no account: set accounts.NAME.appid and accounts.NAME.secret",
-            None,
-        ));
+        return Err(SettingsError::new("accounts", NO_ACCOUNT, None));
     }
     Ok(accounts)
 }
@@ -175,11 +175,7 @@ fn clients(
         clients.insert(parsed(&name), ClientSettings { key_sha256, accounts });
     }
     if clients.is_empty() {
-        return Err(SettingsError::new(
-            "clients",
-            "no client: set clients.NAME.key_sha256 (see `token-relay keygen`)",
-            None,
-        ));
+        return Err(SettingsError::new("clients", NO_CLIENT, None));
     }
     Ok(clients)
 }

@@ -76,7 +76,7 @@ fn value(kind: Kind, value: &ValueKind) -> String {
             _ => None,
         })),
         (Kind::Text, ValueKind::String(text)) => quoted(text),
-        (Kind::SecretUrl, ValueKind::String(text)) if !text.contains("://") => quoted(text),
+        (Kind::SecretUrl, ValueKind::String(text)) if text.is_empty() || !is_remote(text) => quoted(text),
         (Kind::Text | Kind::Secret | Kind::SecretUrl | Kind::List, _) => REDACTED.to_owned(),
     }
 }
@@ -88,6 +88,10 @@ fn origin(kind: Kind, entry: &Entry<'_>) -> String {
         _ => None,
     };
     shown.map_or_else(|| origin.clone(), |shown| format!("{shown}, {origin}"))
+}
+
+fn is_remote(state: &str) -> bool {
+    !matches!(state.parse(), Ok(StateUrl::File(_) | StateUrl::Memory))
 }
 
 /// Scheme, host and port of a URL that may hold a password.

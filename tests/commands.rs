@@ -1,0 +1,167 @@
+//! Do the commands do what `--help` says, from outside?
+
+#![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread::{self, JoinHandle};
+
+use sha2::{Digest, Sha256};
+
+fn relay(arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
+    command.env_clear().envs(env.iter().copied()).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Answers one request with the given bytes, and hands the request over.
+fn answering(answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = vec![0; 1024];
+        let length = stream.read(&mut request).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        request.truncate(length);
+        String::from_utf8(request).unwrap()
+    });
+    (address, server)
+}
+
+#[test]
+fn health_asks_the_public_listener_and_needs_no_secret() {
+    let (address, server) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let everywhere = format!("0.0.0.0:{}", address.port());
+    let env = [
+        ("TOKEN_RELAY__SERVER__LISTEN", everywhere.as_str()),
+        ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET_FILE", "/no/such/file"),
+        ("TOKEN_RELAY__NOT__A__KEY", "x"),
+    ];
+    let output = relay(&["health"], &env);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(server.join().unwrap().starts_with("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:"));
+}
+
+#[test]
+fn health_says_in_one_line_why_not() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let answers = [
+        ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "answered 503"),
+        ("SSH-2.0-OpenSSH_9.9\r\n", "no HTTP answer"),
+        ("HTTP", ""),
+    ];
+    let mut cases = vec![(closed, "refused")];
+    let servers: Vec<_> = answers.into_iter().map(|(answer, says)| (answering(answer), says)).collect();
+    cases.extend(servers.iter().map(|((address, _), says)| (*address, *says)));
+    for (address, says) in cases {
+        let output = relay(&["health"], &[("TOKEN_RELAY__SERVER__LISTEN", &address.to_string())]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(says) && stderr(&output).lines().count() == 1, "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn health_waits_three_seconds_at_most() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let output = relay(&["health"], &[("TOKEN_RELAY__SERVER__LISTEN", &address)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no answer within 3 s"));
+}
+
+#[test]
+fn health_with_an_address_that_cannot_be_asked_is_bad_configuration() {
+    for listen in ["sentinel-8f3a", "127.0.0.1:0"] {
+        let output = relay(&["health"], &[("TOKEN_RELAY__SERVER__LISTEN", listen)]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(stderr(&output).contains("server.listen") && !stderr(&output).contains("sentinel"));
+    }
+}
+
+#[test]
+fn keygen_prints_a_key_and_its_hash_and_never_the_same_twice() {
+    let printed: toml::Table = stdout(&relay(&["keygen"], &[])).parse().unwrap();
+    let (key, hash) = (printed["key"].as_str().unwrap(), printed["key_sha256"].as_str().unwrap());
+    assert_eq!(key.len(), "trk_".len() + 64);
+    assert!(key.starts_with("trk_"));
+    assert_eq!(hash, hex::encode(Sha256::digest(key)));
+    assert_ne!(stdout(&relay(&["keygen"], &[])), stdout(&relay(&["keygen"], &[])));
+}
+
+#[test]
+fn a_new_key_and_its_hash_are_accepted_as_settings() {
+    let printed: toml::Table = stdout(&relay(&["keygen"], &[])).parse().unwrap();
+    for name in ["key", "key_sha256"] {
+        let variable = format!("TOKEN_RELAY__CLIENTS__ORDERS__{}", name.to_uppercase());
+        let env = [
+            ("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", "wx1"),
+            ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", "s"),
+            (variable.as_str(), printed[name].as_str().unwrap()),
+        ];
+        let output = relay(&["check"], &env);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(!stdout(&output).contains(printed[name].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn the_settings_file_may_be_named_before_or_after_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relay.toml");
+    let text =
+        "[accounts.main]\nappid = \"wx1\"\nsecret = \"s\"\n[clients.a]\nkey = \"0123456789abcdef0123456789abcdef\"\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    for arguments in [["--config", file, "check"], ["check", "--config", file]] {
+        assert!(relay(&arguments, &[]).status.success());
+    }
+    assert!(relay(&["check"], &[("TOKEN_RELAY_CONFIG", file)]).status.success());
+}
+
+#[test]
+fn without_a_command_it_serves_and_bad_settings_end_it_with_78() {
+    for arguments in [&[][..], &["serve"], &["check"]] {
+        let output = relay(arguments, &[]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(stderr(&output).contains("accounts"));
+    }
+}
+
+#[test]
+fn a_bad_command_line_ends_with_2_and_questions_with_0() {
+    for arguments in [&["serv"][..], &["--confg", "x"], &["--config"], &["check", "x"]] {
+        assert_eq!(relay(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+    let version = relay(&["--version"], &[]);
+    assert!(version.status.success());
+    assert_eq!(stdout(&version), format!("token-relay {}\n", env!("CARGO_PKG_VERSION")));
+    let help = stdout(&relay(&["--help"], &[]));
+    for word in ["serve", "check", "health", "keygen", "--config", "TOKEN_RELAY_CONFIG", "78"] {
+        assert!(help.contains(word), "{word} in {help}");
+    }
+}
+
+#[test]
+fn check_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let url = format!("file:{}", state.display());
+    let env = [
+        ("TOKEN_RELAY__STATE__URL", url.as_str()),
+        ("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", "wx1"),
+        ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", "s"),
+        ("TOKEN_RELAY__CLIENTS__A__KEY", "0123456789abcdef0123456789abcdef"),
+    ];
+    assert!(relay(&["check"], &env).status.success());
+    assert!(!Path::new(&state).exists());
+}
