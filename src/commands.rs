@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::lifecycle::End;
 use crate::settings::{Layers, Settings, SettingsError};
+use crate::{serve, telemetry};
 
 mod health;
 mod keygen;
@@ -39,8 +41,20 @@ pub type Outcome = Result<String, CommandError>;
 
 /// Runs the relay until it is told to stop.
 pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
-    let _settings = Settings::load(config, env)?;
-    Err(CommandError::Failed("serve is not wired yet".to_owned()))
+    let settings = Settings::load(config, env)?;
+    telemetry::start(&settings.log);
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(&error))?;
+    let ended = runtime.block_on(serve::serve(&settings));
+    // a thread on a stuck disk must not hold the process
+    runtime.shutdown_background();
+    match ended.map_err(|error| failed(&error))? {
+        End::AsAsked => Ok(String::new()),
+        End::Failed => Err(CommandError::Failed("ended before it was asked to, or not in time; see the log".to_owned())),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> CommandError {
+    CommandError::Failed(error.to_string())
 }
 
 /// Validates the settings and tells them without secrets, each key with its origin. Reads secret files; uses no network.

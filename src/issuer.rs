@@ -3,7 +3,6 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 
 use crate::credential::Token;
 
@@ -15,8 +14,7 @@ pub mod wechat;
 
 /// Which of WeChat's two endpoints hands out an account's tokens. The two kinds of token are isolated from each other
 /// and look alike, so it is stored beside the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Endpoint {
     /// `GET /cgi-bin/token`.
     #[default]
@@ -27,7 +25,7 @@ pub enum Endpoint {
 
 /// A text that names no endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("neither \"token\" nor \"stable_token\"")]
+#[error("must be \"token\" or \"stable_token\"")]
 pub struct NotAnEndpoint;
 
 impl Endpoint {

@@ -123,6 +123,11 @@ impl Keeper {
         (keeper, account)
     }
 
+    /// Whose credential it keeps.
+    pub fn account(&self) -> &AccountName {
+        &self.account
+    }
+
     /// Keeps the credential until `stop`, then finishes what is under way. A panic is counted and logged, and the keeper
     /// starts again from the record; what it published is served meanwhile (I12).
     pub async fn keep(mut self, stop: CancellationToken) {

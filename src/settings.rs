@@ -25,7 +25,8 @@ pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers, PREFIX};
 pub use urls::{BaseUrl, ProxyUrl, SecretUrl, StateUrl};
-pub use values::{AppId, Endpoint, Invalid, LogFilter, LogFormat};
+pub use crate::issuer::Endpoint;
+pub use values::{AppId, Invalid, LogFilter, LogFormat};
 
 /// Everything that an operator can set. `Debug` shows no secret.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! How is one value read, whether it is a TOML value or a string of the environment?
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::ops::RangeInclusive;
@@ -82,8 +83,8 @@ impl<'a> Entry<'a> {
         self.optional_text()?.ok_or_else(|| self.error(missing))
     }
 
-    pub(super) fn parse<T: FromStr<Err = Invalid>>(&self) -> Result<T, SettingsError> {
-        self.text()?.parse().map_err(|e: Invalid| self.error(e.to_string()))
+    pub(super) fn parse<T: FromStr<Err: Display>>(&self) -> Result<T, SettingsError> {
+        self.text()?.parse().map_err(|e: T::Err| self.error(e.to_string()))
     }
 
     /// As [`Entry::parse`], and `None` for `""`.

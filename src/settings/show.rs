@@ -61,7 +61,7 @@ fn overruled(key: &Key, entry: &Entry<'_>, table: &Table<'_>) -> bool {
 
 fn default(name: &str, account: &AccountSettings) -> Option<String> {
     match name {
-        "endpoint" => Some(quoted(account.endpoint.as_str())),
+        "endpoint" => Some(quoted(account.endpoint.label())),
         "calls_per_day" => Some(account.calls_per_day.to_string()),
         _ => None,
     }

@@ -51,52 +51,6 @@ impl fmt::Display for AppId {
     }
 }
 
-/// Which of WeChat's two token endpoints an account uses. The two kinds of token do not disturb each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Endpoint {
-    /// `GET /cgi-bin/token`: every call rotates.
-    Token,
-    /// `POST /cgi-bin/stable_token`: a call returns the same token until its last five minutes.
-    StableToken,
-}
-
-impl Endpoint {
-    /// The word in the settings.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::StableToken => "stable_token",
-        }
-    }
-
-    /// Calls a day unless the settings say otherwise (promise I6). 400 of the 2000 that WeChat gives a new account; a sticky
-    /// endpoint gives 500 000, but is asked often in a token's last minutes.
-    pub fn default_calls_per_day(self) -> u32 {
-        match self {
-            Self::Token => 400,
-            Self::StableToken => 1500,
-        }
-    }
-}
-
-impl FromStr for Endpoint {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "token" => Ok(Self::Token),
-            "stable_token" => Ok(Self::StableToken),
-            _ => Err(Invalid(r#""token" or "stable_token""#)),
-        }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
