@@ -4,5 +4,8 @@ pub mod account;
 pub mod accounts;
 pub mod clock;
 pub mod credential;
+pub mod http;
 pub mod issuer;
+pub mod metrics;
+pub mod pulse;
 pub mod store;

@@ -1,0 +1,211 @@
+//! What do clients and operators see over HTTP?
+//!
+//! Two listeners: the public one, where clients read tokens, and the admin one, for operators. Each is a [`Face`]: a router
+//! behind one counter. `GET /token` passes through nothing else, for a layer costs more than its handler does; and it logs
+//! nothing at the default level.
+//!
+//! Order of checks: 404 route · 405 · 401 · 400 query · 403 or 404 account · 413 or 400 body · 429 · 503.
+
+use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{debug, error};
+
+mod admin;
+mod auth;
+mod health;
+mod listener;
+mod page;
+mod problem;
+mod query;
+mod report;
+mod token;
+mod view;
+
+pub use auth::{Client, Clients};
+pub use listener::{Limits, Listener};
+
+use crate::{
+    accounts::Accounts,
+    clock::{self, Timestamp},
+    metrics::{Metrics, Route, Side},
+    pulse::Heartbeats,
+};
+use problem::Problem;
+use view::View;
+
+/// All that the handlers read. Nothing in it waits for WeChat or a store (I11).
+#[derive(Debug)]
+pub struct Relay {
+    /// What is served.
+    pub accounts: Arc<Accounts>,
+    /// Who may ask.
+    pub clients: Clients,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the keepers live.
+    pub heartbeats: Arc<Heartbeats>,
+    /// How long requests may take.
+    pub patience: Patience,
+    /// Ends the waits of long polls and of reads without a token.
+    pub shutdown: CancellationToken,
+    /// When the relay was started.
+    pub started: Timestamp,
+}
+
+/// How long a request may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// A read, while nothing can be served and a call is under way or about to begin: `server.first_token_wait`.
+    pub first_token: Duration,
+    /// A report, from the end of its body: 10 s.
+    pub report: Duration,
+    /// The body of a report: 10 s.
+    pub body: Duration,
+}
+
+impl Patience {
+    /// With `first_token` as set, and the rest as the design has it.
+    pub fn new(first_token: Duration) -> Self {
+        Self { first_token, report: Duration::from_secs(10), body: Duration::from_secs(10) }
+    }
+}
+
+impl Relay {
+    /// What the public listener answers.
+    pub fn public(self: &Arc<Self>) -> Face {
+        let router = Router::new()
+            .route("/token", get(token::read))
+            .route("/token/refresh", post(report::report))
+            .route("/healthz", get(health::alive))
+            .route("/readyz", get(health::ready));
+        self.face(Side::Public, router)
+    }
+
+    /// What the admin listener answers: read-only, without authentication, and never token material.
+    pub fn admin(self: &Arc<Self>) -> Face {
+        let router = Router::new()
+            .route("/", get(admin::page))
+            .route("/status", get(admin::status))
+            .route("/metrics", get(admin::metrics))
+            .route("/healthz", get(health::alive_in_detail))
+            .route("/readyz", get(health::ready_in_detail));
+        self.face(Side::Admin, router)
+    }
+
+    fn face(self: &Arc<Self>, side: Side, router: Router<Arc<Self>>) -> Face {
+        let metrics = Arc::clone(&self.metrics);
+        let router = router
+            .fallback(async || Problem::NoSuchRoute)
+            .method_not_allowed_fallback(async || Problem::WrongMethod)
+            .layer(CatchPanicLayer::custom(move |_: Box<dyn Any + Send>| {
+                metrics.http.panicked();
+                // Not with its message: who knows what a panic quotes.
+                error!("a handler panicked; the connection and the relay go on");
+                Problem::Panicked.into_response()
+            }))
+            .with_state(Arc::clone(self));
+        Face { side, router, metrics: Arc::clone(&self.metrics) }
+    }
+
+    fn views(&self) -> BTreeMap<&str, View> {
+        let now = clock::boot_now();
+        self.accounts.iter().map(|account| (account.name.as_str(), View::of(&account.standing(), now))).collect()
+    }
+
+    fn uptime(&self) -> Duration {
+        clock::boot_now().since(self.started)
+    }
+}
+
+/// What one listener answers. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Face {
+    side: Side,
+    router: Router,
+    metrics: Arc<Metrics>,
+}
+
+impl Face {
+    /// Answers one request, and counts it.
+    pub async fn answer(&self, request: Request) -> Response {
+        let route = self.route(request.uri().path());
+        let mut router = self.router.clone();
+        let Ok(mut response) = router.call(request).await;
+        let status = response.status();
+        self.metrics.http.answered(route, status.as_u16());
+        if status != StatusCode::OK {
+            // axum gives the length of the body that it sends, but here the header speaks of the one that it does not.
+            if status == StatusCode::NOT_MODIFIED {
+                response.headers_mut().remove(header::CONTENT_LENGTH);
+            }
+            debug!(listener = self.side.name(), route = route.name(), status = status.as_u16(), "no token answered");
+        }
+        response
+    }
+
+    /// The label of a path. A path of the other listener is nothing here.
+    fn route(&self, path: &str) -> Route {
+        match (self.side, path) {
+            (Side::Public, "/token") => Route::Token,
+            (Side::Public, "/token/refresh") => Route::Report,
+            (Side::Admin, "/") => Route::Page,
+            (Side::Admin, "/status") => Route::Status,
+            (Side::Admin, "/metrics") => Route::Metrics,
+            (_, "/healthz") => Route::Healthz,
+            (_, "/readyz") => Route::Readyz,
+            _ => Route::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn relay() -> Arc<Relay> {
+        Arc::new(Relay {
+            accounts: Arc::new(Accounts::new([])),
+            clients: Clients::new([]),
+            metrics: Arc::new(Metrics::new([])),
+            heartbeats: Arc::new(Heartbeats::new([])),
+            patience: Patience::new(Duration::ZERO),
+            shutdown: CancellationToken::new(),
+            started: clock::boot_now(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_answers_500_is_counted_and_takes_nobody_with_it() {
+        let relay = relay();
+        let face =
+            relay.face(Side::Public, Router::new().route("/token", get(async || -> Response { panic!("sentinel") })));
+        for _ in 0..2 {
+            let response = face.answer(Request::get("/token").body(Body::empty()).unwrap()).await;
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        }
+        let page = relay.metrics.render(&relay.accounts, clock::boot_now(), relay.uptime());
+        assert!(page.contains("token_relay_handler_panics_total 2\n"));
+        assert!(page.contains("requests_total{route=\"token\",status=\"500\"} 2\n"));
+    }
+
+    #[tokio::test]
+    async fn a_relay_without_accounts_is_alive_and_not_ready() {
+        let relay = relay();
+        let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(relay.public().answer(ask("/healthz")).await.status(), 200);
+        assert_eq!(relay.public().answer(ask("/readyz")).await.status(), 503);
+    }
+}

@@ -1,0 +1,147 @@
+//! Who asks, and which account may it use?
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
+
+use axum::http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::problem::Problem;
+use crate::{
+    account::AccountName,
+    accounts::{Account, Accounts},
+};
+
+/// The internal services that hold a key, found by the SHA-256 of their key.
+///
+/// The map is keyed by the first bytes of the digest: how long a look-up takes tells at most those, which tell nothing of
+/// a key of 256 bits. The rest is compared in constant time.
+#[derive(Debug)]
+pub struct Clients {
+    by_prefix: HashMap<[u8; 8], Vec<Client>>,
+}
+
+/// One internal service. `Debug` shows neither the key nor its digest.
+pub struct Client {
+    name: String,
+    digest: [u8; 32],
+    accounts: Option<BTreeSet<AccountName>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("name", &self.name).field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}
+
+impl Clients {
+    /// The clients by name, the SHA-256 of their key, and the accounts that they may use (`None`: all).
+    pub fn new(clients: impl IntoIterator<Item = (String, [u8; 32], Option<BTreeSet<AccountName>>)>) -> Self {
+        let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
+        for (name, digest, accounts) in clients {
+            by_prefix.entry(prefix(&digest)).or_default().push(Client { name, digest, accounts });
+        }
+        Self { by_prefix }
+    }
+
+    /// The client that presents its key in `Authorization`.
+    pub(super) fn identify(&self, headers: &HeaderMap) -> Result<&Client, Problem> {
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let key = match (given.next(), given.next()) {
+            (Some(value), None) => bearer(value.as_bytes()),
+            (None, _) => return Err(Problem::Unauthorized("Authorization: Bearer <relay key> is missing")),
+            (Some(_), Some(_)) => return Err(Problem::Unauthorized("Authorization is given more than once")),
+        };
+        let key = key.ok_or(Problem::Unauthorized("Authorization is not of the form Bearer <relay key>"))?;
+        self.by_key(key).ok_or(Problem::Unauthorized("the relay key is not known"))
+    }
+
+    fn by_key(&self, key: &[u8]) -> Option<&Client> {
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        let found = self.by_prefix.get(&prefix(&digest))?;
+        found.iter().find(|client| client.digest.ct_eq(&digest).into())
+    }
+}
+
+impl Client {
+    /// The account called `asked`; where none was asked for, the only one that the client may use or the one called
+    /// `default`.
+    pub(super) fn choose<'a>(&self, accounts: &'a Accounts, asked: Option<&str>) -> Result<&'a Arc<Account>, Problem> {
+        let name = match asked {
+            Some(name) => name,
+            None => {
+                self.home(accounts).ok_or(Problem::BadQuery("this key may use several accounts: add ?account=NAME"))?
+            }
+        };
+        if self.accounts.as_ref().is_some_and(|allowed| !allowed.contains(name)) {
+            return Err(Problem::ForeignAccount);
+        }
+        accounts.by_name(name).ok_or(Problem::NoSuchAccount)
+    }
+
+    /// The account of a request that names none.
+    fn home<'a>(&'a self, accounts: &'a Accounts) -> Option<&'a str> {
+        match &self.accounts {
+            Some(allowed) => only(allowed.iter()).or_else(|| allowed.get("default")),
+            None => only(accounts.iter().map(|account| &account.name))
+                .or_else(|| accounts.by_name("default").map(|account| &account.name)),
+        }
+        .map(AccountName::as_str)
+    }
+}
+
+fn only<'a>(mut names: impl Iterator<Item = &'a AccountName>) -> Option<&'a AccountName> {
+    let first = names.next()?;
+    names.next().is_none().then_some(first)
+}
+
+/// What follows `Bearer` and at least one space; the scheme in any case (RFC 9110, 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked("Bearer".len())?;
+    let key = rest.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"Bearer") && rest.first() == Some(&b' ') && !key.is_empty()).then_some(key)
+}
+
+fn prefix(digest: &[u8; 32]) -> [u8; 8] {
+    let (prefix, _) = digest.split_first_chunk().expect("32 bytes begin with 8");
+    *prefix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_key_is_what_follows_the_scheme() {
+        for (value, key) in [("Bearer k", Some("k")), ("bEaReR   k ", Some("k")), ("Bearer a b", Some("a b"))] {
+            assert_eq!(bearer(value.as_bytes()), key.map(str::as_bytes), "{value}");
+        }
+        for value in ["", "Bearer", "Bearer ", "Bearerk", "Basic k", "Bearer\tk", "k"] {
+            assert_eq!(bearer(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_found_by_its_key_and_shows_neither_key_nor_digest() {
+        let digest: [u8; 32] = Sha256::digest("sentinel").into();
+        let clients = Clients::new([("orders".to_owned(), digest, None)]);
+        assert_eq!(clients.by_key(b"sentinel").unwrap().name, "orders");
+        assert!(clients.by_key(b"sentinel ").is_none());
+        assert_eq!(
+            format!("{:?}", clients.by_key(b"sentinel").unwrap()),
+            "Client { name: \"orders\", accounts: None, .. }"
+        );
+    }
+
+    #[test]
+    fn two_digests_with_one_prefix_are_two_clients() {
+        let (one, mut other) = ([7; 32], [7; 32]);
+        other[31] = 8;
+        let clients = Clients::new([("one".to_owned(), one, None), ("other".to_owned(), other, None)]);
+        assert_eq!(clients.by_prefix.values().map(Vec::len).collect::<Vec<_>>(), [2]);
+    }
+}

@@ -1,0 +1,202 @@
+//! How are connections taken, served and ended? Bind, then serve: two steps, so that a port that is taken is known before
+//! anything else is started.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::{body::Body, extract::Request};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+
+use super::Face;
+
+/// The longest request head, and hyper's buffer for writing. Longer: 431.
+const LONGEST_HEAD: usize = 16 * 1024;
+/// How long the accept loop sleeps when the system has no file descriptor or memory left: it doubles from the first to
+/// the second. Without it the loop would spin, for the connection stays in the queue.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// What a connection gets at shutdown that has never sent a whole request. hyper does not count it as idle.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What a listener allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once. At the limit no more is taken: the next ones wait in the system's queue until one ends, and an
+    /// idle one ends after `header_timeout`. Rejected: to take and close them, for a burst of honest clients would then
+    /// fail at once and come back at once. The admin listener has a limit of its own, so an operator still gets in.
+    pub max_connections: usize,
+    /// For the head of a request to arrive, counted from the end of the last answer: it also ends idle connections.
+    pub header_timeout: Duration,
+    /// For requests in flight to end at shutdown.
+    pub grace: Duration,
+}
+
+/// A bound socket that takes no connection yet.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Takes the address.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        TcpListener::bind(address).await.map(Self)
+    }
+
+    /// The address, with the port that the system chose where 0 was asked for.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Serves `face` until `shutdown`, and returns when the last connection has ended.
+    pub async fn serve(self, face: Face, limits: Limits, shutdown: CancellationToken) {
+        let connections = TaskTracker::new();
+        let builder = builder(limits.header_timeout);
+        let mut gate = Gate::new(&face, limits.max_connections);
+        while let Some((stream, place)) = gate.next(&self.0, &shutdown).await {
+            let open = face.metrics.http.connected(face.side);
+            let (builder, face, shutdown) = (builder.clone(), face.clone(), shutdown.clone());
+            connections.spawn(async move {
+                converse(stream, &builder, &face, limits.grace, &shutdown).await;
+                drop((place, open));
+            });
+        }
+        drop(self);
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+fn builder(header_timeout: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // Half-closed connections are answered: `printf … | nc` and some health checks close their side after the request.
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(LONGEST_HEAD).half_close(true);
+    builder
+}
+
+/// Where connections come in, one place each.
+struct Gate<'f> {
+    face: &'f Face,
+    places: Arc<Semaphore>,
+    /// Whether the last connection had to wait for a place, so that a full house is told once.
+    was_full: bool,
+    pause: Option<Duration>,
+}
+
+impl<'f> Gate<'f> {
+    fn new(face: &'f Face, max_connections: usize) -> Self {
+        let places = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        Self { face, places, was_full: false, pause: None }
+    }
+
+    /// The next connection with its place; `None` at shutdown.
+    async fn next(
+        &mut self,
+        listener: &TcpListener,
+        shutdown: &CancellationToken,
+    ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        shutdown
+            .run_until_cancelled(async {
+                let place = self.place().await;
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            self.accepted();
+                            return (stream, place);
+                        }
+                        Err(error) => self.refused(&error).await,
+                    }
+                }
+            })
+            .await
+    }
+
+    async fn place(&mut self) -> OwnedSemaphorePermit {
+        let full = self.places.available_permits() == 0;
+        if full && !self.was_full {
+            self.face.metrics.http.at_limit(self.face.side);
+            warn!(listener = self.face.side.name(), "all connections are taken: new ones wait until one ends");
+        }
+        self.was_full = full;
+        Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    fn accepted(&mut self) {
+        if self.pause.take().is_some() {
+            info!(listener = self.face.side.name(), "connections can be taken again");
+        }
+    }
+
+    /// A client that went away before it was taken is nobody's fault; anything else is a system in need of air.
+    async fn refused(&mut self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+        if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+            return;
+        }
+        self.face.metrics.http.accept_failed(self.face.side);
+        let (first, longest) = PAUSES;
+        let pause = self.pause.map_or(first, |last| longest.min(last * 2));
+        if self.pause.replace(pause).is_none() {
+            warn!(listener = self.face.side.name(), %error, "no connection can be taken");
+        } else {
+            debug!(listener = self.face.side.name(), %error, "still no connection can be taken");
+        }
+        sleep(pause).await;
+    }
+}
+
+/// Serves one connection to its end; after `shutdown` until its request is answered, at most for `grace`.
+async fn converse(
+    stream: TcpStream,
+    builder: &http1::Builder,
+    face: &Face,
+    grace: Duration,
+    shutdown: &CancellationToken,
+) {
+    // Without it an answer of two packets may wait for an acknowledgement. It fails only on a dead connection.
+    let _ = stream.set_nodelay(true);
+    let asked = AtomicBool::new(false);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        asked.store(true, Relaxed);
+        let request = without_empty_body(request);
+        async move { Ok::<_, Infallible>(face.answer(request).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => Some(ended),
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let grace = if asked.load(Relaxed) { grace } else { grace.min(LAST_WORDS) };
+            timeout(grace, connection).await.ok()
+        }
+    };
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => debug!(listener = face.side.name(), %error, "connection ended"),
+        None => debug!(listener = face.side.name(), "connection was cut off at shutdown"),
+    }
+}
+
+/// axum boxes every body but the empty one.
+fn without_empty_body(request: hyper::Request<Incoming>) -> Request {
+    request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) })
+}

@@ -1,0 +1,167 @@
+//! What is a client told when it gets no token? (RFC 9457, `application/problem+json`)
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::accounts::{Standing, Trouble};
+use crate::clock::Timestamp;
+
+/// Every way in which a request is refused, in the order of the checks. The one mapping to statuses is
+/// [`Problem::status`].
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// 404
+    NoSuchRoute,
+    /// 405; axum adds `Allow`.
+    WrongMethod,
+    /// 401
+    Unauthorized(&'static str),
+    /// 400
+    BadQuery(&'static str),
+    /// 403, for every name that the client may not use, so that it does not learn which exist.
+    ForeignAccount,
+    /// 404
+    NoSuchAccount,
+    /// 413
+    BodyTooLarge,
+    /// 400
+    BadBody(&'static str),
+    /// 400, and the connection is closed: what would follow is not the next request.
+    BodyTooSlow,
+    /// 429
+    TooMany { retry_in: Duration, reason: &'static str },
+    /// 503
+    Unavailable { retry_in: Duration, reason: Cow<'static, str>, trouble: Option<Arc<Trouble>> },
+    /// 500: a handler panicked. Nothing else answers it.
+    Panicked,
+}
+
+/// The members of a problem on the wire.
+#[derive(Serialize)]
+struct Wire<'p> {
+    title: &'static str,
+    status: u16,
+    detail: &'p str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'p str>,
+}
+
+impl Problem {
+    /// Nothing can be served, as `standing` tells.
+    pub(super) fn unavailable(standing: &Standing, now: Timestamp, reason: impl Into<Cow<'static, str>>) -> Self {
+        let trouble = standing.trouble.clone();
+        Self::Unavailable { retry_in: standing.retry_in(now), reason: reason.into(), trouble }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchRoute | Self::NoSuchAccount => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::BadQuery(_) | Self::BadBody(_) | Self::BodyTooSlow => StatusCode::BAD_REQUEST,
+            Self::ForeignAccount => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn detail(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::NoSuchRoute => "there is nothing at this path",
+            Self::WrongMethod => "this path does not take this method; Allow names those that it takes",
+            Self::ForeignAccount => "this key may not use the account that was asked for",
+            Self::NoSuchAccount => "there is no account of this name",
+            Self::BodyTooLarge => "the body is longer than 4096 bytes",
+            Self::BodyTooSlow => "the body did not arrive within 10 seconds",
+            Self::Panicked => "the relay has a defect; its log tells where",
+            Self::Unauthorized(detail) | Self::BadQuery(detail) | Self::BadBody(detail) => detail,
+            Self::TooMany { reason, .. } => reason,
+            Self::Unavailable { reason, trouble: None, .. } => reason,
+            Self::Unavailable { reason, trouble: Some(trouble), .. } => {
+                return Cow::Owned(format!("{reason}; the last call to WeChat failed: {}", trouble.message));
+            }
+        })
+    }
+
+    /// The header that the status calls for.
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::BodyTooSlow => Some((header::CONNECTION, HeaderValue::from_static("close"))),
+            Self::TooMany { retry_in, .. } | Self::Unavailable { retry_in, .. } => Some(retry_after(*retry_in)),
+            Self::NoSuchRoute
+            | Self::WrongMethod
+            | Self::BadQuery(_)
+            | Self::ForeignAccount
+            | Self::NoSuchAccount
+            | Self::BodyTooLarge
+            | Self::BadBody(_)
+            | Self::Panicked => None,
+        }
+    }
+
+    fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Unavailable { trouble, .. } => trouble.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let trouble = self.trouble();
+        let wire = Wire {
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: &self.detail(),
+            errcode: trouble.and_then(|trouble| trouble.errcode),
+            hint: trouble.map(|trouble| trouble.hint.as_str()),
+        };
+        let mut response = problem_json(status, &wire);
+        if let Some((name, value)) = self.header() {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// An answer that says what is wrong, with the members of `wire`.
+pub(super) fn problem_json(status: StatusCode, wire: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(wire).expect("texts and numbers are JSON");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// `Retry-After` in whole seconds, rounded up, at least one.
+pub(super) fn retry_after(retry_in: Duration) -> (HeaderName, HeaderValue) {
+    let seconds = retry_in.as_secs().saturating_add(u64::from(retry_in.subsec_nanos() > 0)).max(1);
+    (header::RETRY_AFTER, HeaderValue::from(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_rounded_up_and_at_least_one_second() {
+        for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (59_999, "60")] {
+            assert_eq!(retry_after(Duration::from_millis(millis)).1, seconds);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What does the query of a request say?
+
+use std::{borrow::Cow, time::Duration};
+
+use super::problem::Problem;
+
+/// The longest long poll. Shorter than `server.header_timeout`, and than the idle time-outs of most proxies.
+const LONGEST_WAIT: u64 = 60;
+
+const BAD_ESCAPE: &str = "the query holds a broken escape, a control character or bytes that are not UTF-8";
+
+/// The parameter `account`: a name, or `None` where it is absent.
+pub(super) fn account(query: Option<&str>) -> Result<Option<Cow<'_, str>>, Problem> {
+    match only(query, "account") {
+        Ok(Some(name)) if name.is_empty() => Err(Problem::BadQuery("account is empty")),
+        Ok(name) => Ok(name),
+        Err(Fault::Repeated) => Err(Problem::BadQuery("account is given more than once")),
+        Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
+    }
+}
+
+/// The parameter `wait`: 0 to 60 whole seconds, or `None` where it is absent.
+pub(super) fn wait(query: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let wait = match only(query, "wait") {
+        Ok(None) => return Ok(None),
+        Ok(Some(wait)) => wait,
+        Err(Fault::Repeated) => return Err(Problem::BadQuery("wait is given more than once")),
+        Err(Fault::BadEscape) => return Err(Problem::BadQuery(BAD_ESCAPE)),
+    };
+    // `parse` alone would take a leading plus sign.
+    let seconds = if wait.bytes().all(|byte| byte.is_ascii_digit()) { wait.parse().ok() } else { None };
+    match seconds {
+        Some(seconds) if seconds <= LONGEST_WAIT => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(Problem::BadQuery("wait is not an integer from 0 to 60")),
+    }
+}
+
+enum Fault {
+    Repeated,
+    BadEscape,
+}
+
+/// The value of the parameter `wanted`. All others are decoded too, though they are ignored: a query that cannot be read
+/// is refused whole.
+fn only<'q>(query: Option<&'q str>, wanted: &str) -> Result<Option<Cow<'q, str>>, Fault> {
+    let mut found = None;
+    for pair in query.unwrap_or_default().split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (decode(name)?, decode(value)?);
+        if name == wanted && found.replace(value).is_some() {
+            return Err(Fault::Repeated);
+        }
+    }
+    Ok(found)
+}
+
+/// Undoes the escapes of a form: `%20` and `+`. What needs no change is not copied.
+fn decode(raw: &str) -> Result<Cow<'_, str>, Fault> {
+    let text = if raw.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        Cow::Owned(unescape(raw.as_bytes()).ok_or(Fault::BadEscape)?)
+    } else {
+        Cow::Borrowed(raw)
+    };
+    if text.chars().any(char::is_control) { Err(Fault::BadEscape) } else { Ok(text) }
+}
+
+fn unescape(mut raw: &[u8]) -> Option<String> {
+    let mut text = Vec::with_capacity(raw.len());
+    loop {
+        match raw {
+            [] => return String::from_utf8(text).ok(),
+            [b'%', high, low, rest @ ..] => {
+                text.push(hex(*high)? << 4 | hex(*low)?);
+                raw = rest;
+            }
+            [b'%', ..] => return None,
+            [b'+', rest @ ..] => {
+                text.push(b' ');
+                raw = rest;
+            }
+            [plain, rest @ ..] => {
+                text.push(*plain);
+                raw = rest;
+            }
+        }
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_whatever_is_escaped_around_it() {
+        for query in ["account=main", "a=b&account=main", "acc%6Funt=m%61in", "account=main&=&&x"] {
+            assert_eq!(account(Some(query)).unwrap().as_deref(), Some("main"), "{query}");
+        }
+        assert!(account(None).unwrap().is_none());
+        assert!(account(Some("")).unwrap().is_none());
+        assert!(account(Some("Account=main")).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_wherever_it_stands() {
+        let bad =
+            ["account=%00", "x=%00", "account=%ff", "%ff=1", "account=%", "account=%4", "account=%zz", "account=%+1"];
+        for query in bad {
+            assert!(matches!(account(Some(query)), Err(Problem::BadQuery(_))), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_given_once_and_not_empty() {
+        for query in ["account=a&account=a", "account=a&acc%6funt=b", "account", "account=", "account=&account=a"] {
+            assert!(matches!(account(Some(query)), Err(Problem::BadQuery(_))), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_an_integer_from_0_to_60() {
+        for (query, seconds) in [("wait=0", 0), ("wait=60", 60), ("x&wait=007", 7)] {
+            assert_eq!(wait(Some(query)).unwrap(), Some(Duration::from_secs(seconds)));
+        }
+        assert!(wait(Some("account=main")).unwrap().is_none());
+        let bad =
+            ["wait=", "wait", "wait=61", "wait=-1", "wait=1.5", "wait=%2B5", "wait=+5", "wait=1s", "wait=1&wait=1"];
+        for query in bad.into_iter().chain(["wait=99999999999999999999999", "wait=\u{0661}"]) {
+            assert!(matches!(wait(Some(query)), Err(Problem::BadQuery(_))), "{query}");
+        }
+    }
+}

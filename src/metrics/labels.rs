@@ -1,0 +1,189 @@
+//! Which values may the labels of the metrics take? Every one is listed here, so that a scrape shows each from the start.
+
+/// A label whose values are known beforehand.
+pub(super) trait Label: Copy + Sized + 'static {
+    /// Every value, in the order of the discriminants.
+    const ALL: &'static [Self];
+
+    /// The value as Prometheus shows it.
+    fn text(self) -> &'static str;
+}
+
+/// An enum of label values: the variants, their texts and the list of all of them cannot come apart.
+macro_rules! labels {
+    ($($(#[$about:meta])* $name:ident { $($(#[$told:meta])* $value:ident = $text:literal,)+ })+) => {$(
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$told])* $value,)+
+        }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$value,)+];
+
+            fn text(self) -> &'static str {
+                match self {
+                    $(Self::$value => $text,)+
+                }
+            }
+        }
+    )+};
+}
+
+labels! {
+    /// How a call to the token API ended.
+    CallOutcome {
+        /// A new credential.
+        Issued = "issued",
+        /// The credential that was held already: a success of a sticky issuer.
+        Same = "same",
+        /// Provably not sent: no name or no connection.
+        NotSent = "not_sent",
+        /// Its first byte may have left, and nobody knows what came of it (I8).
+        Unknown = "unknown",
+        /// WeChat answered with an errcode.
+        Refused = "refused",
+    }
+
+    /// What a probe told of a token.
+    ProbeOutcome {
+        /// WeChat takes it.
+        Accepted = "accepted",
+        /// WeChat named it invalid.
+        Refused = "refused",
+        /// Anything else.
+        Inconclusive = "inconclusive",
+    }
+
+    /// What came of a client's report.
+    ReportOutcome {
+        /// It was not about the current token: nothing was done.
+        Stale = "stale",
+        /// The probe found the token good.
+        Accepted = "accepted",
+        /// The token was refused and a new one came.
+        Renewed = "renewed",
+        /// Too soon, or no budget left.
+        TooMany = "too_many",
+        /// No verdict, or no new token.
+        Failed = "failed",
+    }
+
+    /// Which of the day's budgets (I6).
+    Budget {
+        /// Calls that ask for a token.
+        Calls = "calls",
+        /// Calls that force a rotation.
+        Forced = "forced",
+        /// Probes.
+        Probes = "probes",
+    }
+
+    /// Which listener.
+    Side {
+        /// Where clients read tokens.
+        Public = "public",
+        /// Where operators look.
+        Admin = "admin",
+    }
+
+    /// Which route. A path that is none of them counts as `Other`, so that no request can make a series.
+    Route {
+        /// `/token`
+        Token = "token",
+        /// `/token/refresh`
+        Report = "report",
+        /// `/healthz`
+        Healthz = "healthz",
+        /// `/readyz`
+        Readyz = "readyz",
+        /// `/metrics`
+        Metrics = "metrics",
+        /// `/status`
+        Status = "status",
+        /// `/`
+        Page = "page",
+        /// No route.
+        Other = "other",
+    }
+
+    /// Which status was answered.
+    Status {
+        /// 200
+        Ok = "200",
+        /// 304
+        NotModified = "304",
+        /// 400
+        BadRequest = "400",
+        /// 401
+        Unauthorized = "401",
+        /// 403
+        Forbidden = "403",
+        /// 404
+        NotFound = "404",
+        /// 405
+        MethodNotAllowed = "405",
+        /// 413
+        TooLarge = "413",
+        /// 429
+        TooMany = "429",
+        /// 500: a handler panicked.
+        Panicked = "500",
+        /// 503
+        Unavailable = "503",
+        /// One that this relay never answers.
+        Other = "other",
+    }
+}
+
+impl Status {
+    /// The label of the status `code`.
+    pub fn of(code: u16) -> Self {
+        match code {
+            200 => Self::Ok,
+            304 => Self::NotModified,
+            400 => Self::BadRequest,
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            405 => Self::MethodNotAllowed,
+            413 => Self::TooLarge,
+            429 => Self::TooMany,
+            500 => Self::Panicked,
+            503 => Self::Unavailable,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Route {
+    /// The text of the label, for logs.
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+}
+
+impl Side {
+    /// The text of the label, for logs.
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_stands_at_its_own_place_in_the_list() {
+        assert!(Route::ALL.iter().enumerate().all(|(place, route)| *route as usize == place));
+        assert!(Status::ALL.iter().enumerate().all(|(place, status)| *status as usize == place));
+    }
+
+    #[test]
+    fn a_status_has_the_label_of_its_own_number() {
+        for status in Status::ALL.iter().filter(|status| **status != Status::Other) {
+            assert_eq!(Status::of(status.text().parse().unwrap()), *status);
+        }
+    }
+}
