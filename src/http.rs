@@ -10,9 +10,8 @@ use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
     extract::Request,
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -36,7 +35,7 @@ pub use auth::{Client, Clients};
 pub use listener::{Limits, Listener};
 
 use crate::{
-    accounts::{Account, Accounts},
+    accounts::Accounts,
     clock::{self, Timestamp},
     metrics::{Metrics, Route, Side},
     pulse::Heartbeats,
@@ -118,13 +117,6 @@ impl Relay {
         Face { side, router, metrics: Arc::clone(&self.metrics) }
     }
 
-    /// The account that a request is about, if its key and query are in order.
-    fn admit(&self, headers: &HeaderMap, uri: &Uri) -> Result<&Arc<Account>, Problem> {
-        let client = self.clients.identify(headers)?;
-        let asked = query::account(uri.query())?;
-        client.choose(&self.accounts, asked.as_deref())
-    }
-
     fn views(&self) -> BTreeMap<&str, View> {
         let now = clock::boot_now();
         self.accounts.iter().map(|account| (account.name.as_str(), View::of(&account.standing(), now))).collect()
@@ -177,4 +169,43 @@ impl Face {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn relay() -> Arc<Relay> {
+        Arc::new(Relay {
+            accounts: Arc::new(Accounts::new([])),
+            clients: Clients::new([]),
+            metrics: Arc::new(Metrics::new([])),
+            heartbeats: Arc::new(Heartbeats::new([])),
+            patience: Patience::new(Duration::ZERO),
+            shutdown: CancellationToken::new(),
+            started: clock::boot_now(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_answers_500_is_counted_and_takes_nobody_with_it() {
+        let relay = relay();
+        let face =
+            relay.face(Side::Public, Router::new().route("/token", get(async || -> Response { panic!("sentinel") })));
+        for _ in 0..2 {
+            let response = face.answer(Request::get("/token").body(Body::empty()).unwrap()).await;
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        }
+        let page = relay.metrics.render(&relay.accounts, clock::boot_now(), relay.uptime());
+        assert!(page.contains("token_relay_handler_panics_total 2\n"));
+        assert!(page.contains("requests_total{route=\"token\",status=\"500\"} 2\n"));
+    }
+
+    #[tokio::test]
+    async fn a_relay_without_accounts_is_alive_and_not_ready() {
+        let relay = relay();
+        let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(relay.public().answer(ask("/healthz")).await.status(), 200);
+        assert_eq!(relay.public().answer(ask("/readyz")).await.status(), 503);
+    }
+}

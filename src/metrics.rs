@@ -238,8 +238,16 @@ impl Families {
             rotations: counters(to, "rotations", "New tokens that replaced the last one"),
             store_failures: counters(to, "store_failures", "Records that could not be loaded or stored"),
             keeper_restarts: counters(to, "keeper_restarts", "Keepers that died and were started again"),
-            seconds_left: gauges(to, "token_seconds_left", "Seconds promised of the served token, 0 when none is served"),
-            generation: gauges(to, "token_generation", "Generation of the token, about the Unix milliseconds of its birth"),
+            seconds_left: gauges(
+                to,
+                "token_seconds_left",
+                "Seconds promised of the served token, 0 when none is served",
+            ),
+            generation: gauges(
+                to,
+                "token_generation",
+                "Generation of the token, about the Unix milliseconds of its birth",
+            ),
             rotation_in: gauges(to, "rotation_in_seconds", "Seconds until the planned rotation, 0 when it is due"),
             failures: gauges(to, "consecutive_failures", "Calls that failed since the last success"),
             store_ok: gauges(to, "store_ok", "1 when the record is stored, 0 when the relay lives on memory alone"),

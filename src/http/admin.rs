@@ -35,7 +35,7 @@ impl<'r> Overview<'r> {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: relay.uptime().as_secs(),
-            status: Readiness::of(accounts.values()),
+            status: Readiness::of(&accounts),
             silent_keepers_s: silent.map(|(name, age)| (name.as_str(), age.as_secs())).collect(),
             accounts,
         }

@@ -70,14 +70,12 @@ impl Clients {
 impl Client {
     /// The account called `asked`; where none was asked for, the only one that the client may use or the one called
     /// `default`.
-    pub(super) fn choose<'a>(
-        &self,
-        accounts: &'a Accounts,
-        asked: Option<&str>,
-    ) -> Result<&'a Arc<Account>, Problem> {
+    pub(super) fn choose<'a>(&self, accounts: &'a Accounts, asked: Option<&str>) -> Result<&'a Arc<Account>, Problem> {
         let name = match asked {
             Some(name) => name,
-            None => self.home(accounts).ok_or(Problem::BadQuery("this key may use several accounts: add ?account=NAME"))?,
+            None => {
+                self.home(accounts).ok_or(Problem::BadQuery("this key may use several accounts: add ?account=NAME"))?
+            }
         };
         if self.accounts.as_ref().is_some_and(|allowed| !allowed.contains(name)) {
             return Err(Problem::ForeignAccount);
@@ -133,7 +131,10 @@ mod tests {
         let clients = Clients::new([("orders".to_owned(), digest, None)]);
         assert_eq!(clients.by_key(b"sentinel").unwrap().name, "orders");
         assert!(clients.by_key(b"sentinel ").is_none());
-        assert_eq!(format!("{:?}", clients.by_key(b"sentinel").unwrap()), "Client { name: \"orders\", accounts: None, .. }");
+        assert_eq!(
+            format!("{:?}", clients.by_key(b"sentinel").unwrap()),
+            "Client { name: \"orders\", accounts: None, .. }"
+        );
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn not_alive(reason: String) -> Response {
 /// `GET /readyz` on the public listener.
 pub(super) async fn ready(State(relay): State<Arc<Relay>>) -> Response {
     let views = relay.views();
-    match Readiness::of(views.values()) {
+    match Readiness::of(&views) {
         Readiness::Unready => {
             let reason = "no account can be served".into();
             Problem::Unavailable { retry_in: LOOK_AGAIN, reason, trouble: None }.into_response()
@@ -77,7 +77,7 @@ pub(super) async fn ready_in_detail(State(relay): State<Arc<Relay>>, request: Re
         },
         Err(problem) => return problem.into_response(),
     };
-    let readiness = Readiness::of(views.values());
+    let readiness = Readiness::of(&views);
     let accounts: BTreeMap<&str, Detail> = views.into_iter().map(|(name, view)| (name, detail(view))).collect();
     match readiness {
         Readiness::Unready => {

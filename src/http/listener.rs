@@ -113,19 +113,20 @@ impl<'f> Gate<'f> {
         listener: &TcpListener,
         shutdown: &CancellationToken,
     ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-        shutdown.run_until_cancelled(async {
-            let place = self.place().await;
-            loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => {
-                        self.accepted();
-                        return (stream, place);
+        shutdown
+            .run_until_cancelled(async {
+                let place = self.place().await;
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            self.accepted();
+                            return (stream, place);
+                        }
+                        Err(error) => self.refused(&error).await,
                     }
-                    Err(error) => self.refused(&error).await,
                 }
-            }
-        })
-        .await
+            })
+            .await
     }
 
     async fn place(&mut self) -> OwnedSemaphorePermit {
@@ -153,9 +154,10 @@ impl<'f> Gate<'f> {
         self.face.metrics.http.accept_failed(self.face.side);
         let (first, longest) = PAUSES;
         let pause = self.pause.map_or(first, |last| longest.min(last * 2));
-        match self.pause.replace(pause) {
-            None => warn!(listener = self.face.side.name(), %error, "no connection can be taken"),
-            Some(_) => debug!(listener = self.face.side.name(), %error, "still no connection can be taken"),
+        if self.pause.replace(pause).is_none() {
+            warn!(listener = self.face.side.name(), %error, "no connection can be taken");
+        } else {
+            debug!(listener = self.face.side.name(), %error, "still no connection can be taken");
         }
         sleep(pause).await;
     }

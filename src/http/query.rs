@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused_wherever_it_stands() {
-        let bad = ["account=%00", "x=%00", "account=%ff", "%ff=1", "account=%", "account=%4", "account=%zz", "account=%+1"];
+        let bad =
+            ["account=%00", "x=%00", "account=%ff", "%ff=1", "account=%", "account=%4", "account=%zz", "account=%+1"];
         for query in bad {
             assert!(matches!(account(Some(query)), Err(Problem::BadQuery(_))), "{query}");
         }
@@ -125,7 +126,8 @@ mod tests {
             assert_eq!(wait(Some(query)).unwrap(), Some(Duration::from_secs(seconds)));
         }
         assert!(wait(Some("account=main")).unwrap().is_none());
-        let bad = ["wait=", "wait", "wait=61", "wait=-1", "wait=1.5", "wait=%2B5", "wait=+5", "wait=1s", "wait=1&wait=1"];
+        let bad =
+            ["wait=", "wait", "wait=61", "wait=-1", "wait=1.5", "wait=%2B5", "wait=+5", "wait=1s", "wait=1&wait=1"];
         for query in bad.into_iter().chain(["wait=99999999999999999999999", "wait=\u{0661}"]) {
             assert!(matches!(wait(Some(query)), Err(Problem::BadQuery(_))), "{query}");
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::{Body, HttpBody},
     extract::{Request, State},
-    http::header,
+    http::{header, request::Parts},
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::{
     Relay,
     problem::Problem,
+    query,
     token::{self, Held},
 };
 use crate::{
@@ -40,9 +41,7 @@ async fn hear(relay: &Relay, request: Request) -> Result<Response, Problem> {
     let (head, mut body) = request.into_parts();
     // A client that waits for leave to send its body gets the answer in its place.
     let sends_anyway = !head.headers.contains_key(header::EXPECT);
-    let admitted = relay.admit(&head.headers, &head.uri).and_then(|account| {
-        if body.size_hint().lower() > LONGEST_BODY as u64 { Err(Problem::BodyTooLarge) } else { Ok(account) }
-    });
+    let admitted = admit(relay, &head, body.size_hint().lower());
     drop(head);
     let account = match admitted {
         Ok(account) => account,
@@ -66,6 +65,14 @@ async fn hear(relay: &Relay, request: Request) -> Result<Response, Problem> {
         // The keeper goes on: whoever asks next joins what is under way (I13).
         Err(_elapsed) => Err(Problem::unavailable(&account.standing(), clock::boot_now(), "no verdict in time")),
     }
+}
+
+/// All checks that come before the body is read.
+fn admit<'r>(relay: &'r Relay, head: &Parts, announced: u64) -> Result<&'r Arc<Account>, Problem> {
+    let client = relay.clients.identify(&head.headers)?;
+    let name = query::account(head.uri.query())?;
+    let account = client.choose(&relay.accounts, name.as_deref())?;
+    if announced > LONGEST_BODY as u64 { Err(Problem::BodyTooLarge) } else { Ok(account) }
 }
 
 /// Compares, asks the keeper if the bad token is the current one (I5), and serves what stands then.
@@ -114,7 +121,7 @@ async fn discard(mut body: Body) {
         while let Some(Ok(frame)) = body.frame().await
             && size <= DISCARDED
         {
-            size += frame.data_ref().map_or(0, |data| data.len());
+            size += frame.data_ref().map_or(0, bytes::Bytes::len);
         }
     };
     // Whether it came to its end does not matter: the answer is the same.

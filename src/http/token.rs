@@ -21,16 +21,21 @@ const CACHE_SECONDS: u64 = 60;
 
 /// `GET /token`
 pub(super) async fn read(State(relay): State<Arc<Relay>>, request: Request) -> Response {
-    let asked = relay.admit(request.headers(), request.uri()).and_then(|account| {
-        let held = Held::in_request(request.headers(), request.uri())?;
-        Ok((account, held))
-    });
+    let asked = asked(&relay, &request);
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match asked {
         Ok((account, held)) => serve(&relay, account, &held, relay.patience.first_token).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// The account and the poll that a request asks for. The whole query is read before any account is looked for.
+fn asked<'r>(relay: &'r Relay, request: &Request) -> Result<(&'r Arc<Account>, Held), Problem> {
+    let client = relay.clients.identify(request.headers())?;
+    let name = query::account(request.uri().query())?;
+    let held = Held::in_request(request.headers(), request.uri())?;
+    Ok((client.choose(&relay.accounts, name.as_deref())?, held))
 }
 
 /// What a client holds already, and how long it would wait for something else: the long poll.
@@ -106,7 +111,7 @@ async fn wait_and_serve(relay: &Relay, account: &Account, held: &Held, patience:
 /// Waits for a change. A keeper that is gone changes nothing more: then it waits for ever instead of spinning.
 async fn changed<T>(watch: &mut tokio::sync::watch::Receiver<T>) {
     if watch.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! How does an account stand, in words and numbers that may be shown to anybody who runs the relay?
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::{
@@ -130,10 +132,10 @@ pub(super) enum Readiness {
 }
 
 impl Readiness {
-    pub(super) fn of<'v>(views: impl Iterator<Item = &'v View> + Clone) -> Self {
-        if !views.clone().any(|view| view.state.is_served()) {
+    pub(super) fn of(views: &BTreeMap<&str, View>) -> Self {
+        if !views.values().any(|view| view.state.is_served()) {
             Self::Unready
-        } else if views.clone().all(|view| view.state.is_served() && view.store_trouble.is_none()) {
+        } else if views.values().all(|view| view.state.is_served() && view.store_trouble.is_none()) {
             Self::Ready
         } else {
             Self::Degraded

@@ -1,0 +1,151 @@
+//! The admin listener, and health on both.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::Request;
+use token_relay::{accounts::Standing, clock};
+
+use crate::house::{House, answer, idle, offering, trouble};
+
+fn house() -> House {
+    let house = House::of(&["main", "shop"]);
+    house.offer("main", 7, "sentinel_token", 3541);
+    house
+}
+
+#[tokio::test]
+async fn readiness_tells_ready_degraded_and_neither() {
+    let house = house();
+    let ready = |house: &House| {
+        let (face, request) = (house.relay.public(), Request::get("/readyz").body(axum::body::Body::empty()).unwrap());
+        async move { answer(&face, request).await }
+    };
+    assert_eq!(ready(&house).await.body, r#"{"status":"degraded"}"#);
+    house.offer("shop", 7, "t", 3541);
+    assert_eq!(ready(&house).await.body, r#"{"status":"ready"}"#);
+    house.publish("shop", Standing { store_trouble: Some("disk full".into()), ..offering("shop", 7, "t", 60) });
+    assert_eq!(ready(&house).await.body, r#"{"status":"degraded"}"#);
+    house.publish("main", idle());
+    house.publish("shop", idle());
+    ready(&house).await.assert_problem(503);
+}
+
+#[tokio::test]
+async fn readiness_in_detail_is_for_operators() {
+    let house = house();
+    let all = house.admin("/readyz").await;
+    assert_eq!(all.status, 200);
+    assert_eq!(all.json()["accounts"]["main"], serde_json::json!({"state": "fresh", "seconds_left": 3541}));
+    assert_eq!(all.json()["accounts"]["shop"], serde_json::json!({"state": "none", "seconds_left": 0}));
+    assert_eq!(house.admin("/readyz?account=main").await.json()["status"], "ready");
+    let shop = house.admin("/readyz?account=shop").await;
+    shop.assert_problem(503);
+    assert_eq!(shop.json()["accounts"]["shop"]["state"], "none");
+    house.admin("/readyz?account=missing").await.assert_problem(404);
+    house.admin("/readyz?account=").await.assert_problem(400);
+    house.admin("/readyz?account=main&account=main").await.assert_problem(400);
+    assert_eq!(house.ask(Request::get("/readyz?account=missing")).await.body, r#"{"status":"degraded"}"#);
+}
+
+#[tokio::test]
+async fn a_living_relay_is_alive_whatever_its_accounts_do() {
+    let house = House::of(&["main"]);
+    assert_eq!(house.ask(Request::get("/healthz")).await.body, r#"{"status":"alive"}"#);
+    assert_eq!(house.admin("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_status_tells_all_but_the_token() {
+    let house = house();
+    let status = house.admin("/status").await;
+    assert_eq!(status.status, 200);
+    let json = status.json();
+    assert_eq!(json["status"], "degraded");
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    assert!(json["uptime_s"].is_u64());
+    let main = &json["accounts"]["main"];
+    assert_eq!(
+        (&main["state"], &main["seconds_left"], &main["generation"]),
+        (&"fresh".into(), &3541.into(), &7.into())
+    );
+    assert!((1790..=1800).contains(&main["rotation_in_s"].as_u64().unwrap()));
+    let shop = &json["accounts"]["shop"];
+    assert_eq!((&shop["state"], &shop["failures"]), (&"none".into(), &4.into()));
+    assert_eq!(shop["trouble"]["errcode"], 40164);
+    assert_eq!(shop["trouble"]["at"], "2026-11-22T12:02:03Z");
+    assert_eq!(shop["trouble"]["hint"], trouble().hint);
+    assert_eq!(main["budget_left"], serde_json::json!({"calls": 0, "forced": 0, "probes": 0}));
+}
+
+#[tokio::test]
+async fn the_state_follows_the_clock() {
+    let house = House::of(&["main"]);
+    let state = async || house.admin("/status").await.json()["accounts"]["main"]["state"].clone();
+    assert_eq!(state().await, "none");
+    house.publish("main", Standing { rotation_at: Some(clock::boot_now()), ..offering("main", 7, "t", 600) });
+    assert_eq!(state().await, "due");
+    house.offer("main", 7, "t", 0);
+    assert_eq!(state().await, "expired");
+}
+
+#[tokio::test]
+async fn no_token_is_anywhere_on_the_admin_listener() {
+    let house = house();
+    for path in ["/", "/status", "/metrics", "/healthz", "/readyz"] {
+        let answer = house.admin(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert!(!answer.body.contains("sentinel"), "{path}");
+    }
+    for path in ["/token", "/token/refresh", "/status/"] {
+        house.admin(path).await.assert_problem(404);
+    }
+}
+
+#[tokio::test]
+async fn the_page_shows_what_is_wrong_first_and_escapes_what_comes_from_elsewhere() {
+    let house = house();
+    let mut evil = trouble();
+    evil.message = "<script>alert('x')</script>".to_owned();
+    house.publish("shop", Standing { trouble: Some(Arc::new(evil)), store_trouble: Some("<b>".into()), ..idle() });
+    let page = house.admin("/").await;
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    assert!(page.body.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; (errcode 40164)"));
+    assert!(page.body.contains("cannot be stored: &lt;b&gt;") && !page.body.contains("<script"));
+    assert!(page.body.find("<h2>shop").unwrap() < page.body.find("<h2>main").unwrap());
+    if let Ok(path) = std::env::var("TOKEN_RELAY_TEST_PAGE") {
+        std::fs::write(path, &page.body).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_metrics_show_how_the_accounts_stand_and_what_was_asked() {
+    let house = house();
+    house.get("/token?account=main").await;
+    house.get("/token?account=shop").await;
+    house.get("/nowhere").await;
+    let metrics = house.admin("/metrics").await;
+    assert!(metrics.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    for line in [
+        "token_relay_token_seconds_left{account=\"main\"} 3541",
+        "token_relay_token_seconds_left{account=\"shop\"} 0",
+        "token_relay_token_generation{account=\"main\"} 7",
+        "token_relay_consecutive_failures{account=\"shop\"} 4",
+        "token_relay_store_ok{account=\"main\"} 1",
+        "token_relay_requests_total{route=\"token\",status=\"200\"} 1",
+        "token_relay_requests_total{route=\"token\",status=\"503\"} 1",
+        "token_relay_requests_total{route=\"other\",status=\"404\"} 1",
+    ] {
+        assert!(metrics.body.lines().any(|shown| shown == line), "{line} is missing in\n{}", metrics.body);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_keeper_is_named_to_operators_only() {
+    // Thirty seconds of silence cannot be played here; the pulse's own test does. This holds the way to the answer.
+    let house = house();
+    let later = clock::awake() + Duration::from_secs(31);
+    let silent: Vec<_> = house.relay.heartbeats.stale(later).map(|(name, _)| name.to_string()).collect();
+    assert_eq!(silent, ["main", "shop"]);
+}

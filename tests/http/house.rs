@@ -1,0 +1,231 @@
+//! A relay whose keepers are played by the test.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, StatusCode},
+};
+use http_body_util::BodyExt;
+use sha2::{Digest, Sha256};
+use token_relay::{
+    account::AccountName,
+    accounts::{Account, Accounts, Offer, Report, Reported, Standing, Trouble},
+    clock::{self, WallTime},
+    credential::{Generation, Promise, Token},
+    http::{Clients, Face, Limits, Listener, Patience, Relay},
+    metrics::Metrics,
+    pulse::Heartbeats,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// May use every account.
+pub(crate) const KEY: &str = "a-key-of-thirty-two-characters-1";
+/// May use `main` only.
+pub(crate) const MAIN_KEY: &str = "a-key-of-thirty-two-characters-2";
+/// May use `main` and `shop`.
+pub(crate) const BOTH_KEY: &str = "a-key-of-thirty-two-characters-3";
+
+pub(crate) struct House {
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) shutdown: CancellationToken,
+    standings: BTreeMap<String, watch::Sender<Arc<Standing>>>,
+    reports: Mutex<BTreeMap<String, mpsc::Receiver<Report>>>,
+}
+
+/// An answer with its body read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
+    }
+
+    pub(crate) fn assert_problem(&self, status: u16) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        let json = self.json();
+        assert_eq!(json["status"], status);
+        assert!(json["title"].as_str().is_some_and(|title| !title.is_empty()));
+        assert!(json["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+        assert_eq!(self.headers.contains_key("retry-after"), matches!(status, 429 | 503), "{self:?}");
+        assert_eq!(self.headers.contains_key("allow"), status == 405, "{self:?}");
+        assert_eq!(self.headers.contains_key("www-authenticate"), status == 401, "{self:?}");
+    }
+}
+
+impl House {
+    pub(crate) fn of(names: &[&str]) -> Self {
+        Self::patient(names, Patience { report: Duration::from_secs(2), ..Patience::new(Duration::from_secs(1)) })
+    }
+
+    pub(crate) fn patient(names: &[&str], patience: Patience) -> Self {
+        let names: Vec<AccountName> = names.iter().map(|name| name.parse().unwrap()).collect();
+        let (mut standings, mut reports, mut accounts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for name in &names {
+            let (standing, seen) = watch::channel(Arc::new(idle()));
+            let (said, heard) = mpsc::channel(8);
+            standings.insert(name.to_string(), standing);
+            reports.insert(name.to_string(), heard);
+            accounts.push(Account::new(name.clone(), seen, said));
+        }
+        let client = |name: &str, key: &str, accounts: Option<&[&str]>| {
+            let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
+            (name.to_owned(), Sha256::digest(key).into(), accounts)
+        };
+        let shutdown = CancellationToken::new();
+        let relay = Arc::new(Relay {
+            accounts: Arc::new(Accounts::new(accounts)),
+            clients: Clients::new([
+                client("all", KEY, None),
+                client("one", MAIN_KEY, Some(&["main"])),
+                client("two", BOTH_KEY, Some(&["main", "shop"])),
+            ]),
+            metrics: Arc::new(Metrics::new(&names)),
+            heartbeats: Arc::new(Heartbeats::new(&names)),
+            patience,
+            shutdown: shutdown.clone(),
+            started: clock::boot_now(),
+        });
+        Self { relay, shutdown, standings, reports: Mutex::new(reports) }
+    }
+
+    pub(crate) fn publish(&self, name: &str, standing: Standing) {
+        self.standings[name].send_replace(Arc::new(standing));
+    }
+
+    /// Publishes a token that lives for `seconds`.
+    pub(crate) fn offer(&self, name: &str, generation: u64, token: &str, seconds: u64) {
+        self.publish(name, offering(name, generation, token, seconds));
+    }
+
+    /// Answers every report to `name` with what `answer` says.
+    pub(crate) fn keeper(&self, name: &str, mut answer: impl FnMut(Generation) -> Reported + Send + 'static) {
+        let mut reports = self.reports.lock().unwrap().remove(name).unwrap();
+        tokio::spawn(async move {
+            while let Some(report) = reports.recv().await {
+                let _ = report.answer.send(answer(report.generation));
+            }
+        });
+    }
+
+    /// Takes what is reported to `name`.
+    pub(crate) fn reports(&self, name: &str) -> mpsc::Receiver<Report> {
+        self.reports.lock().unwrap().remove(name).unwrap()
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.ask(Request::get(target).header("authorization", bearer(KEY))).await
+    }
+
+    pub(crate) async fn ask(&self, request: axum::http::request::Builder) -> Answer {
+        answer(&self.relay.public(), request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn say(&self, body: impl Into<Body>) -> Answer {
+        let request = Request::post("/token/refresh").header("authorization", bearer(KEY)).body(body.into()).unwrap();
+        answer(&self.relay.public(), request).await
+    }
+
+    pub(crate) async fn admin(&self, target: &str) -> Answer {
+        answer(&self.relay.admin(), Request::get(target).body(Body::empty()).unwrap()).await
+    }
+
+    /// Serves the public face on a socket.
+    pub(crate) async fn open(&self, limits: Limits) -> Open {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(listener.serve(self.relay.public(), limits, self.shutdown.clone()));
+        Open { address, serving }
+    }
+}
+
+/// A face that is served.
+pub(crate) struct Open {
+    pub(crate) address: SocketAddr,
+    pub(crate) serving: JoinHandle<()>,
+}
+
+impl Open {
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `bytes`, says that no more will come, and reads what comes back until the end.
+    pub(crate) async fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        // The relay may hang up in the middle of what is too long.
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.shutdown().await;
+        let mut back = Vec::new();
+        let _ = stream.read_to_end(&mut back).await;
+        String::from_utf8_lossy(&back).into_owned()
+    }
+}
+
+pub(crate) const LIMITS: Limits =
+    Limits { max_connections: 100, header_timeout: Duration::from_secs(30), grace: Duration::from_secs(10) };
+
+pub(crate) async fn answer(face: &Face, request: Request<Body>) -> Answer {
+    let (parts, body) = face.answer(request).await.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+pub(crate) fn bearer(key: &str) -> String {
+    format!("Bearer {key}")
+}
+
+/// Nothing to serve, and no call before an hour: nothing worth waiting for.
+pub(crate) fn idle() -> Standing {
+    Standing {
+        next_attempt_at: Some(clock::boot_now().plus(Duration::from_secs(3600))),
+        trouble: Some(Arc::new(trouble())),
+        failures: 4,
+        ..Standing::default()
+    }
+}
+
+pub(crate) fn trouble() -> Trouble {
+    Trouble {
+        errcode: Some(40164),
+        message: "WeChat answered errcode 40164: invalid ip 1.2.3.4".to_owned(),
+        hint: "put 1.2.3.4 on the whitelist".to_owned(),
+        at: WallTime::from_millis(1_795_348_923_000),
+    }
+}
+
+pub(crate) fn offering(name: &str, generation: u64, token: &str, seconds: u64) -> Standing {
+    let now = clock::boot_now();
+    // Half a second more, so that a slow machine sees the same whole seconds.
+    let until = now.plus(Duration::from_secs(seconds)).plus(Duration::from_millis(500));
+    let promise = Promise { until, sliding: None, verified_until: None };
+    let token = Token::try_from(token.to_owned()).unwrap();
+    Standing {
+        offer: Some(Offer::new(&name.parse().unwrap(), Generation(generation), token, promise)),
+        rotation_at: Some(now.plus(Duration::from_secs(1800))),
+        next_attempt_at: Some(now.plus(Duration::from_secs(1800))),
+        ..Standing::default()
+    }
+}
