@@ -49,7 +49,9 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
     runtime.shutdown_background();
     match ended.map_err(|error| failed(&error))? {
         End::AsAsked => Ok(String::new()),
-        End::Failed => Err(CommandError::Failed("ended before it was asked to, or not in time; see the log".to_owned())),
+        End::Failed => {
+            Err(CommandError::Failed("ended before it was asked to, or not in time; see the log".to_owned()))
+        }
     }
 }
 

@@ -122,6 +122,11 @@ impl Ready {
         self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// The accounts, to watch from inside the process.
+    pub fn accounts(&self) -> Arc<Accounts> {
+        self.relay.accounts.clone()
+    }
+
     /// Starts the keepers and the servers.
     pub fn start(self) -> Lifecycle {
         let listen = self.public_addr().map(|address| address.to_string()).unwrap_or_default();

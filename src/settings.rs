@@ -20,12 +20,12 @@ mod show;
 mod urls;
 mod values;
 
+pub use crate::issuer::Endpoint;
 pub use client_key::KeyDigest;
 pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers, PREFIX};
 pub use urls::{BaseUrl, ProxyUrl, SecretUrl, StateUrl};
-pub use crate::issuer::Endpoint;
 pub use values::{AppId, Invalid, LogFilter, LogFormat};
 
 /// Everything that an operator can set. `Debug` shows no secret.

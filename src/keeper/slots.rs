@@ -43,7 +43,11 @@ impl Slots {
                 return Slot { home: Some(self.clone()) };
             }
             let (ours, turn) = oneshot::channel();
-            if is_urgent { queue.urgent.push_back(ours) } else { queue.calm.push_back(ours) }
+            if is_urgent {
+                queue.urgent.push_back(ours)
+            } else {
+                queue.calm.push_back(ours)
+            }
             turn
         };
         turn.await.expect("the queue outlives its waiters and drops no sender unsent")
