@@ -1,5 +1,10 @@
 //! Does any reply at all make the reader panic, believe what it should not, or repeat a secret?
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in tests, but clippy does not see that these helpers are theirs"
+)]
+
 use std::panic::catch_unwind;
 
 use serde_json::Value;

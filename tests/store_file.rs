@@ -1,5 +1,10 @@
 //! Does a record survive kills, full disks, second relays and operators with a text editor?
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in tests, but clippy does not see that these helpers are theirs"
+)]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
