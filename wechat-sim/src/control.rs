@@ -6,11 +6,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use member::{Lasting, Member};
+
 use crate::http::{Reply, Request};
 use crate::model::{IpRange, Kind};
 use crate::server::{Shared, State};
 use crate::{Op, Plan, Times};
 
+mod member;
 mod rules;
 mod state;
 
@@ -25,8 +28,8 @@ pub(crate) fn owns(request: &Request) -> bool {
 pub(crate) fn answer(shared: &Shared, request: &Request) -> (Reply, Option<Duration>) {
     let command = (request.method.as_str(), request.path.strip_prefix(PREFIX).unwrap_or_default());
     if command == ("POST", "refuse") {
-        return match body::<Refuse>(request).and_then(|refuse| rules::duration(&refuse.r#for)) {
-            Ok(delay) => (reply(Ok(json!({}))), Some(delay)),
+        return match body::<Refuse>(request) {
+            Ok(refuse) => (reply(Ok(json!({}))), Some(refuse.r#for.into())),
             Err(why) => (reply(Err(why)), None),
         };
     }
@@ -63,7 +66,10 @@ fn obey(state: &mut State, now: Duration, command: (&str, &str), request: &Reque
         ("POST", "revoke") => revoke(state, now, &body(request)?),
         ("POST", "quota") => leave_quota(state, now, &body(request)?),
         ("POST", "app") => settle_app(state, body(request)?),
-        ("POST", "rules") => rules::change(state, body(request)?),
+        ("POST", "rules") => {
+            rules::change(state, body(request)?);
+            Ok(json!({}))
+        }
         _ => Err(Trouble::Unknown("no such command")),
     }
 }
@@ -76,7 +82,7 @@ fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Trouble> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Refuse {
-    r#for: String,
+    r#for: Lasting,
 }
 
 #[derive(Deserialize)]
@@ -158,18 +164,19 @@ fn leave_quota(state: &mut State, now: Duration, target: &Target) -> Result<Valu
 #[serde(deny_unknown_fields)]
 struct Settle {
     appid: Option<String>,
-    /// Left out: unchanged; null: everyone may call.
-    #[serde(default, deserialize_with = "rules::told")]
-    whitelist: Option<Option<Vec<IpRange>>>,
-    frozen: Option<bool>,
+    /// `null`: everyone may call.
+    #[serde(default)]
+    whitelist: Member<Option<Vec<IpRange>>>,
+    #[serde(default)]
+    frozen: Member<bool>,
 }
 
 fn settle_app(state: &mut State, settle: Settle) -> Result<Value, Trouble> {
     let appid = appid_of(state, settle.appid.as_deref())?;
-    if let Some(whitelist) = settle.whitelist {
+    if let Member::Told(whitelist) = settle.whitelist {
         state.model.set_whitelist(&appid, whitelist);
     }
-    if let Some(frozen) = settle.frozen {
+    if let Member::Told(frozen) = settle.frozen {
         state.model.set_frozen(&appid, frozen);
     }
     Ok(json!({}))

@@ -1,6 +1,6 @@
 //! Which calls came, when, and how did they end?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Call {
     /// The line for people who watch: when, what, who, how it ended, how long it took.
     pub(crate) fn line(&self, now: Duration) -> String {
         // The appid comes from outside and may hold anything.
-        let appid: String = self.appid.chars().take(32).collect();
+        let appid: String = if self.appid.is_empty() { "-".into() } else { self.appid.chars().take(32).collect() };
         let took = now.saturating_sub(self.at).as_millis();
         let minted = if self.minted { " minted" } else { "" };
         let at = self.at.as_secs_f64();
@@ -75,10 +75,12 @@ fn as_ms<S: Serializer>(at: &Duration, serializer: S) -> Result<S::Ok, S::Error>
     serializer.serialize_u64(u64::try_from(at.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// All calls since the start, and how many token calls of an app were open at once.
+/// The last calls, and how many token calls of an app were open at once.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    calls: Vec<Call>,
+    calls: VecDeque<Call>,
+    /// How many calls came before the first one kept.
+    forgotten: usize,
     open: BTreeMap<String, Concurrency>,
 }
 
@@ -89,9 +91,12 @@ struct Concurrency {
     most: usize,
 }
 
-/// The place of a call in the journal.
+/// The place of a call in the journal, counted from the start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallId(usize);
+
+/// Enough for every test, and an end to the growth of a demo that runs for weeks.
+const KEPT: usize = 100_000;
 
 impl Journal {
     pub(crate) fn open(&mut self, call: Call) -> CallId {
@@ -100,38 +105,46 @@ impl Journal {
             open.now += 1;
             open.most = open.most.max(open.now);
         }
-        self.calls.push(call);
-        CallId(self.calls.len() - 1)
+        if self.calls.len() == KEPT {
+            self.calls.pop_front();
+            self.forgotten += 1;
+        }
+        self.calls.push_back(call);
+        CallId(self.forgotten + self.calls.len() - 1)
     }
 
     pub(crate) fn minted(&mut self, id: CallId) {
-        self.calls[id.0].minted = true;
+        if let Some(call) = self.call_mut(id) {
+            call.minted = true;
+        }
     }
 
-    /// Ends a call. Only the first end counts (`true`): a client that left is not answered later.
-    pub(crate) fn close(&mut self, id: CallId, outcome: Outcome) -> bool {
-        let call = &mut self.calls[id.0];
-        if call.outcome != Outcome::Pending {
-            return false;
-        }
+    /// Ends a call and returns it. Only the first end counts: a client that left is not answered later.
+    pub(crate) fn close(&mut self, id: CallId, outcome: Outcome) -> Option<Call> {
+        let call = self.call_mut(id).filter(|call| call.outcome == Outcome::Pending)?;
         call.outcome = outcome;
+        let call = call.clone();
         if is_fetch(call.op) {
             let open = self.open.entry(call.appid.clone()).or_default();
             open.now = open.now.saturating_sub(1);
         }
-        true
-    }
-
-    pub(crate) fn call(&self, id: CallId) -> &Call {
-        &self.calls[id.0]
+        Some(call)
     }
 
     pub(crate) fn calls(&self, op: Op) -> impl Iterator<Item = &Call> {
         self.calls.iter().filter(move |call| op.covers(call.op))
     }
 
+    pub(crate) fn forgotten(&self) -> usize {
+        self.forgotten
+    }
+
     pub(crate) fn most_concurrent(&self, appid: &str) -> usize {
         self.open.get(appid).map_or(0, |open| open.most)
+    }
+
+    fn call_mut(&mut self, id: CallId) -> Option<&mut Call> {
+        self.calls.get_mut(id.0.checked_sub(self.forgotten)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The simulator as a program: parse, start, wait for a signal.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,9 +37,9 @@ struct Flags {
     /// Delay of every answer
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     latency: Duration,
-    /// The same seed and the same calls give the same tokens
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// The same seed and the same calls give the same tokens; random when left out
+    #[arg(long)]
+    seed: Option<u64>,
     /// Serve TLS with this certificate chain (PEM)
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -78,7 +79,7 @@ enum Failure {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Flags::parse()).await {
+    match run(&Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("wechat-sim: {}", told(&failure));
@@ -87,7 +88,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(flags: Flags) -> Result<(), Failure> {
+async fn run(flags: &Flags) -> Result<(), Failure> {
     // Before the first line: whoever reads it may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -100,7 +101,7 @@ async fn run(flags: Flags) -> Result<(), Failure> {
     Ok(())
 }
 
-fn builder(flags: Flags) -> Result<Builder, BadIdentity> {
+fn builder(flags: &Flags) -> Result<Builder, BadIdentity> {
     let rules = Rules {
         lifetime: flags.lifetime,
         overlap: flags.overlap,
@@ -108,14 +109,18 @@ fn builder(flags: Flags) -> Result<Builder, BadIdentity> {
         per_minute: flags.per_minute,
         ..Rules::default()
     };
-    let mut builder = Sim::builder().listen(flags.listen).rules(rules).latency(flags.latency).seed(flags.seed);
+    let mut builder = Sim::builder().listen(flags.listen).rules(rules).latency(flags.latency);
     for app in &flags.app {
         builder = builder.app(&app.appid, app.secret.expose_secret());
+    }
+    if let Some(seed) = flags.seed {
+        builder = builder.seed(seed);
     }
     if let (Some(chain), Some(key)) = (&flags.tls_cert, &flags.tls_key) {
         builder = builder.tls(Identity::from_pem_files(chain, key)?);
     }
-    Ok(builder.log(|line| eprintln!("{line}")))
+    // Not `eprintln!`: it panics when nobody reads stderr any more.
+    Ok(builder.log(|line| drop(writeln!(std::io::stderr(), "{line}"))))
 }
 
 /// The failure and its causes in one line.

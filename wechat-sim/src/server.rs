@@ -195,9 +195,7 @@ impl<'s> Exchange<'s> {
 
     /// Ends the call in the journal and logs it, once.
     fn close(&self, outcome: Outcome) {
-        let line = self
-            .shared
-            .with(|state, now| state.journal.close(self.id, outcome).then(|| state.journal.call(self.id).line(now)));
+        let line = self.shared.with(|state, now| Some(state.journal.close(self.id, outcome)?.line(now)));
         if let (Some(line), Some(log)) = (line, &self.shared.log) {
             log(&line);
         }

@@ -26,19 +26,17 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Defaults: WeChat's own rules, no app, 127.0.0.1 and a free port, no TLS, no latency, seed 0.
+    /// Defaults: WeChat's own rules, no app, 127.0.0.1 and a free port, no TLS, no latency, a random seed.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at its end; `https://localhost:PORT` with TLS on the loopback address.
     pub fn base_url(&self) -> String {
-        let host = if self.scheme == "https" && self.addr.ip().is_loopback() {
-            "localhost".to_owned()
-        } else {
-            SocketAddr::new(self.addr.ip(), 0).to_string().trim_end_matches(":0").to_owned()
-        };
-        format!("{}://{host}:{}", self.scheme, self.addr.port())
+        if self.scheme == "https" && self.addr.ip().is_loopback() {
+            return format!("https://localhost:{}", self.addr.port());
+        }
+        format!("{}://{}", self.scheme, self.addr)
     }
 
     /// Where it listens.
@@ -142,7 +140,7 @@ impl Sim {
         self.model(|model, _| model.mints(appid, kind))
     }
 
-    /// The calls so far, in their order. Those that never had a whole request are not among them.
+    /// The last 100,000 calls, in their order. A request that never arrived as a whole is no call.
     pub fn calls(&self, op: Op) -> Vec<Call> {
         self.shared.with(|state, _| state.journal.calls(op).cloned().collect())
     }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use wechat_sim::{Fault, Kind, Odd, Op, Outcome, Sim, Times};
 
 async fn with(fault: impl Into<wechat_sim::Plan>) -> Sim {
-    let sim = sim().start().await.unwrap();
+    let sim = sim().start().await.expect("loopback has a free port");
     sim.fault(Op::Token, fault, Times::Next(1));
     sim
 }
@@ -47,16 +47,17 @@ async fn a_hanging_call_is_never_answered_and_ends_when_the_client_leaves() {
     let sim = with(Fault::Hang.minting()).await;
     let mut socket = TcpStream::connect(sim.addr()).await.unwrap();
     socket.write_all(token_request().as_bytes()).await.unwrap();
+    until(|| sim.mints(APP, Kind::Rotating) == 1).await;
     let wait = tokio::time::timeout(Duration::from_millis(100), socket.read_u8()).await;
     assert!(wait.is_err(), "no byte and no end");
-    assert_eq!((sim.mints(APP, Kind::Rotating), sim.calls(Op::Token)[0].outcome), (1, Outcome::Pending));
+    assert_eq!(sim.calls(Op::Token)[0].outcome, Outcome::Pending);
     drop(socket);
     until(|| sim.calls(Op::Token)[0].outcome == Outcome::Abandoned).await;
 }
 
 #[tokio::test]
 async fn a_slow_call_mints_at_the_end_even_for_a_client_that_left() {
-    let sim = with(Fault::Slow(Duration::from_millis(300))).await;
+    let sim = with(Fault::Slow(Duration::from_secs(2))).await;
     let mut socket = TcpStream::connect(sim.addr()).await.unwrap();
     socket.write_all(token_request().as_bytes()).await.unwrap();
     until(|| sim.calls(Op::Token).len() == 1).await;
@@ -189,11 +190,26 @@ async fn a_dropped_simulator_frees_its_port() {
 
 #[tokio::test]
 async fn calls_at_once_are_counted_for_each_app() {
-    let sim = sim().latency(Duration::from_millis(400)).start().await.unwrap();
-    let (a, b) = tokio::join!(token(sim.addr()), token(sim.addr()));
-    assert!(sim.token_alive(APP, &a) && sim.token_alive(APP, &b));
-    assert_eq!(sim.most_concurrent(APP), 2);
-    assert_eq!(sim.most_concurrent("nobody"), 0);
+    let sim = sim().start().await.unwrap();
+    sim.fault(Op::Token, Fault::Hang, Times::Next(2));
+    let mut sockets = [TcpStream::connect(sim.addr()).await.unwrap(), TcpStream::connect(sim.addr()).await.unwrap()];
+    for socket in &mut sockets {
+        socket.write_all(token_request().as_bytes()).await.unwrap();
+    }
+    until(|| sim.most_concurrent(APP) == 2).await;
+    drop(sockets);
+    until(|| sim.calls(Op::Token).iter().all(|call| call.outcome == Outcome::Abandoned)).await;
+    token(sim.addr()).await;
+    assert_eq!((sim.most_concurrent(APP), sim.most_concurrent("nobody")), (2, 0));
+}
+
+#[tokio::test]
+async fn latency_delays_an_answer_and_changes_nothing_else() {
+    let sim = sim().latency(Duration::from_millis(40)).start().await.unwrap();
+    let sent = sim.now();
+    assert!(sim.token_alive(APP, &token(sim.addr()).await));
+    assert!(sim.now() >= sent + Duration::from_millis(40));
+    assert_eq!(sim.calls(Op::Token)[0].outcome, Outcome::Granted);
 }
 
 /// Waits for what must come, without a guess at how long it takes.

@@ -23,6 +23,7 @@ pub(super) fn report(state: &State, now: Duration) -> Value {
         "calls_by_operation": by_op,
         "calls_by_outcome": by_outcome,
         "calls": state.journal.calls(Op::Any).collect::<Vec<_>>(),
+        "calls_forgotten": state.journal.forgotten(),
         "faults_queued": state.faults.len(),
         "apps": apps,
     })

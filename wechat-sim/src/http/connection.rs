@@ -66,7 +66,7 @@ impl<S: Socket> Connection<S> {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Ends the connection in order (TLS's farewell, then FIN).

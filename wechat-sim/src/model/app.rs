@@ -36,6 +36,8 @@ pub enum TicketKind {
 #[derive(Debug, Default)]
 pub(super) struct App {
     secret: SecretString,
+    /// The AppSecret before the last reset.
+    former: Option<SecretString>,
     pub(super) frozen: bool,
     pub(super) whitelist: Option<Vec<IpRange>>,
     pub(super) rotating: Line,
@@ -70,7 +72,8 @@ fn present(parameter: Option<&str>) -> Option<&str> {
 
 impl App {
     pub(super) fn reset_secret(&mut self, secret: &str) {
-        self.secret = SecretString::from(secret);
+        let known = !self.secret.expose_secret().is_empty();
+        self.former = Some(std::mem::replace(&mut self.secret, SecretString::from(secret))).filter(|_| known);
     }
 
     pub(super) fn line(&self, kind: Kind) -> &Line {
@@ -97,7 +100,8 @@ impl App {
 
     fn judge(&self, secret: &str, ip: IpAddr) -> Result<(), Refusal> {
         if secret != self.secret.expose_secret() {
-            return Err(Refusal::WrongSecret);
+            let reset = self.former.as_ref().is_some_and(|former| secret == former.expose_secret());
+            return Err(if reset { Refusal::ResetSecret } else { Refusal::WrongSecret });
         }
         if self.frozen {
             return Err(Refusal::FrozenSecret);

@@ -147,11 +147,10 @@ impl Minted {
 
     fn standing(&self, now: Duration) -> Standing {
         let doomed = self.doomed.unwrap_or(Duration::MAX);
-        match (now < self.expires, now < doomed) {
-            (true, true) => Standing::Alive(self.expires.min(doomed) - now),
-            (_, false) if doomed < self.expires => Standing::Dead,
-            (true, false) => Standing::Dead,
-            (false, _) => Standing::Expired,
+        match self.expires.min(doomed).checked_sub(now).filter(|left| !left.is_zero()) {
+            Some(left) => Standing::Alive(left),
+            None if doomed < self.expires => Standing::Dead,
+            None => Standing::Expired,
         }
     }
 }

@@ -20,6 +20,10 @@ pub enum Refusal {
     /// 40125
     #[error("invalid appsecret")]
     WrongSecret,
+    /// 40001 at a token endpoint: the AppSecret of before the last reset. WeChat gives 40001 and 40125 for bad secrets, and has not
+    /// published when which.
+    #[error("invalid credential, appsecret is invalid or not latest")]
+    ResetSecret,
     /// 40243
     #[error("AppSecret has been frozen, please unfreeze it and try again")]
     FrozenSecret,
@@ -84,7 +88,7 @@ impl Refusal {
             Self::MissingToken => 41001,
             Self::MalformedToken => 40014,
             Self::ExpiredToken => 42001,
-            Self::NotLatestToken => 40001,
+            Self::ResetSecret | Self::NotLatestToken => 40001,
             Self::WrongTicketType => 40097,
         }
     }

@@ -164,6 +164,18 @@ fn the_appid_is_checked_before_the_grant_type_and_that_before_the_secret() {
 }
 
 #[test]
+fn a_reset_secret_gets_40001_and_the_tokens_live_on() {
+    let mut model = model();
+    let token = model.token(at(0), ip(), &CLAIM).unwrap().access_token;
+    model.register(APP, "the new secret");
+    assert_eq!(model.token(at(1), ip(), &CLAIM).unwrap_err().errcode(), 40001);
+    let wrong = Claim { secret: Some("neither"), ..CLAIM };
+    assert_eq!(model.token(at(1), ip(), &wrong).unwrap_err().errcode(), 40125);
+    assert!(model.alive(at(1), &token));
+    assert!(model.token(at(1), ip(), &Claim { secret: Some("the new secret"), ..CLAIM }).is_ok());
+}
+
+#[test]
 fn a_frozen_secret_and_a_foreign_ip_are_refused() {
     let mut model = model();
     assert!(model.set_frozen(APP, true));
@@ -208,4 +220,32 @@ fn no_debug_output_shows_a_token_or_a_secret() {
 #[test]
 fn the_same_seed_gives_the_same_tokens() {
     assert_eq!(model().mint(at(0), APP), model().mint(at(9), APP));
+}
+
+#[test]
+fn in_any_run_of_calls_two_tokens_live_at_most_and_no_life_grows() {
+    let mut dice = Rng::with_seed(5);
+    let (mut model, mut now) = (model(), at(0));
+    let mut promised = BTreeMap::<String, Duration>::new();
+    for _ in 0..5000 {
+        now += Duration::from_millis(dice.u64(0..600_000));
+        let grant = match dice.u8(0..4) {
+            0 => model.mint(now, APP),
+            1 => model.rotate(now, APP, Kind::Sticky),
+            _ => model.hold(now, APP, dice.bool()),
+        };
+        let grant = grant.unwrap();
+        promised.entry(grant.access_token).or_insert(now + grant.left);
+        for kind in [Kind::Rotating, Kind::Sticky] {
+            let living = model.living(now, APP, kind);
+            assert!(living.len() <= 2);
+            assert!(living.iter().skip(1).all(|older| older.left <= model.rules().overlap));
+        }
+        for (token, end) in &mut promised {
+            let new = model.alive_for(now, token).map_or(now, |left| now + left);
+            assert!(new <= *end || *end <= now && new == now, "a life grew, or a dead token rose");
+            *end = new.min(*end);
+        }
+        promised.retain(|_, end| now.saturating_sub(*end) < at(3600));
+    }
 }

@@ -22,7 +22,7 @@ pub struct Builder {
     listen: SocketAddr,
     identity: Option<Identity>,
     latency: Duration,
-    seed: u64,
+    seed: Option<u64>,
     log: Option<Log>,
 }
 
@@ -47,7 +47,7 @@ impl Default for Builder {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             identity: None,
             latency: Duration::ZERO,
-            seed: 0,
+            seed: None,
             log: None,
         }
     }
@@ -102,9 +102,10 @@ impl Builder {
         self
     }
 
-    /// The same seed and the same calls give the same tokens.
+    /// The same seed and the same calls give the same tokens. Without one they differ in each run: a client that kept a token
+    /// over a restart of the simulator must not find it alive by chance.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = Some(seed);
         self
     }
 
@@ -121,7 +122,7 @@ impl Builder {
         let port = Port::reserve(self.listen).map_err(failed)?;
         let listener = port.listen().map_err(failed)?;
         let addr = port.addr();
-        let mut model = Model::new(self.rules, self.seed);
+        let mut model = Model::new(self.rules, self.seed.unwrap_or_else(|| fastrand::u64(..)));
         for (appid, secret) in &self.apps {
             model.register(appid, secret.expose_secret());
         }

@@ -1,5 +1,6 @@
 //! A client that shows what is on the wire.
 #![allow(dead_code, reason = "each test binary uses its share")]
+#![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
 
 use std::io;
 use std::net::SocketAddr;
