@@ -246,16 +246,17 @@ fn failure(host: &str, error: reqwest::Error) -> IssueError {
 }
 
 /// The one place where a reqwest error becomes text. It loses its URL, which holds the AppSecret, and its chain of
-/// causes is flattened, each told once.
+/// causes is flattened, each told once; reqwest's own "error sending request" only where there is no cause.
 fn words(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut told = error.to_string();
-    let mut cause = error.source();
+    let mut told = String::new();
+    let mut cause = error.source().or(Some(&error));
     while let Some(next) = cause {
         let text = next.to_string();
-        if !told.contains(&text) {
-            told.push_str(": ");
-            told.push_str(&text);
+        if told.is_empty() {
+            told = text;
+        } else if !told.contains(&text) {
+            told = format!("{told}: {text}");
         }
         cause = next.source();
     }

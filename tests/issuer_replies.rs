@@ -1,0 +1,184 @@
+//! Does any reply at all make the reader panic, believe what it should not, or repeat a secret?
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy.toml allows it in tests, but clippy does not see that these helpers are theirs"
+)]
+
+use std::panic::catch_unwind;
+
+use serde_json::Value;
+use token_relay::issuer::{IssueError, Issued, Verdict, reply};
+
+/// About a quarter of a minute in a debug build.
+const REPLIES: u32 = 1_000_000;
+const SEED: u64 = 0x7e1e_0a11;
+
+const SECRET: &str = "5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0";
+const APPID: &str = "wx0123456789abcdef";
+
+const SAMPLES: &[&str] = &[
+    r#"{"access_token":"75_Ab-cD_0123456789","expires_in":7200}"#,
+    r#"{"errcode":0,"errmsg":"ok","access_token":"75_Ab-cD","expires_in":"345"}"#,
+    r#"{"errcode":-1000,"errmsg":"system error","access_token":null,"expires_in":0}"#,
+    r#"{"errcode":40013,"errmsg":"invalid appid wx0123456789abcdef rid: 6aac005a-01bfdbee-79769285"}"#,
+    r#"{"errcode":40001,"errmsg":"bad 5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0 无效","access_token":"75_a","expires_in":7200}"#,
+    "\u{feff}{ \"access_token\" : \"\\u0037\\u0035_x\" , \"expires_in\" : 7.2e3 }\r\n",
+    "<html><head><title>502 Bad Gateway</title></head></html>",
+    r#"{"ip_list":["101.226.103.1","2001:db8::1"]}"#,
+    "",
+];
+
+const VALUES: &[&str] = &[
+    "0",
+    "-0",
+    "0.0",
+    "1",
+    "-1",
+    "7200",
+    "7200.0",
+    "7199.5",
+    "1e2",
+    "1e400",
+    "-1e400",
+    "1e300",
+    "NaN",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "\"\"",
+    "\"0\"",
+    "\"7200\"",
+    "\" 7200 \"",
+    "\"-1\"",
+    "\"1e3\"",
+    "\"٣\"",
+    "\"75_a\"",
+    "\"7 5\"",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "\"é\"",
+    "40001",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551616",
+    "[[[[[[[[",
+    "-9223372036854775808",
+    "\"5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0\"",
+    "\"5EC2E7C0FFEE5EC2E7C0FFEE5EC2E7C0\\n\\u202e\"",
+];
+
+const KEYS: &[&str] = &["access_token", "expires_in", "errcode", "errmsg", "ip_list", "padding"];
+
+#[test]
+fn no_mutated_reply_panics_deceives_or_leaks() {
+    let mut dice = fastrand::Rng::with_seed(SEED);
+    let (mut issued, mut refused, mut unknown) = (0_u32, 0_u32, 0_u32);
+    for round in 0..REPLIES {
+        let body = if dice.bool() { composed(&mut dice) } else { mutated(&mut dice) };
+        let outcome = catch_unwind(|| (reply::parse_reply(&body, &[SECRET, APPID]), reply::parse_probe(&body)));
+        let (outcome, verdict) = outcome.unwrap_or_else(|_| panic!("reply {round} of seed {SEED:#x}: {body:?}"));
+        match &outcome {
+            Ok(_) => issued += 1,
+            Err(IssueError::Refused { .. }) => refused += 1,
+            Err(IssueError::Unknown { .. }) => unknown += 1,
+            Err(IssueError::NotSent { .. }) => panic!("a reply came, so something was sent"),
+        }
+        check(&body, &outcome);
+        check_probe(&body, &verdict);
+    }
+    println!("{REPLIES} replies, seed {SEED:#x}: {issued} issued, {refused} refused, {unknown} unknown");
+    assert!(issued > REPLIES / 100 && refused > REPLIES / 100, "the mutations miss a branch");
+}
+
+/// An object of the known keys with values of every kind, some twice.
+fn composed(dice: &mut fastrand::Rng) -> Vec<u8> {
+    let mut members = Vec::new();
+    for (key, usual) in [("access_token", "\"75_a\""), ("expires_in", "7200"), ("errcode", "0"), ("errmsg", "\"ok\"")] {
+        if dice.u8(..8) > 0 {
+            let value = if dice.u8(..3) > 0 { usual } else { VALUES[dice.usize(..VALUES.len())] };
+            members.push(format!("\"{key}\":{value}"));
+        }
+    }
+    if dice.u8(..8) == 0 {
+        members.push(format!("\"{}\":{}", KEYS[dice.usize(..KEYS.len())], VALUES[dice.usize(..VALUES.len())]));
+    }
+    dice.shuffle(&mut members);
+    format!("{{{}}}", members.join(",")).into_bytes()
+}
+
+/// A sample after one to four accidents.
+fn mutated(dice: &mut fastrand::Rng) -> Vec<u8> {
+    let mut body = SAMPLES[dice.usize(..SAMPLES.len())].as_bytes().to_vec();
+    for _ in 0..dice.u8(1..=4) {
+        let at = dice.usize(..=body.len());
+        match dice.u8(..7) {
+            0 if at < body.len() => body[at] ^= 1 << dice.u8(..8),
+            1 if at < body.len() => body[at] = dice.u8(..),
+            2 => body.truncate(at),
+            3 => drop(body.drain(at..(at + dice.usize(..8)).min(body.len()))),
+            4 => insert(&mut body, at, VALUES[dice.usize(..VALUES.len())].as_bytes()),
+            5 => {
+                let sample = SAMPLES[dice.usize(..SAMPLES.len())].as_bytes();
+                insert(&mut body, at, &sample[..dice.usize(..=sample.len())]);
+            }
+            _ => insert(&mut body, at, &[dice.u8(..)]),
+        }
+    }
+    body
+}
+
+fn insert(body: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    body.splice(at..at, bytes.iter().copied());
+}
+
+fn members(body: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(body).ok()?;
+    serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')).ok().filter(Value::is_object)
+}
+
+/// What a person reads as a number, by other means than the reader's.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        _ => None,
+    }
+}
+
+#[expect(clippy::float_cmp, reason = "whole numbers of seconds and errcodes are exact")]
+fn check(body: &[u8], outcome: &Result<Issued, IssueError>) {
+    match outcome {
+        Ok(issued) => {
+            let reply = members(body).expect("only an object issues");
+            let token = reply["access_token"].as_str().expect("only a text is a token");
+            assert!(issued.token.is(token) && !token.is_empty() && token.len() <= 2048);
+            assert!(token.chars().all(|c| ('!'..='~').contains(&c)), "{token:?}");
+            let life = number(&reply["expires_in"]).expect("only a number is a life");
+            assert!(life >= 1.0 && life.fract() == 0.0, "{reply}");
+            assert_eq!(issued.life.as_secs_f64(), life.min(7200.0), "{reply}");
+            assert!(reply["errcode"].is_null() || number(&reply["errcode"]) == Some(0.0), "{reply}");
+        }
+        Err(error) => {
+            let shown = format!("{error} {error:?} {}", error.hint()).to_lowercase();
+            assert!(!shown.contains(SECRET) && !shown.contains(APPID), "{shown}");
+            if let IssueError::Refused { errcode, errmsg } = error {
+                assert!(*errcode != 0 && errmsg.chars().count() <= 256 && !errmsg.contains(char::is_control));
+                assert!(members(body).is_some_and(|reply| number(&reply["errcode"]).is_some_and(|n| n != 0.0)));
+            }
+        }
+    }
+}
+
+fn check_probe(body: &[u8], verdict: &Verdict) {
+    match verdict {
+        Verdict::Accepted => {
+            let reply = members(body).expect("only an object accepts");
+            assert!(reply["errcode"].is_null() || number(&reply["errcode"]) == Some(0.0), "{reply}");
+            assert!(reply["ip_list"].is_array() || !reply["errcode"].is_null(), "{reply}");
+        }
+        Verdict::Refused { errcode } => assert!([40001, 40014, 42001].contains(errcode)),
+        Verdict::Inconclusive { reason } => assert!(!reason.to_lowercase().contains(SECRET)),
+    }
+}
