@@ -148,7 +148,12 @@ impl Face {
             if status == StatusCode::NOT_MODIFIED {
                 response.headers_mut().remove(header::CONTENT_LENGTH);
             }
-            debug!(listener = self.side.name(), route = route.name(), status = status.as_u16(), "no token answered");
+            debug!(
+                listener = self.side.name(),
+                route = route.name(),
+                status = status.as_u16(),
+                "answered, but not with 200"
+            );
         }
         response
     }
@@ -174,12 +179,14 @@ mod tests {
 
     use super::*;
 
-    fn relay() -> Arc<Relay> {
+    /// A relay of accounts whose keepers only have a heartbeat.
+    pub(super) fn relay(keepers: &[&str]) -> Arc<Relay> {
+        let names: Vec<_> = keepers.iter().map(|name| name.parse().unwrap()).collect();
         Arc::new(Relay {
             accounts: Arc::new(Accounts::new([])),
             clients: Clients::new([]),
             metrics: Arc::new(Metrics::new([])),
-            heartbeats: Arc::new(Heartbeats::new([])),
+            heartbeats: Arc::new(Heartbeats::new(&names)),
             patience: Patience::new(Duration::ZERO),
             shutdown: CancellationToken::new(),
             started: clock::boot_now(),
@@ -188,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_answers_500_is_counted_and_takes_nobody_with_it() {
-        let relay = relay();
+        let relay = relay(&[]);
         let face =
             relay.face(Side::Public, Router::new().route("/token", get(async || -> Response { panic!("sentinel") })));
         for _ in 0..2 {
@@ -203,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_relay_without_accounts_is_alive_and_not_ready() {
-        let relay = relay();
+        let relay = relay(&[]);
         let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
         assert_eq!(relay.public().answer(ask("/healthz")).await.status(), 200);
         assert_eq!(relay.public().answer(ask("/readyz")).await.status(), 503);

@@ -26,7 +26,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// `GET /healthz` on the public listener.
 pub(super) async fn alive(State(relay): State<Arc<Relay>>) -> Response {
-    match relay.heartbeats.stale(clock::awake()).next() {
+    alive_at(&relay, clock::awake())
+}
+
+fn alive_at(relay: &Relay, awake: Duration) -> Response {
+    match relay.heartbeats.stale(awake).next() {
         None => json_answer(&json!({"status": "alive"})),
         Some(_) => not_alive("a keeper has stopped".to_owned()),
     }
@@ -34,12 +38,15 @@ pub(super) async fn alive(State(relay): State<Arc<Relay>>) -> Response {
 
 /// `GET /healthz` on the admin listener: it names the accounts whose keeper has stopped.
 pub(super) async fn alive_in_detail(State(relay): State<Arc<Relay>>) -> Response {
-    let stale: Vec<String> = relay
-        .heartbeats
-        .stale(clock::awake())
+    alive_in_detail_at(&relay, clock::awake())
+}
+
+fn alive_in_detail_at(relay: &Relay, awake: Duration) -> Response {
+    let silent = relay.heartbeats.stale(awake);
+    let silent: Vec<_> = silent
         .map(|(name, age)| format!("the keeper of account {name} has not been heard of for {} s", age.as_secs()))
         .collect();
-    if stale.is_empty() { json_answer(&json!({"status": "alive"})) } else { not_alive(stale.join("; ")) }
+    if silent.is_empty() { json_answer(&json!({"status": "alive"})) } else { not_alive(silent.join("; ")) }
 }
 
 fn not_alive(reason: String) -> Response {
@@ -107,4 +114,25 @@ pub(super) fn json_answer(body: &impl Serialize) -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ]);
     (headers, serde_json::to_vec(body).expect("texts and numbers are JSON")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::http::tests::relay;
+
+    #[tokio::test]
+    async fn a_silent_keeper_is_503_and_named_to_operators_only() {
+        let relay = relay(&["main", "shop"]);
+        let later = clock::awake() + Duration::from_secs(31);
+        for (answer, named) in [(alive_at(&relay, later), false), (alive_in_detail_at(&relay, later), true)] {
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(answer.headers().contains_key(header::RETRY_AFTER));
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            assert_eq!(text.contains("main") && text.contains("shop"), named, "{text}");
+        }
+    }
 }

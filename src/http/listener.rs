@@ -46,6 +46,7 @@ pub struct Limits {
     /// fail at once and come back at once. The admin listener has a limit of its own, so an operator still gets in.
     pub max_connections: usize,
     /// For the head of a request to arrive, counted from the end of the last answer: it also ends idle connections.
+    /// So long may a client also leave an answer unread (Linux).
     pub header_timeout: Duration,
     /// For requests in flight to end at shutdown.
     pub grace: Duration,
@@ -75,7 +76,7 @@ impl Listener {
             let open = face.metrics.http.connected(face.side);
             let (builder, face, shutdown) = (builder.clone(), face.clone(), shutdown.clone());
             connections.spawn(async move {
-                converse(stream, &builder, &face, limits.grace, &shutdown).await;
+                converse(stream, &builder, &face, limits, &shutdown).await;
                 drop((place, open));
             });
         }
@@ -168,11 +169,10 @@ async fn converse(
     stream: TcpStream,
     builder: &http1::Builder,
     face: &Face,
-    grace: Duration,
+    limits: Limits,
     shutdown: &CancellationToken,
 ) {
-    // Without it an answer of two packets may wait for an acknowledgement. It fails only on a dead connection.
-    let _ = stream.set_nodelay(true);
+    prepare(&stream, limits.header_timeout);
     let asked = AtomicBool::new(false);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         asked.store(true, Relaxed);
@@ -185,7 +185,7 @@ async fn converse(
         ended = connection.as_mut() => Some(ended),
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            let grace = if asked.load(Relaxed) { grace } else { grace.min(LAST_WORDS) };
+            let grace = if asked.load(Relaxed) { limits.grace } else { limits.grace.min(LAST_WORDS) };
             timeout(grace, connection).await.ok()
         }
     };
@@ -194,6 +194,20 @@ async fn converse(
         Some(Err(error)) => debug!(listener = face.side.name(), %error, "connection ended"),
         None => debug!(listener = face.side.name(), "connection was cut off at shutdown"),
     }
+}
+
+/// Sets what the system does by itself. It refuses only on a connection that is dead already.
+fn prepare(stream: &TcpStream, header_timeout: Duration) {
+    // Without it an answer of two packets may wait for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    // hyper has no timer for writing: a client that asks on and on and never reads would keep its place for ever.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(
+        stream,
+        u32::try_from(header_timeout.as_millis()).unwrap_or(u32::MAX),
+    );
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = header_timeout;
 }
 
 /// axum boxes every body but the empty one.

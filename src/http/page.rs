@@ -67,9 +67,9 @@ fn write_account(page: &mut String, name: &str, view: &View) -> fmt::Result {
     let (mood, state) = (Mood::of(view), view.state.word());
     write!(page, "<section class=\"{mood}\"><h2>{}: <b class=\"{mood}\">{state}</b></h2>", Text(name))?;
     if let Some(trouble) = &view.trouble {
-        let errcode = trouble.errcode.map(|errcode| format!(" (errcode {errcode})")).unwrap_or_default();
+        let errcode = trouble.errcode.map(|errcode| format!("errcode {errcode}, ")).unwrap_or_default();
         let (message, hint, at) = (Text(&trouble.message), Text(&trouble.hint), Text(&trouble.at));
-        write!(page, "<p>{message}{errcode} <small>at {at}</small></p><p class=\"hint\">{hint}</p>")?;
+        write!(page, "<p>{message} <small>{errcode}at {at}</small></p><p class=\"hint\">{hint}</p>")?;
     }
     if let Some(trouble) = &view.store_trouble {
         write!(page, "<p>The record cannot be stored: {}</p>", Text(trouble))?;

@@ -1,6 +1,6 @@
 //! The admin listener, and health on both.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::http::Request;
 use token_relay::{accounts::Standing, clock};
@@ -111,12 +111,9 @@ async fn the_page_shows_what_is_wrong_first_and_escapes_what_comes_from_elsewher
     let page = house.admin("/").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.header("content-security-policy").contains("default-src 'none'"));
-    assert!(page.body.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; (errcode 40164)"));
+    assert!(page.body.contains("<p>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; <small>errcode 40164, at 2026-"));
     assert!(page.body.contains("cannot be stored: &lt;b&gt;") && !page.body.contains("<script"));
     assert!(page.body.find("<h2>shop").unwrap() < page.body.find("<h2>main").unwrap());
-    if let Ok(path) = std::env::var("TOKEN_RELAY_TEST_PAGE") {
-        std::fs::write(path, &page.body).unwrap();
-    }
 }
 
 #[tokio::test]
@@ -139,13 +136,4 @@ async fn the_metrics_show_how_the_accounts_stand_and_what_was_asked() {
     ] {
         assert!(metrics.body.lines().any(|shown| shown == line), "{line} is missing in\n{}", metrics.body);
     }
-}
-
-#[tokio::test]
-async fn a_silent_keeper_is_named_to_operators_only() {
-    // Thirty seconds of silence cannot be played here; the pulse's own test does. This holds the way to the answer.
-    let house = house();
-    let later = clock::awake() + Duration::from_secs(31);
-    let silent: Vec<_> = house.relay.heartbeats.stale(later).map(|(name, _)| name.to_string()).collect();
-    assert_eq!(silent, ["main", "shop"]);
 }

@@ -6,6 +6,7 @@ mod house;
 
 mod admin;
 mod bytes;
+mod logs;
 mod poll;
 mod read;
 mod report;

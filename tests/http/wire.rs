@@ -262,6 +262,24 @@ async fn a_client_that_hangs_up_cancels_no_report() {
     asks(&open).await;
 }
 
+#[tokio::test]
+async fn a_client_that_never_reads_does_not_keep_its_place() {
+    let house = house();
+    let open = house.open(Limits { header_timeout: SHORT * 5, ..LIMITS }).await;
+    let mut deaf = open.connect().await;
+    let requests = get("/healthz", "").repeat(1000);
+    while timeout(SHORT, deaf.write_all(requests.as_bytes())).await.is_ok_and(|sent| sent.is_ok()) {}
+    let gone = async || house.admin("/metrics").await.body.contains("connections{listener=\"public\"} 0\n");
+    timeout(LONG, async {
+        while !gone().await {
+            sleep(SHORT).await;
+        }
+    })
+    .await
+    .expect("the connection must be given up");
+    drop(deaf);
+}
+
 /// How many files this process may have open.
 fn file_limit() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
