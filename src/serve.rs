@@ -2,8 +2,9 @@
 //!
 //! In this order, so that whatever fails does so before anything is started: state, listeners, accounts, servers.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
 use tracing::{info, warn};
 
@@ -88,6 +89,7 @@ impl Ready {
     /// Whatever of it cannot be had.
     pub async fn new(settings: &Settings) -> Result<Self, ServeError> {
         let life = Lifecycle::new();
+        allow_descriptors(settings.server.max_connections);
         let store = open_store(&settings.state.url)?;
         let server = settings.server.clone();
         let public = bind("server.listen", server.listen).await?;
@@ -156,18 +158,44 @@ impl Ready {
     }
 }
 
+/// Files and upstream connections beside the clients'.
+const OTHER_DESCRIPTORS: usize = 256;
+
+/// Raises the soft limit of open files, often 1024, to the hard one: every connection needs one.
+fn allow_descriptors(max_connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let allowed = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    let needed = u64::try_from(max_connections.saturating_add(OTHER_DESCRIPTORS)).unwrap_or(u64::MAX);
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
+        warn!(allowed, needed, "the limit of open files (ulimit -n) is below server.max_connections");
+    }
+}
+
 async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, ServeError> {
     Listener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
 }
 
 fn open_store(url: &StateUrl) -> Result<Arc<dyn Store>, ServeError> {
     match url {
-        StateUrl::File(dir) => Ok(Arc::new(FileStore::open(dir)?)),
+        StateUrl::File(dir) => open_directory(dir),
         StateUrl::Memory => {
             warn!("state.url is memory: — every restart makes a call to WeChat");
             Ok(Arc::new(MemoryStore::new()))
         }
         StateUrl::Redis(_) => Err(ServeError::NoRedis),
+    }
+}
+
+/// A directory that another relay holds is an error; one that cannot be used now costs durability, not service.
+fn open_directory(dir: &Path) -> Result<Arc<dyn Store>, ServeError> {
+    match FileStore::open(dir) {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error @ OpenError::InUse { .. }) => Err(error.into()),
+        Err(error @ OpenError::Unusable { .. }) => {
+            warn!(%error, "serving from memory: without a record, the first call to WeChat waits 60 s");
+            Ok(Arc::new(FileStore::opened_later(dir)))
+        }
     }
 }
 

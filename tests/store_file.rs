@@ -208,6 +208,20 @@ fn a_directory_that_cannot_be_is_an_error_with_its_name() {
     }
 }
 
+#[tokio::test]
+async fn a_directory_that_becomes_usable_is_opened_by_the_next_operation() {
+    let root = TempDir::new().unwrap();
+    let dir = root.path().join("late");
+    fs::write(&dir, "in the way").unwrap();
+    let store = FileStore::opened_later(&dir);
+    assert!(store.load(&account()).await.is_err());
+    assert!(matches!(store.swap(&account(), None, sealed("one")).await, Swap::Unknown(_)));
+    fs::remove_file(&dir).unwrap();
+    assert_eq!(store.swap(&account(), None, sealed("one")).await, Swap::Won);
+    assert!(matches!(FileStore::open(&dir), Err(OpenError::InUse { .. })));
+    assert_eq!(store.load(&account()).await.unwrap(), Some(sealed("one")));
+}
+
 #[test]
 fn a_second_store_in_the_same_process_is_refused_until_the_first_is_gone() {
     let dir = TempDir::new().unwrap();

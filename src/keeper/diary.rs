@@ -65,9 +65,10 @@ impl Diary {
             }
             Note::StoreFailed { reason, repeated } => {
                 self.metrics.store_failed();
-                match repeated {
-                    ..=LOUD => warn!(%account, %reason, repeated, "record not stored: serving from memory"),
-                    _ => debug!(%account, %reason, repeated, "record not stored: serving from memory"),
+                if *repeated <= LOUD {
+                    warn!(%account, %reason, repeated, "record not stored: serving from memory");
+                } else {
+                    debug!(%account, %reason, repeated, "record not stored: serving from memory");
                 }
             }
             Note::StoreRecovered(failures) => info!(%account, failures, "the store answers again"),

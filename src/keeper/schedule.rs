@@ -46,7 +46,7 @@ impl Policy {
 
     /// O − r: what a rotation that begins now leaves of the previous token, less the reserve.
     pub fn window(&self) -> Duration {
-        self.overlap - self.reserve()
+        self.overlap.saturating_sub(self.reserve())
     }
 
     /// How often a sticky issuer is asked for a new token inside its last overlap.

@@ -43,11 +43,8 @@ impl Slots {
                 return Slot { home: Some(self.clone()) };
             }
             let (ours, turn) = oneshot::channel();
-            if is_urgent {
-                queue.urgent.push_back(ours)
-            } else {
-                queue.calm.push_back(ours)
-            }
+            let line = if is_urgent { &mut queue.urgent } else { &mut queue.calm };
+            line.push_back(ours);
             turn
         };
         turn.await.expect("the queue outlives its waiters and drops no sender unsent")

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -53,7 +53,7 @@ fn holder(pid: Option<u32>) -> String {
 /// A store in a directory of files, for one relay.
 #[derive(Debug)]
 pub struct FileStore {
-    directory: Arc<Directory>,
+    place: Arc<Place>,
     /// One for each account: its operations keep their order, and a stuck disk holds at most one thread for each.
     lanes: Mutex<HashMap<AccountName, Lane>>,
 }
@@ -67,7 +67,14 @@ impl FileStore {
     /// [`OpenError::InUse`] while another store holds the directory, [`OpenError::Unusable`] where it cannot be created,
     /// locked or written to.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        Ok(Self { directory: Arc::new(Directory::open(dir)?), lanes: Mutex::default() })
+        let directory = OnceLock::from(Directory::open(dir)?);
+        Ok(Self { place: Arc::new(Place { dir: dir.to_owned(), directory }), lanes: Mutex::default() })
+    }
+
+    /// A store in a `dir` that cannot be used yet (a full disk, a mount that is late): every operation tries to open it,
+    /// and fails until one succeeds.
+    pub fn opened_later(dir: &Path) -> Self {
+        Self { place: Arc::new(Place { dir: dir.to_owned(), directory: OnceLock::new() }), lanes: Mutex::default() }
     }
 
     fn lane(&self, account: &AccountName) -> Lane {
@@ -81,10 +88,29 @@ impl FileStore {
         account: &AccountName,
         operation: impl FnOnce(&Directory, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (directory, name) = (Arc::clone(&self.directory), account.to_string());
-        let path = self.directory.path(account.as_str());
-        let done = self.lane(account).run(LIMIT, move || operation(&directory, &name)).await;
-        done.map_err(|stuck| StoreError(format!("{}: {stuck}", path.display())))?
+        let (place, name) = (Arc::clone(&self.place), account.to_string());
+        let done = self.lane(account).run(LIMIT, move || operation(place.directory()?, &name)).await;
+        done.map_err(|stuck| StoreError(format!("the record of {account} in {}: {stuck}", self.place.dir.display())))?
+    }
+}
+
+/// A directory that is open, or will be.
+#[derive(Debug)]
+struct Place {
+    dir: PathBuf,
+    directory: OnceLock<Directory>,
+}
+
+impl Place {
+    fn directory(&self) -> Result<&Directory, StoreError> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory);
+        }
+        match Directory::open(&self.dir) {
+            Ok(directory) => Ok(self.directory.get_or_init(|| directory)),
+            // accounts try at the same time, and one of them has just taken the lock
+            Err(error) => self.directory.get().ok_or_else(|| StoreError(error.to_string())),
+        }
     }
 }
 

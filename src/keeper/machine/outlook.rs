@@ -58,14 +58,11 @@ impl Machine {
             None => credential.deadline,
         };
         // what is not durable, or was not checked since a clock was set, is promised for O − r from any moment
-        let is_provisional = self.storing.durable != credential.generation || self.is_clock_in_doubt(credential, now);
+        let is_provisional =
+            self.storing.durable != credential.generation || disagree(credential.clock_offset_ms, now.offset_ms());
         let until_at_least = if is_provisional { Timestamp::LONG_AGO } else { credential.rotation_at.plus(window) };
         let slides = is_provisional || (self.is_rotating() && self.dooms().is_none());
         Promise { until, sliding: slides.then_some(Sliding { window, until_at_least }), verified_until: None }
-    }
-
-    fn is_clock_in_doubt(&self, credential: &Credential, now: Now) -> bool {
-        disagree(credential.clock_offset_ms, now.offset_ms())
     }
 
     /// The spans in which the current credential may die of an unknown call.
