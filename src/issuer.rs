@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::credential::Token;
 
@@ -118,7 +119,8 @@ pub enum Verdict {
 }
 
 /// Why a call brought no credential.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IssueError {
     /// No name, no connection: provably nothing was sent, so the debit is given back.
     #[error("not sent: {reason}")]

@@ -23,7 +23,7 @@ use crate::{
     keeper::{
         diary::Diary,
         machine::{Action, Event, Failure, Machine, Offered, Outlook, ReportAnswer, ReportId},
-        record::Identity,
+        record::{Identity, SecretMark},
         schedule::Policy,
         slots::{Slot, Slots},
     },
@@ -53,6 +53,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Whose record it is.
     pub identity: Identity,
+    /// Which AppSecret its calls are made with.
+    pub secret_mark: SecretMark,
     /// Where the record is kept.
     pub store: Arc<dyn Store>,
     /// Who hands out the credential.
@@ -70,6 +72,7 @@ pub struct Keeper {
     account: AccountName,
     policy: Policy,
     identity: Identity,
+    secret_mark: SecretMark,
     store: Arc<dyn Store>,
     issuer: Arc<dyn Issuer>,
     slots: Arc<Slots>,
@@ -111,6 +114,7 @@ impl Keeper {
             account: parts.account,
             policy: parts.policy,
             identity: parts.identity,
+            secret_mark: parts.secret_mark,
             store: parts.store,
             issuer: parts.issuer,
             slots: parts.slots,
@@ -153,7 +157,8 @@ impl Keeper {
         let started = clock::now();
         let seed = fastrand::u64(..);
         let mut machine =
-            Machine::new(self.policy, self.identity.clone(), self.boot.clone(), started, self.floor, seed);
+            Machine::new(self.policy, self.identity.clone(), self.boot.clone(), started, self.floor, seed)
+                .asking_with(self.secret_mark.clone());
         let (arrivals, mut arriving) = mpsc::unbounded_channel();
         let mut run = Run::new(arrivals, io, started.boot);
         let mut event = Event::Tick;
@@ -325,6 +330,6 @@ fn trouble(failure: &Failure) -> Trouble {
         errcode: failure.error.errcode(),
         message: failure.error.to_string(),
         hint: failure.error.hint(),
-        at: failure.at.wall,
+        at: failure.at,
     }
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tracing::{info, warn};
 
 use crate::{
@@ -17,7 +17,12 @@ use crate::{
         upstream::{Upstream, UpstreamError, UpstreamSettings},
         wechat::{WeChat, WeChatAccount},
     },
-    keeper::{Keeper, Parts, record::Identity, schedule::Policy, slots::Slots},
+    keeper::{
+        Keeper, Parts,
+        record::{Identity, SecretMark},
+        schedule::Policy,
+        slots::Slots,
+    },
     lifecycle::{End, Lifecycle},
     metrics::Metrics,
     pulse::Heartbeats,
@@ -216,6 +221,7 @@ fn keepers(
                 appid: account.appid.as_str().to_owned(),
                 endpoint: account.endpoint.label().to_owned(),
             },
+            secret_mark: SecretMark::of(account.appid.as_str(), account.secret.expose_secret()),
             store: store.clone(),
             issuer: Arc::new(WeChat::new(upstream.clone(), wechat_account(account))),
             slots: slots.clone(),

@@ -7,12 +7,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    record::{Debit, Decoded, Identity, Intent, Record, UnknownCall},
+    record::{Debit, Decoded, Identity, Intent, Record, SecretMark, UnknownCall},
     schedule::{ATTEMPT_GAP, Policy},
 };
 use crate::{
     accounts::BudgetLeft,
-    clock::{BootId, Now, Timestamp},
+    clock::{BootId, Now, Timestamp, WallTime},
     credential::{Generation, Promise, Token},
     issuer::{IssueError, Issued, Manner, Remedy, Verdict},
     store::{Sealed, StoreError, Swap},
@@ -129,7 +129,7 @@ pub struct Failure {
     /// Why.
     pub error: IssueError,
     /// When.
-    pub at: Now,
+    pub at: WallTime,
     /// How many of this very kind came in a row, this one included: logs are damped by it.
     pub repeated: u32,
 }
@@ -252,6 +252,7 @@ struct Probes {
 pub struct Machine {
     policy: Policy,
     identity: Identity,
+    secret_mark: SecretMark,
     boot: BootId,
     rng: fastrand::Rng,
     started_at: Timestamp,
@@ -285,6 +286,7 @@ impl Machine {
         Self {
             policy,
             identity,
+            secret_mark: SecretMark::default(),
             boot,
             rng: fastrand::Rng::with_seed(seed),
             started_at: started.boot,
@@ -301,6 +303,13 @@ impl Machine {
             is_stopping: false,
             actions: Vec::new(),
         }
+    }
+
+    /// The same machine, told which AppSecret its calls are made with.
+    #[must_use]
+    pub fn asking_with(mut self, secret_mark: SecretMark) -> Self {
+        self.secret_mark = secret_mark;
+        self
     }
 
     /// Takes in what happened and answers what to do, in this order.
@@ -373,6 +382,7 @@ impl Machine {
         let intent = Intent { sent_at: now.boot, is_forced: self.must_force };
         self.record.debits.debit(now.boot, Debit::Call { is_forced: intent.is_forced });
         self.record.last_attempt_at = Some(now.boot);
+        self.record.asked_with = self.secret_mark.clone();
         if intent.is_forced {
             self.record.forced_at = Some(now.boot);
         }

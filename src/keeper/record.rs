@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
     accounts::BudgetLeft,
     clock::{BootId, Now, Timestamp, WallTime},
     credential::{Generation, Token},
+    issuer::IssueError,
     store::Sealed,
 };
 
@@ -40,6 +42,20 @@ pub struct Identity {
     pub endpoint: String,
 }
 
+/// A short mark of the AppSecret in use, to notice that it was changed; it tells nothing about the secret. Waits that an
+/// old secret has earned do not bind a new one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretMark(String);
+
+impl SecretMark {
+    /// The mark of `secret`: 32 bits of its hash, far too few to search for a random secret.
+    pub fn of(appid: &str, secret: &str) -> Self {
+        let digest = Sha256::new().chain_update(appid).chain_update([0]).chain_update(secret).finalize();
+        Self(hex::encode(&digest[..4]))
+    }
+}
+
 /// What is known of an account.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
@@ -61,6 +77,10 @@ pub struct Record {
     pub forced_at: Option<Timestamp>,
     /// What was spent of the budgets.
     pub debits: Debits,
+    /// With which AppSecret the last call was made.
+    pub asked_with: SecretMark,
+    /// Why the last call failed, for the operator, until one succeeds; and when.
+    pub last_error: Option<(IssueError, WallTime)>,
 }
 
 /// A credential and the moments that its life is judged by.
@@ -217,7 +237,7 @@ pub enum Unreadable {
 #[derive(Debug)]
 pub enum Decoded {
     /// A record of this account.
-    Ours(Record),
+    Ours(Box<Record>),
     /// A record of another base URL, appid or endpoint.
     AnothersRecord,
 }
@@ -240,6 +260,15 @@ struct Layout {
     retry_us: Option<Offset>,
     forced_us: Option<Offset>,
     debits: Vec<(Offset, Spent)>,
+    asked_with: SecretMark,
+    last_error: Option<ErrorLayout>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ErrorLayout {
+    error: IssueError,
+    wall_ms: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -304,6 +333,8 @@ impl Record {
             retry_us: self.retry_at.map(offset),
             forced_us: self.forced_at.map(offset),
             debits: self.debits.spans.iter().map(|span| (offset(span.since), span.spent)).collect(),
+            asked_with: self.asked_with.clone(),
+            last_error: self.last_error.clone().map(|(error, at)| ErrorLayout { error, wall_ms: at.as_millis() }),
         };
         Sealed::new(serde_json::to_vec(&layout).expect("a record of numbers and strings is JSON"))
     }
@@ -323,7 +354,7 @@ impl Record {
             return Ok(Decoded::AnothersRecord);
         }
         let age = layout.written.age(boot, now);
-        layout.into_record(now, age).map(Decoded::Ours)
+        layout.into_record(now, age).map(|record| Decoded::Ours(Box::new(record)))
     }
 }
 
@@ -370,6 +401,8 @@ impl Layout {
             last_attempt_at: self.last_attempt_us.map(|offset| moment(offset).min(now.boot)),
             retry_at,
             debits,
+            asked_with: self.asked_with,
+            last_error: self.last_error.map(|last| (last.error, WallTime::from_millis(last.wall_ms))),
             ..Record::default()
         };
         if age == Age::Unknown {

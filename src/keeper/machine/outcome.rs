@@ -40,7 +40,7 @@ impl Machine {
     /// Takes a stored record, or says why not.
     fn take_over(&mut self, now: Now, sealed: &Sealed) {
         match Record::decode(sealed, &self.identity, &self.boot, now) {
-            Ok(Decoded::Ours(record)) => self.resume(now, record),
+            Ok(Decoded::Ours(record)) => self.resume(now, *record),
             Ok(Decoded::AnothersRecord) => {
                 self.note(Note::NotRestored("the stored record is of another base URL, appid or endpoint"));
             }
@@ -63,13 +63,22 @@ impl Machine {
         let latest = now.boot.plus(self.policy.overlap);
         self.record.retry_at = self.record.retry_at.map(|at| at.min(latest));
         self.storing.durable = self.record.generation;
+        if self.record.asked_with == self.secret_mark {
+            let last = self.record.last_error.clone();
+            self.last_failure = last.map(|(error, wall)| Arc::new(Failure { error, at: wall, repeated: 1 }));
+        } else {
+            // what WeChat said of the old AppSecret does not bind the new one
+            self.record.retry_at = None;
+            self.record.failures = 0;
+            self.record.last_error = None;
+        }
         if let Some(intent) = self.record.intent.take() {
             self.crashed_in(now, intent);
         } else if let Some(unrecorded) = self.unrecorded_call(now) {
             self.record.unknown_calls.push(unrecorded);
         }
         match self.record.credential.clone() {
-            None => self.note(Note::NotRestored("the stored record holds no credential of a known age")),
+            None => self.note(Note::NotRestored("the stored record holds no token, or one of unknown age")),
             Some(credential) => {
                 self.probes.checked_offset_ms = credential.clock_offset_ms;
                 let seconds_left = self.promise(&credential, now).seconds_left(now.boot);
@@ -245,6 +254,7 @@ impl Machine {
 
     fn succeeded(&mut self) {
         self.record.failures = 0;
+        self.record.last_error = None;
         self.last_failure = None;
     }
 
@@ -270,7 +280,8 @@ impl Machine {
             _ => 1,
         };
         let reason = format!("the refresh failed: {error}").into();
-        let failure = Arc::new(Failure { error, at: now, repeated });
+        self.record.last_error = Some((error.clone(), now.wall));
+        let failure = Arc::new(Failure { error, at: now.wall, repeated });
         self.last_failure = Some(failure.clone());
         self.record.intent = None;
         let retry_in = self.call_at(now).since(now.boot);
