@@ -1,4 +1,36 @@
 //! The central WeChat access_token server (access_token 中控服务器): one process fetches, everyone reads.
+//!
+//! WeChat gives a team one `access_token` per account, and every call that fetches a new one dooms the old. So exactly one
+//! process may fetch, and everybody else asks it. This crate is that process.
+//!
+//! # The story
+//!
+//! For every account of the [`settings`] there is a [`keeper`]: a task that owns one [`credential`]. It takes the stored record
+//! from its [`store`], asks its [`issuer`] when a new token is due, stores what it got, and publishes an
+//! [`accounts::Standing`]. [`http`] handlers read that from memory: a read waits neither for WeChat nor for a disk. The
+//! one way back is a report, a client's statement that the token is bad.
+//!
+//! What is done when is decided in one place, [`keeper::machine`], which does no I/O and reads no clock: it is given the
+//! time and what happened, and answers with actions. Its one idea: a credential has a set of moments at which it may die, and
+//! the earliest counts.
+//!
+//! # The map
+//!
+//! Start at [`commands`] and [`serve`]; then
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`settings`], [`account`], [`cli`] | what was the relay told to do? |
+//! | [`accounts`], [`credential`] | what may be read of an account, and for how long is it good? |
+//! | [`keeper`] | who keeps a credential alive, and what is done next? |
+//! | [`issuer`] | who hands it out, and what does each failure call for? |
+//! | [`store`] | where does it outlive the process? |
+//! | [`http`] | what do clients and operators see? |
+//! | [`metrics`], [`telemetry`], [`pulse`] | what is counted, logged, and taken for dead? |
+//! | [`lifecycle`], [`clock`] | when does it end, and what time is it? |
+//!
+//! Comments cite the promises I1 to I13; `docs/ARCHITECTURE.md` lists them, each with its place and its tests. The crate is the
+//! library behind the `token-relay` binary and its tests; its API follows their needs and promises nothing to others.
 
 pub mod account;
 pub mod accounts;

@@ -1,8 +1,8 @@
 //! What should be done next? The one place where the rules of a credential are decided.
 //!
 //! The machine does no I/O and reads no clock: [`Machine::step`] takes the time and an event and answers with actions. The
-//! same machine runs behind the keeper's shell and in the simulation. It does one thing at a time ([`Phase`]); every rule
-//! is a moment that it computes anew from the [`Record`] ([`outlook`]), never a timer that it would have to cancel.
+//! same machine runs behind the keeper's shell and in the simulation. It does one thing at a time (`Phase`); every rule
+//! is a moment that it computes anew from the [`Record`] (`outlook`), never a timer that it would have to cancel.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -1,0 +1,43 @@
+# The project's commands. `just` lists them; `.ci/run` runs the same ones without it.
+
+# List the commands
+default:
+    @just --list
+
+# The simulator and the relay in one process: rotations, a report and an outage, as they happen
+demo:
+    cargo run --example demo
+
+# All that CI runs
+ci:
+    .ci/run
+
+# Layout of the code
+fmt:
+    cargo fmt --all --check
+
+# The lints, as errors
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Every test
+test:
+    cargo test --workspace --locked
+
+# The API docs, with broken links as errors
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# The shipped settings, with the least that they need
+check:
+    TOKEN_RELAY__ACCOUNTS__MAIN__APPID=wx0123456789abcdef \
+    TOKEN_RELAY__ACCOUNTS__MAIN__SECRET=0123456789abcdef0123456789abcdef \
+    TOKEN_RELAY__CLIENTS__ORDERS__KEY=0123456789abcdef0123456789abcdef \
+    cargo run --quiet --locked -- --config config/token-relay.toml check
+
+# Advisories, licences, duplicates and sources of the dependencies (needs cargo-deny 0.20)
+deny:
+    cargo deny check
+
+# Nothing wrong with this change?
+pre-commit: fmt lint test doc check
