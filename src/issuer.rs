@@ -164,6 +164,12 @@ impl IssueError {
     /// What the operator should do, in words.
     pub fn hint(&self) -> String {
         match self {
+            // rustls says nothing else that has this word; a hint may be a guess
+            Self::NotSent { reason } if reason.contains("certificate") => {
+                "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's clock, \
+                 and whether something on the way intercepts TLS"
+                    .to_owned()
+            }
             Self::NotSent { .. } => {
                 "the relay cannot connect: check DNS, the firewall, wechat.base_url and wechat.proxy".to_owned()
             }

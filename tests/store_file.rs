@@ -182,17 +182,18 @@ async fn a_file_that_is_too_large_is_cut_so_that_no_decoder_takes_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_file_is_an_error_and_holds_nobody_up() {
+async fn what_is_not_a_file_holds_nobody_up_and_can_be_set_aside_like_an_empty_one() {
     let dir = TempDir::new().unwrap();
     let store = FileStore::open(dir.path()).unwrap();
     let record = dir.path().join("main.json");
     assert!(Command::new("mkfifo").arg(&record).status().unwrap().success());
     for _ in 0..2 {
-        let error = store.load(&account()).await.unwrap_err();
-        assert!(error.to_string().ends_with("main.json: not a regular file"), "{error}");
-        assert!(matches!(store.swap(&account(), None, sealed("one")).await, Swap::Unknown(_)));
-        let _ = fs::remove_file(&record);
-        let _ = fs::create_dir(&record);
+        assert_eq!(store.load(&account()).await.unwrap(), Some(sealed("")));
+        assert_eq!(store.swap(&account(), None, sealed("one")).await, Swap::Lost(Some(sealed(""))));
+        let aside = store.set_aside(&account()).await.unwrap();
+        assert!(Path::new(&aside).exists());
+        assert_eq!(store.load(&account()).await.unwrap(), None);
+        fs::create_dir(&record).unwrap();
     }
 }
 

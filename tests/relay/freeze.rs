@@ -1,0 +1,88 @@
+//! What if the process stands still for seconds (SIGSTOP, a paused virtual machine) while its token's life goes on?
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::{task::JoinSet, time::sleep};
+use wechat_sim::{Fault, Op, Times};
+
+use crate::{
+    client,
+    ledger::Ledger,
+    process::{KEY, Relay},
+    world::{World, eventually},
+};
+
+/// Stops the relay for `pause`, with requests waiting in its sockets, and asks at once when it goes on.
+async fn freeze(relay: &Relay, pause: Duration) {
+    relay.signal(Signal::STOP);
+    let mut early = JoinSet::new();
+    for _ in 0..20 {
+        let at = relay.public;
+        early.spawn(async move { client::get(at, "/token", Some(KEY)).await.map(|answer| answer.status) });
+    }
+    sleep(pause).await;
+    relay.signal(Signal::CONT);
+    for status in early.join_all().await {
+        assert!([200, 503].contains(&status.unwrap()));
+    }
+    assert_eq!(relay.get("/healthz").await.status, 200);
+}
+
+async fn frozen_for(pauses: &[u64]) {
+    let world = World::new(6, 2).await;
+    let relay = world.start().await;
+    let ledger = Ledger::keep(&world.sim, &["main"], Duration::from_millis(10));
+    relay.get("/token").await.token();
+    ledger.read_from(&relay);
+    for pause in pauses {
+        sleep(Duration::from_millis(700)).await;
+        freeze(&relay, Duration::from_millis(*pause)).await;
+        eventually("it serves again", async || relay.get("/token").await.status == 200).await;
+    }
+    for two in world.calls().windows(2) {
+        assert!(two[1].at.saturating_sub(two[0].at) >= Duration::from_millis(950), "I10");
+    }
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_freeze_past_the_rotation_serves_no_dead_token() {
+    frozen_for(&[3500, 3100, 4200]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_freeze_past_the_expiry_serves_no_dead_token() {
+    frozen_for(&[6500, 7300]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_freeze_while_a_call_is_in_flight_counts_the_tokens_life_from_the_call() {
+    let world = World::new(8, 2).await;
+    let relay = world.start().await;
+    let ledger = Ledger::keep(&world.sim, &["main"], Duration::from_millis(10));
+    relay.get("/token").await.token();
+    ledger.read_from(&relay);
+    world.sim.fault(Op::Token, Fault::Slow(Duration::from_millis(800)).minting(), Times::Next(1));
+    eventually("the call is in flight", async || world.calls().len() == 2).await;
+    // the reply waits in the socket while half of the new token's life passes
+    freeze(&relay, Duration::from_secs(5)).await;
+    eventually("it serves", async || relay.get("/token").await.status == 200).await;
+    assert!(relay.get("/token").await.seconds() <= 7, "not the whole life that the late reply tells");
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_elses_rotation_during_a_freeze_is_healed_by_a_report() {
+    let mut world = World::new(20, 4).await;
+    world.set("refresh.report_cooldown", "0s");
+    let relay = world.start().await;
+    let token = relay.get("/token").await.token();
+    relay.signal(Signal::STOP);
+    world.sim.rotate_outside("wxmain", wechat_sim::Kind::Rotating);
+    world.sim.rotate_outside("wxmain", wechat_sim::Kind::Rotating);
+    sleep(Duration::from_secs(2)).await;
+    relay.signal(Signal::CONT);
+    let healed = relay.report(&token).await.token();
+    assert!(world.sim.token_alive("wxmain", &healed));
+}

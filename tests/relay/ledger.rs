@@ -1,0 +1,201 @@
+//! Does every token that was served live as long as was promised? A poller reads tokens all the time and writes every
+//! promise down; WeChat itself tells whether it is kept.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{task::JoinSet, time::sleep};
+use wechat_sim::Sim;
+
+use crate::{
+    client::{self, Answer},
+    process::{KEY, Relay},
+    world::appid,
+};
+
+/// A promise that reaches further is checked up to here: what kills a token early does so within an overlap.
+const LAST_LOOK: Duration = Duration::from_secs(6);
+
+static ALL_SERVED: AtomicU64 = AtomicU64::new(0);
+
+/// What was seen up to now, and what was promised.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Answers with a token.
+    pub(crate) served: u64,
+    /// When each was asked for, by account.
+    pub(crate) served_at: BTreeMap<String, Vec<Duration>>,
+    /// Answers 503, by account.
+    pub(crate) unavailable: BTreeMap<String, u64>,
+    /// Broken promises, in words.
+    broken: Vec<String>,
+    generations: BTreeMap<String, u64>,
+    /// The furthest promise made of each token.
+    promises: BTreeMap<String, Promised>,
+    /// Tokens that somebody else killed: the relay can't have known.
+    forgiven: BTreeSet<String>,
+}
+
+/// A token was said to live until a moment on the simulator's clock.
+#[derive(Debug, Clone)]
+struct Promised {
+    until: Duration,
+    asked: Duration,
+    account: String,
+}
+
+/// Reads tokens until it is asked for the result.
+pub(crate) struct Ledger {
+    sim: Arc<Sim>,
+    seen: Arc<Mutex<Seen>>,
+    at: Arc<Mutex<Option<SocketAddr>>>,
+    over: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+}
+
+impl Ledger {
+    /// Reads the tokens of `accounts` in turn, about every `pause` each.
+    pub(crate) fn keep(sim: &Arc<Sim>, accounts: &[&str], pause: Duration) -> Self {
+        let mut ledger = Self {
+            sim: sim.clone(),
+            seen: Arc::default(),
+            at: Arc::default(),
+            over: Arc::default(),
+            tasks: JoinSet::new(),
+        };
+        for account in accounts {
+            let (sim, seen, at, over) = (sim.clone(), ledger.seen.clone(), ledger.at.clone(), ledger.over.clone());
+            let account = (*account).to_owned();
+            ledger.tasks.spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    let at = *at.lock().unwrap();
+                    if let Some(at) = at {
+                        read(&sim, &seen, at, &account).await;
+                    }
+                    sleep(pause).await;
+                }
+            });
+        }
+        ledger
+    }
+
+    /// Reads from this relay from now on.
+    pub(crate) fn read_from(&self, relay: &Relay) {
+        *self.at.lock().unwrap() = Some(relay.public);
+    }
+
+    /// There is no relay for the moment.
+    pub(crate) fn pause(&self) {
+        *self.at.lock().unwrap() = None;
+    }
+
+    /// Somebody else is about to kill this token.
+    pub(crate) fn forgive(&self, token: &str) {
+        self.seen.lock().unwrap().forgiven.insert(token.to_owned());
+    }
+
+    /// The relay knows that this token is dead: serving it from here on is its fault.
+    pub(crate) fn hold_to_account(&self, token: &str) {
+        let mut seen = self.seen.lock().unwrap();
+        seen.promises.remove(token);
+        seen.forgiven.remove(token);
+    }
+
+    /// Writes an answer down that a test got by itself, asked for at `asked` on the simulator's clock.
+    pub(crate) fn enter(&self, account: &str, asked: Duration, answer: &Answer) {
+        enter(&self.sim, &mut self.seen.lock().unwrap(), account, asked, answer);
+    }
+
+    /// Reads on until `moment` on the simulator's clock.
+    pub(crate) async fn until(&self, moment: Duration) {
+        sleep(moment.saturating_sub(self.sim.now())).await;
+    }
+
+    /// Ends, waits until the last promise has run out, and panics if one was broken.
+    pub(crate) async fn close(mut self) -> Seen {
+        let last = self.seen.lock().unwrap().promises.values().map(|promised| promised.until).max();
+        let last = last.map(|until| until.min(self.sim.now() + LAST_LOOK));
+        self.over.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+        while self.sim.now() < last.unwrap_or_default() {
+            check(&self.sim, &mut self.seen.lock().unwrap());
+            sleep(Duration::from_millis(10)).await;
+        }
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let all = ALL_SERVED.fetch_add(seen.served, Ordering::Relaxed) + seen.served;
+        println!("{} tokens checked here, {all} so far in this process", seen.served);
+        assert!(seen.broken.is_empty(), "{} broken promises:\n{}", seen.broken.len(), seen.broken.join("\n"));
+        seen
+    }
+}
+
+async fn read(sim: &Sim, seen: &Mutex<Seen>, at: SocketAddr, account: &str) {
+    let asked = sim.now();
+    // A relay that is gone answers nothing: no promise either.
+    if let Ok(answer) = client::get(at, &format!("/token?account={account}"), Some(KEY)).await {
+        enter(sim, &mut seen.lock().unwrap(), account, asked, &answer);
+    }
+    check(sim, &mut seen.lock().unwrap());
+}
+
+fn enter(sim: &Sim, seen: &mut Seen, account: &str, asked: Duration, answer: &Answer) {
+    if answer.status == 503 {
+        *seen.unavailable.entry(account.to_owned()).or_default() += 1;
+        return;
+    }
+    if answer.status != 200 {
+        seen.broken.push(format!("{account}: {answer:?}"));
+        return;
+    }
+    let (token, generation) = (answer.token(), answer.generation());
+    seen.served += 1;
+    seen.served_at.entry(account.to_owned()).or_default().push(asked);
+    // the relay counts from a moment after this one, so a kept promise reaches at least this far
+    let until = asked + Duration::from_secs(answer.seconds());
+    let promised = Promised { until, asked, account: account.to_owned() };
+    let furthest = seen.promises.entry(token.clone()).or_insert_with(|| promised.clone());
+    if furthest.until < until {
+        *furthest = promised;
+    }
+    let last = seen.generations.entry(account.to_owned()).or_default();
+    if generation < *last {
+        seen.broken.push(format!("{account}: generation {generation} after {last} at {asked:?} (I4)"));
+    }
+    *last = generation.max(*last);
+    if sim.now() < until && !sim.token_alive(&appid(account), &token) && sim.now() < until {
+        blame(seen, &token, format!("{account}: a dead token was served at {asked:?} for {} s (I3)", answer.seconds()));
+    }
+}
+
+/// Looks at every promise that still stands.
+fn check(sim: &Sim, seen: &mut Seen) {
+    let mut broken = Vec::new();
+    seen.promises.retain(|token, Promised { until, asked, account }| {
+        let dead = sim.alive_for(token).is_none();
+        let now = sim.now();
+        if dead && now < *until {
+            let (said, early) = (until.saturating_sub(*asked), until.saturating_sub(now));
+            let words = format!("{account}: {said:?} promised at {asked:?}; dead at {now:?}, {early:?} early (I3)");
+            broken.push((token.clone(), words));
+        }
+        now < *until && !dead
+    });
+    for (token, words) in broken {
+        blame(seen, &token, words);
+    }
+}
+
+fn blame(seen: &mut Seen, token: &str, words: String) {
+    if !seen.forgiven.contains(token) {
+        seen.broken.push(words);
+    }
+}

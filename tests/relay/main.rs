@@ -1,0 +1,23 @@
+//! Does the relay keep its promises as a process? The real binary, real sockets, real signals and a simulated WeChat.
+//!
+//! Lives are seconds instead of hours, so that a test sees several of them; nothing is asserted about a moment that a busy
+//! machine could miss. Every relay's log is searched for the AppSecret and the client keys, whatever the test is about.
+
+#![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
+#![expect(clippy::print_stdout, reason = "figures for `--nocapture`; cargo shows the rest when a test fails")]
+
+mod client;
+mod disk;
+mod egress;
+mod freeze;
+mod hostile;
+mod ledger;
+mod outage;
+mod process;
+mod reports;
+mod restarts;
+mod secrets;
+mod serving;
+mod state;
+mod stopping;
+mod world;

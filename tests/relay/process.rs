@@ -1,0 +1,170 @@
+//! How does a test hold a running relay?
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::client::{self, Answer};
+
+/// Begins every secret of these tests and appears in none of their other texts.
+pub(crate) const SENTINEL: &str = "sentinel-";
+/// The key of the client `orders`, which may use every account.
+pub(crate) const KEY: &str = "sentinel-client-key-of-orders-0123456789";
+/// Longer than a start, a stop or a refresh takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A relay that was started; it is killed when this is dropped.
+pub(crate) struct Relay {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    has_leaked: Arc<AtomicBool>,
+    readers: Vec<JoinHandle<()>>,
+    /// Where clients connect, once it serves.
+    pub(crate) public: SocketAddr,
+    /// Where operators connect, once it serves.
+    pub(crate) admin: SocketAddr,
+}
+
+impl Relay {
+    /// Starts the binary with these variables and nothing else in its environment, as another user if need be.
+    pub(crate) fn spawn(env: &BTreeMap<String, String>, uid: Option<u32>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
+        command.env_clear().envs(env).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
+        }
+        let mut child = command.spawn().unwrap();
+        let (log, has_leaked) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
+        let reader = |from: Box<dyn Read + Send>| {
+            let (log, has_leaked) = (log.clone(), has_leaked.clone());
+            thread::spawn(move || copy(from, &log, &has_leaked))
+        };
+        let readers =
+            vec![reader(Box::new(child.stdout.take().unwrap())), reader(Box::new(child.stderr.take().unwrap()))];
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self { child, log, has_leaked, readers, public: nowhere, admin: nowhere }
+    }
+
+    /// Waits until it says where it serves.
+    pub(crate) async fn serving(&mut self) {
+        let started = Instant::now();
+        loop {
+            let event = self.events("token-relay serves").into_iter().next();
+            if let Some(event) = event {
+                self.public = event["listen"].as_str().unwrap().parse().unwrap();
+                self.admin = event["admin_listen"].as_str().unwrap().parse().unwrap();
+                return;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && started.elapsed() < PATIENCE, "no start ({ended:?}):\n{}", self.text());
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends it as a power failure would: no signal handler, no last word.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end: the exit code (`None` after a signal) and how long it took.
+    pub(crate) async fn ended(&mut self) -> (Option<i32>, Duration) {
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                for reader in self.readers.drain(..) {
+                    reader.join().unwrap();
+                }
+                return (status.code(), asked.elapsed());
+            }
+            assert!(asked.elapsed() < PATIENCE, "it does not end:\n{}", self.text());
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// All that it wrote so far.
+    pub(crate) fn text(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Its log events with this message.
+    pub(crate) fn events(&self, message: &str) -> Vec<Value> {
+        let log = self.log.lock().unwrap();
+        let events = log.iter().filter(|line| line.contains(message));
+        events.filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|e| e["message"] == message).collect()
+    }
+
+    /// `GET` on the public listener with the key of `orders`.
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        client::get(self.public, target, Some(KEY)).await.unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// `GET` on the admin listener.
+    pub(crate) async fn look(&self, target: &str) -> Answer {
+        client::get(self.admin, target, None).await.unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(crate) async fn report(&self, token: &str) -> Answer {
+        client::report(self.public, KEY, "", token).await.unwrap()
+    }
+
+    /// The value of one metric, with its labels.
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
+        let page = self.look("/metrics").await.body;
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series} is not in\n{page}")).parse().unwrap()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        if thread::panicking() {
+            // Cargo shows what a failed test has printed.
+            println!("--- log of the relay ---\n{}", self.text());
+        } else {
+            assert!(!self.has_leaked.load(Ordering::Relaxed), "a secret is in the log (I9)");
+        }
+    }
+}
+
+/// Keeps what a relay writes, and looks for secrets in it.
+fn copy(from: Box<dyn Read + Send>, log: &Mutex<Vec<String>>, has_leaked: &AtomicBool) {
+    let mut lines = BufReader::new(from);
+    let mut bytes = Vec::new();
+    while lines.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
+        let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+        if line.contains(SENTINEL) {
+            has_leaked.store(true, Ordering::Relaxed);
+        }
+        log.lock().unwrap().push(line);
+        bytes.clear();
+    }
+}

@@ -1,0 +1,176 @@
+//! What does a client's word that a token is bad cause (I5)?
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::task::JoinSet;
+use wechat_sim::{Fault, Kind, Op, Times};
+
+use crate::{
+    client::{self, Answer},
+    ledger::Ledger,
+    process::{KEY, Relay},
+    world::{World, eventually},
+};
+
+const OFTEN: Duration = Duration::from_millis(25);
+
+async fn world_without_cooldown() -> World {
+    let mut world = World::new(60, 10).await;
+    world.set("refresh.report_cooldown", "0s");
+    world
+}
+
+async fn all_at_once(relay: &Relay, count: usize, query: &str, token: &str) -> Vec<Answer> {
+    let mut clients = JoinSet::new();
+    for _ in 0..count {
+        let (at, query, token) = (relay.public, query.to_owned(), token.to_owned());
+        clients.spawn(async move { client::report(at, KEY, &query, &token).await.unwrap() });
+    }
+    clients.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_reports_of_a_dead_token_cost_one_probe_and_one_refresh() {
+    let world = World::new(60, 10).await;
+    let relay = world.start().await;
+    let ledger = Ledger::keep(&world.sim, &["main"], OFTEN);
+    ledger.read_from(&relay);
+    let dead = relay.get("/token").await.token();
+    world.sim.set_latency(Duration::from_millis(300));
+    ledger.forgive(&dead);
+    world.sim.revoke(&dead);
+    let answers = all_at_once(&relay, 200, "", &dead).await;
+    ledger.hold_to_account(&dead);
+    let tokens: BTreeSet<String> = answers.iter().map(Answer::token).collect();
+    assert_eq!(tokens.len(), 1, "all get one token");
+    let new = tokens.first().unwrap();
+    assert!(*new != dead && world.sim.token_alive("wxmain", new));
+    assert_eq!((world.probes(), world.calls().len()), (1, 2));
+    let late = relay.report(&dead).await;
+    assert_eq!((late.token(), world.probes()), (new.clone(), 1), "a stale report costs nothing");
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_reports_of_a_good_token_cost_one_probe_and_no_rotation() {
+    let mut world = World::new(60, 10).await;
+    world.set("refresh.report_cooldown", "2s");
+    let relay = world.start().await;
+    let good = relay.get("/token").await.token();
+    world.sim.set_latency(Duration::from_millis(300));
+    let answers = all_at_once(&relay, 200, "", &good).await;
+    // whoever came after the verdict is within the cool-down; nobody is told anything else
+    let (heard, late): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert!(heard.len() >= 100 && heard.iter().all(|answer| answer.token() == good), "{} were heard", heard.len());
+    assert!(late.iter().all(|answer| answer.status == 429 && answer.retry_after().is_some_and(|s| s <= 2)));
+    let again = relay.report(&good).await;
+    assert_eq!(again.status, 429);
+    assert!(again.retry_after().is_some_and(|seconds| (1..=2).contains(&seconds)), "{again:?}");
+    assert_eq!((world.probes(), world.calls().len()), (1, 1));
+    eventually("the cool-down ends", async || relay.report(&good).await.status == 200).await;
+    assert_eq!((world.probes(), world.calls().len()), (2, 1), "one probe more, and no rotation");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_false_40001_does_not_rotate_and_an_inconclusive_probe_decides_nothing() {
+    let world = world_without_cooldown().await;
+    let relay = world.start().await;
+    let good = relay.get("/token").await.token();
+    // The client met a false 40001; the relay's own probe is answered truthfully.
+    assert_eq!(relay.report(&good).await.token(), good);
+    for fault in [Fault::Status(502), Fault::Hang, Fault::Reset, Fault::errcode(-1), Fault::Body(b"{}".to_vec())] {
+        world.sim.fault(Op::Api, fault.clone(), Times::Next(1));
+        eventually("the probe is made", async || {
+            let answer = relay.report(&good).await;
+            assert!([429, 503].contains(&answer.status), "{fault:?}: {answer:?}");
+            assert!(answer.retry_after().is_some());
+            answer.status == 503
+        })
+        .await;
+        assert_eq!(relay.get("/token").await.token(), good, "{fault:?}");
+    }
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_by_somebody_else_is_healed_by_a_report() {
+    let world = world_without_cooldown().await;
+    let relay = world.start().await;
+    let ledger = Ledger::keep(&world.sim, &["main"], OFTEN);
+    ledger.read_from(&relay);
+    for _ in 0..3 {
+        let stolen = relay.get("/token").await.token();
+        ledger.forgive(&stolen);
+        world.sim.rotate_outside("wxmain", Kind::Rotating);
+        world.sim.rotate_outside("wxmain", Kind::Rotating);
+        let mut healed = stolen.clone();
+        eventually("a report heals it", async || {
+            let answer = relay.report(&stolen).await;
+            if answer.status == 200 {
+                healed = answer.token();
+            }
+            answer.status == 200
+        })
+        .await;
+        ledger.hold_to_account(&stolen);
+        assert_ne!(healed, stolen);
+        assert!(world.sim.token_alive("wxmain", &healed));
+    }
+    assert_eq!((world.probes(), world.calls().len()), (3, 4));
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_sticky_token_is_asked_for_normally_and_then_by_force() {
+    let mut world = world_without_cooldown().await;
+    world.account("shop", "stable_token");
+    let relay = world.start().await;
+    let dead = relay.get("/token?account=shop").await.token();
+    // WeChat goes on handing a revoked sticky token out until it is forced.
+    assert!(world.sim.revoke(&dead));
+    let answers = all_at_once(&relay, 50, "?account=shop", &dead).await;
+    let tokens: BTreeSet<String> = answers.iter().map(Answer::token).collect();
+    assert_eq!(tokens.len(), 1);
+    assert!(world.sim.token_alive("wxshop", tokens.first().unwrap()));
+    let calls = world.sim.calls(Op::StableToken);
+    assert_eq!(calls.iter().map(|call| call.forced).collect::<Vec<_>>(), [false, false, true], "first, normal, forced");
+    assert!(calls[2].at.saturating_sub(calls[1].at) >= Duration::from_millis(950));
+    assert_eq!(world.probes(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_token_is_never_served_again_though_the_refresh_fails_and_the_relay_restarts() {
+    let world = world_without_cooldown().await;
+    let relay = world.start().await;
+    let ledger = Ledger::keep(&world.sim, &["main"], OFTEN);
+    let dead = relay.get("/token").await.token();
+    world.sim.fault(Op::Token, Fault::errcode(-1), Times::Next(2));
+    world.sim.revoke(&dead);
+    let answer = relay.report(&dead).await;
+    assert!(answer.status == 503 && answer.retry_after().is_some(), "{answer:?}");
+    assert_ne!(relay.get("/token").await.status, 401);
+    relay.kill();
+    let relay = world.start().await;
+    ledger.read_from(&relay);
+    eventually("a new token is there", async || relay.get("/token").await.status == 200).await;
+    assert_ne!(relay.get("/token").await.token(), dead);
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_waits_ten_seconds_at_most_and_the_next_one_joins_what_is_under_way() {
+    let mut world = world_without_cooldown().await;
+    world.set("wechat.timeout", "14s");
+    let relay = world.start().await;
+    let dead = relay.get("/token").await.token();
+    world.sim.revoke(&dead);
+    world.sim.fault(Op::Token, Fault::Slow(Duration::from_millis(11_500)), Times::Next(1));
+    let started = world.sim.now();
+    let first = relay.report(&dead).await;
+    let waited = world.sim.now().saturating_sub(started);
+    assert_eq!(first.status, 503, "{first:?}");
+    assert!((Duration::from_secs(9)..Duration::from_millis(11_400)).contains(&waited), "{waited:?}");
+    let second = relay.report(&dead).await;
+    assert_ne!(second.token(), dead);
+    assert_eq!((world.probes(), world.calls().len()), (1, 2));
+}

@@ -1,0 +1,188 @@
+//! What does a restart cost, whenever it comes?
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use wechat_sim::{Call, Fault, Op, Outcome, Times};
+
+use crate::{
+    ledger::Ledger,
+    process::PATIENCE,
+    world::{World, eventually},
+};
+
+/// Starts with a stored token; `TOKEN_RELAY_TEST_STARTS` asks for more of them.
+const STARTS: u32 = 500;
+/// Each worker's kills, of four; `TOKEN_RELAY_TEST_KILLS` asks for more of them.
+const KILLS: u32 = 50;
+/// Up to here two moments may be wrong by the time that requests take.
+const SLACK: Duration = Duration::from_millis(50);
+
+fn asked_for(variable: &str) -> Option<u32> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_loop_with_a_fresh_token_makes_no_call() {
+    let starts = asked_for("TOKEN_RELAY_TEST_STARTS").unwrap_or(STARTS);
+    let mut world = World::new(7200, 300).await;
+    world.account("shop", "stable_token");
+    let relay = world.start().await;
+    let (main, shop) = (relay.get("/token?account=main").await, relay.get("/token?account=shop").await);
+    relay.kill();
+    let begun = world.sim.now();
+    for _ in 0..starts {
+        let relay = world.start().await;
+        let again = relay.get("/token?account=main").await;
+        assert_eq!((again.token(), again.etag()), (main.token(), main.etag()));
+        assert_eq!(relay.get("/token?account=shop").await.etag(), shop.etag());
+        relay.kill();
+    }
+    println!("{starts} starts took {:?}", world.sim.now().saturating_sub(begun));
+    assert_eq!((world.calls().len(), world.probes()), (2, 0), "I7");
+}
+
+/// 50 kills each: at random, with calls in flight, right after replies, and with replies that are lost.
+async fn kills_at_any_moment(seed: u64, aim: fn(&mut fastrand::Rng) -> Aim) -> usize {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let world = World::new(5, 2).await;
+    world.sim.set_latency(Duration::from_millis(20));
+    let ledger = Ledger::keep(&world.sim, &["main"], Duration::from_millis(10));
+    for _ in 0..asked_for("TOKEN_RELAY_TEST_KILLS").unwrap_or(KILLS) {
+        let mut relay = world.spawn();
+        match aim(&mut dice) {
+            Aim::BeforeItServes(delay) => sleep(delay).await,
+            Aim::AtRandom(delay) => {
+                relay.serving().await;
+                ledger.read_from(&relay);
+                sleep(delay).await;
+            }
+            Aim::InACall(delay) => {
+                relay.serving().await;
+                ledger.read_from(&relay);
+                let calls = world.calls().len();
+                let asked = world.sim.now();
+                while world.calls().len() == calls && world.sim.now().saturating_sub(asked) < Duration::from_millis(900)
+                {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                sleep(delay).await;
+            }
+        }
+        ledger.pause();
+        relay.kill();
+        if dice.u8(..) < 60 {
+            world.sim.fault(Op::Token, Fault::Reset.minting(), Times::Next(1));
+        }
+    }
+    world.sim.clear_faults();
+    let relay = world.start().await;
+    ledger.read_from(&relay);
+    eventually("it recovers", async || relay.get("/token").await.status == 200).await;
+    assert_eq!(world.sim.most_concurrent("wxmain"), 1, "I1");
+    let calls = world.calls();
+    let read = ledger.close().await;
+    needless(&calls, read.served_at.get("main").map_or(&[], Vec::as_slice));
+    println!("seed {seed}: {} calls, {} tokens served, {:?} with 503", calls.len(), read.served, read.unavailable);
+    calls.len()
+}
+
+enum Aim {
+    BeforeItServes(Duration),
+    AtRandom(Duration),
+    /// So long after a call arrived at WeChat, if one comes within 900 ms.
+    InACall(Duration),
+}
+
+fn millis(dice: &mut fastrand::Rng, most: u64) -> Duration {
+    Duration::from_micros(dice.u64(..most * 1000))
+}
+
+/// No two calls within a second (I10); and while a token was served between them, none before O − r (1.6 s) is over (I8).
+fn needless(calls: &[Call], served_at: &[Duration]) {
+    for two in calls.windows(2) {
+        let (one, other) = (&two[0], &two[1]);
+        let gap = other.at.saturating_sub(one.at);
+        assert!(gap + SLACK >= Duration::from_secs(1), "I10: {gap:?} between {one:?} and {other:?}");
+        // an answer on its way while the second call began was asked for before it
+        let served = served_at.iter().any(|at| one.at + SLACK < *at && *at + SLACK * 4 < other.at);
+        let lived = served && one.outcome != Outcome::Refused(40001);
+        assert!(!lived || gap + SLACK >= Duration::from_millis(1600), "{gap:?} between {one:?} and {other:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_kills_break_no_promise_and_cause_no_needless_call() {
+    let (one, two, three, four) = tokio::join!(
+        kills_at_any_moment(1, |dice| Aim::AtRandom(millis(dice, 300))),
+        kills_at_any_moment(2, |dice| Aim::InACall(millis(dice, 25))),
+        kills_at_any_moment(3, |dice| Aim::InACall(Duration::from_millis(18) + millis(dice, 12))),
+        kills_at_any_moment(4, |dice| {
+            if dice.bool() { Aim::BeforeItServes(millis(dice, 120)) } else { Aim::AtRandom(millis(dice, 600)) }
+        }),
+    );
+    let calls = one + two + three + four;
+    println!("four times {} kills, {calls} calls", asked_for("TOKEN_RELAY_TEST_KILLS").unwrap_or(KILLS));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_loop_while_wechat_answers_nothing_of_use_calls_at_most_once_a_second() {
+    let world = World::new(60, 10).await;
+    world.sim.fault(Op::Token, Fault::Status(502).minting(), Times::Always);
+    let begun = world.sim.now();
+    let mut starts = 0_u64;
+    while world.sim.now().saturating_sub(begun) < Duration::from_secs(12) {
+        let relay = world.start().await;
+        sleep(Duration::from_millis(starts % 7 * 40)).await;
+        relay.kill();
+        starts += 1;
+    }
+    let calls = world.calls();
+    println!("{starts} starts, {} calls", calls.len());
+    for two in calls.windows(2) {
+        let gap = two[1].at.saturating_sub(two[0].at);
+        assert!(gap + SLACK >= Duration::from_secs(1), "I10: {gap:?}");
+    }
+    assert!(calls.len() <= 6, "each failure doubles the wait, over restarts as well: {}", calls.len());
+    world.sim.clear_faults();
+    let relay = world.start().await;
+    eventually("it recovers", async || relay.get("/token").await.status == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_loop_that_kills_every_call_in_flight_does_not_spend_the_days_calls() {
+    let mut world = World::new(60, 10).await;
+    world.set("accounts.main.calls_per_day", "4");
+    world.sim.fault(Op::Token, Fault::Hang.minting(), Times::Always);
+    let begun = world.sim.now();
+    while world.sim.now().saturating_sub(begun) < Duration::from_secs(14) {
+        let calls = world.calls().len();
+        let relay = world.start().await;
+        let asked = world.sim.now();
+        while world.calls().len() == calls && world.sim.now().saturating_sub(asked) < Duration::from_secs(1) {
+            sleep(Duration::from_millis(2)).await;
+        }
+        relay.kill();
+    }
+    let calls = world.calls().len();
+    println!("{calls} calls");
+    assert!((2..=4).contains(&calls), "debited before they are sent (I6): {calls}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_expired_while_the_relay_was_away_is_not_served() {
+    let world = World::new(3, 1).await;
+    let relay = world.start().await;
+    let old = relay.get("/token").await;
+    relay.kill();
+    eventually("it expires", async || world.sim.alive_for(&old.token()).is_none()).await;
+    world.sim.set_latency(Duration::from_millis(500));
+    let relay = world.start().await;
+    let ledger = Ledger::keep(&world.sim, &["main"], Duration::from_millis(10));
+    ledger.read_from(&relay);
+    let new = relay.get("/token").await;
+    assert_ne!(new.token(), old.token());
+    assert!(new.generation() > old.generation(), "I4");
+    assert!(world.sim.now() < PATIENCE);
+    ledger.close().await;
+}

@@ -1,0 +1,93 @@
+//! What do clients get while all is well?
+
+use std::time::Duration;
+
+use crate::{
+    client,
+    ledger::Ledger,
+    world::{World, eventually},
+};
+
+const SHOP_KEY: &str = "sentinel-client-key-of-the-shop-9876543210";
+const OFTEN: Duration = Duration::from_millis(25);
+
+/// `main` rotates, `shop` is sticky and has a client of its own.
+async fn two_accounts() -> World {
+    let mut world = World::new(8, 3).await;
+    world.account("shop", "stable_token");
+    world.set("clients.shop.key", SHOP_KEY);
+    world.set("clients.shop.accounts", "shop");
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_endpoints_are_served_to_those_who_may_read_them() {
+    let world = two_accounts().await;
+    let relay = world.start().await;
+    let (main, shop) = (relay.get("/token?account=main").await, relay.get("/token?account=shop").await);
+    assert_ne!(main.token(), shop.token());
+    assert!(world.sim.token_alive("wxmain", &main.token()) && world.sim.token_alive("wxshop", &shop.token()));
+    assert!(main.etag().starts_with("W/\"main-"));
+    assert_eq!(main.header("cache-control"), Some(format!("private, max-age={}", main.seconds()).as_str()));
+
+    let home = client::get(relay.public, "/token", Some(SHOP_KEY)).await.unwrap();
+    assert_eq!(home.token(), shop.token(), "the only account that the key may use");
+    for (target, key, status) in [
+        ("/token?account=main", Some(SHOP_KEY), 403),
+        ("/token?account=nobody", Some(SHOP_KEY), 403),
+        ("/token?account=nobody", Some(crate::process::KEY), 404),
+        ("/token", Some(crate::process::KEY), 400),
+        ("/token", Some("sentinel-wrong-key-wrong-key-wrong-key"), 401),
+        ("/token", None, 401),
+        ("/token/", Some(SHOP_KEY), 404),
+    ] {
+        assert_eq!(client::get(relay.public, target, key).await.unwrap().status, status, "{target}");
+    }
+    assert_eq!(world.calls().len(), 2, "one call for each account");
+    assert_eq!(relay.get("/readyz").await.json()["status"], "ready");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotations_come_ahead_of_expiry_and_a_long_poll_sees_them() {
+    let world = two_accounts().await;
+    let relay = world.start().await;
+    let ledger = Ledger::keep(&world.sim, &["main", "shop"], OFTEN);
+    ledger.read_from(&relay);
+    let first = relay.get("/token?account=main").await;
+    let asked = world.sim.now();
+    let held = format!("If-None-Match: {}\r\n", first.etag());
+    let poll = client::request("GET", "/token?account=main&wait=30", Some(crate::process::KEY), &held, "");
+    let second = client::send(relay.public, poll.as_bytes()).await.unwrap();
+    assert_ne!(second.token(), first.token());
+    assert!(second.generation() > first.generation());
+    assert!(world.sim.alive_for(&first.token()).is_some(), "the old token outlives the rotation");
+    ledger.enter("main", asked, &second);
+    ledger.until(Duration::from_secs(9)).await;
+    let seen = ledger.close().await;
+    assert_eq!(seen.unavailable.get("main"), None, "a reader of a rotating account never waits");
+    assert!(world.sim.mints("wxmain", wechat_sim::Kind::Rotating) >= 3, "about one rotation in 4 s");
+    assert!(world.sim.mints("wxshop", wechat_sim::Kind::Sticky) >= 2);
+    assert!(world.sim.most_concurrent("wxmain") == 1 && world.sim.most_concurrent("wxshop") == 1, "I1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_waits_for_the_first_token_and_gives_up_with_a_reason() {
+    let mut world = World::new(20, 5).await;
+    world.set("server.first_token_wait", "1s");
+    world.sim.set_latency(Duration::from_millis(300));
+    let relay = world.start().await;
+    assert_eq!(relay.get("/token").await.status, 200, "the call takes 300 ms");
+
+    world.account("poor", "token");
+    world.sim.fault(wechat_sim::Op::Token, wechat_sim::Fault::errcode(40164), wechat_sim::Times::Always);
+    relay.kill();
+    let relay = world.start().await;
+    eventually("WeChat's refusal is told", async || relay.get("/token?account=poor").await.body.contains("40164"))
+        .await;
+    let refused = relay.get("/token?account=poor").await;
+    assert_eq!((refused.status, refused.header("content-type")), (503, Some("application/problem+json")));
+    assert!(refused.json()["hint"].as_str().unwrap().contains("127.0.0.1"), "the IP to put on the whitelist");
+    assert!(refused.retry_after().is_some_and(|seconds| (1..=60).contains(&seconds)), "{refused:?}");
+    assert_eq!(relay.get("/readyz").await.json()["status"], "degraded", "the other account is served");
+    assert_eq!(relay.get("/healthz").await.status, 200);
+}
