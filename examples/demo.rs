@@ -243,7 +243,7 @@ fn shortened(token: &str) -> String {
 }
 
 fn brief(message: &str) -> &str {
-    message.split(" (").next().unwrap_or(message)
+    message.rsplit(": ").next().unwrap_or(message)
 }
 
 fn secs(duration: Duration) -> String {

@@ -42,7 +42,7 @@ pub type Outcome = Result<String, CommandError>;
 /// Runs the relay until it is told to stop.
 pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let settings = Settings::load(config, env)?;
-    telemetry::start(&settings.log);
+    let _logs = telemetry::start(&settings.log);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(&error))?;
     let ended = runtime.block_on(serve::serve(&settings));
     // a thread on a stuck disk must not hold the process

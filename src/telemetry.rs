@@ -1,23 +1,28 @@
 //! Where do the logs go, and in which form?
 //!
-//! To standard error, one line an event: standard output belongs to the commands that print a result.
+//! To standard error, one line an event: standard output belongs to the commands that print a result. A thread of its own
+//! writes them: whoever reads the logs may stop reading, or go away, and the relay goes on; what finds no room is lost.
 
 use std::io::{IsTerminal, stderr};
 
 use tracing::error;
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::fmt;
 
 use crate::settings::{LogFormat, LogSettings};
 
-/// Starts logging for the whole process; the first call counts.
-pub fn start(settings: &LogSettings) {
+/// Starts logging for the whole process; the first call counts. What is left is written when the guard is dropped.
+#[must_use]
+pub fn start(settings: &LogSettings) -> WorkerGuard {
     let filter = settings.filter.to_env_filter();
     let is_json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !stderr().is_terminal(),
     };
-    let lines = fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
+    let (writer, guard) = NonBlocking::new(stderr());
+    // a log line that cannot be written must not become another one
+    let lines = fmt().with_env_filter(filter).with_writer(writer).with_target(false).log_internal_errors(false);
     let started = if is_json {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     } else {
@@ -26,6 +31,7 @@ pub fn start(settings: &LogSettings) {
     if started.is_ok() {
         log_panics();
     }
+    guard
 }
 
 /// A panic becomes a log line that says where, not what: nobody knows what its message quotes (I9).

@@ -39,8 +39,11 @@ impl Diary {
     pub fn note(&self, note: &Note) {
         let account = &self.account;
         match note {
+            Note::Restored { generation, seconds_left: 0 } => {
+                info!(%account, %generation, "stored token taken: nothing can be promised of it any more");
+            }
             Note::Restored { generation, seconds_left } => {
-                info!(%account, %generation, seconds_left, "stored token taken: no call is needed");
+                info!(%account, %generation, seconds_left, "stored token taken");
             }
             Note::NotRestored(reason) => info!(%account, reason, "stored record not taken"),
             Note::Unreadable(reason) => {

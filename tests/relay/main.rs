@@ -12,6 +12,7 @@ mod egress;
 mod freeze;
 mod hostile;
 mod ledger;
+mod logs;
 mod outage;
 mod process;
 mod reports;

@@ -20,7 +20,7 @@ pub(crate) const SECRET: &str = "sentinel-appsecret-0123456789abcdef";
 pub(crate) struct World {
     pub(crate) sim: Arc<Sim>,
     dir: TempDir,
-    env: BTreeMap<String, String>,
+    pub(crate) env: BTreeMap<String, String>,
     uid: Option<u32>,
 }
 
