@@ -22,6 +22,9 @@ mod outcome;
 mod outlook;
 mod reports;
 
+#[cfg(test)]
+mod tests;
+
 pub use reports::{ReportAnswer, ReportId};
 
 /// A relay that never could write calls, without a living token, only from so long after its start: a crash loop on a
@@ -410,7 +413,8 @@ impl Machine {
         }
         if self.published.as_ref() != Some(&outlook) {
             self.published = Some(outlook.clone());
-            self.act(Action::Publish(outlook));
+            // before all else: whom an answer sends back to the standing must find it there
+            self.actions.insert(0, Action::Publish(outlook));
         }
     }
 
