@@ -75,7 +75,8 @@ pub enum Action {
         /// No token lives: go before those that have one.
         is_urgent: bool,
     },
-    /// Give the slot back: the call is not made.
+    /// Give the slot back, or stop waiting for it: the call is not made. A slot that is granted all the same is answered
+    /// by another one of these.
     Release,
     /// Call the issuer, in the reserved slot; answered by [`Event::Reply`].
     Send {
@@ -316,7 +317,12 @@ impl Machine {
             Event::Reply(reply) => self.replied(now, reply),
             Event::Probed(verdict) => self.probed(now, verdict),
             Event::Report(id, generation) => self.reports.push((id, generation)),
-            Event::Shutdown => self.is_stopping = true,
+            Event::Shutdown => {
+                self.is_stopping = true;
+                if self.phase == Phase::Reserving {
+                    self.give_up_slot();
+                }
+            }
         }
         self.advance(now);
         self.publish(now);
@@ -368,10 +374,9 @@ impl Machine {
 
     /// The slot is ours: the call is debited and its intent recorded before its first byte (I6, I8).
     fn reserved(&mut self, now: Now) {
-        if self.phase != Phase::Reserving || self.is_stopping || self.call_at(now) > now.boot {
-            self.phase = Phase::Idle;
-            self.act(Action::Release);
-            return;
+        if self.phase != Phase::Reserving {
+            // it was given up before it was granted
+            return self.act(Action::Release);
         }
         let intent = Intent { sent_at: now.boot, is_forced: self.must_force };
         self.record.debits.debit(now.boot, Debit::Call { is_forced: intent.is_forced });
@@ -381,6 +386,11 @@ impl Machine {
         }
         self.record.intent = Some(intent);
         self.write(now, Then::Call(intent));
+    }
+
+    fn give_up_slot(&mut self) {
+        self.phase = Phase::Idle;
+        self.act(Action::Release);
     }
 
     fn begin_probe(&mut self, now: Now) {
