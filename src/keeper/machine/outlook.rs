@@ -26,7 +26,7 @@ impl Machine {
             offer: served.map(|credential| Offered {
                 generation: credential.generation,
                 token: credential.token.clone(),
-                promise: Promise { verified_until: self.vouched_until(credential), ..self.promise(credential, now) },
+                promise: Promise { verified_until: self.vouched_until(credential, now), ..self.promise(credential, now) },
             }),
             rotation_at: served.map(|credential| credential.rotation_at),
             next_attempt_at: match self.phase {
@@ -75,10 +75,11 @@ impl Machine {
     }
 
     /// Up to when the last accepted probe lets the credential be served with `expires_in` 1 (I8). Not while another call is
-    /// open: a second mint kills at once.
-    fn vouched_until(&self, credential: &Credential) -> Option<Timestamp> {
+    /// open or about to begin: a second mint kills at once, and "expires_in 1" needs a second more than the moment it is said.
+    fn vouched_until(&self, credential: &Credential, now: Now) -> Option<Timestamp> {
         let vouched_at = self.probes.vouched_at.filter(|_| self.record.intent.is_none())?;
-        Some(Peril::vouched_until(vouched_at, self.policy.probe_pace(), credential.deadline, &self.perils()))
+        let lapse = Peril::vouched_until(vouched_at, self.policy.probe_pace(), credential.deadline, &self.perils());
+        Some(lapse.min(self.call_at(now).minus(ATTEMPT_GAP)))
     }
 
     /// When the next call is due, from what the credential allows and what the last attempts demand.

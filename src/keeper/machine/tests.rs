@@ -15,6 +15,28 @@ const fn s(seconds: u64) -> Duration {
 }
 
 #[test]
+fn a_verified_token_is_not_promised_into_the_next_call() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.reply(Err(unknown()));
+    // the promise runs out and the next call fails as well, so the token is probed
+    rig.run_to_probe();
+    rig.probed(inconclusive());
+    rig.run_to_call();
+    rig.reply(Err(code(89503)));
+    // one before the moment at which the unknown call would show, and one after it
+    for _ in 0..2 {
+        rig.run_to_probe();
+        rig.probed(accepted());
+    }
+    assert_eq!(rig.seconds(), 1);
+    let call_at = rig.machine.call_at(rig.now());
+    let offer = rig.outlook.clone().and_then(|outlook| outlook.offer).unwrap();
+    assert_eq!(offer.promise.seconds_left(call_at.minus(s(1))), 0);
+}
+
+#[test]
 fn a_relay_that_is_to_stop_does_not_wait_for_a_slot() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
