@@ -53,7 +53,7 @@ pub struct Record {
     pub unknown_calls: Vec<UnknownCall>,
     /// Failures since the last success.
     pub failures: u32,
-    /// When the last call began.
+    /// When the last call began, or ended.
     pub last_attempt_at: Option<Timestamp>,
     /// No call before this moment: the last failure's remedy.
     pub retry_at: Option<Timestamp>,

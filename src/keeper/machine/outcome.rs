@@ -188,6 +188,8 @@ impl Machine {
         self.phase = Phase::Idle;
         self.storing.is_dirty = true;
         self.storing.retry_at = None;
+        // the gap counts from the end: a process may be stopped between a call's decision and its first byte
+        self.record.last_attempt_at = Some(now.boot);
         match reply {
             Ok(issued) => self.issued(now, intent, issued),
             Err(error) => self.failed(now, intent, error),

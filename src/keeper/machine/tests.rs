@@ -37,6 +37,19 @@ fn a_verified_token_is_not_promised_into_the_next_call() {
 }
 
 #[test]
+fn attempts_are_a_second_apart_where_they_end_and_not_where_they_were_decided() {
+    let mut rig = Rig::with(policy(Manner::Rotating), true);
+    // stopped between the decision and the call for longer than the token lives
+    rig.pass(s(9000));
+    rig.stored(Swap::Won);
+    rig.reply_token("one", 7200);
+    let ended_at = rig.boot;
+    rig.stored(Swap::Won);
+    rig.run_to_write();
+    assert!(rig.boot.since(ended_at) >= s(1));
+}
+
+#[test]
 fn a_relay_that_is_to_stop_does_not_wait_for_a_slot() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
