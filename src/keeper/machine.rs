@@ -378,7 +378,10 @@ impl Machine {
             // it was given up before it was granted
             return self.act(Action::Release);
         }
-        let intent = Intent { sent_at: now.boot, is_forced: self.must_force };
+        if self.call_at(now) > now.boot {
+            return self.give_up_slot();
+        }
+        let intent = Intent { sent_at: now.boot, sent_by: now.boot, is_forced: self.must_force };
         self.record.debits.debit(now.boot, Debit::Call { is_forced: intent.is_forced });
         self.record.last_attempt_at = Some(now.boot);
         if intent.is_forced {

@@ -40,7 +40,7 @@ impl Machine {
     /// Takes a stored record, or says why not.
     fn take_over(&mut self, now: Now, sealed: &Sealed) {
         match Record::decode(sealed, &self.identity, &self.boot, now) {
-            Ok(Decoded::Ours(record)) => self.resume(now, record),
+            Ok(Decoded::Ours { record, is_exact }) => self.resume(now, record, is_exact),
             Ok(Decoded::AnothersRecord) => {
                 self.note(Note::NotRestored("the stored record is of another base URL, appid or endpoint"));
             }
@@ -53,7 +53,7 @@ impl Machine {
     }
 
     /// Goes on where the record's writer stopped.
-    fn resume(&mut self, now: Now, record: Record) {
+    fn resume(&mut self, now: Now, record: Record, is_exact: bool) {
         self.record = record;
         if self.record.generation < self.floor {
             self.record.credential = None;
@@ -62,7 +62,13 @@ impl Machine {
         // a stored wait never exceeds O: whatever it waited for, an operator who restarts expects an attempt
         let latest = now.boot.plus(self.policy.overlap);
         self.record.retry_at = self.record.retry_at.map(|at| at.min(latest));
-        self.storing.durable = self.record.generation;
+        if is_exact {
+            self.storing.durable = self.record.generation;
+        } else {
+            // moments that the wall clock told may be told differently after another reboot: they are written down by this
+            // boot's clock before they are relied on
+            self.storing.is_dirty = true;
+        }
         if let Some(intent) = self.record.intent.take() {
             self.crashed_in(now, intent);
         } else if let Some(unrecorded) = self.unrecorded_call(now) {
@@ -94,7 +100,7 @@ impl Machine {
         let credential =
             self.living(now.boot).filter(|_| self.is_rotating() && self.record.unknown_calls.is_empty())?;
         let sent_at = credential.last_chance(self.policy.overlap);
-        (sent_at < now.boot).then_some(UnknownCall { sent_at, ended_at: now.boot })
+        (sent_at < now.boot).then_some(UnknownCall { sent_at, sent_by: now.boot, ended_at: now.boot })
     }
 
     /// Whether the call whose intent could not be stored may be made all the same. With a living token only so late that a
@@ -288,7 +294,8 @@ impl Machine {
     /// The call may have minted: from now on the current credential may die of it (I8).
     fn doom(&mut self, now: Now, intent: Intent) {
         if self.is_rotating() && self.record.credential.is_some() {
-            self.record.unknown_calls.push(UnknownCall { sent_at: intent.sent_at, ended_at: now.boot });
+            let Intent { sent_at, sent_by, .. } = intent;
+            self.record.unknown_calls.push(UnknownCall { sent_at, sent_by, ended_at: now.boot });
             self.probes.vouched_at = None;
             self.probes.retry_at = None;
         }

@@ -40,14 +40,15 @@ impl Machine {
         }
     }
 
-    /// The first call since the credential came that may have minted another one, and the last.
+    /// The earliest moment since the credential came at which a call may have left that minted another one, and the
+    /// latest.
     fn dooms(&self) -> Option<(Timestamp, Timestamp)> {
         if !self.is_rotating() {
             return None;
         }
-        let open = self.record.intent.map(|intent| intent.sent_at);
-        let calls = self.record.unknown_calls.iter().map(|call| call.sent_at).chain(open);
-        calls.clone().min().zip(calls.max())
+        let open = self.record.intent.map(|intent| (intent.sent_at, intent.sent_by));
+        let calls = self.record.unknown_calls.iter().map(|call| (call.sent_at, call.sent_by)).chain(open);
+        calls.reduce(|(first, last), (sent_at, sent_by)| (first.min(sent_at), last.max(sent_by)))
     }
 
     /// What may be promised without a probe (I3).
