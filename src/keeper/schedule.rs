@@ -9,6 +9,8 @@ use crate::{clock::Timestamp, issuer::Manner};
 pub const ATTEMPT_GAP: Duration = Duration::from_secs(1);
 /// The longest back-off while no token lives: a reader may be waiting.
 const RETRY_MAX_WITHOUT_TOKEN: Duration = Duration::from_secs(15);
+/// What a call may take that nobody waits for any more because its process was killed: until then WeChat may still mint.
+pub const ORPHAN_LIMIT: Duration = Duration::from_secs(8);
 /// Jitter takes up to this share of a credential's life off its planned rotation, so that a fleet of accounts does not
 /// call at one moment.
 const ROTATION_JITTER: f64 = 0.03;
@@ -104,9 +106,10 @@ pub struct Peril {
 }
 
 impl Peril {
-    /// Of a call whose first byte may have left at `sent_at` and that was given up at `ended_at`.
-    pub fn of_call(sent_at: Timestamp, ended_at: Timestamp, overlap: Duration) -> Self {
-        Self { from: sent_at.plus(overlap), to: ended_at.plus(overlap).plus(DEATH_MARGIN) }
+    /// Of a call whose first byte may have left at `sent_at` and that was given up at `ended_at`; the token dies `after`
+    /// its mint.
+    pub fn of_call(sent_at: Timestamp, ended_at: Timestamp, after: Duration) -> Self {
+        Self { from: sent_at.plus(after), to: ended_at.plus(after).plus(DEATH_MARGIN) }
     }
 
     /// Up to when a probe sent at `probed_at` speaks for a token with these perils and this `deadline`.

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    keeper::{record::Credential, schedule::ATTEMPT_GAP},
+    keeper::{
+        record::Credential,
+        schedule::{ATTEMPT_GAP, ORPHAN_LIMIT},
+    },
 };
 
 impl Machine {
@@ -84,12 +87,13 @@ impl Machine {
         }
     }
 
-    /// The record's writer ended between a call's intent and its outcome: an unknown call.
+    /// The record's writer ended between a call's intent and its outcome: an unknown call, which may still be under way at
+    /// WeChat. A call that overtook it would bring a token that the orphan then dooms, and nobody would know.
     fn crashed_in(&mut self, now: Now, intent: Intent) {
         self.record.failures = self.record.failures.saturating_add(1);
-        self.doom(now, intent);
+        self.doom(now, intent, now.boot.plus(ORPHAN_LIMIT));
         let delay = self.policy.back_off(self.record.failures, None, &mut self.rng);
-        let retry_at = intent.sent_at.plus(delay);
+        let retry_at = now.boot.plus(delay);
         self.record.retry_at = Some(self.record.retry_at.map_or(retry_at, |at| at.max(retry_at)));
         self.storing.is_dirty = true;
     }
@@ -259,7 +263,7 @@ impl Machine {
     fn failed(&mut self, now: Now, intent: Intent, error: IssueError) {
         match &error {
             IssueError::NotSent { .. } => self.record.debits.refund(Debit::Call { is_forced: intent.is_forced }),
-            IssueError::Unknown { .. } => self.doom(now, intent),
+            IssueError::Unknown { .. } => self.doom(now, intent, now.boot),
             IssueError::Refused { .. } => {}
         }
         self.record.failures = self.record.failures.saturating_add(1);
@@ -291,14 +295,19 @@ impl Machine {
         self.record.debits.spent(now.boot).calls >= self.policy.calls_per_day / 2
     }
 
-    /// The call may have minted: from now on the current credential may die of it (I8).
-    fn doom(&mut self, now: Now, intent: Intent) {
-        if self.is_rotating() && self.record.credential.is_some() {
-            let Intent { sent_at, sent_by, .. } = intent;
-            self.record.unknown_calls.push(UnknownCall { sent_at, sent_by, ended_at: now.boot });
-            self.probes.vouched_at = None;
-            self.probes.retry_at = None;
+    /// The call may have minted: from now on the current credential may die of it (I8). Where none lives, all that counts is
+    /// how long the call may still be under way.
+    fn doom(&mut self, now: Now, intent: Intent, ended_at: Timestamp) {
+        if !self.is_rotating() {
+            return;
         }
+        if self.living(now.boot).is_none() {
+            self.record.unknown_calls.clear();
+        }
+        let Intent { sent_at, sent_by, .. } = intent;
+        self.record.unknown_calls.push(UnknownCall { sent_at, sent_by, ended_at });
+        self.probes.vouched_at = None;
+        self.probes.retry_at = None;
     }
 
     pub(super) fn probed(&mut self, now: Now, verdict: Verdict) {

@@ -69,10 +69,12 @@ impl Machine {
         disagree(credential.clock_offset_ms, now.offset_ms())
     }
 
-    /// The spans in which the current credential may die of an unknown call.
+    /// The spans in which the current credential may die of an unknown call: an overlap after it, and, if another one
+    /// minted before it, at once.
     fn perils(&self) -> Vec<Peril> {
         let overlap = self.policy.overlap;
-        self.record.unknown_calls.iter().map(|call| Peril::of_call(call.sent_at, call.ended_at, overlap)).collect()
+        let calls = self.record.unknown_calls.iter();
+        calls.flat_map(|call| [overlap, Duration::ZERO].map(|after| Peril::of_call(call.sent_at, call.ended_at, after))).collect()
     }
 
     /// Up to when the last accepted probe lets the credential be served with `expires_in` 1 (I8). Not while another call is
@@ -89,7 +91,9 @@ impl Machine {
         let record = &self.record;
         let after_attempt = record.last_attempt_at.map(|at| at.plus(ATTEMPT_GAP));
         let after_forced = record.forced_at.filter(|_| self.must_force).map(|at| at.plus(self.policy.forced_pace()));
-        let demands = [after_attempt, after_forced, record.retry_at, Some(self.budget_at(now))];
+        // a call whose process was killed may still be under way (I1)
+        let after_orphan = record.unknown_calls.iter().map(|call| call.ended_at).max();
+        let demands = [after_attempt, after_forced, after_orphan, record.retry_at, Some(self.budget_at(now))];
         demands.into_iter().flatten().fold(due, Timestamp::max)
     }
 
