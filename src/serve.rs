@@ -241,6 +241,7 @@ fn policy(settings: &Settings, account: &AccountSettings) -> Policy {
         retry_min: settings.refresh.retry_min,
         retry_max: settings.refresh.retry_max,
         calls_per_day: account.calls_per_day,
+        longest_call: settings.wechat.timeout,
     }
 }
 

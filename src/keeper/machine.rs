@@ -22,6 +22,9 @@ mod outcome;
 mod outlook;
 mod reports;
 
+#[cfg(test)]
+mod tests;
+
 pub use reports::{ReportAnswer, ReportId};
 
 /// A relay that never could write calls, without a living token, only from so long after its start: a crash loop on a
@@ -72,7 +75,8 @@ pub enum Action {
         /// No token lives: go before those that have one.
         is_urgent: bool,
     },
-    /// Give the slot back: the call is not made.
+    /// Give the slot back, or stop waiting for it: the call is not made. A slot that is granted all the same is answered
+    /// by another one of these.
     Release,
     /// Call the issuer, in the reserved slot; answered by [`Event::Reply`].
     Send {
@@ -322,7 +326,12 @@ impl Machine {
             Event::Reply(reply) => self.replied(now, reply),
             Event::Probed(verdict) => self.probed(now, verdict),
             Event::Report(id, generation) => self.reports.push((id, generation)),
-            Event::Shutdown => self.is_stopping = true,
+            Event::Shutdown => {
+                self.is_stopping = true;
+                if self.phase == Phase::Reserving {
+                    self.give_up_slot();
+                }
+            }
         }
         self.advance(now);
         self.publish(now);
@@ -374,12 +383,14 @@ impl Machine {
 
     /// The slot is ours: the call is debited and its intent recorded before its first byte (I6, I8).
     fn reserved(&mut self, now: Now) {
-        if self.phase != Phase::Reserving || self.is_stopping || self.call_at(now) > now.boot {
-            self.phase = Phase::Idle;
-            self.act(Action::Release);
-            return;
+        if self.phase != Phase::Reserving {
+            // it was given up before it was granted
+            return self.act(Action::Release);
         }
-        let intent = Intent { sent_at: now.boot, is_forced: self.must_force };
+        if self.call_at(now) > now.boot {
+            return self.give_up_slot();
+        }
+        let intent = Intent { sent_at: now.boot, sent_by: now.boot, is_forced: self.must_force };
         self.record.debits.debit(now.boot, Debit::Call { is_forced: intent.is_forced });
         self.record.last_attempt_at = Some(now.boot);
         self.record.asked_with = self.secret_mark.clone();
@@ -388,6 +399,11 @@ impl Machine {
         }
         self.record.intent = Some(intent);
         self.write(now, Then::Call(intent));
+    }
+
+    fn give_up_slot(&mut self) {
+        self.phase = Phase::Idle;
+        self.act(Action::Release);
     }
 
     fn begin_probe(&mut self, now: Now) {
@@ -407,7 +423,9 @@ impl Machine {
     /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:
     /// a crash must not make the next process serve an older one (I4).
     fn publish(&mut self, now: Now) {
-        if matches!(self.phase, Phase::Loading { .. }) {
+        let is_mute = self.storing.trouble.is_none() || self.floor > Generation::default();
+        if matches!(self.phase, Phase::Loading { .. }) && is_mute {
+            // nothing to tell but why the record does not come; what this process has published before stays
             return;
         }
         let mut outlook = self.outlook(now);
@@ -420,7 +438,8 @@ impl Machine {
         }
         if self.published.as_ref() != Some(&outlook) {
             self.published = Some(outlook.clone());
-            self.act(Action::Publish(outlook));
+            // before all else: whom an answer sends back to the standing must find it there
+            self.actions.insert(0, Action::Publish(outlook));
         }
     }
 

@@ -69,7 +69,7 @@ pub struct Record {
     pub unknown_calls: Vec<UnknownCall>,
     /// Failures since the last success.
     pub failures: u32,
-    /// When the last call began.
+    /// When the last call began, or ended.
     pub last_attempt_at: Option<Timestamp>,
     /// No call before this moment: the last failure's remedy.
     pub retry_at: Option<Timestamp>,
@@ -105,8 +105,10 @@ pub struct Credential {
 /// A call on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intent {
-    /// s: the moment before its first byte.
+    /// s: the moment before its first byte, or the earliest that it can have been.
     pub sent_at: Timestamp,
+    /// The latest that s can have been: the same, unless a record of another boot was judged by the wall clock.
+    pub sent_by: Timestamp,
     /// Whether a sticky issuer is asked to rotate.
     pub is_forced: bool,
 }
@@ -114,8 +116,10 @@ pub struct Intent {
 /// A call that may have minted a token that nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownCall {
-    /// s: the moment before its first byte.
+    /// The earliest that s can have been: what is promised counts from here.
     pub sent_at: Timestamp,
+    /// The latest that s can have been: what must wait until every promise has run out counts from here.
+    pub sent_by: Timestamp,
     /// When it was given up, at the latest.
     pub ended_at: Timestamp,
 }
@@ -237,7 +241,12 @@ pub enum Unreadable {
 #[derive(Debug)]
 pub enum Decoded {
     /// A record of this account.
-    Ours(Box<Record>),
+    Ours {
+        /// What it says, on this boot's clock.
+        record: Box<Record>,
+        /// Its age was told by the boot clock, not by the wall clock or by nothing.
+        is_exact: bool,
+    },
     /// A record of another base URL, appid or endpoint.
     AnothersRecord,
 }
@@ -254,7 +263,7 @@ struct Layout {
     generation: Generation,
     credential: Option<CredentialLayout>,
     intent: Option<IntentLayout>,
-    unknown_calls: Vec<(Offset, Offset)>,
+    unknown_calls: Vec<(Offset, Offset, Offset)>,
     failures: u32,
     last_attempt_us: Option<Offset>,
     retry_us: Option<Offset>,
@@ -294,6 +303,7 @@ struct CredentialLayout {
 #[serde(deny_unknown_fields)]
 struct IntentLayout {
     sent_us: Offset,
+    sent_by_us: Offset,
     is_forced: bool,
 }
 
@@ -324,10 +334,16 @@ impl Record {
             },
             generation: self.generation,
             credential,
-            intent: self
-                .intent
-                .map(|intent| IntentLayout { sent_us: offset(intent.sent_at), is_forced: intent.is_forced }),
-            unknown_calls: self.unknown_calls.iter().map(|c| (offset(c.sent_at), offset(c.ended_at))).collect(),
+            intent: self.intent.map(|intent| IntentLayout {
+                sent_us: offset(intent.sent_at),
+                sent_by_us: offset(intent.sent_by),
+                is_forced: intent.is_forced,
+            }),
+            unknown_calls: self
+                .unknown_calls
+                .iter()
+                .map(|call| (offset(call.sent_at), offset(call.sent_by), offset(call.ended_at)))
+                .collect(),
             failures: self.failures,
             last_attempt_us: self.last_attempt_at.map(offset),
             retry_us: self.retry_at.map(offset),
@@ -354,7 +370,8 @@ impl Record {
             return Ok(Decoded::AnothersRecord);
         }
         let age = layout.written.age(boot, now);
-        layout.into_record(now, age).map(|record| Decoded::Ours(Box::new(record)))
+        let record = Box::new(layout.into_record(now, age)?);
+        Ok(Decoded::Ours { record, is_exact: matches!(age, Age::Exact(_)) })
     }
 }
 
@@ -363,9 +380,29 @@ impl Record {
 enum Age {
     /// Told by the boot clock.
     Exact(Duration),
-    /// Told by the wall clock, with its tolerance on top.
+    /// Told by the wall clock, give or take its tolerance.
     ByWall(Duration),
     Unknown,
+}
+
+impl Age {
+    /// The most that it can be: by this, nothing is promised too long.
+    fn most(self) -> Duration {
+        match self {
+            Self::Exact(age) => age,
+            Self::ByWall(age) => age.saturating_add(CLOCK_TOLERANCE),
+            Self::Unknown => Duration::ZERO,
+        }
+    }
+
+    /// The least that it can be: by this, nothing is done too early.
+    fn least(self) -> Duration {
+        match self {
+            Self::Exact(age) => age,
+            Self::ByWall(age) => age.saturating_sub(CLOCK_TOLERANCE),
+            Self::Unknown => Duration::ZERO,
+        }
+    }
 }
 
 impl Stamp {
@@ -378,7 +415,7 @@ impl Stamp {
         let uptime = now.boot.since(Timestamp::default());
         match u64::try_from(millis).map(Duration::from_millis) {
             // written before this boot, so an age shorter than the uptime is a clock that was set
-            Ok(age) if age >= uptime => Age::ByWall(age.saturating_add(CLOCK_TOLERANCE)),
+            Ok(age) if age >= uptime => Age::ByWall(age),
             _ => Age::Unknown,
         }
     }
@@ -386,20 +423,18 @@ impl Stamp {
 
 impl Layout {
     fn into_record(self, now: Now, age: Age) -> Result<Record, Unreadable> {
-        let elapsed = match age {
-            Age::Exact(age) | Age::ByWall(age) => age,
-            Age::Unknown => Duration::ZERO,
+        let after = |age: Duration, offset: Offset| {
+            Timestamp::from_micros(now.boot.minus(age).as_micros().saturating_add(offset))
         };
-        let written_at = now.boot.minus(elapsed);
-        let moment = |offset: Offset| Timestamp::from_micros(written_at.as_micros().saturating_add(offset));
-        let spans = self.debits.iter().map(|&(since, spent)| DebitSpan { since: moment(since).min(now.boot), spent });
+        let earliest = |offset: Offset| after(age.most(), offset);
+        let latest = |offset: Offset| after(age.least(), offset);
+        let spans = self.debits.iter().map(|&(since, spent)| DebitSpan { since: latest(since).min(now.boot), spent });
         let debits = Debits { spans: spans.collect() };
-        let retry_at = self.retry_us.map(moment);
         let remembered = Record {
             generation: self.generation,
             failures: self.failures,
-            last_attempt_at: self.last_attempt_us.map(|offset| moment(offset).min(now.boot)),
-            retry_at,
+            last_attempt_at: self.last_attempt_us.map(|offset| latest(offset).min(now.boot)),
+            retry_at: self.retry_us.map(latest),
             debits,
             asked_with: self.asked_with,
             last_error: self.last_error.map(|last| (last.error, WallTime::from_millis(last.wall_ms))),
@@ -418,19 +453,28 @@ impl Layout {
                 clock_offset_ms: clock_offset_ms(&layout),
                 token: Token::try_from(layout.access_token).map_err(|_| Unreadable::Foreign)?,
                 generation: self.generation,
-                asked_at: moment(layout.asked_us),
-                deadline: moment(layout.deadline_us),
-                rotation_at: moment(layout.rotation_us),
+                asked_at: earliest(layout.asked_us),
+                deadline: earliest(layout.deadline_us),
+                // a promise reaches past it only as far as no call is made before it, so the latest serves both
+                rotation_at: latest(layout.rotation_us),
                 is_refused: layout.is_refused,
             }),
         };
-        let unknown =
-            |&(sent, ended): &(Offset, Offset)| UnknownCall { sent_at: moment(sent), ended_at: moment(ended) };
+        let unknown = |&(sent, sent_by, ended): &(Offset, Offset, Offset)| UnknownCall {
+            sent_at: earliest(sent),
+            sent_by: latest(sent_by),
+            ended_at: latest(ended),
+        };
+        let intent = |layout: IntentLayout| Intent {
+            sent_at: earliest(layout.sent_us),
+            sent_by: latest(layout.sent_by_us),
+            is_forced: layout.is_forced,
+        };
         Ok(Record {
             credential,
-            intent: self.intent.map(|i| Intent { sent_at: moment(i.sent_us), is_forced: i.is_forced }),
+            intent: self.intent.map(intent),
             unknown_calls: self.unknown_calls.iter().map(unknown).collect(),
-            forced_at: self.forced_us.map(moment),
+            forced_at: self.forced_us.map(latest),
             ..remembered
         })
     }

@@ -36,6 +36,9 @@ pub struct Policy {
     pub retry_max: Duration,
     /// Calls in a rolling day, of both kinds.
     pub calls_per_day: u32,
+    /// The longest that a call takes (`wechat.timeout`), also one that nobody waits for any more because its process was
+    /// killed: until then WeChat may still mint.
+    pub longest_call: Duration,
 }
 
 impl Policy {
@@ -104,9 +107,10 @@ pub struct Peril {
 }
 
 impl Peril {
-    /// Of a call whose first byte may have left at `sent_at` and that was given up at `ended_at`.
-    pub fn of_call(sent_at: Timestamp, ended_at: Timestamp, overlap: Duration) -> Self {
-        Self { from: sent_at.plus(overlap), to: ended_at.plus(overlap).plus(DEATH_MARGIN) }
+    /// Of a call whose first byte may have left at `sent_at` and that was given up at `ended_at`; the token dies `after`
+    /// its mint.
+    pub fn of_call(sent_at: Timestamp, ended_at: Timestamp, after: Duration) -> Self {
+        Self { from: sent_at.plus(after), to: ended_at.plus(after).plus(DEATH_MARGIN) }
     }
 
     /// Up to when a probe sent at `probed_at` speaks for a token with these perils and this `deadline`.

@@ -40,7 +40,7 @@ impl Machine {
     /// Takes a stored record, or says why not.
     fn take_over(&mut self, now: Now, sealed: &Sealed) {
         match Record::decode(sealed, &self.identity, &self.boot, now) {
-            Ok(Decoded::Ours(record)) => self.resume(now, *record),
+            Ok(Decoded::Ours { record, is_exact }) => self.resume(now, *record, is_exact),
             Ok(Decoded::AnothersRecord) => {
                 self.note(Note::NotRestored("the stored record is of another base URL, appid or endpoint"));
             }
@@ -53,7 +53,7 @@ impl Machine {
     }
 
     /// Goes on where the record's writer stopped.
-    fn resume(&mut self, now: Now, record: Record) {
+    fn resume(&mut self, now: Now, record: Record, is_exact: bool) {
         self.record = record;
         if self.record.generation < self.floor {
             self.record.credential = None;
@@ -62,7 +62,13 @@ impl Machine {
         // a stored wait never exceeds O: whatever it waited for, an operator who restarts expects an attempt
         let latest = now.boot.plus(self.policy.overlap);
         self.record.retry_at = self.record.retry_at.map(|at| at.min(latest));
-        self.storing.durable = self.record.generation;
+        if is_exact {
+            self.storing.durable = self.record.generation;
+        } else {
+            // moments that the wall clock told may be told differently after another reboot: they are written down by this
+            // boot's clock before they are relied on
+            self.storing.is_dirty = true;
+        }
         if self.record.asked_with == self.secret_mark {
             let last = self.record.last_error.clone();
             self.last_failure = last.map(|(error, wall)| Arc::new(Failure { error, at: wall, repeated: 1 }));
@@ -87,12 +93,13 @@ impl Machine {
         }
     }
 
-    /// The record's writer ended between a call's intent and its outcome: an unknown call.
+    /// The record's writer ended between a call's intent and its outcome: an unknown call, which may still be under way at
+    /// WeChat. A call that overtook it would bring a token that the orphan then dooms, and nobody would know.
     fn crashed_in(&mut self, now: Now, intent: Intent) {
         self.record.failures = self.record.failures.saturating_add(1);
-        self.doom(now, intent);
+        self.doom(now, intent, now.boot.plus(self.policy.longest_call));
         let delay = self.policy.back_off(self.record.failures, None, &mut self.rng);
-        let retry_at = intent.sent_at.plus(delay);
+        let retry_at = now.boot.plus(delay);
         self.record.retry_at = Some(self.record.retry_at.map_or(retry_at, |at| at.max(retry_at)));
         self.storing.is_dirty = true;
     }
@@ -103,7 +110,7 @@ impl Machine {
         let credential =
             self.living(now.boot).filter(|_| self.is_rotating() && self.record.unknown_calls.is_empty())?;
         let sent_at = credential.last_chance(self.policy.overlap);
-        (sent_at < now.boot).then_some(UnknownCall { sent_at, ended_at: now.boot })
+        (sent_at < now.boot).then_some(UnknownCall { sent_at, sent_by: now.boot, ended_at: now.boot })
     }
 
     /// Whether the call whose intent could not be stored may be made all the same. With a living token only so late that a
@@ -197,6 +204,8 @@ impl Machine {
         self.phase = Phase::Idle;
         self.storing.is_dirty = true;
         self.storing.retry_at = None;
+        // the gap counts from the end: a process may be stopped between a call's decision and its first byte
+        self.record.last_attempt_at = Some(now.boot);
         match reply {
             Ok(issued) => self.issued(now, intent, issued),
             Err(error) => self.failed(now, intent, error),
@@ -261,7 +270,7 @@ impl Machine {
     fn failed(&mut self, now: Now, intent: Intent, error: IssueError) {
         match &error {
             IssueError::NotSent { .. } => self.record.debits.refund(Debit::Call { is_forced: intent.is_forced }),
-            IssueError::Unknown { .. } => self.doom(now, intent),
+            IssueError::Unknown { .. } => self.doom(now, intent, now.boot),
             IssueError::Refused { .. } => {}
         }
         self.record.failures = self.record.failures.saturating_add(1);
@@ -294,13 +303,19 @@ impl Machine {
         self.record.debits.spent(now.boot).calls >= self.policy.calls_per_day / 2
     }
 
-    /// The call may have minted: from now on the current credential may die of it (I8).
-    fn doom(&mut self, now: Now, intent: Intent) {
-        if self.is_rotating() && self.record.credential.is_some() {
-            self.record.unknown_calls.push(UnknownCall { sent_at: intent.sent_at, ended_at: now.boot });
-            self.probes.vouched_at = None;
-            self.probes.retry_at = None;
+    /// The call may have minted: from now on the current credential may die of it (I8). Where none lives, all that counts is
+    /// how long the call may still be under way.
+    fn doom(&mut self, now: Now, intent: Intent, ended_at: Timestamp) {
+        if !self.is_rotating() {
+            return;
         }
+        if self.living(now.boot).is_none() {
+            self.record.unknown_calls.clear();
+        }
+        let Intent { sent_at, sent_by, .. } = intent;
+        self.record.unknown_calls.push(UnknownCall { sent_at, sent_by, ended_at });
+        self.probes.vouched_at = None;
+        self.probes.retry_at = None;
     }
 
     pub(super) fn probed(&mut self, now: Now, verdict: Verdict) {

@@ -26,7 +26,10 @@ impl Machine {
             offer: served.map(|credential| Offered {
                 generation: credential.generation,
                 token: credential.token.clone(),
-                promise: Promise { verified_until: self.vouched_until(credential), ..self.promise(credential, now) },
+                promise: Promise {
+                    verified_until: self.vouched_until(credential, now),
+                    ..self.promise(credential, now)
+                },
             }),
             rotation_at: served.map(|credential| credential.rotation_at),
             next_attempt_at: match self.phase {
@@ -40,14 +43,15 @@ impl Machine {
         }
     }
 
-    /// The first call since the credential came that may have minted another one, and the last.
+    /// The earliest moment since the credential came at which a call may have left that minted another one, and the
+    /// latest.
     fn dooms(&self) -> Option<(Timestamp, Timestamp)> {
         if !self.is_rotating() {
             return None;
         }
-        let open = self.record.intent.map(|intent| intent.sent_at);
-        let calls = self.record.unknown_calls.iter().map(|call| call.sent_at).chain(open);
-        calls.clone().min().zip(calls.max())
+        let open = self.record.intent.map(|intent| (intent.sent_at, intent.sent_by));
+        let calls = self.record.unknown_calls.iter().map(|call| (call.sent_at, call.sent_by)).chain(open);
+        calls.reduce(|(first, last), (sent_at, sent_by)| (first.min(sent_at), last.max(sent_by)))
     }
 
     /// What may be promised without a probe (I3).
@@ -65,17 +69,22 @@ impl Machine {
         Promise { until, sliding: slides.then_some(Sliding { window, until_at_least }), verified_until: None }
     }
 
-    /// The spans in which the current credential may die of an unknown call.
+    /// The spans in which the current credential may die of an unknown call: an overlap after it, and, if another one
+    /// minted before it, at once.
     fn perils(&self) -> Vec<Peril> {
         let overlap = self.policy.overlap;
-        self.record.unknown_calls.iter().map(|call| Peril::of_call(call.sent_at, call.ended_at, overlap)).collect()
+        let calls = self.record.unknown_calls.iter();
+        calls
+            .flat_map(|call| [overlap, Duration::ZERO].map(|after| Peril::of_call(call.sent_at, call.ended_at, after)))
+            .collect()
     }
 
     /// Up to when the last accepted probe lets the credential be served with `expires_in` 1 (I8). Not while another call is
-    /// open: a second mint kills at once.
-    fn vouched_until(&self, credential: &Credential) -> Option<Timestamp> {
+    /// open or about to begin: a second mint kills at once, and "expires_in 1" needs a second more than the moment it is said.
+    fn vouched_until(&self, credential: &Credential, now: Now) -> Option<Timestamp> {
         let vouched_at = self.probes.vouched_at.filter(|_| self.record.intent.is_none())?;
-        Some(Peril::vouched_until(vouched_at, self.policy.probe_pace(), credential.deadline, &self.perils()))
+        let lapse = Peril::vouched_until(vouched_at, self.policy.probe_pace(), credential.deadline, &self.perils());
+        Some(lapse.min(self.call_at(now).minus(ATTEMPT_GAP)))
     }
 
     /// When the next call is due, from what the credential allows and what the last attempts demand.
@@ -84,7 +93,9 @@ impl Machine {
         let record = &self.record;
         let after_attempt = record.last_attempt_at.map(|at| at.plus(ATTEMPT_GAP));
         let after_forced = record.forced_at.filter(|_| self.must_force).map(|at| at.plus(self.policy.forced_pace()));
-        let demands = [after_attempt, after_forced, record.retry_at, Some(self.budget_at(now))];
+        // a call whose process was killed may still be under way (I1)
+        let after_orphan = record.unknown_calls.iter().map(|call| call.ended_at).max();
+        let demands = [after_attempt, after_forced, after_orphan, record.retry_at, Some(self.budget_at(now))];
         demands.into_iter().flatten().fold(due, Timestamp::max)
     }
 

@@ -1,0 +1,72 @@
+//! What a process finds that takes over the record of another one (I7, I8), and what a broken store leaves.
+
+use super::*;
+
+#[test]
+fn a_call_whose_process_was_killed_is_not_overtaken_while_it_may_still_mint() {
+    let mut rig = Rig::rotating();
+    // killed in the first call of all: no token lives, and nobody knows whether one is being minted
+    rig.pass(s(1));
+    rig.restart();
+    let restarted_at = rig.boot;
+    // a second crash does not shorten the wait
+    rig.pass(s(1));
+    rig.restart();
+    rig.run_to_call();
+    assert!(rig.boot.since(restarted_at) >= s(8));
+}
+
+#[test]
+fn a_refused_token_is_not_replaced_while_a_killed_call_may_still_mint() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.restart();
+    let restarted_at = rig.boot;
+    rig.report(1);
+    rig.probed(refused());
+    rig.run_to_call();
+    assert!(rig.boot.since(restarted_at) >= s(8));
+}
+
+#[test]
+fn a_token_is_not_verified_while_a_killed_process_s_second_call_may_still_mint() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.reply(Err(unknown()));
+    rig.run_to_probe();
+    rig.probed(inconclusive());
+    rig.run_to_call();
+    rig.restart();
+    let restarted_at = rig.boot;
+    rig.run_to_probe();
+    assert!(rig.boot.since(restarted_at) >= s(8));
+}
+
+#[test]
+fn a_reboot_does_not_bring_the_call_after_an_unknown_one_forward() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.reply(Err(unknown()));
+    rig.reboot(s(60));
+    let rebooted_at = rig.boot;
+    // by the wall clock the record is 55 to 65 s old
+    assert_eq!((rig.shown(), rig.seconds()), ("one", 175));
+    rig.run_to_probe();
+    rig.probed(inconclusive());
+    rig.run_to_call();
+    assert!(rig.boot.since(rebooted_at) >= s(180), "{:?}", rig.boot.since(rebooted_at));
+}
+
+#[test]
+fn a_reboot_promises_only_the_window_until_its_own_clock_is_written_down() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.stores_by_hand = true;
+    rig.reboot(s(60));
+    assert_eq!((rig.shown(), rig.seconds()), ("one", 240));
+    rig.stored(Swap::Won);
+    assert!(rig.seconds() > 3000);
+}
