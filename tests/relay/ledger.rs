@@ -30,7 +30,7 @@ static ALL_SERVED: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Seen {
     /// Answers with a token.
     pub(crate) served: u64,
-    /// When each was asked for, by account.
+    /// When each had arrived, by account.
     pub(crate) served_at: BTreeMap<String, Vec<Duration>>,
     /// Answers 503, by account.
     pub(crate) unavailable: BTreeMap<String, u64>,
@@ -158,7 +158,7 @@ fn enter(sim: &Sim, seen: &mut Seen, account: &str, asked: Duration, answer: &An
     }
     let (token, generation) = (answer.token(), answer.generation());
     seen.served += 1;
-    seen.served_at.entry(account.to_owned()).or_default().push(asked);
+    seen.served_at.entry(account.to_owned()).or_default().push(sim.now());
     // the relay counts from a moment after this one, so a kept promise reaches at least this far
     let until = asked + Duration::from_secs(answer.seconds());
     let promised = Promised { until, asked, account: account.to_owned() };

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Starts with a stored token; `TOKEN_RELAY_TEST_STARTS` asks for more of them.
-const STARTS: u32 = 500;
+const STARTS: u32 = 1000;
 /// Each worker's kills, of four; `TOKEN_RELAY_TEST_KILLS` asks for more of them.
 const KILLS: u32 = 50;
 /// Up to here two moments may be wrong by the time that requests take.
@@ -46,6 +46,9 @@ async fn a_crash_loop_with_a_fresh_token_makes_no_call() {
 async fn kills_at_any_moment(seed: u64, aim: fn(&mut fastrand::Rng) -> Aim) -> usize {
     let mut dice = fastrand::Rng::with_seed(seed);
     let world = World::new(5, 2).await;
+    let first = world.start().await;
+    first.get("/token").await.token();
+    first.kill();
     world.sim.set_latency(Duration::from_millis(20));
     let ledger = Ledger::keep(&world.sim, &["main"], Duration::from_millis(10));
     for _ in 0..asked_for("TOKEN_RELAY_TEST_KILLS").unwrap_or(KILLS) {
@@ -62,7 +65,7 @@ async fn kills_at_any_moment(seed: u64, aim: fn(&mut fastrand::Rng) -> Aim) -> u
                 ledger.read_from(&relay);
                 let calls = world.calls().len();
                 let asked = world.sim.now();
-                while world.calls().len() == calls && world.sim.now().saturating_sub(asked) < Duration::from_millis(900)
+                while world.calls().len() == calls && world.sim.now().saturating_sub(asked) < Duration::from_millis(300)
                 {
                     sleep(Duration::from_millis(1)).await;
                 }
@@ -90,7 +93,7 @@ async fn kills_at_any_moment(seed: u64, aim: fn(&mut fastrand::Rng) -> Aim) -> u
 enum Aim {
     BeforeItServes(Duration),
     AtRandom(Duration),
-    /// So long after a call arrived at WeChat, if one comes within 900 ms.
+    /// So long after a call arrived at WeChat, if one comes within 300 ms.
     InACall(Duration),
 }
 
@@ -104,8 +107,7 @@ fn needless(calls: &[Call], served_at: &[Duration]) {
         let (one, other) = (&two[0], &two[1]);
         let gap = other.at.saturating_sub(one.at);
         assert!(gap + SLACK >= Duration::from_secs(1), "I10: {gap:?} between {one:?} and {other:?}");
-        // an answer on its way while the second call began was asked for before it
-        let served = served_at.iter().any(|at| one.at + SLACK < *at && *at + SLACK * 4 < other.at);
+        let served = served_at.iter().any(|at| one.at + SLACK < *at && *at < other.at);
         let lived = served && one.outcome != Outcome::Refused(40001);
         assert!(!lived || gap + SLACK >= Duration::from_millis(1600), "{gap:?} between {one:?} and {other:?}");
     }
@@ -115,7 +117,9 @@ fn needless(calls: &[Call], served_at: &[Duration]) {
 async fn two_hundred_kills_break_no_promise_and_cause_no_needless_call() {
     let (one, two, three, four) = tokio::join!(
         kills_at_any_moment(1, |dice| Aim::AtRandom(millis(dice, 300))),
-        kills_at_any_moment(2, |dice| Aim::InACall(millis(dice, 25))),
+        kills_at_any_moment(2, |dice| {
+            if dice.bool() { Aim::InACall(millis(dice, 25)) } else { Aim::AtRandom(millis(dice, 600)) }
+        }),
         kills_at_any_moment(3, |dice| Aim::InACall(Duration::from_millis(18) + millis(dice, 12))),
         kills_at_any_moment(4, |dice| {
             if dice.bool() { Aim::BeforeItServes(millis(dice, 120)) } else { Aim::AtRandom(millis(dice, 600)) }
