@@ -220,6 +220,7 @@ impl Machine {
             Some(credential) if now.boot < credential.deadline => {
                 // never later: a generation's deadline is a promise
                 credential.deadline = credential.deadline.min(intent.sent_at.plus(issued.life));
+                credential.expired_by = credential.deadline;
                 self.succeeded();
                 self.record.retry_at = Some(now.boot.plus(self.policy.sticky_pace()));
                 self.note(Note::SameToken);
@@ -242,6 +243,7 @@ impl Machine {
             generation,
             asked_at: intent.sent_at,
             deadline: intent.sent_at.plus(life),
+            expired_by: intent.sent_at.plus(life),
             rotation_at: self.policy.rotation_at(intent.sent_at, life, &mut self.rng),
             is_refused: false,
             clock_offset_ms: now.offset_ms(),
@@ -301,7 +303,7 @@ impl Machine {
         if !self.is_rotating() {
             return;
         }
-        if self.living(now.boot).is_none() {
+        if self.perhaps_living(now.boot).is_none() {
             self.record.unknown_calls.clear();
         }
         let Intent { sent_at, sent_by, .. } = intent;

@@ -70,3 +70,18 @@ fn a_reboot_promises_only_the_window_until_its_own_clock_is_written_down() {
     rig.stored(Swap::Won);
     assert!(rig.seconds() > 3000);
 }
+
+#[test]
+fn a_reboot_does_not_let_a_second_call_cut_short_what_was_promised_to_the_deadline() {
+    let mut rig = Rig::new(Policy { before_expiry: s(60), ..policy(Manner::Rotating) });
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    let deadline = rig.machine.record.credential.as_ref().unwrap().deadline;
+    let left = deadline.since(rig.boot);
+    rig.reply(Err(unknown()));
+    rig.reboot(s(20));
+    // the machine was down for 20 s, so the true deadline is so far away, give or take what a wall clock may err by
+    let true_deadline = rig.boot.plus(left).minus(s(20));
+    rig.run_to_call();
+    assert!(rig.boot >= true_deadline, "{:?} before {true_deadline:?}", rig.boot);
+}
