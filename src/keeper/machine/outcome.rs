@@ -74,7 +74,8 @@ impl Machine {
         }
         if let Some(intent) = self.record.intent.take() {
             self.crashed_in(now, intent);
-        } else if let Some(unrecorded) = self.unrecorded_call(now) {
+        }
+        if let Some(unrecorded) = self.unrecorded_call(now) {
             self.record.unknown_calls.push(unrecorded);
         }
         match self.record.credential.clone() {
@@ -99,10 +100,9 @@ impl Machine {
     }
 
     /// While a store fails, calls go unrecorded from [`Machine::may_go_unrecorded`] on, and then a crash forgets them: a
-    /// record that is loaded after that moment is treated as if one had been made.
+    /// record that is loaded after that moment is treated as if one had been made, whatever else it tells.
     fn unrecorded_call(&self, now: Now) -> Option<UnknownCall> {
-        let credential =
-            self.living(now.boot).filter(|_| self.is_rotating() && self.record.unknown_calls.is_empty())?;
+        let credential = self.living(now.boot).filter(|_| self.is_rotating())?;
         let sent_at = credential.last_chance(self.policy.overlap);
         (sent_at < now.boot).then_some(UnknownCall { sent_at, sent_by: now.boot, ended_at: now.boot })
     }

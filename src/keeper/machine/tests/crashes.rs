@@ -85,3 +85,22 @@ fn a_reboot_does_not_let_a_second_call_cut_short_what_was_promised_to_the_deadli
     rig.run_to_call();
     assert!(rig.boot >= true_deadline, "{:?} before {true_deadline:?}", rig.boot);
 }
+
+#[test]
+fn a_call_that_a_broken_store_forgot_is_reckoned_with() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    let deadline = rig.machine.record.credential.as_ref().unwrap().deadline;
+    // calls may have gone unrecorded from max(R, D − O) on, up to this moment: the token is promised from the first of
+    // them, and the next call waits for what was promised at the last
+    rig.boot = deadline.minus(s(200));
+    rig.restart();
+    assert_eq!((rig.seconds(), rig.calls.len()), (140, 1));
+    rig.run_to_probe();
+    // also where the record knows of another call
+    rig.restart();
+    rig.run_to_probe();
+    rig.probed(inconclusive());
+    rig.run_to_call();
+    assert_eq!(rig.boot, deadline);
+}
