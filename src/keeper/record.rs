@@ -92,8 +92,10 @@ pub struct Credential {
     pub generation: Generation,
     /// s: the moment before the first byte of the call that brought it.
     pub asked_at: Timestamp,
-    /// D: it never moves later.
+    /// D, or the earliest that it can be: it never moves later.
     pub deadline: Timestamp,
+    /// The latest that D can be: until then promises of it may be open.
+    pub expired_by: Timestamp,
     /// R: rolled once.
     pub rotation_at: Timestamp,
     /// WeChat refused it in a probe: it is served no more, whatever its deadline says.
@@ -294,6 +296,7 @@ struct CredentialLayout {
     access_token: String,
     asked_us: Offset,
     deadline_us: Offset,
+    expired_by_us: Offset,
     rotation_us: Offset,
     is_refused: bool,
     clock_offset_ms: i64,
@@ -320,6 +323,7 @@ impl Record {
             access_token: credential.token.expose().to_owned(),
             asked_us: offset(credential.asked_at),
             deadline_us: offset(credential.deadline),
+            expired_by_us: offset(credential.expired_by),
             rotation_us: offset(credential.rotation_at),
             is_refused: credential.is_refused,
             clock_offset_ms: credential.clock_offset_ms,
@@ -455,6 +459,7 @@ impl Layout {
                 generation: self.generation,
                 asked_at: earliest(layout.asked_us),
                 deadline: earliest(layout.deadline_us),
+                expired_by: latest(layout.expired_by_us),
                 // a promise reaches past it only as far as no call is made before it, so the latest serves both
                 rotation_at: latest(layout.rotation_us),
                 is_refused: layout.is_refused,

@@ -80,7 +80,8 @@ impl Machine {
         }
         if let Some(intent) = self.record.intent.take() {
             self.crashed_in(now, intent);
-        } else if let Some(unrecorded) = self.unrecorded_call(now) {
+        }
+        if let Some(unrecorded) = self.unrecorded_call(now) {
             self.record.unknown_calls.push(unrecorded);
         }
         match self.record.credential.clone() {
@@ -105,10 +106,9 @@ impl Machine {
     }
 
     /// While a store fails, calls go unrecorded from [`Machine::may_go_unrecorded`] on, and then a crash forgets them: a
-    /// record that is loaded after that moment is treated as if one had been made.
+    /// record that is loaded after that moment is treated as if one had been made, whatever else it tells.
     fn unrecorded_call(&self, now: Now) -> Option<UnknownCall> {
-        let credential =
-            self.living(now.boot).filter(|_| self.is_rotating() && self.record.unknown_calls.is_empty())?;
+        let credential = self.living(now.boot).filter(|_| self.is_rotating())?;
         let sent_at = credential.last_chance(self.policy.overlap);
         (sent_at < now.boot).then_some(UnknownCall { sent_at, sent_by: now.boot, ended_at: now.boot })
     }
@@ -226,6 +226,7 @@ impl Machine {
             Some(credential) if now.boot < credential.deadline => {
                 // never later: a generation's deadline is a promise
                 credential.deadline = credential.deadline.min(intent.sent_at.plus(issued.life));
+                credential.expired_by = credential.deadline;
                 self.succeeded();
                 self.record.retry_at = Some(now.boot.plus(self.policy.sticky_pace()));
                 self.note(Note::SameToken);
@@ -248,6 +249,7 @@ impl Machine {
             generation,
             asked_at: intent.sent_at,
             deadline: intent.sent_at.plus(life),
+            expired_by: intent.sent_at.plus(life),
             rotation_at: self.policy.rotation_at(intent.sent_at, life, &mut self.rng),
             is_refused: false,
             clock_offset_ms: now.offset_ms(),
@@ -309,7 +311,7 @@ impl Machine {
         if !self.is_rotating() {
             return;
         }
-        if self.living(now.boot).is_none() {
+        if self.perhaps_living(now.boot).is_none() {
             self.record.unknown_calls.clear();
         }
         let Intent { sent_at, sent_by, .. } = intent;

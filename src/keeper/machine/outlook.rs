@@ -20,6 +20,11 @@ impl Machine {
         self.record.credential.as_ref().filter(|credential| !credential.is_refused && now < credential.deadline)
     }
 
+    /// The same, and up to the latest moment that its deadline can be.
+    pub(super) fn perhaps_living(&self, now: Timestamp) -> Option<&Credential> {
+        self.record.credential.as_ref().filter(|credential| !credential.is_refused && now < credential.expired_by)
+    }
+
     pub(super) fn outlook(&self, now: Now) -> Outlook {
         let served = self.record.credential.as_ref().filter(|credential| !credential.is_refused);
         Outlook {
@@ -89,8 +94,8 @@ impl Machine {
 
     /// When the next call is due, from what the credential allows and what the last attempts demand.
     pub(super) fn call_at(&self, now: Now) -> Timestamp {
-        let due = self.living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_at(credential));
         let record = &self.record;
+        let due = self.perhaps_living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_at(credential));
         let after_attempt = record.last_attempt_at.map(|at| at.plus(ATTEMPT_GAP));
         let after_forced = record.forced_at.filter(|_| self.must_force).map(|at| at.plus(self.policy.forced_pace()));
         // a call whose process was killed may still be under way (I1)
@@ -101,7 +106,7 @@ impl Machine {
 
     fn due_at(&self, credential: &Credential) -> Timestamp {
         match self.dooms() {
-            Some((_, last)) => credential.deadline.min(last.plus(self.policy.window())),
+            Some((_, last)) => credential.expired_by.min(last.plus(self.policy.window())),
             None => credential.rotation_at,
         }
     }

@@ -61,3 +61,166 @@ fn a_relay_that_is_to_stop_does_not_wait_for_a_slot() {
     rig.step(Event::Reserved);
     assert_eq!(rig.calls.len(), 1);
 }
+
+#[test]
+fn a_relay_that_is_to_stop_waits_for_its_call_and_stores_what_it_brought() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.step(Event::Shutdown);
+    assert!(!rig.is_stopped);
+    rig.reply_token("two", 7200);
+    assert!(rig.is_stopped);
+    rig.restart();
+    assert_eq!((rig.shown(), rig.calls.len()), ("two", 2));
+}
+
+#[test]
+fn an_unknown_call_ends_the_promise_at_its_start_plus_window() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    assert_eq!(rig.seconds(), 240);
+    let began_at = rig.boot;
+    rig.boot = began_at.plus(s(8));
+    rig.reply(Err(unknown()));
+    assert_eq!(rig.seconds(), 232);
+    rig.boot = began_at.plus(s(240));
+    assert_eq!(rig.seconds(), 0);
+}
+
+#[test]
+fn an_unknown_call_is_not_repeated_before_every_promise_has_run_out() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    let began_at = rig.boot;
+    rig.reply(Err(unknown()));
+    rig.run_to_probe();
+    rig.probed(inconclusive());
+    rig.run_to_call();
+    assert_eq!(rig.boot, began_at.plus(s(240)));
+}
+
+#[test]
+fn a_rotation_is_asked_for_an_hour_before_the_end_give_or_take_its_jitter() {
+    let mut rig = Rig::rotating();
+    let asked_at = rig.boot;
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    let waited = rig.boot.since(asked_at);
+    assert!((s(3600 - 216)..=s(3600)).contains(&waited), "{waited:?}");
+}
+
+#[test]
+fn after_the_planned_rotation_the_promise_stands_at_the_window() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    assert!(rig.seconds() > 3600);
+    rig.run_to_call();
+    rig.reply(Err(not_sent()));
+    for _ in 0..40 {
+        rig.run_to_call();
+        rig.reply(Err(not_sent()));
+        assert_eq!(rig.seconds(), 240);
+    }
+}
+
+#[test]
+fn a_failed_refresh_keeps_the_living_token() {
+    for error in [unknown(), not_sent(), code(-1), code(40164), code(45009)] {
+        let mut rig = Rig::rotating();
+        rig.fetch("one", 7200);
+        rig.run_to_call();
+        rig.reply(Err(error));
+        assert_eq!(rig.shown(), "one");
+        assert!(rig.seconds() > 0);
+    }
+}
+
+#[test]
+fn a_new_token_is_shown_only_when_it_is_stored() {
+    let mut rig = Rig::with(policy(Manner::Rotating), true);
+    rig.stored(Swap::Won);
+    rig.reply_token("one", 7200);
+    assert_eq!(rig.shown(), "nothing");
+    rig.stored(Swap::Won);
+    assert_eq!(rig.shown(), "one");
+}
+
+#[test]
+fn what_cannot_be_stored_is_promised_for_the_window_only() {
+    let mut rig = Rig::with(policy(Manner::Rotating), true);
+    rig.stored(Swap::Won);
+    rig.reply_token("one", 7200);
+    rig.fails_to_store();
+    assert_eq!((rig.shown(), rig.seconds()), ("one", 240));
+}
+
+#[test]
+fn a_wall_clock_that_was_set_caps_the_promise_until_a_probe_clears_the_doubt() {
+    let mut rig = Rig::sticky();
+    rig.fetch("one", 7200);
+    rig.wall_ms = 3_600_000;
+    rig.pass(s(5));
+    assert_eq!((rig.seconds(), rig.probes), (240, 1));
+}
+
+#[test]
+fn a_sticky_token_is_asked_for_in_its_last_overlap_and_no_more_than_every_pace() {
+    let mut rig = Rig::sticky();
+    let asked_at = rig.boot;
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    assert_eq!(rig.boot.since(asked_at), s(6900));
+    rig.reply_token("one", 300);
+    let before = rig.boot;
+    rig.run_to_call();
+    assert_eq!(rig.boot.since(before), s(15));
+    rig.reply_token("two", 7200);
+    assert_eq!(rig.shown(), "two");
+}
+
+#[test]
+fn a_sticky_deadline_never_moves_later() {
+    let mut rig = Rig::sticky();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    let before = rig.seconds();
+    rig.reply_token("one", 7200);
+    assert_eq!(rig.seconds(), before);
+}
+
+#[test]
+fn what_was_not_sent_is_given_back() {
+    let mut rig = Rig::rotating();
+    rig.reply(Err(not_sent()));
+    assert_eq!(rig.outlook.as_ref().unwrap().budget.calls, 400);
+    rig.run_to_call();
+    rig.reply(Err(code(-1)));
+    assert_eq!(rig.outlook.as_ref().unwrap().budget.calls, 399);
+}
+
+#[test]
+fn when_half_the_day_is_spent_a_failed_call_is_followed_by_a_long_pause() {
+    let mut rig = Rig::rotating();
+    for _ in 0..200 {
+        rig.reply(Err(unknown()));
+        rig.run_to_call();
+    }
+    rig.reply(Err(unknown()));
+    let before = rig.boot;
+    rig.run_to_call();
+    assert!(rig.boot.since(before) >= s(432));
+}
+
+#[test]
+fn no_more_calls_than_the_days_budget_are_made() {
+    let mut rig = Rig::new(Policy { calls_per_day: 20, ..policy(Manner::Rotating) });
+    let began_at = rig.boot;
+    for _ in 0..20 {
+        rig.reply(Err(code(-1)));
+        rig.run_to_call();
+    }
+    assert!(rig.boot.since(began_at) >= s(24 * 3600));
+}

@@ -3,6 +3,34 @@
 use super::*;
 
 #[test]
+fn a_restart_makes_no_call_while_the_record_is_fresh() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    let rotation_at = rig.outlook.as_ref().unwrap().rotation_at;
+    let before = rig.seconds();
+    for _ in 0..10 {
+        rig.restart();
+    }
+    assert_eq!((rig.calls.len(), rig.shown(), rig.seconds()), (1, "one", before));
+    assert_eq!(rig.outlook.as_ref().unwrap().rotation_at, rotation_at, "R is rolled once");
+}
+
+#[test]
+fn a_crash_in_a_call_is_an_unknown_call() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    let began_at = rig.boot;
+    rig.pass(s(3));
+    rig.restart();
+    assert_eq!((rig.shown(), rig.seconds(), rig.calls.len()), ("one", 237, 2));
+    rig.run_to_probe();
+    rig.probed(inconclusive());
+    rig.run_to_call();
+    assert_eq!(rig.boot, began_at.plus(s(240)));
+}
+
+#[test]
 fn a_call_whose_process_was_killed_is_not_overtaken_while_it_may_still_mint() {
     let mut rig = Rig::rotating();
     // killed in the first call of all: no token lives, and nobody knows whether one is being minted
@@ -61,6 +89,21 @@ fn a_reboot_does_not_bring_the_call_after_an_unknown_one_forward() {
 }
 
 #[test]
+fn a_reboot_does_not_let_a_second_call_cut_short_what_was_promised_to_the_deadline() {
+    let mut rig = Rig::new(Policy { before_expiry: s(60), ..policy(Manner::Rotating) });
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    let deadline = rig.machine.record.credential.as_ref().unwrap().deadline;
+    let left = deadline.since(rig.boot);
+    rig.reply(Err(unknown()));
+    rig.reboot(s(20));
+    // the machine was down for 20 s, so the true deadline is so far away, give or take what a wall clock may err by
+    let true_deadline = rig.boot.plus(left).minus(s(20));
+    rig.run_to_call();
+    assert!(rig.boot >= true_deadline, "{:?} before {true_deadline:?}", rig.boot);
+}
+
+#[test]
 fn a_reboot_promises_only_the_window_until_its_own_clock_is_written_down() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
@@ -69,4 +112,57 @@ fn a_reboot_promises_only_the_window_until_its_own_clock_is_written_down() {
     assert_eq!((rig.shown(), rig.seconds()), ("one", 240));
     rig.stored(Swap::Won);
     assert!(rig.seconds() > 3000);
+}
+
+#[test]
+fn a_record_of_an_impossible_age_keeps_the_generation_and_the_debits_only() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    let before = rig.machine.record.generation;
+    rig.wall_ms -= 3_600_000;
+    rig.reboot(s(0));
+    assert_eq!(rig.shown(), "nothing");
+    assert_eq!(rig.outlook.as_ref().unwrap().budget.calls, 399);
+    rig.run_to_call();
+    rig.reply_token("two", 7200);
+    assert!(rig.machine.record.generation > before);
+}
+
+#[test]
+fn bytes_that_are_no_record_are_set_aside() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.kept = Some(Sealed::new(b"{\"version\":99}".to_vec()));
+    rig.restart();
+    assert_eq!((rig.shown(), rig.calls.len()), ("nothing", 2));
+}
+
+#[test]
+fn a_relay_that_never_could_write_calls_only_after_a_minute_and_without_a_token() {
+    let mut rig = Rig::with(policy(Manner::Rotating), true);
+    let began_at = rig.boot;
+    while rig.calls.is_empty() {
+        rig.fails_to_store();
+        rig.run_to_write_or_call();
+    }
+    assert!(rig.boot.since(began_at) >= s(60));
+}
+
+#[test]
+fn a_call_that_a_broken_store_forgot_is_reckoned_with() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    let deadline = rig.machine.record.credential.as_ref().unwrap().deadline;
+    // calls may have gone unrecorded from max(R, D − O) on, up to this moment: the token is promised from the first of
+    // them, and the next call waits for what was promised at the last
+    rig.boot = deadline.minus(s(200));
+    rig.restart();
+    assert_eq!((rig.seconds(), rig.calls.len()), (140, 1));
+    rig.run_to_probe();
+    // also where the record knows of another call
+    rig.restart();
+    rig.run_to_probe();
+    rig.probed(inconclusive());
+    rig.run_to_call();
+    assert_eq!(rig.boot, deadline);
 }

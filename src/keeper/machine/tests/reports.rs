@@ -14,3 +14,125 @@ fn readers_see_the_new_token_before_a_report_is_answered() {
     let answered = rig.log.iter().rposition(|line| line == "answer 1 Superseded").unwrap();
     assert!(published < answered, "{:?}", rig.log);
 }
+
+#[test]
+fn two_hundred_reports_cost_one_probe_and_one_refresh() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    let generation = rig.machine.record.generation;
+    for id in 0..200 {
+        rig.step(Event::Report(ReportId(id), generation));
+    }
+    rig.probed(refused());
+    assert_eq!(rig.shown(), "nothing");
+    rig.reply_token("two", 7200);
+    assert_eq!((rig.probes, rig.calls.len(), rig.answers.len()), (1, 2, 200));
+    assert!(rig.answers.iter().all(|(_, answer)| *answer == ReportAnswer::Superseded));
+}
+
+#[test]
+fn a_report_of_another_token_than_the_current_one_costs_nothing() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    rig.step(Event::Report(ReportId(1), Generation(7)));
+    assert_eq!((rig.probes, rig.calls.len()), (0, 1));
+    assert_eq!(rig.answers, [(1, ReportAnswer::Superseded)]);
+}
+
+#[test]
+fn an_accepted_token_stays_and_is_not_probed_again_within_the_cooldown() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.probed(accepted());
+    rig.pass(s(10));
+    rig.report(2);
+    assert_eq!(rig.shown(), "one");
+    assert_eq!((rig.probes, rig.calls.len()), (1, 1));
+    assert_eq!(rig.answers[0], (1, ReportAnswer::Accepted));
+    assert!(matches!(rig.answers[1], (2, ReportAnswer::TooMany { .. })));
+}
+
+#[test]
+fn without_a_verdict_the_token_stays() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.probed(inconclusive());
+    assert_eq!(rig.shown(), "one");
+    assert!(matches!(rig.answers[0], (1, ReportAnswer::Failed(_))));
+}
+
+#[test]
+fn a_refused_token_is_served_no_more_even_when_its_refresh_fails() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.probed(refused());
+    rig.reply(Err(unknown()));
+    assert_eq!(rig.shown(), "nothing");
+    assert!(matches!(rig.answers[0], (1, ReportAnswer::Failed(_))));
+    rig.restart();
+    assert_eq!(rig.shown(), "nothing");
+}
+
+#[test]
+fn a_refused_sticky_token_is_asked_for_normally_and_then_forced() {
+    let mut rig = Rig::sticky();
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.probed(refused());
+    rig.reply_token("one", 7100);
+    rig.run_to_call();
+    assert_eq!(rig.calls, [false, false, true]);
+    rig.reply_token("two", 7200);
+    assert_eq!((rig.shown(), &rig.answers[..]), ("two", &[(1, ReportAnswer::Superseded)][..]));
+}
+
+#[test]
+fn forced_calls_are_a_pace_apart_and_six_in_a_day() {
+    let mut rig = Rig::sticky();
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.probed(refused());
+    rig.reply_token("one", 7100);
+    let began_at = rig.boot;
+    for _ in 0..6 {
+        rig.run_to_call();
+        rig.reply_token("one", 7000);
+    }
+    assert!(rig.boot.since(began_at) >= s(5 * 60));
+    rig.run_to_call();
+    assert!(rig.boot.since(began_at) >= s(24 * 3600));
+}
+
+#[test]
+fn a_report_that_comes_while_a_call_is_under_way_shares_its_outcome() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.report(1);
+    rig.reply_token("two", 7200);
+    assert_eq!((rig.probes, rig.calls.len()), (0, 2));
+    assert_eq!(rig.answers, [(1, ReportAnswer::Superseded)]);
+}
+
+#[test]
+fn a_relay_that_stops_answers_every_report() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.report(2);
+    rig.step(Event::Shutdown);
+    rig.probed(inconclusive());
+    assert!(rig.is_stopped);
+    assert_eq!(rig.answers.len(), 2);
+}
