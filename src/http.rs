@@ -1,20 +1,29 @@
 //! What do clients and operators see over HTTP?
 //!
 //! Two listeners: the public one, where clients read tokens, and the admin one, for operators. Each is a [`Face`]: a router
-//! behind one counter. `GET /token` passes through nothing else, for a layer costs more than its handler does; and it logs
-//! nothing at the default level.
+//! behind one counter. A token that can be served at once is served in front of the router, for on its way there and back an
+//! answer costs more than in the handler; and it logs nothing at the default level.
 //!
 //! Order of checks: 404 route · 405 · 401 · 400 query · 403 or 404 account · 413 or 400 body · 429 · 503.
 
-use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    future::{Ready, ready},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
+    body::{Body, Bytes, HttpBody},
     extract::Request,
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use futures_util::future::{BoxFuture, Either};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -88,7 +97,7 @@ impl Relay {
             .route("/token/refresh", post(report::report))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready));
-        self.face(Side::Public, router)
+        Face { reads: Some(Arc::clone(self)), ..self.face(Side::Public, router) }
     }
 
     /// What the admin listener answers: read-only, without authentication, and never token material.
@@ -114,7 +123,7 @@ impl Relay {
                 Problem::Panicked.into_response()
             }))
             .with_state(Arc::clone(self));
-        Face { side, router, metrics: Arc::clone(&self.metrics) }
+        Face { side, router, reads: None, metrics: Arc::clone(&self.metrics) }
     }
 
     fn views(&self) -> BTreeMap<&str, View> {
@@ -132,12 +141,40 @@ impl Relay {
 pub struct Face {
     side: Side,
     router: Router,
+    /// Whose tokens are served in front of the router, if any are.
+    reads: Option<Arc<Relay>>,
     metrics: Arc<Metrics>,
 }
 
+/// An answer: most are there at once, and small, for hyper moves it about.
+type Answering<'f> = Either<Ready<Response>, BoxFuture<'f, Response>>;
+
 impl Face {
     /// Answers one request, and counts it.
-    pub async fn answer(&self, request: Request) -> Response {
+    pub fn answer<B>(&self, request: axum::http::Request<B>) -> Answering<'_>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
+        match self.at_once(&request) {
+            Some(response) => Either::Left(ready(response)),
+            None => Either::Right(Box::pin(self.route_and_count(without_empty_body(request)))),
+        }
+    }
+
+    /// The answer to a `GET /token` that needs neither a wait nor a refusal: all others take the router, and so does one
+    /// whose answer panicked, to panic there again if it must, and be counted.
+    fn at_once<B>(&self, request: &axum::http::Request<B>) -> Option<Response> {
+        let relay = self.reads.as_deref()?;
+        if request.method() != Method::GET || request.uri().path() != "/token" {
+            return None;
+        }
+        let answer = || token::at_once(relay, request.headers(), request.uri());
+        let response = catch_unwind(AssertUnwindSafe(answer)).ok()??;
+        self.metrics.http.answered(Route::Token, StatusCode::OK.as_u16());
+        Some(response)
+    }
+
+    async fn route_and_count(&self, request: Request) -> Response {
         let route = self.route(request.uri().path());
         let mut router = self.router.clone();
         let Ok(mut response) = router.call(request).await;
@@ -173,10 +210,16 @@ impl Face {
     }
 }
 
+/// axum boxes every body but the empty one.
+fn without_empty_body<B>(request: axum::http::Request<B>) -> Request
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) })
+}
+
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-
     use super::*;
 
     /// A relay of accounts whose keepers only have a heartbeat.

@@ -13,12 +13,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, extract::Request};
-use hyper::{
-    body::{Body as _, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
+use futures_util::FutureExt;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -176,8 +172,7 @@ async fn converse(
     let asked = AtomicBool::new(false);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         asked.store(true, Relaxed);
-        let request = without_empty_body(request);
-        async move { Ok::<_, Infallible>(face.answer(request).await) }
+        face.answer(request).map(Ok::<_, Infallible>)
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
@@ -208,9 +203,4 @@ fn prepare(stream: &TcpStream, header_timeout: Duration) {
     );
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = header_timeout;
-}
-
-/// axum boxes every body but the empty one.
-fn without_empty_body(request: hyper::Request<Incoming>) -> Request {
-    request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) })
 }

@@ -19,9 +19,17 @@ use crate::{
 /// WeChat advises business servers to cache a token for about a minute.
 const CACHE_SECONDS: u64 = 60;
 
-/// `GET /token`
+/// The answer to a `GET /token`, if it is 200 and needs no wait.
+pub(super) fn at_once(relay: &Relay, headers: &HeaderMap, uri: &Uri) -> Option<Response> {
+    let (account, held) = asked(relay, headers, uri).ok()?;
+    let standing = account.standing();
+    let (offer, seconds) = standing.servable(clock::boot_now())?;
+    (!held.has(&offer.etag)).then(|| found(offer, seconds))
+}
+
+/// `GET /token`, for all that [`at_once`] leaves.
 pub(super) async fn read(State(relay): State<Arc<Relay>>, request: Request) -> Response {
-    let asked = asked(&relay, &request);
+    let asked = asked(&relay, request.headers(), request.uri());
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match asked {
@@ -31,10 +39,10 @@ pub(super) async fn read(State(relay): State<Arc<Relay>>, request: Request) -> R
 }
 
 /// The account and the poll that a request asks for. The whole query is read before any account is looked for.
-fn asked<'r>(relay: &'r Relay, request: &Request) -> Result<(&'r Arc<Account>, Held), Problem> {
-    let client = relay.clients.identify(request.headers())?;
-    let name = query::account(request.uri().query())?;
-    let held = Held::in_request(request.headers(), request.uri())?;
+fn asked<'r>(relay: &'r Relay, headers: &HeaderMap, uri: &Uri) -> Result<(&'r Arc<Account>, Held), Problem> {
+    let client = relay.clients.identify(headers)?;
+    let name = query::account(uri.query())?;
+    let held = Held::in_request(headers, uri)?;
     Ok((client.choose(&relay.accounts, name.as_deref())?, held))
 }
 
@@ -117,8 +125,13 @@ async fn changed<T>(watch: &mut tokio::sync::watch::Receiver<T>) {
 
 /// 200 with the token. `seconds` is at least 1.
 fn found(offer: &Offer, seconds: u64) -> Response {
-    let mut response = Response::new(Body::from(body(&offer.head.0, seconds)));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = body(&offer.head.0, seconds);
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // hyper would write it as well; but a HEAD, which the router answers, is to have the same headers here already.
+    headers.insert(header::CONTENT_LENGTH, length);
     describe(&mut response, offer, seconds);
     response
 }

@@ -1,0 +1,51 @@
+# The images of the relay and of its WeChat simulator.
+#
+#   docker build -t token-relay .                              the relay
+#   docker build -t token-relay-sim --target wechat-sim .      the simulator, for tests and for a try without a WeChat account
+#
+# Needs BuildKit (the default since Docker 23), for the cache mounts.
+
+FROM rust:1-bookworm AS build
+WORKDIR /src
+COPY . .
+# Cargo takes a source file for unchanged when it is older than the last build. The target directory below outlives a build and
+# is shared with every other checkout on this machine, so a clone made yesterday would get the binary of another branch.
+# Touched files are compiled again, the dependencies are not.
+RUN find src wechat-sim/src -type f -exec touch {} +
+# The caches keep downloads and compiled dependencies from one build to the next without a layer of their own. They are not
+# part of the image, hence the copies to /out. `locked`: two builds at once would write to one target directory.
+# The line tables stay out: 7.6 MB instead of 33, and a panic still names its place, and the functions above it, without them.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    CARGO_PROFILE_RELEASE_STRIP=debuginfo cargo build --release --locked --workspace --bins \
+    && install -D -t /out/bin target/release/token-relay target/release/wechat-sim
+# distroless has no shell that could make this directory. It is the mount point of the state: a new volume takes over its owner
+# and mode. The state holds live tokens, so nobody else may read it.
+RUN install -d -m 0700 /out/state
+
+# cc: the C library and libgcc, all that the binaries link to; no shell, no package manager. The user is given by number, for
+# Kubernetes' runAsNonRoot cannot judge a name.
+FROM gcr.io/distroless/cc-debian12:nonroot AS wechat-sim
+USER 65532:65532
+COPY --from=build /out/bin/wechat-sim /usr/local/bin/
+EXPOSE 8090
+ENTRYPOINT ["/usr/local/bin/wechat-sim"]
+# 0.0.0.0: the loopback of a container is reached by nobody else.
+CMD ["--listen", "0.0.0.0:8090"]
+
+FROM gcr.io/distroless/cc-debian12:nonroot AS token-relay
+USER 65532:65532
+COPY --from=build /out/bin/token-relay /usr/local/bin/
+COPY --from=build --chown=65532:65532 /out/state /var/lib/token-relay
+# What has to differ in a container. The environment wins over a settings file: to listen elsewhere, publish another port.
+# The admin listener has no password; it is open here so that a scraper on the same network reaches it. Do not publish it
+# beyond the host.
+ENV TOKEN_RELAY__SERVER__LISTEN=0.0.0.0:8080 \
+    TOKEN_RELAY__SERVER__ADMIN_LISTEN=0.0.0.0:9090 \
+    TOKEN_RELAY__STATE__URL=file:/var/lib/token-relay
+# Not 9090: `docker run -P` publishes on every address of the host whatever stands here.
+EXPOSE 8080
+# Asks the relay's own /healthz, which fails when a keeper is stuck for 30 s; it does not fail because WeChat is away.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/usr/local/bin/token-relay", "health"]
+# Exec form: the relay is process 1 and gets SIGTERM itself.
+ENTRYPOINT ["/usr/local/bin/token-relay"]

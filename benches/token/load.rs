@@ -1,0 +1,123 @@
+//! How are many keep-alive connections kept busy at little cost? One thread, one task a connection, one request at a time on
+//! each; an answer is whole when it is as long as the first one was.
+
+use std::{
+    io::{self, Error},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use token_relay::clock::{self, Timestamp};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::{JoinSet, yield_now},
+    time::timeout,
+};
+
+/// An answer that takes this long is none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections to one server, and what they ask.
+pub(crate) struct Load {
+    request: Arc<[u8]>,
+    answer: Arc<[u8]>,
+    connections: Vec<TcpStream>,
+}
+
+impl Load {
+    /// Opens `count` connections and asks on each once.
+    pub(crate) async fn connect(server: SocketAddr, request: &str, count: usize) -> io::Result<Self> {
+        let request: Arc<[u8]> = request.as_bytes().into();
+        let mut answer = Vec::new();
+        let mut connections = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut stream = TcpStream::connect(server).await?;
+            stream.set_nodelay(true)?;
+            answer = ask(&mut stream, &request).await?;
+            connections.push(stream);
+        }
+        Ok(Self { request, answer: answer.into(), connections })
+    }
+
+    /// An answer, whole.
+    pub(crate) fn answer(&self) -> &[u8] {
+        &self.answer
+    }
+
+    /// Keeps every connection busy for `time`; the number of answers.
+    pub(crate) async fn run(&mut self, time: Duration) -> io::Result<u32> {
+        let until = clock::boot_now().plus(time);
+        let mut tasks = JoinSet::new();
+        for stream in self.connections.drain(..) {
+            tasks.spawn(drive(stream, Arc::clone(&self.request), self.answer.len(), until));
+        }
+        stay_awake(until).await;
+        let mut answers = 0;
+        while let Some(done) = timeout(PATIENCE, tasks.join_next()).await? {
+            let (stream, count) = done.map_err(Error::other)??;
+            answers += count;
+            self.connections.push(stream);
+        }
+        Ok(answers)
+    }
+}
+
+/// Looks for answers without ever going to sleep. Whoever wakes a sleeper pays for it, in a virtual machine with microseconds:
+/// the faster server would meet a load that is always awake, and the slower one would pay for that of its being slower.
+async fn stay_awake(until: Timestamp) {
+    while clock::boot_now() < until {
+        yield_now().await;
+    }
+}
+
+async fn drive(
+    mut stream: TcpStream,
+    request: Arc<[u8]>,
+    length: usize,
+    until: Timestamp,
+) -> io::Result<(TcpStream, u32)> {
+    let mut buffer = [0; 4096];
+    let mut answers = 0;
+    while clock::boot_now() < until {
+        stream.write_all(&request).await?;
+        let mut have = 0;
+        while have < length {
+            match stream.read(&mut buffer[have..]).await? {
+                0 => return Err(Error::other("the server closed a connection")),
+                more => have += more,
+            }
+        }
+        if have > length || !buffer.starts_with(b"HTTP/1.1 200 OK\r\n") {
+            return Err(Error::other("an answer unlike the first one"));
+        }
+        answers += 1;
+    }
+    Ok((stream, answers))
+}
+
+/// Asks once and reads the answer by its length; anything but 200 is an error.
+pub(crate) async fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+    let odd = || Error::other("not an answer with status 200 and a length");
+    let mut answer = Vec::with_capacity(1024);
+    let exchange = async {
+        stream.write_all(request).await?;
+        loop {
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(odd());
+            }
+            let text = String::from_utf8_lossy(&answer);
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            if !head.starts_with("HTTP/1.1 200 ") {
+                return Err(odd());
+            }
+            if body.len() >= length.ok_or_else(odd)? {
+                return Ok(());
+            }
+        }
+    };
+    timeout(PATIENCE, exchange).await??;
+    Ok(answer)
+}
