@@ -84,7 +84,7 @@ async fn it_serves_and_refreshes_on(world: World, lose: impl Fn(), regain: impl 
     regain();
     eventually("it is stored again", async || store_ok(&relay).await == 1).await;
     assert_eq!(relay.get("/readyz").await.json()["status"], "ready");
-    assert_eq!(relay.events("the store answers again").len(), 1);
+    eventually("the log tells it", async || relay.events("the store answers again").len() == 1).await;
     let seen = ledger.close().await;
     assert_eq!(seen.unavailable.len(), 0, "readers noticed nothing: {:?}", seen.unavailable);
 }

@@ -100,7 +100,9 @@ async fn what_is_no_record_is_set_aside_and_costs_one_call_over_any_number_of_re
         eventually(what, async || relay.get("/token").await.status == 200).await;
         let new = relay.get("/token").await;
         assert!(new.token() != old.token() && new.generation() > old.generation(), "{what}");
-        let warned = relay.events("the unreadable record was kept");
+        let warnings = || relay.events("the unreadable record was kept");
+        eventually(what, async || !warnings().is_empty()).await;
+        let warned = warnings();
         assert_eq!(warned.len(), 1, "{what}: {}", relay.text());
         assert!(Path::new(warned[0]["place"].as_str().unwrap()).exists(), "{what}");
         assert_eq!(relay.get("/readyz").await.json()["status"], "ready", "{what}");
