@@ -12,7 +12,6 @@ use tracing_subscriber::fmt;
 use crate::settings::{LogFormat, LogSettings};
 
 /// Starts logging for the whole process; the first call counts. What is left is written when the guard is dropped.
-#[must_use]
 pub fn start(settings: &LogSettings) -> WorkerGuard {
     let filter = settings.filter.to_env_filter();
     let is_json = match settings.format {

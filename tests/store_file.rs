@@ -223,6 +223,19 @@ async fn a_directory_that_becomes_usable_is_opened_by_the_next_operation() {
     assert_eq!(store.load(&account()).await.unwrap(), Some(sealed("one")));
 }
 
+#[tokio::test]
+async fn a_directory_that_was_removed_is_made_again() {
+    let root = TempDir::new().unwrap();
+    let dir = root.path().join("state");
+    let store = FileStore::open(&dir).unwrap();
+    assert_eq!(store.swap(&account(), None, sealed("one")).await, Swap::Won);
+    fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(store.swap(&account(), Some(sealed("one")), sealed("two")).await, Swap::Lost(None));
+    assert_eq!(store.swap(&account(), None, sealed("two")).await, Swap::Won);
+    assert_eq!(fs::read(dir.join("main.json")).unwrap(), b"two");
+    assert!(matches!(FileStore::open(&dir), Err(OpenError::InUse { .. })));
+}
+
 #[test]
 fn a_second_store_in_the_same_process_is_refused_until_the_first_is_gone() {
     let dir = TempDir::new().unwrap();

@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    record::{Debit, Decoded, Identity, Intent, Record, SecretMark, UnknownCall},
+    record::{CLOCK_TOLERANCE, Debit, Decoded, Identity, Intent, Record, SecretMark, UnknownCall},
     schedule::{ATTEMPT_GAP, Policy},
 };
 use crate::{
@@ -260,6 +260,8 @@ pub struct Machine {
     boot: BootId,
     rng: fastrand::Rng,
     started_at: Timestamp,
+    /// How far the wall clock was ahead of the boot clock when that was last told.
+    seen_offset_ms: i64,
     /// No generation below this is served: a keeper that was started again does not go back (I4).
     floor: Generation,
     record: Record,
@@ -294,6 +296,7 @@ impl Machine {
             boot,
             rng: fastrand::Rng::with_seed(seed),
             started_at: started.boot,
+            seen_offset_ms: started.offset_ms(),
             floor,
             record: Record { generation: floor, ..Record::default() },
             phase: Phase::Loading { ask_at: Some(started.boot) },
@@ -318,6 +321,7 @@ impl Machine {
 
     /// Takes in what happened and answers what to do, in this order.
     pub fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
+        self.note_clock(now);
         match event {
             Event::Tick => {}
             Event::Loaded(loaded) => self.loaded(now, loaded),
@@ -337,6 +341,15 @@ impl Machine {
         self.publish(now);
         self.actions.push(Action::WakeAt(self.wake_at(now)));
         std::mem::take(&mut self.actions)
+    }
+
+    /// Tells the operator once that a clock was set; what follows from it is computed from the credential's own offset.
+    fn note_clock(&mut self, now: Now) {
+        let by_ms = now.offset_ms().saturating_sub(self.seen_offset_ms);
+        if Duration::from_millis(by_ms.unsigned_abs()) > CLOCK_TOLERANCE {
+            self.seen_offset_ms = now.offset_ms();
+            self.note(Note::ClockSet(by_ms));
+        }
     }
 
     fn act(&mut self, action: Action) {

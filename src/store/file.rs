@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -67,14 +67,13 @@ impl FileStore {
     /// [`OpenError::InUse`] while another store holds the directory, [`OpenError::Unusable`] where it cannot be created,
     /// locked or written to.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        let directory = OnceLock::from(Directory::open(dir)?);
-        Ok(Self { place: Arc::new(Place { dir: dir.to_owned(), directory }), lanes: Mutex::default() })
+        Ok(Self { place: Place::new(dir, Some(Directory::open(dir)?)), lanes: Mutex::default() })
     }
 
     /// A store in a `dir` that cannot be used yet (a full disk, a mount that is late): every operation tries to open it,
     /// and fails until one succeeds.
     pub fn opened_later(dir: &Path) -> Self {
-        Self { place: Arc::new(Place { dir: dir.to_owned(), directory: OnceLock::new() }), lanes: Mutex::default() }
+        Self { place: Place::new(dir, None), lanes: Mutex::default() }
     }
 
     fn lane(&self, account: &AccountName) -> Lane {
@@ -89,7 +88,7 @@ impl FileStore {
         operation: impl FnOnce(&Directory, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (place, name) = (Arc::clone(&self.place), account.to_string());
-        let done = self.lane(account).run(LIMIT, move || operation(place.directory()?, &name)).await;
+        let done = self.lane(account).run(LIMIT, move || operation(&*place.directory()?, &name)).await;
         done.map_err(|stuck| StoreError(format!("the record of {account} in {}: {stuck}", self.place.dir.display())))?
     }
 }
@@ -98,19 +97,22 @@ impl FileStore {
 #[derive(Debug)]
 struct Place {
     dir: PathBuf,
-    directory: OnceLock<Directory>,
+    directory: Mutex<Option<Arc<Directory>>>,
 }
 
 impl Place {
-    fn directory(&self) -> Result<&Directory, StoreError> {
-        if let Some(directory) = self.directory.get() {
-            return Ok(directory);
+    fn new(dir: &Path, directory: Option<Directory>) -> Arc<Self> {
+        Arc::new(Self { dir: dir.to_owned(), directory: Mutex::new(directory.map(Arc::new)) })
+    }
+
+    /// The open directory; opened now where it was not, or was removed since.
+    fn directory(&self) -> Result<Arc<Directory>, StoreError> {
+        let mut open = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = open.as_ref().filter(|directory| !directory.is_removed()) {
+            return Ok(directory.clone());
         }
-        match Directory::open(&self.dir) {
-            Ok(directory) => Ok(self.directory.get_or_init(|| directory)),
-            // accounts try at the same time, and one of them has just taken the lock
-            Err(error) => self.directory.get().ok_or_else(|| StoreError(error.to_string())),
-        }
+        let directory = Directory::open(&self.dir).map_err(|error| StoreError(error.to_string()))?;
+        Ok(open.insert(Arc::new(directory)).clone())
     }
 }
 

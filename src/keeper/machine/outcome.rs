@@ -176,7 +176,10 @@ impl Machine {
         self.storing.is_dirty = true;
         self.phase = Phase::Idle;
         self.act(Action::Release);
-        let later = now.boot.plus(STORE_RETRY);
+        // soon enough for a living token's last chance, when the call goes without a record
+        let last_chance = self.living(now.boot).map(|credential| credential.last_chance(self.policy.overlap));
+        let later = last_chance.filter(|at| now.boot < *at).unwrap_or(Timestamp::NEVER);
+        let later = later.min(now.boot.plus(STORE_RETRY)).max(now.boot.plus(ATTEMPT_GAP));
         self.record.retry_at = Some(self.record.retry_at.map_or(later, |at| at.max(later)));
         self.answer_all(now, &ReportAnswer::Failed("the relay cannot store its record".into()));
     }

@@ -85,7 +85,7 @@ impl Machine {
     }
 
     /// Up to when the last accepted probe lets the credential be served with `expires_in` 1 (I8). Not while another call is
-    /// open or about to begin: a second mint kills at once, and "expires_in 1" needs a second more than the moment it is said.
+    /// open or about to begin: a second mint kills at once, and `expires_in` 1 needs a second more than the moment it is said.
     fn vouched_until(&self, credential: &Credential, now: Now) -> Option<Timestamp> {
         let vouched_at = self.probes.vouched_at.filter(|_| self.record.intent.is_none())?;
         let lapse = Peril::vouched_until(vouched_at, self.policy.probe_pace(), credential.deadline, &self.perils());

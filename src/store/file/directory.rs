@@ -67,6 +67,11 @@ impl Directory {
         Ok(directory)
     }
 
+    /// Whether somebody has removed it: what is written into it now would be nowhere.
+    pub(super) fn is_removed(&self) -> bool {
+        rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
     /// Where the record of `name` is.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}{RECORD}"))

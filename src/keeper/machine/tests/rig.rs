@@ -134,7 +134,9 @@ impl Rig {
         self.news.push_back(event);
         while let Some(event) = self.news.pop_front() {
             let actions = self.machine.step(self.now(), event);
-            actions.into_iter().for_each(|action| self.obey(action));
+            for action in actions {
+                self.obey(action);
+            }
         }
     }
 
