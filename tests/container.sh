@@ -4,7 +4,7 @@
 #   tests/container.sh          builds both images, runs the stack against the simulator, and takes everything down again
 #   DOCKER=podman tests/container.sh
 #
-# Every wait is bounded. Without an engine, or without compose, it says SKIPPED and succeeds.
+# Every wait is bounded. Without an engine, compose or the base images it says SKIPPED and succeeds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,6 +17,10 @@ else skip "there is no docker compose"; fi
 # A client without the buildx plug-in cannot build; the one of the distribution often lies beside it.
 builder=$docker
 "$docker" buildx version >/dev/null 2>&1 || [[ ! -x /usr/bin/docker ]] || builder=/usr/bin/docker
+for image in $(awk '$1 == "FROM" && $2 ~ /[:\/]/ {print $2}' Dockerfile | sort -u); do
+  "$docker" image inspect "$image" >/dev/null 2>&1 || timeout 300 "$docker" pull --quiet "$image" >/dev/null 2>&1 ||
+    skip "the base image $image cannot be had"
+done
 
 # Names and ports of our own: a stack that somebody runs here is not to be touched.
 export COMPOSE_PROJECT_NAME=token-relay-check-$$
