@@ -1,6 +1,6 @@
 //! What does a read of a token cost, next to a bare hyper server that returns the same bytes?
 //!
-//!   cargo bench --bench token              200 rounds of both, less than a minute
+//!   cargo bench --bench token              100 rounds of each kind, about a minute
 //!   cargo bench --bench token -- 50        fewer
 //!
 //! Both servers are processes of their own, pinned to one core; the load comes from another. They take turns, a tenth of
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use load::Load;
+use load::{Load, Waiting};
 use process::{Cores, Server};
 use report::{Round, Rounds, Starts};
 use token_relay::clock;
@@ -33,7 +33,7 @@ const APPID: &str = "wx0000000000000001";
 const SECRET: &str = "a-secret-of-no-real-account";
 const KEY: &str = "trk_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const CONNECTIONS: usize = 64;
-const ROUNDS: usize = 200;
+const ROUNDS: usize = 100;
 const ROUND: Duration = Duration::from_millis(100);
 const STARTS: usize = 20;
 
@@ -65,7 +65,7 @@ async fn measure(rounds: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Both servers, in turn.
+/// Both servers, in turn, under both kinds of load.
 async fn compare(rounds: usize, cores: &Cores, sim: &Sim, home: &Path) -> io::Result<()> {
     let relay = Server::start(cores, |address| relay_command(address, sim, home)).await?;
     let mut relay_load = Load::connect(relay.address(), &request(), CONNECTIONS).await?;
@@ -75,25 +75,33 @@ async fn compare(rounds: usize, cores: &Cores, sim: &Sim, home: &Path) -> io::Re
     let mut bare_load = Load::connect(bare.address(), &request(), CONNECTIONS).await?;
     same_bytes(relay_load.answer(), bare_load.answer())?;
 
+    let mut servers = [(&bare, &mut bare_load), (&relay, &mut relay_load)];
+    for waiting in [Waiting::Awake, Waiting::Asleep] {
+        take_turns(rounds, waiting, &mut servers).await?.print(waiting);
+    }
+    report::resident(&relay.resident()?, &bare.resident()?);
+    drop((relay_load, bare_load));
+    bare.stop()?;
+    relay.stop()
+}
+
+/// Pairs of turns, of bare hyper and of the relay. Each goes first in every other round; the first round of all warms up.
+async fn take_turns(rounds: usize, waiting: Waiting, servers: &mut [(&Server, &mut Load); 2]) -> io::Result<Rounds> {
     let mut measured = Rounds::default();
-    // The first round of all warms up.
     for round in 0..=rounds {
+        let [(bare, bare_load), (relay, relay_load)] = servers;
         let pair = if round % 2 == 0 {
-            let bare = turn(&bare, &mut bare_load).await?;
-            (bare, turn(&relay, &mut relay_load).await?)
+            let bare = turn(bare, bare_load, waiting).await?;
+            (bare, turn(relay, relay_load, waiting).await?)
         } else {
-            let relay = turn(&relay, &mut relay_load).await?;
-            (turn(&bare, &mut bare_load).await?, relay)
+            let relay = turn(relay, relay_load, waiting).await?;
+            (turn(bare, bare_load, waiting).await?, relay)
         };
         if round > 0 {
             measured.push(pair);
         }
     }
-    measured.print();
-    report::resident(&relay.resident()?, &bare.resident()?);
-    drop((relay_load, bare_load));
-    bare.stop()?;
-    relay.stop()
+    Ok(measured)
 }
 
 /// Starts of the relay on the state that the first one left.
@@ -109,9 +117,9 @@ async fn time_starts(cores: &Cores, sim: &Sim, home: &Path) -> io::Result<()> {
 }
 
 /// One server under load.
-async fn turn(server: &Server, load: &mut Load) -> io::Result<Round> {
+async fn turn(server: &Server, load: &mut Load, waiting: Waiting) -> io::Result<Round> {
     let (before, began) = (server.cpu()?, clock::boot_now());
-    let requests = load.run(ROUND).await?;
+    let requests = load.run(ROUND, waiting).await?;
     let cpu = server.cpu()?.saturating_sub(before);
     Ok(Round { requests, cpu, wall: clock::boot_now().since(began) })
 }

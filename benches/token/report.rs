@@ -4,6 +4,7 @@ use std::{fs, io, time::Duration};
 
 use crate::{
     CONNECTIONS,
+    load::Waiting,
     process::{Cores, Resident},
 };
 
@@ -46,8 +47,12 @@ impl Rounds {
         self.relay.push(relay);
     }
 
-    pub(crate) fn print(&self) {
-        println!("{} rounds, medians (quartiles):", self.relay.len());
+    pub(crate) fn print(&self, waiting: Waiting) {
+        let load = match waiting {
+            Waiting::Awake => "that never sleeps",
+            Waiting::Asleep => "that sleeps while it waits",
+        };
+        println!("{} rounds with a load {load}, medians (quartiles):", self.relay.len());
         for (name, rounds) in [("bare hyper", &self.bare), ("token-relay", &self.relay)] {
             let of = |measure: fn(&Round) -> f64| Spread::of(rounds.iter().map(measure));
             println!(
@@ -60,8 +65,8 @@ impl Rounds {
         let pairs = || self.relay.iter().zip(&self.bare);
         let cpu = Spread::of(pairs().map(|(relay, bare)| relay.micros_per_request() / bare.micros_per_request()));
         let rate = Spread::of(pairs().map(|(relay, bare)| relay.rate() / bare.rate()));
-        println!("CPU per request, relay to bare: {cpu}   target at most {RATIO}: {}", met(cpu.median <= RATIO));
-        println!("requests a second, relay to bare: {rate}");
+        println!("  CPU per request, relay to bare: {cpu}   target at most {RATIO}: {}", met(cpu.median <= RATIO));
+        println!("  requests a second, relay to bare: {rate}");
     }
 }
 
