@@ -447,6 +447,7 @@ impl Machine {
             let is_new = outlook.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
             if is_new {
                 outlook.offer.clone_from(&published.offer);
+                outlook.rotation_at = published.rotation_at;
             }
         }
         if self.published.as_ref() != Some(&outlook) {

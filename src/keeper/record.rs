@@ -151,7 +151,7 @@ struct DebitSpan {
 }
 
 /// Counts of one span of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spent {
     /// Calls to the token API, forced ones included.
     pub calls: u32,
@@ -270,7 +270,8 @@ struct Layout {
     last_attempt_us: Option<Offset>,
     retry_us: Option<Offset>,
     forced_us: Option<Offset>,
-    debits: Vec<(Offset, Spent)>,
+    /// Since when, and how many calls, forced calls and probes.
+    debits: Vec<(Offset, u32, u32, u32)>,
     asked_with: SecretMark,
     last_error: Option<ErrorLayout>,
 }
@@ -352,7 +353,12 @@ impl Record {
             last_attempt_us: self.last_attempt_at.map(offset),
             retry_us: self.retry_at.map(offset),
             forced_us: self.forced_at.map(offset),
-            debits: self.debits.spans.iter().map(|span| (offset(span.since), span.spent)).collect(),
+            debits: self
+                .debits
+                .spans
+                .iter()
+                .map(|&DebitSpan { since, spent }| (offset(since), spent.calls, spent.forced, spent.probes))
+                .collect(),
             asked_with: self.asked_with.clone(),
             last_error: self.last_error.clone().map(|(error, at)| ErrorLayout { error, wall_ms: at.as_millis() }),
         };
@@ -432,7 +438,10 @@ impl Layout {
         };
         let earliest = |offset: Offset| after(age.most(), offset);
         let latest = |offset: Offset| after(age.least(), offset);
-        let spans = self.debits.iter().map(|&(since, spent)| DebitSpan { since: latest(since).min(now.boot), spent });
+        let spans = self.debits.iter().map(|&(since, calls, forced, probes)| DebitSpan {
+            since: latest(since).min(now.boot),
+            spent: Spent { calls, forced, probes },
+        });
         let debits = Debits { spans: spans.collect() };
         let remembered = Record {
             generation: self.generation,

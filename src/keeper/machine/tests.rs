@@ -144,6 +144,7 @@ fn a_new_token_is_shown_only_when_it_is_stored() {
     rig.stored(Swap::Won);
     rig.reply_token("one", 7200);
     assert_eq!(rig.shown(), "nothing");
+    assert_eq!(rig.outlook.as_ref().unwrap().rotation_at, None, "no half of it either");
     rig.stored(Swap::Won);
     assert_eq!(rig.shown(), "one");
 }
