@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use token_relay::{accounts::Account, clock, serve::Ready, settings::Settings};
+use token_relay::{accounts::Account, clock, lifecycle::Signals, serve::Ready, settings::Settings};
 use tokio::time::sleep;
 use wechat_sim::{Kind, Op, Sim};
 
@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
     let life = ready.start();
     let time_is_up = sleep(run_for()?);
     tokio::select! {
-        ended = life.clone().run(settings.server.shutdown_grace) => drop(ended?),
+        _ = life.clone().run(Signals::listen()?, settings.server.shutdown_grace) => {}
         () = time_is_up => drop(life.finish(settings.server.shutdown_grace).await),
         () = stage.tell() => {}
         played = stage.play() => played?,

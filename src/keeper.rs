@@ -273,8 +273,8 @@ impl Keeper {
             ReportAnswer::TooMany { again_at, reason } => {
                 (ReportOutcome::TooMany, Reported::TooMany { retry_in: again_at.since(now.boot), reason })
             }
-            ReportAnswer::Failed(reason) => {
-                let retry_in = self.standing.borrow().retry_in(now.boot);
+            ReportAnswer::Failed { again_at, reason } => {
+                let retry_in = again_at.since(now.boot);
                 (ReportOutcome::Failed, Reported::Failed { retry_in, reason: reason.to_string() })
             }
         };

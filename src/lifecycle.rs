@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
@@ -30,6 +30,24 @@ pub struct Lifecycle {
     stop: CancellationToken,
     vital: TaskTracker,
     has_failed: Arc<AtomicBool>,
+}
+
+/// What the operator may send. Listened to before anything is started: a container's first process ignores what it does
+/// not listen to, so a stop in the first moments would be lost.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
 }
 
 /// Held by a vital task for as long as it runs.
@@ -69,18 +87,13 @@ impl Lifecycle {
     }
 
     /// Waits for SIGTERM, SIGINT or the end of a vital task, then up to `grace` for everything under way.
-    ///
-    /// # Errors
-    /// When the signals cannot be listened to.
-    pub async fn run(self, grace: Duration) -> std::io::Result<End> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    pub async fn run(self, mut signals: Signals, grace: Duration) -> End {
         tokio::select! {
-            _ = terminate.recv() => info!(signal = "SIGTERM", "stopping"),
-            _ = interrupt.recv() => info!(signal = "SIGINT", "stopping"),
+            _ = signals.terminate.recv() => info!(signal = "SIGTERM", "stopping"),
+            _ = signals.interrupt.recv() => info!(signal = "SIGINT", "stopping"),
             () = self.stop.cancelled() => {}
         }
-        Ok(self.finish(grace).await)
+        self.finish(grace).await
     }
 
     /// Stops, and waits up to `grace` for everything under way.

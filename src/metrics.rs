@@ -25,6 +25,26 @@ type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 /// The content type of [`Metrics::render`]: OpenMetrics, which Prometheus has read since 2018. No metric of ours is of a
 /// type that the older text format lacks, so a scraper that takes it for that one reads it too.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The media type of [`classic`].
+pub const CLASSIC_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The page for those who do not ask for OpenMetrics: there a counter's type is told under its whole name, `…_total`.
+pub fn classic(page: &str) -> String {
+    let counters: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut text = String::with_capacity(page.len() + 512);
+    for line in page.lines().filter(|line| *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(what), Some(name), rest) if counters.contains(&name) => {
+                text.extend(["# ", what, " ", name, "_total ", rest.unwrap_or_default()]);
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
 
 /// Everything that is counted.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use crate::{
         schedule::Policy,
         slots::Slots,
     },
-    lifecycle::{End, Lifecycle},
+    lifecycle::{End, Lifecycle, Signals},
     metrics::Metrics,
     pulse::Heartbeats,
     settings::{AccountSettings, ServerSettings, Settings, StateUrl, WechatSettings},
@@ -37,14 +37,18 @@ use crate::{
 /// Connections at once on the admin listener: probes, a scraper and a few people.
 const ADMIN_CONNECTIONS: usize = 64;
 
+/// Told by `check` and `serve` alike.
+pub const REDIS_NOT_AVAILABLE: &str =
+    "state.url: several relays on Redis are not available in this version; use file:DIR";
+
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The state is not to be had.
     #[error("{0}")]
     State(#[from] OpenError),
-    /// A kind of state that this relay cannot use.
-    #[error("state.url: several relays on Redis are not available in this version; use file:DIR")]
+    /// A kind of state that this version cannot use.
+    #[error("{REDIS_NOT_AVAILABLE}")]
     NoRedis,
     /// An address is not to be had.
     #[error("{key}: cannot listen on {address}: {source}")]
@@ -80,9 +84,9 @@ pub struct Ready {
 /// When it cannot start; afterwards nothing but [`End`] tells how it went.
 pub async fn serve(settings: &Settings) -> Result<End, ServeError> {
     let grace = settings.server.shutdown_grace;
+    let signals = Signals::listen().map_err(ServeError::Signals)?;
     let ready = Ready::new(settings).await?;
-    let life = ready.start();
-    let end = life.run(grace).await.map_err(ServeError::Signals)?;
+    let end = ready.start().run(signals, grace).await;
     info!(as_asked = (end == End::AsAsked), "stopped");
     Ok(end)
 }

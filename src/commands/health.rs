@@ -12,20 +12,29 @@ use tokio::net::TcpStream;
 use super::{CommandError, Outcome};
 use crate::settings::Layers;
 
-/// Of the whole question: below the time-outs that container runtimes give a health check.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// Of each question: two of them stay below the time-outs that container runtimes give a health check.
+const TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Asks `GET /healthz` on the public listener. Needs only `server.listen`, so that neither an unreadable secret nor a mistake
-/// in a file edited since the start makes a live relay look dead.
+/// Asks `GET /healthz` on the public listener, and where that takes the connection but does not answer, because all its
+/// places are taken, on the admin listener, which has places of its own. Needs only the two addresses, so that neither an
+/// unreadable secret nor a mistake in a file edited since the start makes a live relay look dead.
 ///
 /// # Errors
 /// Any answer but 200, or none within 3 s; a bad `server.listen`.
 pub fn health(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
-    let address = Layers::read(config, env)?.own_address()?;
+    let layers = Layers::read(config, env)?;
+    let address = layers.own_address()?;
+    let admin = layers.own_admin_address();
     let failed = |reason: String| CommandError::Failed(format!("{address}: {reason}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| failed(e.to_string()))?;
-    match runtime.block_on(async { tokio::time::timeout(TIMEOUT, ask(address)).await }) {
+    let answer = runtime.block_on(async {
+        match (tokio::time::timeout(TIMEOUT, ask(address)).await, admin) {
+            (Err(_), Some(admin)) => tokio::time::timeout(TIMEOUT, ask(admin)).await,
+            (answer, _) => answer,
+        }
+    });
+    match answer {
         Ok(Ok(head)) if head.status() == Some("200") => Ok("alive\n".to_owned()),
         Ok(Ok(head)) => Err(failed(head.status().map_or("no HTTP answer".to_owned(), |s| format!("answered {s}")))),
         Ok(Err(error)) => Err(failed(error.to_string())),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::State,
-    http::header,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -43,9 +43,13 @@ impl<'r> Overview<'r> {
 }
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(relay): State<Arc<Relay>>) -> Response {
+pub(super) async fn metrics(State(relay): State<Arc<Relay>>, headers: HeaderMap) -> Response {
     let page = relay.metrics.render(&relay.accounts, clock::boot_now(), relay.uptime());
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], page).into_response()
+    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let is_open = accepted.any(|accept| accept.contains("openmetrics-text"));
+    let (content_type, page) =
+        if is_open { (metrics::CONTENT_TYPE, page) } else { (metrics::CLASSIC_CONTENT_TYPE, metrics::classic(&page)) };
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], page).into_response()
 }
 
 /// `GET /status`

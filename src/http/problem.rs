@@ -58,7 +58,12 @@ impl Problem {
     /// Nothing can be served, as `standing` tells.
     pub(super) fn unavailable(standing: &Standing, now: Timestamp, reason: impl Into<Cow<'static, str>>) -> Self {
         let trouble = standing.trouble.clone();
-        Self::Unavailable { retry_in: standing.retry_in(now), reason: reason.into(), trouble }
+        let reason = reason.into();
+        let reason = match (&trouble, &standing.store_trouble) {
+            (None, Some(why)) => format!("{reason}; the relay's record cannot be stored: {why}").into(),
+            _ => reason,
+        };
+        Self::Unavailable { retry_in: standing.retry_in(now), reason, trouble }
     }
 
     fn status(&self) -> StatusCode {
@@ -87,6 +92,8 @@ impl Problem {
             Self::Unauthorized(detail) | Self::BadQuery(detail) | Self::BadBody(detail) => detail,
             Self::TooMany { reason, .. } => reason,
             Self::Unavailable { reason, trouble: None, .. } => reason,
+            // a failed refresh has told it already
+            Self::Unavailable { reason, trouble: Some(trouble), .. } if reason.contains(&trouble.message) => reason,
             Self::Unavailable { reason, trouble: Some(trouble), .. } => {
                 return Cow::Owned(format!("{reason}; the last call to WeChat failed: {}", trouble.message));
             }

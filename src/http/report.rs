@@ -84,8 +84,11 @@ async fn judge(relay: &Relay, account: &Account, bad: &str) -> Result<Response, 
             Some(Reported::Settled) => {}
             Some(Reported::TooMany { retry_in, reason }) => return Err(Problem::TooMany { retry_in, reason }),
             Some(Reported::Failed { retry_in, reason }) => {
-                let trouble = account.standing().trouble.clone();
-                return Err(Problem::Unavailable { retry_in, reason: reason.into(), trouble });
+                return Err(Problem::Unavailable {
+                    retry_in,
+                    reason: reason.into(),
+                    trouble: account.standing().trouble.clone(),
+                });
             }
             None => {
                 let reason = "the relay is starting the account's keeper again";

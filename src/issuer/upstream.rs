@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -137,7 +138,8 @@ impl Upstream {
     /// Makes one call within `limit`. Every error is an [`IssueError::NotSent`] or an [`IssueError::Unknown`].
     pub(super) async fn call(&self, call: &Call<'_>, limit: Duration) -> Result<Reply, IssueError> {
         let connecting = Arc::new(AtomicBool::new(false));
-        let hosts = CONNECTING.scope(Arc::clone(&connecting), self.first_or_fallback(call));
+        let hosts = self.first_or_fallback(call, limit, &connecting);
+        let hosts = CONNECTING.scope(Arc::clone(&connecting), hosts);
         let Ok(outcome) = tokio::time::timeout(limit, hosts).await else {
             let within = humantime::format_duration(limit);
             return Err(if connecting.load(Ordering::Relaxed) {
@@ -149,8 +151,29 @@ impl Upstream {
         outcome
     }
 
-    async fn first_or_fallback(&self, call: &Call<'_>) -> Result<Reply, IssueError> {
-        let first = self.send(&self.base, call).await;
+    /// Where there is a second host, the first one must leave it time: a connection that takes half of the limit is given up.
+    async fn first_host(&self, call: &Call<'_>, limit: Duration, connecting: &AtomicBool) -> Result<Reply, IssueError> {
+        let mut first = pin!(self.send(&self.base, call));
+        if self.fallback.is_some() {
+            match tokio::time::timeout(limit / 2, &mut first).await {
+                Ok(outcome) => return outcome,
+                Err(_) if connecting.load(Ordering::Relaxed) => {
+                    let within = humantime::format_duration(limit / 2);
+                    return Err(IssueError::NotSent { reason: format!("no connection within {within}") });
+                }
+                Err(_) => {}
+            }
+        }
+        first.await
+    }
+
+    async fn first_or_fallback(
+        &self,
+        call: &Call<'_>,
+        limit: Duration,
+        connecting: &AtomicBool,
+    ) -> Result<Reply, IssueError> {
+        let first = self.first_host(call, limit, connecting).await;
         let (Some(fallback), Err(IssueError::NotSent { reason })) = (&self.fallback, &first) else { return first };
         match self.send(fallback, call).await {
             Err(IssueError::NotSent { reason: second }) => {

@@ -3,7 +3,13 @@
 //! Repeated lines are damped: the first three of a kind are warnings (an operator's remedy: the first), the rest is DEBUG
 //! with a count, and recovery is INFO.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use tracing::{debug, info, warn};
 
@@ -22,12 +28,14 @@ const LOUD: u32 = 3;
 pub struct Diary {
     account: AccountName,
     metrics: Arc<AccountMetrics>,
+    /// Probes in a row that told nothing.
+    without_verdict: AtomicU32,
 }
 
 impl Diary {
     /// The diary of `account`.
     pub fn new(account: AccountName, metrics: Arc<AccountMetrics>) -> Self {
-        Self { account, metrics }
+        Self { account, metrics, without_verdict: AtomicU32::new(0) }
     }
 
     /// What is counted of this account.
@@ -99,6 +107,9 @@ impl Diary {
 
     fn probed(&self, verdict: &Verdict) {
         let account = &self.account;
+        if !matches!(verdict, Verdict::Inconclusive { .. }) {
+            self.without_verdict.store(0, Ordering::Relaxed);
+        }
         match verdict {
             Verdict::Accepted => {
                 self.metrics.probe(ProbeOutcome::Accepted);
@@ -110,7 +121,12 @@ impl Diary {
             }
             Verdict::Inconclusive { reason } => {
                 self.metrics.probe(ProbeOutcome::Inconclusive);
-                debug!(%account, reason, "probe: no verdict, the token stays");
+                let repeated = self.without_verdict.fetch_add(1, Ordering::Relaxed) + 1;
+                if repeated <= LOUD {
+                    warn!(%account, reason, repeated, "probe: no verdict, the token stays");
+                } else {
+                    debug!(%account, reason, repeated, "probe: no verdict, the token stays");
+                }
             }
         }
     }

@@ -389,7 +389,8 @@ impl Machine {
     }
 
     fn stop(&mut self, now: Now) {
-        self.answer_all(now, &ReportAnswer::Failed("the relay is shutting down".into()));
+        let reason = "the relay is shutting down".into();
+        self.answer_all(now, &ReportAnswer::Failed { again_at: now.boot, reason });
         self.phase = Phase::Stopped;
         self.act(Action::Stop);
     }

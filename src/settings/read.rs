@@ -56,16 +56,27 @@ impl Layers {
     /// `server.listen` is not an address, or has port 0.
     pub fn own_address(&self) -> Result<SocketAddr, SettingsError> {
         let listen = self.section("server").entry("listen");
-        let Address(mut address) = listen.parse()?;
+        let Address(address) = listen.parse()?;
         if address.port() == 0 {
             return Err(listen.error("has port 0, so nobody can know where the relay listens"));
         }
-        if address.ip().is_unspecified() {
-            let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
-            address.set_ip(loopback);
-        }
-        Ok(address)
+        Ok(reachable(address))
     }
+
+    /// The same of `server.admin_listen`; `None` where it is off, has port 0, or is no address.
+    pub fn own_admin_address(&self) -> Option<SocketAddr> {
+        let Address(address) = self.section("server").entry("admin_listen").parse().ok()?;
+        (address.port() != 0).then(|| reachable(address))
+    }
+}
+
+/// The loopback address for "all addresses".
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    address
 }
 
 fn server(table: &Table<'_>) -> Result<ServerSettings, SettingsError> {

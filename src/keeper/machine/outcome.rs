@@ -181,7 +181,8 @@ impl Machine {
         let later = last_chance.filter(|at| now.boot < *at).unwrap_or(Timestamp::NEVER);
         let later = later.min(now.boot.plus(STORE_RETRY)).max(now.boot.plus(ATTEMPT_GAP));
         self.record.retry_at = Some(self.record.retry_at.map_or(later, |at| at.max(later)));
-        self.answer_all(now, &ReportAnswer::Failed("the relay cannot store its record".into()));
+        let reason = "the relay cannot store its record".into();
+        self.answer_all(now, &ReportAnswer::Failed { again_at: later, reason });
     }
 
     fn store_failed(&mut self, now: Now, error: &StoreError) {
@@ -300,7 +301,7 @@ impl Machine {
         self.record.intent = None;
         let retry_in = self.call_at(now).since(now.boot);
         self.note(Note::CallFailed { failure, retry_in });
-        self.answer_all(now, &ReportAnswer::Failed(reason));
+        self.answer_all(now, &ReportAnswer::Failed { again_at: self.call_at(now), reason });
     }
 
     /// Half the day's calls are spent.
@@ -344,7 +345,8 @@ impl Machine {
             (Verdict::Inconclusive { reason }, _) => {
                 self.probes.retry_at = Some(sent.at.plus(pace));
                 let reason = format!("the probe told nothing: {reason}").into();
-                self.answer_all(now, &ReportAnswer::Failed(reason));
+                let again_at = sent.at.plus(self.policy.report_cooldown);
+                self.answer_all(now, &ReportAnswer::Failed { again_at, reason });
             }
             (_, None) => {}
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{ATTEMPT_GAP, Machine, Now, Offered, Outlook, Phase, Promise, Timestamp};
+use super::{ATTEMPT_GAP, Machine, NEVER_STORED_GRACE, Now, Offered, Outlook, Phase, Promise, Then, Timestamp};
 use crate::{
     credential::Sliding,
     keeper::{
@@ -38,7 +38,11 @@ impl Machine {
             }),
             rotation_at: served.map(|credential| credential.rotation_at),
             next_attempt_at: match self.phase {
-                Phase::Idle => Some(self.call_at(now).min(self.probe_at(now))),
+                Phase::Idle | Phase::Recording(Then::Keep) => Some(self.call_at(now).min(self.probe_at(now))),
+                // a record that does not come is waited for only so long
+                Phase::Loading { .. } if self.storing.trouble.is_some() => {
+                    Some(self.started_at.plus(NEVER_STORED_GRACE))
+                }
                 _ => None,
             },
             failures: self.record.failures,

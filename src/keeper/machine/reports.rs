@@ -25,8 +25,13 @@ pub enum ReportAnswer {
         /// Why.
         reason: &'static str,
     },
-    /// The probe told nothing, or the refresh failed: why, in words.
-    Failed(Arc<str>),
+    /// The probe told nothing, or the refresh failed.
+    Failed {
+        /// When it makes sense to ask again.
+        again_at: Timestamp,
+        /// Why, in words.
+        reason: Arc<str>,
+    },
 }
 
 /// How long a report waits for a refresh that is not yet allowed: the client is gone after 10 s.
@@ -77,7 +82,8 @@ impl Machine {
         } else if self.budget_at(now) >= call_at {
             Some(ReportAnswer::TooMany { again_at: call_at, reason: "the day's budget of calls is spent" })
         } else {
-            Some(ReportAnswer::Failed("the token is dead, and WeChat's last answer forbids a call so soon".into()))
+            let reason = "the token is dead, and WeChat's last answer forbids a call so soon".into();
+            Some(ReportAnswer::Failed { again_at: call_at, reason })
         }
     }
 
