@@ -80,6 +80,17 @@ fn health_waits_three_seconds_at_most() {
 }
 
 #[test]
+fn health_asks_the_admin_listener_where_all_public_places_are_taken() {
+    let full = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (admin, _server) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let public = full.local_addr().unwrap().to_string();
+    let settings =
+        [("TOKEN_RELAY__SERVER__LISTEN", &*public), ("TOKEN_RELAY__SERVER__ADMIN_LISTEN", &admin.to_string())];
+    let output = relay(&["health"], &settings);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
 fn health_with_an_address_that_cannot_be_asked_is_bad_configuration() {
     for listen in ["sentinel-8f3a", "127.0.0.1:0"] {
         let output = relay(&["health"], &[("TOKEN_RELAY__SERVER__LISTEN", listen)]);

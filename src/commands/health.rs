@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use super::{CommandError, Outcome};
 use crate::settings::Layers;
 
-/// Of each question: two of them stay below the time-outs that container runtimes give a health check.
-const TIMEOUT: Duration = Duration::from_millis(1500);
+/// Of the whole check: below the time-outs that container runtimes give one.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks `GET /healthz` on the public listener, and where that takes the connection but does not answer, because all its
 /// places are taken, on the admin listener, which has places of its own. Needs only the two addresses, so that neither an
@@ -29,9 +29,14 @@ pub fn health(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, Os
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| failed(e.to_string()))?;
     let answer = runtime.block_on(async {
-        match (tokio::time::timeout(TIMEOUT, ask(address)).await, admin) {
-            (Err(_), Some(admin)) => tokio::time::timeout(TIMEOUT, ask(admin)).await,
-            (answer, _) => answer,
+        let Some(admin) = admin else { return tokio::time::timeout(TIMEOUT, ask(address)).await };
+        let answer = tokio::time::timeout(TIMEOUT / 2, ask(address)).await;
+        if answer.is_ok() {
+            return answer;
+        }
+        match tokio::time::timeout(TIMEOUT / 2, ask(admin)).await {
+            Ok(Ok(head)) => Ok(Ok(head)),
+            Ok(Err(_)) | Err(_) => answer,
         }
     });
     match answer {

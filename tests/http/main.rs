@@ -6,7 +6,6 @@ mod house;
 
 mod admin;
 mod bytes;
-mod logs;
 mod poll;
 mod read;
 mod report;

@@ -1,4 +1,16 @@
 //! Nothing leaks (I9): every kind of request, with the log at its loudest.
+//!
+//! A binary of its own: tracing asks each callsite once whether anybody listens, and other tests would have said no.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    dead_code,
+    reason = "the house is shared with the tests of HTTP, which use more of it; and a test may unwrap and spawn as it likes"
+)]
+
+#[path = "../http/house.rs"]
+mod house;
 
 use std::{io, sync::Arc, sync::Mutex};
 
