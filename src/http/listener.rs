@@ -85,7 +85,7 @@ impl Listener {
 fn builder(header_timeout: Duration) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Half-closed connections are answered: `printf … | nc` and some health checks close their side after the request.
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(LONGEST_HEAD).half_close(false);
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(LONGEST_HEAD).half_close(true);
     builder
 }
 

@@ -123,7 +123,8 @@ async fn the_metrics_show_how_the_accounts_stand_and_what_was_asked() {
     house.get("/token?account=shop").await;
     house.get("/nowhere").await;
     let metrics = house.admin("/metrics").await;
-    assert!(metrics.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(metrics.body.contains("# TYPE token_relay_requests_total counter\n") && !metrics.body.contains("# EOF"));
     for line in [
         "token_relay_token_seconds_left{account=\"main\"} 3541",
         "token_relay_token_seconds_left{account=\"shop\"} 0",

@@ -38,7 +38,9 @@ impl Machine {
             }),
             rotation_at: served.map(|credential| credential.rotation_at),
             next_attempt_at: match self.phase {
-                Phase::Idle | Phase::Recording(Then::Keep) => Some(self.call_at(now).min(self.probe_at(now))),
+                Phase::Idle => Some(self.call_at(now).min(self.probe_at(now))),
+                // where none lives, nothing that is being stored is about to show
+                Phase::Recording(Then::Keep) if self.living(now.boot).is_none() => Some(self.call_at(now)),
                 // a record that does not come is waited for only so long
                 Phase::Loading { .. } if self.storing.trouble.is_some() => {
                     Some(self.started_at.plus(NEVER_STORED_GRACE))
