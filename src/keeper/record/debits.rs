@@ -1,0 +1,117 @@
+//! What was spent of a day's budgets (I6)?
+
+use std::time::Duration;
+
+use crate::{accounts::BudgetLeft, clock::Timestamp};
+
+/// The rolling window of every budget.
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Forced calls in a rolling day; WeChat allows 20.
+pub const FORCED_PER_DAY: u32 = 6;
+/// Probes in a rolling day.
+pub const PROBES_PER_DAY: u32 = 300;
+/// Debits are counted by the half hour: 49 small numbers instead of 1,800 moments, at the price of up to half an hour
+/// more than a day.
+const DEBIT_SPAN: Duration = Duration::from_secs(1800);
+
+/// What one debit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Debit {
+    /// A call to the token API.
+    Call {
+        /// And a forced one.
+        is_forced: bool,
+    },
+    /// A probe.
+    Probe,
+}
+
+/// What was spent in the last 24 hours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Debits {
+    pub(super) spans: Vec<DebitSpan>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DebitSpan {
+    pub(super) since: Timestamp,
+    pub(super) spent: Spent,
+}
+
+/// Counts of one span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// Calls to the token API, forced ones included.
+    pub calls: u32,
+    /// Forced calls.
+    pub forced: u32,
+    /// Probes.
+    pub probes: u32,
+}
+
+impl Spent {
+    fn count(&mut self, debit: Debit, change: impl Fn(u32) -> u32) {
+        match debit {
+            Debit::Call { is_forced } => {
+                self.calls = change(self.calls);
+                if is_forced {
+                    self.forced = change(self.forced);
+                }
+            }
+            Debit::Probe => self.probes = change(self.probes),
+        }
+    }
+}
+
+impl Debits {
+    /// Writes a debit down, and forgets what is older than a day.
+    pub fn debit(&mut self, now: Timestamp, debit: Debit) {
+        self.spans.retain(|span| now < span.forgotten_at());
+        let is_open = self.spans.last().is_some_and(|span| now.since(span.since) < DEBIT_SPAN);
+        if !is_open {
+            self.spans.push(DebitSpan { since: now, spent: Spent::default() });
+        }
+        if let Some(span) = self.spans.last_mut() {
+            span.spent.count(debit, |spent| spent.saturating_add(1));
+        }
+    }
+
+    /// Gives the latest debit of this kind back: what provably was not sent.
+    pub fn refund(&mut self, debit: Debit) {
+        if let Some(span) = self.spans.last_mut() {
+            span.spent.count(debit, |spent| spent.saturating_sub(1));
+        }
+    }
+
+    /// What was spent in the day before `now`.
+    pub fn spent(&self, now: Timestamp) -> Spent {
+        let live = self.spans.iter().filter(|span| now < span.forgotten_at());
+        live.fold(Spent::default(), |sum, span| Spent {
+            calls: sum.calls.saturating_add(span.spent.calls),
+            forced: sum.forced.saturating_add(span.spent.forced),
+            probes: sum.probes.saturating_add(span.spent.probes),
+        })
+    }
+
+    /// What is left at `now`.
+    pub fn left(&self, now: Timestamp, calls_per_day: u32) -> BudgetLeft {
+        let spent = self.spent(now);
+        BudgetLeft {
+            calls: calls_per_day.saturating_sub(spent.calls),
+            forced: FORCED_PER_DAY.saturating_sub(spent.forced),
+            probes: PROBES_PER_DAY.saturating_sub(spent.probes),
+        }
+    }
+
+    /// When the next span is forgotten that holds something for which `counts`.
+    pub fn relief_at(&self, now: Timestamp, counts: impl Fn(&Spent) -> u32) -> Timestamp {
+        let holding = self.spans.iter().filter(|span| now < span.forgotten_at() && counts(&span.spent) > 0);
+        holding.map(DebitSpan::forgotten_at).min().unwrap_or(now)
+    }
+}
+
+impl DebitSpan {
+    fn forgotten_at(&self) -> Timestamp {
+        self.since.plus(DEBIT_SPAN).plus(DAY)
+    }
+}
