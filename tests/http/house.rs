@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use token_relay::{
     account::AccountName,
     accounts::{Account, Accounts, Offer, Report, Reported, Standing, Trouble},
-    clock::{self, WallTime},
-    credential::{Generation, Promise, Token},
+    clock::{self, Timestamp, WallTime},
+    credential::{Generation, Promise, Sliding, Token},
     http::{Clients, Face, Limits, Listener, Patience, Relay},
     metrics::Metrics,
     pulse::Heartbeats,
@@ -77,7 +77,8 @@ impl Answer {
 
 impl House {
     pub(crate) fn of(names: &[&str]) -> Self {
-        Self::patient(names, Patience { report: Duration::from_secs(2), ..Patience::new(Duration::from_secs(1)) })
+        let long = Duration::from_secs(60);
+        Self::patient(names, Patience { report: long, ..Patience::new(long) })
     }
 
     pub(crate) fn patient(names: &[&str], patience: Patience) -> Self {
@@ -115,7 +116,7 @@ impl House {
         self.standings[name].send_replace(Arc::new(standing));
     }
 
-    /// Publishes a token that lives for `seconds`.
+    /// Publishes a token that is promised for `seconds` whenever it is asked for.
     pub(crate) fn offer(&self, name: &str, generation: u64, token: &str, seconds: u64) {
         self.publish(name, offering(name, generation, token, seconds));
     }
@@ -185,7 +186,7 @@ impl Open {
 }
 
 pub(crate) const LIMITS: Limits =
-    Limits { max_connections: 100, header_timeout: Duration::from_secs(30), grace: Duration::from_secs(10) };
+    Limits { max_connections: 100, header_timeout: Duration::from_secs(120), grace: Duration::from_secs(60) };
 
 pub(crate) async fn answer(face: &Face, request: Request<Body>) -> Answer {
     let (parts, body) = face.answer(request).await.into_parts();
@@ -218,9 +219,9 @@ pub(crate) fn trouble() -> Trouble {
 
 pub(crate) fn offering(name: &str, generation: u64, token: &str, seconds: u64) -> Standing {
     let now = clock::boot_now();
-    // Half a second more, so that a slow machine sees the same whole seconds.
-    let until = now.plus(Duration::from_secs(seconds)).plus(Duration::from_millis(500));
-    let promise = Promise { until, sliding: None, verified_until: None };
+    // The same from any moment, so that a slow machine sees the same whole seconds.
+    let sliding = Sliding { window: Duration::from_secs(seconds), until_at_least: Timestamp::LONG_AGO };
+    let promise = Promise { until: Timestamp::NEVER, sliding: Some(sliding), verified_until: None };
     let token = Token::try_from(token.to_owned()).unwrap();
     Standing {
         offer: Some(Offer::new(&name.parse().unwrap(), Generation(generation), token, promise)),

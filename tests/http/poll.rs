@@ -75,7 +75,9 @@ async fn shutdown_ends_the_wait_with_304() {
 #[tokio::test]
 async fn a_promise_that_runs_out_during_the_wait_is_not_called_unchanged() {
     let house = House::patient(&["main"], Patience::new(Duration::from_millis(50)));
-    house.offer("main", 7, "old", 1);
+    let mut standing = offering("main", 7, "old", 1);
+    standing.offer.as_mut().unwrap().promise.until = clock::boot_now().plus(Duration::from_secs(3));
+    house.publish("main", standing);
     house.ask(poll(60, r#"W/"main-7""#)).await.assert_problem(503);
 }
 
