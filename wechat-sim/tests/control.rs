@@ -116,7 +116,7 @@ async fn commands_do_what_the_library_calls_do() {
 #[tokio::test]
 async fn a_port_closed_by_command_opens_by_itself() {
     let sim = sim().start().await.unwrap();
-    json(sim.addr(), &post("/_control/refuse", r#"{"for":"2s"}"#)).await;
+    json(sim.addr(), &post("/_control/refuse", r#"{"for":"8s"}"#)).await;
     let refused = async {
         while !matches!(TcpStream::connect(sim.addr()).await, Err(e) if e.kind() == ErrorKind::ConnectionRefused) {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -57,7 +57,7 @@ async fn a_hanging_call_is_never_answered_and_ends_when_the_client_leaves() {
 
 #[tokio::test]
 async fn a_slow_call_mints_at_the_end_even_for_a_client_that_left() {
-    let sim = with(Fault::Slow(Duration::from_secs(2))).await;
+    let sim = with(Fault::Slow(Duration::from_secs(6))).await;
     let mut socket = TcpStream::connect(sim.addr()).await.unwrap();
     socket.write_all(token_request().as_bytes()).await.unwrap();
     until(|| sim.calls(Op::Token).len() == 1).await;

@@ -15,7 +15,7 @@ pub(crate) const APP: &str = "wx0000000000000001";
 pub(crate) const SECRET: &str = "sentinel-secret-0123456789abcdef";
 
 /// Far longer than anything here takes, and shorter than a reader's patience.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn sim() -> Builder {
     Sim::builder().app(APP, SECRET)
