@@ -339,7 +339,7 @@ impl Stage {
 
     /// Reads the log up to the first token; the first line tells the address.
     async fn told(log: &Path) -> String {
-        for _ in 0..500 {
+        for _ in 0..3000 {
             let text = fs::read_to_string(log).unwrap();
             let whole = text.lines().take(text.matches('\n').count());
             let events: Vec<serde_json::Value> = whole.map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -349,7 +349,7 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("no token within 10 s: {}", fs::read_to_string(log).unwrap());
+        panic!("no token within a minute: {}", fs::read_to_string(log).unwrap());
     }
 
     /// A program that sees the relay and WeChat where they are.
