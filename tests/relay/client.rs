@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Longer than any answer takes, the longest poll of these tests included.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A whole answer.
 #[derive(Debug)]

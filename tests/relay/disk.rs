@@ -65,26 +65,32 @@ async fn store_ok(relay: &Relay) -> u64 {
 async fn hasty() -> World {
     let mut world = World::new(6, 4).await;
     world.set("refresh.before_expiry", "2s");
+    world.set("server.first_token_wait", "3s");
     world
 }
 
 async fn it_serves_and_refreshes_on(world: World, lose: impl Fn(), regain: impl Fn()) {
     let relay = world.start().await;
     let ledger = Ledger::keep(&world.sim, &["main"], Duration::from_millis(20));
-    relay.get("/token").await.token();
+    eventually("it serves", async || relay.get("/token").await.status == 200).await;
     ledger.read_from(&relay);
     assert_eq!(store_ok(&relay).await, 1);
     lose();
-    eventually("two rotations without a disk", async || world.calls().len() >= 3).await;
-    assert_eq!(relay.get("/readyz").await.json()["status"], "degraded");
+    let calls = world.calls().len();
+    eventually("two rotations without a disk", async || world.calls().len() >= calls + 2).await;
+    eventually("it is degraded", async || relay.get("/readyz").await.json()["status"] == "degraded").await;
     assert_eq!((relay.get("/healthz").await.status, store_ok(&relay).await), (200, 0));
     assert!(relay.look("/status").await.body.contains("store_trouble\":\"cannot"));
-    let token = relay.get("/token").await;
-    assert!(token.seconds() <= 3, "promised for O − r at most: {token:?}");
+    eventually("a token is promised for O − r at most", async || {
+        let token = relay.get("/token").await;
+        assert!(token.status != 200 || token.seconds() <= 3, "{token:?}");
+        token.status == 200
+    })
+    .await;
     regain();
     eventually("it is stored again", async || store_ok(&relay).await == 1).await;
-    assert_eq!(relay.get("/readyz").await.json()["status"], "ready");
-    eventually("the log tells it", async || relay.events("the store answers again").len() == 1).await;
+    eventually("it is ready", async || relay.get("/readyz").await.json()["status"] == "ready").await;
+    eventually("the log tells it", async || !relay.events("the store answers again").is_empty()).await;
     let seen = ledger.close().await;
     assert_eq!(seen.unavailable.len(), 0, "readers noticed nothing: {:?}", seen.unavailable);
 }
@@ -112,8 +118,9 @@ async fn a_crash_after_a_rotation_that_could_not_be_stored_serves_no_dead_token(
     let mut world = hasty().await;
     world.set("state.url", &format!("file:{}", disk.dir.path().join("state").display()));
     let mut relay = world.start().await;
-    relay.get("/token").await.token();
+    eventually("it serves", async || relay.get("/token").await.status == 200).await;
     disk.fill();
+    let mut calls = 0;
     for life in 0..4 {
         // a ledger for each process: what could not be stored is forgotten, its generation too
         let ledger = Ledger::keep(&world.sim, &["main"], Duration::from_millis(20));
@@ -125,13 +132,14 @@ async fn a_crash_after_a_rotation_that_could_not_be_stored_serves_no_dead_token(
         ledger.pause();
         relay.kill();
         ledger.close().await;
+        if life == 0 {
+            calls = world.calls().len();
+        }
         relay = world.start().await;
     }
-    let calls = world.calls();
-    println!("{} calls", calls.len());
-    for two in calls.windows(2) {
-        assert!(two[1].at.saturating_sub(two[0].at) >= Duration::from_millis(950), "I10");
-    }
+    println!("{calls} calls");
+    // one may have been under way when its relay was killed
+    assert!(world.calls().len() <= calls + 1, "a relay that never could write does not call in a crash loop (I6)");
     disk.relieve();
     eventually("it serves", async || relay.get("/token").await.status == 200).await;
 }

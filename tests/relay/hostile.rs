@@ -10,17 +10,17 @@ use tokio::{
 };
 
 use crate::{
-    process::{KEY, Relay},
-    world::World,
+    process::{KEY, PATIENCE, Relay},
+    world::{World, eventually},
 };
 
 /// The bytes of the answer, as far as one comes before the connection ends or the patience.
 async fn answer(at: SocketAddr, request: &[u8]) -> io::Result<String> {
     let mut stream = TcpStream::connect(at).await?;
     // a relay that has heard enough may close while we still write
-    let _ = timeout(Duration::from_secs(5), stream.write_all(request)).await;
+    let _ = timeout(PATIENCE, stream.write_all(request)).await;
     let mut bytes = Vec::new();
-    let _ = timeout(Duration::from_secs(15), stream.read_to_end(&mut bytes)).await;
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -79,13 +79,13 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 async fn still_serves(relay: &Relay, token: &str) {
-    let got = timeout(Duration::from_secs(5), relay.get("/token")).await.expect("an answer in time");
+    let got = relay.get("/token").await;
     assert_eq!(got.token(), token);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_malformed_request_gets_a_token_or_a_5xx_or_harms_another_client() {
-    let mut world = World::new(60, 10).await;
+    let mut world = World::new(600, 60).await;
     world.set("server.header_timeout", "3s");
     let relay = world.start().await;
     let token = relay.get("/token").await.token();
@@ -103,7 +103,7 @@ async fn no_malformed_request_gets_a_token_or_a_5xx_or_harms_another_client() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn slow_senders_are_cut_off_and_the_others_are_served_meanwhile() {
-    let mut world = World::new(60, 10).await;
+    let mut world = World::new(600, 60).await;
     world.set("server.header_timeout", "2s");
     let relay = world.start().await;
     let token = relay.get("/token").await.token();
@@ -119,13 +119,12 @@ async fn slow_senders_are_cut_off_and_the_others_are_served_meanwhile() {
         still_serves(&relay, &token).await;
         sleep(Duration::from_millis(100)).await;
     }
-    let mut open = 0;
     for stream in &mut slow {
         let mut rest = Vec::new();
         // an end, an answer 408 or a reset; only a connection that is still open stays silent
-        open += usize::from(timeout(Duration::from_secs(3), stream.read_to_end(&mut rest)).await.is_err());
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "it was not cut off because bytes kept coming");
     }
-    assert_eq!(open, 0, "cut off though bytes kept coming");
     still_serves(&relay, &token).await;
 }
 
@@ -136,8 +135,9 @@ async fn thousands_of_idle_connections_do_not_keep_others_from_their_token() {
     setrlimit(Resource::Nofile, raised).unwrap(); // the relay inherits it
     let allowed = limit.maximum.unwrap_or(u64::MAX).saturating_sub(500) / 2;
     let count = usize::try_from(allowed.min(4000)).unwrap();
-    let mut world = World::new(60, 10).await;
+    let mut world = World::new(600, 60).await;
     world.set("server.max_connections", "5000");
+    world.set("server.header_timeout", "10m");
     let relay = world.start().await;
     let token = relay.get("/token").await.token();
     let mut idle = Vec::new();
@@ -153,15 +153,18 @@ async fn thousands_of_idle_connections_do_not_keep_others_from_their_token() {
     }
     still_serves(&relay, &token).await;
     println!("{count} idle connections");
-    let open = relay.metric("token_relay_connections{listener=\"public\"}").await;
-    assert!(usize::try_from(open).unwrap() >= count);
+    eventually("all are open at once", async || {
+        let open = relay.metric("token_relay_connections{listener=\"public\"}").await;
+        usize::try_from(open).unwrap() >= count
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn when_all_connections_are_taken_operators_still_get_in_and_clients_after_the_idle_ones_end() {
-    let mut world = World::new(60, 10).await;
+    let mut world = World::new(600, 60).await;
     world.set("server.max_connections", "50");
-    world.set("server.header_timeout", "3s");
+    world.set("server.header_timeout", "10s");
     let relay = world.start().await;
     let token = relay.get("/token").await.token();
     let mut idle = Vec::new();
@@ -175,7 +178,8 @@ async fn when_all_connections_are_taken_operators_still_get_in_and_clients_after
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reports_that_never_send_their_body_hold_nobody_up() {
-    let world = World::new(60, 10).await;
+    let mut world = World::new(600, 60).await;
+    world.set("refresh.report_cooldown", "0s");
     let relay = world.start().await;
     let token = relay.get("/token").await.token();
     let head = format!(
@@ -188,8 +192,8 @@ async fn reports_that_never_send_their_body_hold_nobody_up() {
         slow.push(stream);
     }
     still_serves(&relay, &token).await;
-    assert_eq!(relay.report(&token).await.status, 200);
+    eventually("a report is heard", async || relay.report(&token).await.status == 200).await;
     let mut answer = String::new();
-    timeout(Duration::from_secs(14), slow[0].read_to_string(&mut answer)).await.expect("cut off after 10 s").unwrap();
+    timeout(PATIENCE, slow[0].read_to_string(&mut answer)).await.expect("cut off").unwrap();
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
 }

@@ -2,7 +2,7 @@
 //! promise down; WeChat itself tells whether it is kept.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -23,6 +23,11 @@ use crate::{
 /// A promise that reaches further is checked up to here: what kills a token early does so within an overlap.
 const LAST_LOOK: Duration = Duration::from_secs(6);
 
+/// This much late, and the machine stands still.
+const STALL: Duration = Duration::from_millis(300);
+/// For so long after that, a relay may still be catching up.
+const AFTER_A_STALL: Duration = Duration::from_secs(5);
+
 static ALL_SERVED: AtomicU64 = AtomicU64::new(0);
 
 /// What was seen up to now, and what was promised.
@@ -30,17 +35,32 @@ static ALL_SERVED: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Seen {
     /// Answers with a token.
     pub(crate) served: u64,
-    /// When each had arrived, by account.
-    pub(crate) served_at: BTreeMap<String, Vec<Duration>>,
-    /// Answers 503, by account.
-    pub(crate) unavailable: BTreeMap<String, u64>,
+    /// When each was asked for and had arrived, by account.
+    pub(crate) served_at: BTreeMap<String, Vec<(Duration, Duration)>>,
+    /// When what was answered with 503 was asked, by account; not while the machine stood still.
+    pub(crate) unavailable: BTreeMap<String, Vec<Duration>>,
+    /// The moments up to which the machine had stood still.
+    stalls: Vec<Duration>,
     /// Broken promises, in words.
     broken: Vec<String>,
-    generations: BTreeMap<String, u64>,
+    /// The highest generation of each account, and when it was first here.
+    generations: BTreeMap<String, (u64, Duration)>,
     /// The furthest promise made of each token.
     promises: BTreeMap<String, Promised>,
-    /// Tokens that somebody else killed: the relay can't have known.
-    forgiven: BTreeSet<String>,
+    /// Tokens that somebody else killed: the relay can't have known, up to the moment at which it was told.
+    forgiven: BTreeMap<String, Duration>,
+}
+
+impl Seen {
+    /// A relay that does not run cannot serve: what was asked before it had caught up is not its fault.
+    fn forgive_stalls(&mut self) {
+        let stalls = std::mem::take(&mut self.stalls);
+        let is_excused = |asked: &Duration| stalls.iter().any(|end| asked.abs_diff(*end) < AFTER_A_STALL);
+        for asked in self.unavailable.values_mut() {
+            asked.retain(|asked| !is_excused(asked));
+        }
+        self.unavailable.retain(|_, asked| !asked.is_empty());
+    }
 }
 
 /// A token was said to live until a moment on the simulator's clock.
@@ -70,6 +90,18 @@ impl Ledger {
             over: Arc::default(),
             tasks: JoinSet::new(),
         };
+        let (sim_too, seen) = (sim.clone(), ledger.seen.clone());
+        let over = ledger.over.clone();
+        ledger.tasks.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let began = sim_too.now();
+                sleep(Duration::from_millis(20)).await;
+                let now = sim_too.now();
+                if now > began + STALL {
+                    seen.lock().unwrap().stalls.push(now);
+                }
+            }
+        });
         for account in accounts {
             let (sim, seen, at, over) = (sim.clone(), ledger.seen.clone(), ledger.at.clone(), ledger.over.clone());
             let account = (*account).to_owned();
@@ -98,14 +130,12 @@ impl Ledger {
 
     /// Somebody else is about to kill this token.
     pub(crate) fn forgive(&self, token: &str) {
-        self.seen.lock().unwrap().forgiven.insert(token.to_owned());
+        self.seen.lock().unwrap().forgiven.insert(token.to_owned(), Duration::MAX);
     }
 
-    /// The relay knows that this token is dead: serving it from here on is its fault.
+    /// The relay knows that this token is dead: serving it to who asks from here on is its fault.
     pub(crate) fn hold_to_account(&self, token: &str) {
-        let mut seen = self.seen.lock().unwrap();
-        seen.promises.remove(token);
-        seen.forgiven.remove(token);
+        self.seen.lock().unwrap().forgiven.insert(token.to_owned(), self.sim.now());
     }
 
     /// Writes an answer down that a test got by itself, asked for at `asked` on the simulator's clock.
@@ -130,7 +160,8 @@ impl Ledger {
             check(&self.sim, &mut self.seen.lock().unwrap());
             sleep(Duration::from_millis(10)).await;
         }
-        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        seen.forgive_stalls();
         let all = ALL_SERVED.fetch_add(seen.served, Ordering::Relaxed) + seen.served;
         println!("{} tokens checked here, {all} so far in this process", seen.served);
         assert!(seen.broken.is_empty(), "{} broken promises:\n{}", seen.broken.len(), seen.broken.join("\n"));
@@ -149,7 +180,7 @@ async fn read(sim: &Sim, seen: &Mutex<Seen>, at: SocketAddr, account: &str) {
 
 fn enter(sim: &Sim, seen: &mut Seen, account: &str, asked: Duration, answer: &Answer) {
     if answer.status == 503 {
-        *seen.unavailable.entry(account.to_owned()).or_default() += 1;
+        seen.unavailable.entry(account.to_owned()).or_default().push(asked);
         return;
     }
     if answer.status != 200 {
@@ -158,7 +189,7 @@ fn enter(sim: &Sim, seen: &mut Seen, account: &str, asked: Duration, answer: &An
     }
     let (token, generation) = (answer.token(), answer.generation());
     seen.served += 1;
-    seen.served_at.entry(account.to_owned()).or_default().push(sim.now());
+    seen.served_at.entry(account.to_owned()).or_default().push((asked, sim.now()));
     // the relay counts from a moment after this one, so a kept promise reaches at least this far
     let until = asked + Duration::from_secs(answer.seconds());
     let promised = Promised { until, asked, account: account.to_owned() };
@@ -166,13 +197,17 @@ fn enter(sim: &Sim, seen: &mut Seen, account: &str, asked: Duration, answer: &An
     if furthest.until < until {
         *furthest = promised;
     }
-    let last = seen.generations.entry(account.to_owned()).or_default();
-    if generation < *last {
-        seen.broken.push(format!("{account}: generation {generation} after {last} at {asked:?} (I4)"));
+    let (highest, since) = *seen.generations.entry(account.to_owned()).or_insert((generation, sim.now()));
+    // an answer that was under way when the higher one came may arrive after it
+    if generation < highest && since < asked {
+        seen.broken.push(format!("{account}: generation {generation} after {highest} at {asked:?} (I4)"));
     }
-    *last = generation.max(*last);
+    if highest < generation {
+        seen.generations.insert(account.to_owned(), (generation, sim.now()));
+    }
     if sim.now() < until && !sim.token_alive(&appid(account), &token) && sim.now() < until {
-        blame(seen, &token, format!("{account}: a dead token was served at {asked:?} for {} s (I3)", answer.seconds()));
+        let words = format!("{account}: a dead token was served at {asked:?} for {} s (I3)", answer.seconds());
+        blame(seen, &token, asked, words);
     }
 }
 
@@ -185,17 +220,17 @@ fn check(sim: &Sim, seen: &mut Seen) {
         if dead && now < *until {
             let (said, early) = (until.saturating_sub(*asked), until.saturating_sub(now));
             let words = format!("{account}: {said:?} promised at {asked:?}; dead at {now:?}, {early:?} early (I3)");
-            broken.push((token.clone(), words));
+            broken.push((token.clone(), *asked, words));
         }
         now < *until && !dead
     });
-    for (token, words) in broken {
-        blame(seen, &token, words);
+    for (token, asked, words) in broken {
+        blame(seen, &token, asked, words);
     }
 }
 
-fn blame(seen: &mut Seen, token: &str, words: String) {
-    if !seen.forgiven.contains(token) {
+fn blame(seen: &mut Seen, token: &str, asked: Duration, words: String) {
+    if seen.forgiven.get(token).is_none_or(|told| told < &asked) {
         seen.broken.push(words);
     }
 }

@@ -42,7 +42,7 @@ async fn serves_on_and_stops(mut child: Child, public: SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_reader_that_goes_away_takes_nobody_with_it() {
-    let world = World::new(60, 10).await;
+    let world = World::new(600, 60).await;
     let (child, log, public) = start(&world);
     drop(log);
     serves_on_and_stops(child, public).await;
@@ -50,7 +50,7 @@ async fn a_log_reader_that_goes_away_takes_nobody_with_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_reader_that_stops_reading_holds_nobody_up() {
-    let world = World::new(60, 10).await;
+    let world = World::new(600, 60).await;
     let (child, log, public) = start(&world);
     serves_on_and_stops(child, public).await;
     drop(log);

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 #![expect(clippy::print_stdout, reason = "figures for `--nocapture`; cargo shows the rest when a test fails")]
 
+mod attempts;
 mod client;
 mod disk;
 mod egress;

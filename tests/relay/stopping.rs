@@ -12,18 +12,18 @@ use crate::{
     world::{World, eventually},
 };
 
-/// Far below the grace of 20 s, and far above what a stop takes.
-const QUICK: Duration = Duration::from_secs(4);
+/// Far longer than a test waits for the end: who waits for the grace to run out fails it.
+const ENDLESS: &str = "10m";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_relay_stops_at_once_with_0_whatever_the_signal() {
     for signal in [Signal::TERM, Signal::INT] {
-        let world = World::new(60, 10).await;
+        let mut world = World::new(600, 60).await;
+        world.set("server.shutdown_grace", ENDLESS);
         let mut relay = world.start().await;
         relay.get("/token").await.token();
         relay.signal(signal);
-        let (code, took) = relay.ended().await;
-        assert!(code == Some(0) && took < QUICK, "{signal:?}: {code:?} after {took:?}");
+        assert_eq!(relay.ended().await, Some(0), "{signal:?}");
         assert_eq!(relay.events("stopped")[0]["as_asked"], true);
         assert!(tokio::net::TcpStream::connect(relay.public).await.is_err());
     }
@@ -31,21 +31,24 @@ async fn an_idle_relay_stops_at_once_with_0_whatever_the_signal() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_answers_long_polls_and_lets_the_call_under_way_end() {
-    let world = World::new(8, 3).await;
+    // The call begins after 10 s and takes 7 s; for 8 s the first token is served meanwhile.
+    let mut world = World::new(20, 10).await;
+    world.set("wechat.timeout", "20s");
+    world.set("server.shutdown_grace", "50s");
+    world.sim.script(Op::Token, [Fault::Pass.into(), Fault::Slow(Duration::from_secs(7)).minting()]);
     let mut relay = world.start().await;
     let first = relay.get("/token").await;
-    world.sim.fault(Op::Token, Fault::Slow(Duration::from_secs(2)).minting(), Times::Next(1));
+    // the second token lives so long that the next relay has nothing to do
+    world.sim.change_rules(|rules| rules.lifetime = Duration::from_secs(600));
     eventually("the rotation's call is under way", async || world.calls().len() == 2).await;
     let (at, etag) = (relay.public, first.etag());
     let mut polls = JoinSet::new();
     polls.spawn(async move { client::poll(at, KEY, &etag, 60).await });
-    sleep(Duration::from_millis(200)).await;
-    let told = world.sim.now();
+    taken(&relay).await;
     relay.signal(Signal::TERM);
     let answer = polls.join_next().await.unwrap().unwrap().unwrap();
-    assert!(answer.status == 304 && world.sim.now().saturating_sub(told) < Duration::from_secs(1), "{answer:?}");
-    let (code, took) = relay.ended().await;
-    assert_eq!(code, Some(0), "after {took:?}");
+    assert_eq!(answer.status, 304, "neither the wait of 60 s nor the grace was over: {answer:?}");
+    assert_eq!(relay.ended().await, Some(0));
     let minted = world.sim.living("wxmain", wechat_sim::Kind::Rotating)[0].access_token.clone();
 
     let next = world.start().await;
@@ -53,21 +56,29 @@ async fn a_stop_answers_long_polls_and_lets_the_call_under_way_end() {
     assert_eq!(world.calls().len(), 2, "and the restart made no call (I7)");
 }
 
+/// Waits until the relay has taken the one connection of a client, and a little for its request.
+async fn taken(relay: &Relay) {
+    let open = "token_relay_connections{listener=\"public\"}";
+    eventually("the connection is there", async || relay.metric(open).await == 1).await;
+    sleep(Duration::from_millis(200)).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_tokens_call_is_not_cut_off_by_a_stop_either() {
-    let mut world = World::new(60, 10).await;
-    world.set("server.first_token_wait", "10s");
-    world.sim.set_latency(Duration::from_secs(2));
+    let mut world = World::new(600, 60).await;
+    world.set("wechat.timeout", "20s");
+    world.set("server.shutdown_grace", "50s");
+    world.sim.set_latency(Duration::from_secs(5));
     let mut relay = world.start().await;
     eventually("the call is under way", async || world.calls().len() == 1).await;
     let at = relay.public;
     let mut readers = JoinSet::new();
     readers.spawn(async move { client::get(at, "/token", Some(KEY)).await });
-    sleep(Duration::from_millis(200)).await;
+    taken(&relay).await;
     relay.signal(Signal::TERM);
     let reader = readers.join_next().await.unwrap().unwrap().unwrap();
     assert!(reader.status == 503 && reader.retry_after().is_some(), "{reader:?}");
-    assert_eq!(relay.ended().await.0, Some(0));
+    assert_eq!(relay.ended().await, Some(0));
     let next = world.start().await;
     next.get("/token").await.token();
     assert_eq!(world.calls().len(), 1);
@@ -75,7 +86,7 @@ async fn the_first_tokens_call_is_not_cut_off_by_a_stop_either() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_waits_is_answered_by_a_stop() {
-    let world = World::new(60, 10).await;
+    let world = World::new(600, 60).await;
     let mut relay = world.start().await;
     let dead = relay.get("/token").await.token();
     world.sim.revoke(&dead);
@@ -88,7 +99,7 @@ async fn a_report_that_waits_is_answered_by_a_stop() {
     relay.signal(Signal::TERM);
     let answer = reports.join_next().await.unwrap().unwrap().unwrap();
     assert!(answer.status == 503 || answer.status == 200 && answer.token() != dead, "{answer:?}");
-    assert_eq!(relay.ended().await.0, Some(0));
+    assert_eq!(relay.ended().await, Some(0));
     let next = world.start().await;
     assert!(world.sim.token_alive("wxmain", &next.get("/token").await.token()));
     assert_eq!(world.calls().len(), 2);
@@ -99,7 +110,7 @@ async fn a_stop_is_quick_while_wechat_hangs_and_a_probe_waits() {
     let mut world = World::new(60, 10).await;
     world.set("wechat.timeout", "3s");
     world.set("wechat.connect_timeout", "1s");
-    world.set("server.shutdown_grace", "10s");
+    world.set("server.shutdown_grace", ENDLESS);
     world.sim.fault(Op::Any, Fault::Hang, Times::Always);
     let mut relay = world.start().await;
     eventually("the call is under way", async || world.calls().len() == 1).await;
@@ -108,8 +119,7 @@ async fn a_stop_is_quick_while_wechat_hangs_and_a_probe_waits() {
     let half = tokio::net::TcpStream::connect(relay.public).await.unwrap();
     half.try_write(b"GET /token HTTP/1.1\r\nHo").unwrap();
     relay.signal(Signal::TERM);
-    let (code, took) = relay.ended().await;
-    assert!(code == Some(0) && took < Duration::from_secs(8), "{code:?} after {took:?}");
+    assert_eq!(relay.ended().await, Some(0));
     drop((silent, half));
 }
 
@@ -118,12 +128,19 @@ async fn health_tells_by_its_exit_code_whether_the_running_relay_lives() {
     let world = World::new(60, 10).await;
     let mut relay = world.start().await;
     let health = |relay: &Relay| {
-        let at = relay.public.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
-        command.env_clear().env("TOKEN_RELAY__SERVER__LISTEN", at).arg("health").output().unwrap()
+        command.env_clear().env("TOKEN_RELAY__SERVER__LISTEN", relay.public.to_string());
+        command.env("TOKEN_RELAY__SERVER__ADMIN_LISTEN", relay.admin.to_string());
+        command.arg("health").output().unwrap()
     };
-    let alive = health(&relay);
-    assert_eq!((alive.status.code(), alive.stdout.as_slice()), (Some(0), b"alive\n".as_slice()));
+    // it waits 3 s at most, in which a busy machine may get nowhere
+    eventually("it is alive", async || {
+        let alive = health(&relay);
+        let said = String::from_utf8_lossy(&alive.stdout).into_owned();
+        assert_eq!(said, if alive.status.success() { "alive\n" } else { "" });
+        alive.status.success()
+    })
+    .await;
     relay.signal(Signal::STOP);
     let frozen = health(&relay);
     assert_eq!(frozen.status.code(), Some(1), "{frozen:?}");

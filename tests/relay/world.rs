@@ -46,6 +46,8 @@ impl World {
             ("wechat.fallback_base_url", ""),
             ("state.url", state.as_str()),
             ("log.format", "json"),
+            // on a busy machine even the first call takes its time
+            ("server.first_token_wait", "30s"),
             ("clients.orders.key", KEY),
         ] {
             world.set(key, value);
