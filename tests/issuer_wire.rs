@@ -272,6 +272,18 @@ async fn a_reply_over_64_kib_or_none_at_all_is_an_unknown_call() {
     }
 }
 
+/// What WeChat says of a token, asked again where a busy machine took the 3 s of a probe.
+async fn verdict(wechat: &WeChat, token: &Token) -> Verdict {
+    let mut told = wechat.probe(token).await;
+    for _ in 0..5 {
+        if !matches!(told, Verdict::Inconclusive { .. }) {
+            break;
+        }
+        told = wechat.probe(token).await;
+    }
+    told
+}
+
 async fn sim() -> Sim {
     Sim::builder().app(APPID, SECRET).start().await.unwrap()
 }
@@ -284,9 +296,10 @@ async fn both_endpoints_hand_out_tokens_that_wechat_accepts_until_they_are_dead(
         let issued = wechat.issue(false).await.unwrap();
         assert_eq!(issued.life, Duration::from_secs(7200));
         assert!(sim.token_alive(APPID, issued.token.expose()));
-        assert_eq!(wechat.probe(&issued.token).await, Verdict::Accepted);
+        assert_eq!(verdict(&wechat, &issued.token).await, Verdict::Accepted);
         sim.revoke(issued.token.expose());
-        assert!(matches!(wechat.probe(&issued.token).await, Verdict::Refused { errcode: 40001 | 40014 | 42001 }));
+        let refused = verdict(&wechat, &issued.token).await;
+        assert!(matches!(refused, Verdict::Refused { errcode: 40001 | 40014 | 42001 }));
     }
     assert_eq!((sim.mints(APPID, Kind::Rotating), sim.mints(APPID, Kind::Sticky)), (1, 1));
 }
@@ -444,7 +457,7 @@ async fn the_fallback_host_is_asked_within_the_same_call_when_the_first_cannot_b
     assert!(ask_token(with_fallback("http://wechat.invalid", &sim.base_url())).await.is_ok());
     let token = Token::try_from("75_unknown".to_owned()).unwrap();
     let wechat = issuer(with_fallback(&refused, &sim.base_url()), Endpoint::Token);
-    assert!(matches!(wechat.probe(&token).await, Verdict::Refused { .. }));
+    assert!(matches!(verdict(&wechat, &token).await, Verdict::Refused { .. }));
     let reason = not_sent(ask_token(with_fallback(&refused, "http://wechat.invalid")).await);
     assert!(reason.contains("127.0.0.1: ") && reason.contains("; wechat.invalid: "), "{reason}");
 }
@@ -485,9 +498,10 @@ async fn a_probe_that_is_not_answered_within_3_s_or_not_clearly_says_nothing() {
         let Verdict::Inconclusive { reason } = verdict else { panic!("{fault:?}: {verdict:?}") };
         assert!(!reason.contains(token.expose()) && !reason.contains("access_token"), "{reason}");
     }
-    sim.fault(Op::Api, Fault::FalseRefusal, Times::Next(1));
-    assert_eq!(wechat.probe(&token).await, Verdict::Refused { errcode: 40001 });
-    assert_eq!(wechat.probe(&token).await, Verdict::Accepted);
+    sim.fault(Op::Api, Fault::FalseRefusal, Times::Always);
+    assert_eq!(verdict(&wechat, &token).await, Verdict::Refused { errcode: 40001 });
+    sim.clear_faults();
+    assert_eq!(verdict(&wechat, &token).await, Verdict::Accepted);
 }
 
 #[test]
