@@ -49,7 +49,8 @@ impl Attempts {
 
     /// Panics if attempts came too soon after each other, or if more calls arrived than were attempted. Answers with the
     /// moments at which they began, on the simulator's clock: those that came while this test stood still are missing.
-    pub(crate) fn close(self, sim: &Sim, calls: usize) -> Vec<Duration> {
+    pub(crate) async fn close(mut self, sim: &Sim, calls: usize) -> Vec<Duration> {
+        self.tasks.shutdown().await;
         note(&self.record, &self.known);
         let known = self.known.lock().unwrap();
         for two in known.windows(2) {

@@ -43,7 +43,7 @@ async fn frozen_for(pauses: &[u64]) {
         eventually("it serves again", async || relay.get("/token").await.status == 200).await;
     }
     ledger.close().await;
-    attempts.close(&world.sim, world.calls().len());
+    attempts.close(&world.sim, world.calls().len()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

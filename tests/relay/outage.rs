@@ -192,7 +192,7 @@ async fn lost_replies_for_longer_than_a_life_never_make_a_dead_token_served() {
     eventually("the last loss is over", async || world.calls().len() >= 6).await;
     eventually("it serves again", async || relay.get("/token").await.status == 200).await;
     ledger.close().await;
-    attempts.close(&world.sim, world.calls().len());
+    attempts.close(&world.sim, world.calls().len()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

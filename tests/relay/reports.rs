@@ -169,7 +169,7 @@ async fn a_refused_sticky_token_is_asked_for_normally_and_then_by_force() {
     assert!(world.sim.token_alive("wxshop", tokens.first().unwrap()));
     let calls = world.sim.calls(Op::StableToken);
     assert_eq!(calls.iter().map(|call| call.forced).collect::<Vec<_>>(), [false, false, true], "first, normal, forced");
-    attempts.close(&world.sim, calls.len());
+    attempts.close(&world.sim, calls.len()).await;
     assert_eq!(world.probes(), 1);
 }
 

@@ -93,7 +93,7 @@ async fn kills_at_any_moment(seed: u64, aim: fn(&mut fastrand::Rng) -> Aim) -> u
     assert_eq!(world.sim.most_concurrent("wxmain"), 1, "I1");
     let read = ledger.close().await;
     let calls = world.calls().len();
-    needless(&attempts.close(&world.sim, calls), read.served_at.get("main").map_or(&[], Vec::as_slice));
+    needless(&attempts.close(&world.sim, calls).await, read.served_at.get("main").map_or(&[], Vec::as_slice));
     println!("seed {seed}: {calls} calls, {} tokens served", read.served);
     calls
 }
@@ -155,7 +155,7 @@ async fn a_crash_loop_while_wechat_answers_nothing_of_use_calls_at_most_once_a_s
     let most = 3 + world.sim.now().saturating_sub(begun).as_secs().ilog2();
     let calls = world.calls().len();
     println!("{starts} starts, {calls} calls");
-    attempts.close(&world.sim, calls);
+    attempts.close(&world.sim, calls).await;
     assert!(calls <= most as usize, "each failure doubles the wait, over restarts as well: {calls}");
     world.sim.clear_faults();
     let relay = world.start().await;
