@@ -91,6 +91,8 @@ pub struct Standing {
     pub trouble: Option<Arc<Trouble>>,
     /// Why the record could not be stored, until it could.
     pub store_trouble: Option<Arc<str>>,
+    /// Whether it is this relay that calls WeChat: always, if it is the only one on its store.
+    pub holds_lease: bool,
     /// What is left of the rolling day's budgets.
     pub budget: BudgetLeft,
 }

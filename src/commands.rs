@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::lifecycle::End;
-use crate::settings::{Layers, Settings, SettingsError, StateUrl};
+use crate::settings::{Layers, Settings, SettingsError};
 use crate::{serve, telemetry};
 
 mod health;
@@ -21,9 +21,6 @@ pub enum CommandError {
     /// The settings are wrong. Exit code 78 (`EX_CONFIG` of sysexits.h).
     #[error("bad configuration: {0}")]
     Configuration(#[from] SettingsError),
-    /// The settings are right, and this version cannot do it. Exit code 78: a restart changes nothing.
-    #[error("bad configuration: {0}")]
-    NotAvailable(&'static str),
     /// It failed while running, or the answer is no. Exit code 1.
     #[error("{0}")]
     Failed(String),
@@ -33,7 +30,7 @@ impl CommandError {
     /// How the process ends.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Configuration(_) | Self::NotAvailable(_) => ExitCode::from(78),
+            Self::Configuration(_) => ExitCode::from(78),
             Self::Failed(_) => ExitCode::from(1),
         }
     }
@@ -45,7 +42,6 @@ pub type Outcome = Result<String, CommandError>;
 /// Runs the relay until it is told to stop.
 pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let settings = Settings::load(config, env)?;
-    available(&settings)?;
     let _logs = telemetry::start(&settings.log);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(&error))?;
     let ended = runtime.block_on(serve::serve(&settings));
@@ -59,13 +55,6 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
     }
 }
 
-fn available(settings: &Settings) -> Result<(), CommandError> {
-    match settings.state.url {
-        StateUrl::File(_) | StateUrl::Memory => Ok(()),
-        StateUrl::Redis(_) => Err(CommandError::NotAvailable(serve::REDIS_NOT_AVAILABLE)),
-    }
-}
-
 fn failed(error: &dyn std::error::Error) -> CommandError {
     CommandError::Failed(error.to_string())
 }
@@ -74,7 +63,6 @@ fn failed(error: &dyn std::error::Error) -> CommandError {
 pub fn check(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let layers = Layers::read(config, env)?;
     let settings = Settings::from_layers(&layers)?;
-    available(&settings)?;
     let accounts = counted(settings.accounts.len(), "account");
     let clients = counted(settings.clients.len(), "client");
     Ok(format!("{}\n# settings are valid: {accounts}, {clients}\n", layers.redacted(&settings)))

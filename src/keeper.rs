@@ -23,7 +23,7 @@ use crate::{
     keeper::{
         diary::Diary,
         machine::{Action, Event, Failure, Machine, Offered, Outlook, ReportAnswer, ReportId},
-        record::{Identity, SecretMark},
+        record::{Identity, ReplicaId, SecretMark},
         schedule::Policy,
         slots::{Slot, Slots},
     },
@@ -76,6 +76,9 @@ pub struct Keeper {
     store: Arc<dyn Store>,
     issuer: Arc<dyn Issuer>,
     slots: Arc<Slots>,
+    /// This relay among several on one store.
+    replica: Option<ReplicaId>,
+    hints: Option<watch::Receiver<u64>>,
     diary: Diary,
     pulse: Pulse,
     boot: BootId,
@@ -109,7 +112,10 @@ impl Keeper {
         let (standing, seen) = watch::channel(Arc::new(Standing::default()));
         let (reporter, reports) = mpsc::channel(REPORTS_WAITING);
         let account = Account::new(parts.account.clone(), seen, reporter);
+        let replica = parts.store.is_shared().then(|| ReplicaId(fastrand::u64(1..)));
         let keeper = Self {
+            replica,
+            hints: parts.store.hints(&parts.account),
             diary: Diary::new(parts.account.clone(), parts.metrics),
             account: parts.account,
             policy: parts.policy,
@@ -159,6 +165,9 @@ impl Keeper {
         let mut machine =
             Machine::new(self.policy, self.identity.clone(), self.boot.clone(), started, self.floor, seed)
                 .asking_with(self.secret_mark.clone());
+        if let Some(replica) = self.replica {
+            machine = machine.sharing_as(replica);
+        }
         let (arrivals, mut arriving) = mpsc::unbounded_channel();
         let mut run = Run::new(arrivals, io, started.boot);
         let mut event = Event::Tick;
@@ -180,6 +189,7 @@ impl Keeper {
                     Event::Shutdown
                 }
                 Some(report) = self.reports.recv() => run.hear(report),
+                () = hinted(&mut self.hints) => Event::Hint,
                 () = sleep(run.wake_at.since(clock::boot_now()).min(HEARTBEAT)) => Event::Tick,
             };
         }
@@ -254,6 +264,7 @@ impl Keeper {
             failures: outlook.failures,
             trouble: outlook.trouble.map(|failure| Arc::new(trouble(&failure))),
             store_trouble: outlook.store_trouble,
+            holds_lease: outlook.holds_lease,
             budget: outlook.budget,
         }));
     }
@@ -323,6 +334,16 @@ impl Run {
         self.waiting.insert(id, report.answer);
         Event::Report(id, report.generation)
     }
+}
+
+/// Until somebody has written the record, perhaps; for ever where no store would say so.
+async fn hinted(hints: &mut Option<watch::Receiver<u64>>) {
+    if let Some(receiver) = hints
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 fn trouble(failure: &Failure) -> Trouble {

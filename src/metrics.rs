@@ -76,6 +76,7 @@ struct StandingGauges {
     rotation_in: Gauge,
     failures: Gauge,
     store_ok: Gauge,
+    lease_held: Gauge,
     budget: Vec<Gauge>,
 }
 
@@ -162,6 +163,7 @@ impl StandingGauges {
         self.rotation_in.set(standing.rotation_at.map_or(0, |at| whole(at.since(now).as_secs())));
         self.failures.set(i64::from(standing.failures));
         self.store_ok.set(i64::from(standing.store_trouble.is_none()));
+        self.lease_held.set(i64::from(standing.holds_lease));
         for budget in Budget::ALL {
             let left = match budget {
                 Budget::Calls => standing.budget.calls,
@@ -246,6 +248,7 @@ struct Families {
     rotation_in: Gauges<1>,
     failures: Gauges<1>,
     store_ok: Gauges<1>,
+    lease_held: Gauges<1>,
     budget: Gauges<2>,
 }
 
@@ -271,6 +274,11 @@ impl Families {
             rotation_in: gauges(to, "rotation_in_seconds", "Seconds until the planned rotation, 0 when it is due"),
             failures: gauges(to, "consecutive_failures", "Calls that failed since the last success"),
             store_ok: gauges(to, "store_ok", "1 when the record is stored, 0 when the relay lives on memory alone"),
+            lease_held: gauges(
+                to,
+                "lease_held",
+                "1 when this relay calls WeChat for the account: one of those on a Redis",
+            ),
             budget: gauges(to, "budget_left", "Calls that may still be made in the rolling 24 hours"),
         }
     }
@@ -291,6 +299,7 @@ impl Families {
                 rotation_in: self.rotation_in.get_or_create_owned(&only),
                 failures: self.failures.get_or_create_owned(&only),
                 store_ok: self.store_ok.get_or_create_owned(&only),
+                lease_held: self.lease_held.get_or_create_owned(&only),
                 budget: Budget::ALL
                     .iter()
                     .map(|budget| self.budget.get_or_create_owned(&[account(), ("budget", text_of(*budget))]))

@@ -31,15 +31,12 @@ use crate::{
         Store,
         file::{FileStore, OpenError},
         memory::MemoryStore,
+        redis::RedisStore,
     },
 };
 
 /// Connections at once on the admin listener: probes, a scraper and a few people.
 const ADMIN_CONNECTIONS: usize = 64;
-
-/// Told by `check` and `serve` alike.
-pub const REDIS_NOT_AVAILABLE: &str =
-    "state.url: several relays on Redis are not available in this version; use file:DIR";
 
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +44,6 @@ pub enum ServeError {
     /// The state is not to be had.
     #[error("{0}")]
     State(#[from] OpenError),
-    /// A kind of state that this version cannot use.
-    #[error("{REDIS_NOT_AVAILABLE}")]
-    NoRedis,
     /// An address is not to be had.
     #[error("{key}: cannot listen on {address}: {source}")]
     Listen {
@@ -99,7 +93,7 @@ impl Ready {
     pub async fn new(settings: &Settings) -> Result<Self, ServeError> {
         let life = Lifecycle::new();
         allow_descriptors(settings.server.max_connections);
-        let store = open_store(&settings.state.url)?;
+        let store = open_store(settings)?;
         let server = settings.server.clone();
         let public = bind("server.listen", server.listen).await?;
         let admin = match server.admin_listen {
@@ -185,14 +179,14 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, ServeE
     Listener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
 }
 
-fn open_store(url: &StateUrl) -> Result<Arc<dyn Store>, ServeError> {
-    match url {
+fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, ServeError> {
+    match &settings.state.url {
         StateUrl::File(dir) => open_directory(dir),
         StateUrl::Memory => {
             warn!("state.url is memory: — every restart makes a call to WeChat");
             Ok(Arc::new(MemoryStore::new()))
         }
-        StateUrl::Redis(_) => Err(ServeError::NoRedis),
+        StateUrl::Redis(url) => Ok(Arc::new(RedisStore::new(url, settings.accounts.keys()))),
     }
 }
 

@@ -75,7 +75,7 @@ pub struct WechatSettings {
     pub proxy: Option<ProxyUrl>,
     /// Of one connection: 1 ms to [`LONGEST`].
     pub connect_timeout: Duration,
-    /// Of a whole call: longer than `connect_timeout`.
+    /// Of a whole call: longer than `connect_timeout`; with a Redis less than the lease of 12 s.
     pub timeout: Duration,
     /// Calls at once over all accounts: 1 to 1000.
     pub max_calls: usize,

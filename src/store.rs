@@ -6,11 +6,13 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::account::AccountName;
 
 pub mod file;
 pub mod memory;
+pub mod redis;
 
 /// A record as bytes. It holds a token: `Debug` shows only its length.
 #[derive(Clone, PartialEq, Eq)]
@@ -62,4 +64,15 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps a record that cannot be read out of the way, for the operator to look at; returns where it is now. Only a
     /// store that nobody else uses can do so.
     fn set_aside<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<String, StoreError>>;
+
+    /// Whether other relays write to it too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// A number that changes when somebody else may have written the record of `account`: only a hint, which comes too
+    /// often or never; the truth is [`Store::load`]. `None` where nobody else writes, or the store does not know.
+    fn hints(&self, _account: &AccountName) -> Option<watch::Receiver<u64>> {
+        None
+    }
 }

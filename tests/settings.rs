@@ -141,6 +141,11 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ("wechat", "connect_timeout = \"0s\"", "wechat.connect_timeout"),
     ("wechat", "timeout = \"0s\"", "wechat.timeout"),
     ("wechat", "timeout = \"3s\"", "wechat.timeout"),
+    (
+        "wechat",
+        "timeout = \"12s\"\n[state]\nurl = \"redis://h\"",
+        "wechat.timeout: must be less than 12s where state.url",
+    ),
     ("wechat", "max_calls = 0", "wechat.max_calls"),
     ("refresh", "before_expiry = \"0s\"", "refresh.before_expiry"),
     ("refresh", "overlap = \"0s\"", "refresh.overlap"),
@@ -153,6 +158,13 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ("state", "url = \"memory:x\"", "state.url"),
     ("state", "url = \"mysql://u:sentinel-8f3a@h\"", "state.url"),
     ("state", "url = \"redis://u:12/sentinel-8f3a@h\"", "state.url"),
+    ("state", "url = \"redis://u:sentinel-8f3a@h/0?protocol=3\"", "state.url: must be a Redis URL that ends with"),
+    ("state", "url = \"rediss://u:sentinel-8f3a@h/0#insecure\"", "state.url: must be a Redis URL that ends with"),
+    ("state", "url = \"redis://u:sentinel-8f3a@h/one\"", "state.url: must be a Redis URL whose database is a number"),
+    ("state", "url = \"redis://u:sentinel-8f3a@h/0/1\"", "state.url: must be a Redis URL whose database is a number"),
+    ("state", "url = \"redis://u:sentinel-8f3a@h/99999999999999999999\"", "state.url: must be a Redis URL whose host"),
+    ("state", "url = \"redis://u:sentinel-8f3a%ff@h\"", "state.url: must be a Redis URL whose host"),
+    ("state", "url = \"redis://sentinel-8f3a@h\"", "state.url: must be a Redis URL with a password for its user"),
     ("state", "url = \"memory:\"\nurl_file = \"/x\"", "state.url_file"),
     ("state", "url_file = \"redis://u:sentinel-8f3a@h\"", "state.url_file"),
     ("log", "format = \"xml\"", "log.format"),
@@ -225,6 +237,28 @@ fn every_bad_file_is_refused_with_one_line_that_names_the_key_and_no_secret() {
         let file = written.file("config.toml", &text);
         let message = refused(&text, &check(Some(&file), Vec::new()));
         assert!(message.contains(names), "{text} -> {message}");
+    }
+}
+
+#[test]
+fn a_redis_url_that_cannot_be_used_is_refused_by_check_and_serve_with_the_same_words() {
+    let written = Written::new();
+    for bad in ["h/one", "h/0?protocol=3", "h/0#insecure", "h/99999999999999999999", "h:0x1"] {
+        let url = format!("redis://reader:{SENTINEL}@{bad}");
+        let file = written.file("url", format!("{url}\n"));
+        let file = file.to_str().unwrap();
+        for (variable, value, key) in [
+            ("TOKEN_RELAY__STATE__URL", url.as_str(), "state.url: must be "),
+            ("TOKEN_RELAY__STATE__URL_FILE", file, "state.url_file: must be "),
+        ] {
+            let said = ["check", "serve"].map(|command| {
+                let mut relay = Command::new(env!("CARGO_BIN_EXE_token-relay"));
+                relay.env_clear().envs(env(SMALLEST)).env(variable, value).arg(command);
+                refused(&url, &relay.output().unwrap())
+            });
+            assert!(said[0].contains(key) && !said[0].contains("reader"), "{}", said[0]);
+            assert_eq!(said[0], said[1]);
+        }
     }
 }
 
@@ -565,7 +599,7 @@ fn what_check_prints_tells_redis_and_proxy_by_host_only() {
     let printed = origins(
         None,
         &[
-            ("TOKEN_RELAY__STATE__URL", "rediss://u:sentinel-8f3a@cache:6380/1?p=sentinel-8f3a"),
+            ("TOKEN_RELAY__STATE__URL", "rediss://u:sentinel-8f3a@cache:6380/1"),
             ("TOKEN_RELAY__WECHAT__PROXY", "http://u:sentinel-8f3a@proxy:3128"),
         ],
     );

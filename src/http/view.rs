@@ -66,6 +66,7 @@ pub(super) struct View {
     pub(super) budget_left: BudgetView,
     pub(super) trouble: Option<TroubleView>,
     pub(super) store_trouble: Option<String>,
+    pub(super) holds_lease: bool,
 }
 
 /// What is left of the rolling day.
@@ -104,6 +105,7 @@ impl View {
             },
             trouble: standing.trouble.as_deref().map(TroubleView::of),
             store_trouble: standing.store_trouble.as_deref().map(str::to_owned),
+            holds_lease: standing.holds_lease,
         }
     }
 }

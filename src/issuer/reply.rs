@@ -63,7 +63,7 @@ pub fn parse_probe(body: &[u8]) -> Verdict {
 /// `text` for a log line: unprintable characters are dropped, each text in `hidden` is replaced in whatever case, and at
 /// most `longest` characters remain. In this order: dropping a character may put a secret together, and cutting may
 /// leave a part of one.
-pub(super) fn printable(text: &str, hidden: &[&str], longest: usize) -> String {
+pub(crate) fn printable(text: &str, hidden: &[&str], longest: usize) -> String {
     let mut clean: String =
         text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| is_printable(*c)).collect();
     for secret in hidden.iter().filter(|secret| !secret.is_empty()) {

@@ -55,7 +55,7 @@ impl Diary {
             }
             Note::NotRestored(reason) => info!(%account, reason, "stored record not taken"),
             Note::Unreadable(reason) => {
-                warn!(%account, %reason, "stored record cannot be read: it is set aside and a token is fetched");
+                warn!(%account, %reason, "stored record cannot be read");
             }
             Note::Rotated { generation, life, after_failures } => {
                 self.metrics.call(CallOutcome::Issued);
@@ -68,6 +68,13 @@ impl Diary {
             Note::SameToken => {
                 self.metrics.call(CallOutcome::Same);
                 debug!(%account, "the same token was returned");
+            }
+            Note::Followed(generation) => {
+                info!(%account, %generation, "token taken from the relay that holds the lease");
+            }
+            Note::LeaseTaken => info!(%account, "this relay calls WeChat for the account from now on"),
+            Note::HandedOver { is_candidate } => {
+                warn!(%account, is_candidate, "a token came after the lease was lost: handed over");
             }
             Note::CallFailed { failure, retry_in } => self.call_failed(failure, *retry_in),
             Note::Probed(verdict) => self.probed(verdict),

@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    record::{CLOCK_TOLERANCE, Debit, Decoded, Identity, Intent, Record, SecretMark, UnknownCall},
+    record::{CLOCK_TOLERANCE, CallId, Debit, Decoded, Identity, Intent, Record, ReplicaId, SecretMark, UnknownCall},
     schedule::{ATTEMPT_GAP, Policy},
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     store::{Sealed, StoreError, Swap},
 };
 
+mod cluster;
 mod outcome;
 mod outlook;
 mod reports;
@@ -52,6 +53,8 @@ pub enum Event {
     Probed(Verdict),
     /// A client says that a generation is bad.
     Report(ReportId, Generation),
+    /// Somebody has written the record: look at it.
+    Hint,
     /// The relay is to stop: finish what is under way, begin nothing.
     Shutdown,
 }
@@ -112,6 +115,8 @@ pub struct Outlook {
     pub trouble: Option<Arc<Failure>>,
     /// Why the record could not be stored, until it could.
     pub store_trouble: Option<Arc<str>>,
+    /// Whether it is this relay that calls: always, if it is the only one on its store.
+    pub holds_lease: bool,
     /// What is left of the day.
     pub budget: BudgetLeft,
 }
@@ -163,6 +168,15 @@ pub enum Note {
     },
     /// A sticky issuer answered with the token that we have.
     SameToken,
+    /// Another relay has rotated.
+    Followed(Generation),
+    /// This relay calls from now on.
+    LeaseTaken,
+    /// A token came after the lease was lost, and was handed over.
+    HandedOver {
+        /// It is not known whether it is the newer one.
+        is_candidate: bool,
+    },
     /// A call failed.
     CallFailed {
         /// Why, and how often.
@@ -217,6 +231,8 @@ enum Then {
 struct ProbeSent {
     at: Timestamp,
     generation: Generation,
+    /// It is the candidate that is probed.
+    is_candidate: bool,
 }
 
 /// How writing goes.
@@ -244,8 +260,6 @@ struct Storing {
 struct Probes {
     /// When the last one was sent.
     last_at: Option<Timestamp>,
-    /// When the last accepted one was sent, if nothing has happened since that could have killed the token.
-    vouched_at: Option<Timestamp>,
     /// No probe of our own accord before.
     retry_at: Option<Timestamp>,
     /// The clock offset up to which the credential was checked.
@@ -265,6 +279,8 @@ pub struct Machine {
     /// No generation below this is served: a keeper that was started again does not go back (I4).
     floor: Generation,
     record: Record,
+    /// The record was looked at, so there is something to publish.
+    is_loaded: bool,
     phase: Phase,
     storing: Storing,
     probes: Probes,
@@ -276,6 +292,8 @@ pub struct Machine {
     reports: Vec<(ReportId, Generation)>,
     published: Option<Outlook>,
     is_stopping: bool,
+    /// What is known of the other relays on the store, if there can be any.
+    sharing: Option<cluster::Sharing>,
     actions: Vec<Action>,
 }
 
@@ -299,6 +317,7 @@ impl Machine {
             seen_offset_ms: started.offset_ms(),
             floor,
             record: Record { generation: floor, ..Record::default() },
+            is_loaded: false,
             phase: Phase::Loading { ask_at: Some(started.boot) },
             storing: Storing::default(),
             probes: Probes { checked_offset_ms: started.offset_ms(), ..Probes::default() },
@@ -308,8 +327,16 @@ impl Machine {
             reports: Vec::new(),
             published: None,
             is_stopping: false,
+            sharing: None,
             actions: Vec::new(),
         }
+    }
+
+    /// The same machine as one of several relays on one store.
+    #[must_use]
+    pub fn sharing_as(mut self, me: ReplicaId) -> Self {
+        self.sharing = Some(cluster::Sharing::new(me, self.started_at));
+        self
     }
 
     /// The same machine, told which AppSecret its calls are made with.
@@ -330,6 +357,7 @@ impl Machine {
             Event::Reply(reply) => self.replied(now, reply),
             Event::Probed(verdict) => self.probed(now, verdict),
             Event::Report(id, generation) => self.reports.push((id, generation)),
+            Event::Hint => self.poll_now(now),
             Event::Shutdown => {
                 self.is_stopping = true;
                 if self.phase == Phase::Reserving {
@@ -363,34 +391,43 @@ impl Machine {
     /// Begins what is due, if nothing is under way.
     fn advance(&mut self, now: Now) {
         match self.phase {
-            Phase::Loading { .. } if self.is_stopping => self.stop(now),
-            Phase::Loading { ask_at: Some(at) } if at <= now.boot => {
-                self.phase = Phase::Loading { ask_at: None };
-                self.act(Action::Load);
+            Phase::Loading { .. } if self.is_stopping && !self.is_loaded => self.stop(now),
+            Phase::Loading { ask_at: Some(at) } if at <= now.boot => self.begin_look(now),
+            // the wait for a slot has no bound, and must not cost the lease
+            Phase::Reserving if self.is_beat_due(now) => {
+                self.give_up_slot();
+                self.write(now, Then::Keep);
             }
             Phase::Idle if self.must_store(now) => self.write(now, Then::Keep),
+            Phase::Idle if self.is_stopping && self.must_leave() => self.leave(now),
             Phase::Idle if self.is_stopping => self.stop(now),
-            Phase::Idle => self.begin_what_is_due(now),
+            Phase::Idle if self.poll_at() <= now.boot => self.begin_look(now),
+            Phase::Idle if self.may_call(now) => self.begin_what_is_due(now),
+            Phase::Idle => self.follow(now),
             _ => {}
         }
     }
 
     fn begin_what_is_due(&mut self, now: Now) {
-        if self.call_at(now) <= now.boot {
+        self.hear_wish(now);
+        if self.decide_at() <= now.boot {
+            self.begin_probe(now, true);
+        } else if self.call_at(now) <= now.boot {
             self.phase = Phase::Reserving;
             self.act(Action::Reserve { is_urgent: self.living(now.boot).is_none() });
         } else if self.hear_reports(now) || self.probe_at(now) <= now.boot {
-            self.begin_probe(now);
+            self.begin_probe(now, false);
         }
     }
 
     fn must_store(&self, now: Now) -> bool {
-        self.storing.is_dirty && self.storing.retry_at.is_none_or(|at| at <= now.boot)
+        let may_try = self.storing.retry_at.is_none_or(|at| at <= now.boot);
+        may_try && !self.is_foreign() && (self.storing.is_dirty || self.is_beat_due(now))
     }
 
     fn stop(&mut self, now: Now) {
         let reason = "the relay is shutting down".into();
-        self.answer_all(now, &ReportAnswer::Failed { again_at: now.boot, reason });
+        self.answer_all(&ReportAnswer::Failed { again_at: now.boot, reason });
         self.phase = Phase::Stopped;
         self.act(Action::Stop);
     }
@@ -401,10 +438,11 @@ impl Machine {
             // it was given up before it was granted
             return self.act(Action::Release);
         }
-        if self.call_at(now) > now.boot {
+        if !self.may_call(now) || self.call_at(now) > now.boot {
             return self.give_up_slot();
         }
-        let intent = Intent { sent_at: now.boot, sent_by: now.boot, is_forced: self.must_force };
+        let intent =
+            Intent { id: self.new_call(now), sent_at: now.boot, sent_by: now.boot, is_forced: self.must_force };
         self.record.debits.debit(now.boot, Debit::Call { is_forced: intent.is_forced });
         self.record.last_attempt_at = Some(now.boot);
         self.record.asked_with = self.secret_mark.clone();
@@ -415,19 +453,24 @@ impl Machine {
         self.write(now, Then::Call(intent));
     }
 
+    /// A name for a call. Among several relays it is random; for one alone the moment is name enough.
+    fn new_call(&mut self, now: Now) -> CallId {
+        CallId(if self.sharing.is_some() { self.rng.u64(..) } else { now.boot.as_micros().unsigned_abs() })
+    }
+
     fn give_up_slot(&mut self) {
         self.phase = Phase::Idle;
         self.act(Action::Release);
     }
 
-    fn begin_probe(&mut self, now: Now) {
+    fn begin_probe(&mut self, now: Now, is_candidate: bool) {
         let Some(generation) = self.record.credential.as_ref().map(|credential| credential.generation) else { return };
         self.record.debits.debit(now.boot, Debit::Probe);
-        self.probes.last_at = Some(now.boot);
-        self.write(now, Then::Probe(ProbeSent { at: now.boot, generation }));
+        self.write(now, Then::Probe(ProbeSent { at: now.boot, generation, is_candidate }));
     }
 
     fn write(&mut self, now: Now, then: Then) {
+        self.number(now);
         let next = self.record.encode(&self.identity, &self.boot, now);
         self.storing.writing = Some(next.clone());
         self.phase = Phase::Recording(then);
@@ -437,9 +480,7 @@ impl Machine {
     /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:
     /// a crash must not make the next process serve an older one (I4).
     fn publish(&mut self, now: Now) {
-        let is_mute = self.storing.trouble.is_none() || self.floor > Generation::default();
-        if matches!(self.phase, Phase::Loading { .. }) && is_mute {
-            // nothing to tell but why the record does not come; what this process has published before stays
+        if !self.is_loaded {
             return;
         }
         let mut outlook = self.outlook(now);

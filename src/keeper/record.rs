@@ -3,6 +3,8 @@
 //! In memory a record holds moments of this machine's boot clock; [`layout`] writes and reads it, [`debits`] counts what was
 //! spent.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,11 +14,11 @@ use crate::{
     issuer::IssueError,
 };
 
-pub mod debits;
+mod debits;
 pub mod layout;
 
 pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent};
-pub use layout::{CLOCK_TOLERANCE, Decoded, Unreadable};
+pub use layout::{CLOCK_TOLERANCE, Decoded, Sight, Unreadable};
 
 /// Whose record it is: one that differs in any part is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,111 @@ pub struct Record {
     pub asked_with: SecretMark,
     /// Why the last call failed, for the operator, until one succeeds; and when.
     pub last_error: Option<(IssueError, WallTime)>,
+    /// When the last accepted probe of the current credential was sent, if nothing since could have killed it (I8).
+    pub vouched_at: Option<Timestamp>,
+    /// What several relays agree on.
+    pub shared: Shared,
+}
+
+/// See [`Credential::is_much_clearer_than`].
+const CLEARER: Duration = Duration::from_secs(30);
+/// How many unknown calls are told apart; one more, and the two oldest count as one.
+const UNKNOWN_CALLS: usize = 8;
+
+impl Record {
+    /// Remembers that a call may have minted; of one that is known already both accounts count.
+    pub fn remember(&mut self, call: UnknownCall) {
+        if let Some(known) = self.unknown_calls.iter_mut().find(|known| known.id == call.id) {
+            let both = known.or(call);
+            if std::mem::replace(known, both) != both {
+                self.vouched_at = None;
+            }
+            return;
+        }
+        self.unknown_calls.push(call);
+        if self.unknown_calls.len() > UNKNOWN_CALLS {
+            let oldest = self.unknown_calls.remove(0);
+            self.unknown_calls[0] = self.unknown_calls[0].or(oldest);
+        }
+        self.vouched_at = None;
+    }
+
+    /// A call that another relay tells of may have ended, by what this one knows, before the current credential was asked for.
+    pub fn forget_earlier_calls(&mut self) {
+        if let Some(credential) = &self.credential {
+            self.unknown_calls.retain(|call| call.may_doom(credential));
+        }
+    }
+}
+
+/// What several relays on one store agree on; all of it is empty with a store of one relay's own.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// Who may call WeChat.
+    pub lease: Option<Lease>,
+    /// A token that was handed over by a relay that had lost the lease while its call was out, and whose order could not be
+    /// proved.
+    pub candidate: Option<Candidate>,
+    /// A follower's report, and the holder's answer.
+    pub wish: Option<Wish>,
+    /// For how many more rotations a call may still come that a frozen relay had announced: as long, nothing is promised for
+    /// more than O − r.
+    pub strays: u8,
+    /// Grows with every write, whoever makes it: a record with a revision that was seen before is one that the store has gone
+    /// back to.
+    pub revision: u64,
+}
+
+/// One relay process among several on one store: random, new at every start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReplicaId(pub u64);
+
+/// The right to call WeChat. It ends by standing still: its holder writes again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// Who holds it.
+    pub holder: ReplicaId,
+}
+
+/// A token that may be the newer one.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Which call brought it.
+    pub call: CallId,
+    /// The value.
+    pub token: Token,
+    /// s of its call.
+    pub asked_at: Timestamp,
+    /// When the reply had come.
+    pub came_at: Timestamp,
+    /// D.
+    pub deadline: Timestamp,
+    /// From here on WeChat accepts it only if it is the newer one: the overlap after the stored token's mint is over.
+    pub decided_at: Timestamp,
+}
+
+/// A report that reached a follower, for the holder to probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Random, so that an answer is known by it.
+    pub id: u64,
+    /// Which generation is said to be bad.
+    pub generation: Generation,
+    /// What the holder found, once it has; a new generation answers as well.
+    pub answer: Option<WishAnswer>,
+}
+
+/// The holder's answer to a [`Wish`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WishAnswer {
+    /// WeChat accepts the token.
+    Accepted,
+    /// The cool-down or a budget forbids a probe before this moment.
+    TooMany(Timestamp),
+    /// No verdict or no new token: when to ask again, and why, in words.
+    Failed(Timestamp, String),
 }
 
 /// A credential and the moments that its life is judged by.
@@ -79,6 +186,8 @@ pub struct Credential {
     pub generation: Generation,
     /// s: the moment before the first byte of the call that brought it.
     pub asked_at: Timestamp,
+    /// When the reply had come: it was minted before.
+    pub came_at: Timestamp,
     /// D, or the earliest that it can be: it never moves later.
     pub deadline: Timestamp,
     /// The latest that D can be: until then promises of it may be open.
@@ -91,9 +200,29 @@ pub struct Credential {
     pub clock_offset_ms: i64,
 }
 
+impl Credential {
+    /// How far its moments may be off.
+    pub fn doubt(&self) -> Duration {
+        self.expired_by.since(self.deadline)
+    }
+
+    /// Whether its moments are known so much better than those of `other`, the same one as another relay tells it, that it
+    /// is worth a write. Each look adds some seconds.
+    pub fn is_much_clearer_than(&self, other: &Self) -> bool {
+        self.doubt().saturating_add(CLEARER) < other.doubt()
+    }
+}
+
+/// One call among all relays' calls: random. By it a relay knows its own call among those that others took for lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallId(pub u64);
+
 /// A call on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intent {
+    /// Which call.
+    pub id: CallId,
     /// s: the moment before its first byte, or the earliest that it can have been.
     pub sent_at: Timestamp,
     /// The latest that s can have been: the same, unless a record of another boot was judged by the wall clock.
@@ -105,10 +234,30 @@ pub struct Intent {
 /// A call that may have minted a token that nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownCall {
+    /// Which call.
+    pub id: CallId,
     /// The earliest that s can have been: what is promised counts from here.
     pub sent_at: Timestamp,
     /// The latest that s can have been: what must wait until every promise has run out counts from here.
     pub sent_by: Timestamp,
     /// When it was given up, at the latest.
     pub ended_at: Timestamp,
+}
+
+impl UnknownCall {
+    /// One that may have been either, under the name of this one.
+    #[must_use]
+    fn or(self, other: Self) -> Self {
+        Self {
+            id: self.id,
+            sent_at: self.sent_at.min(other.sent_at),
+            sent_by: self.sent_by.max(other.sent_by),
+            ended_at: self.ended_at.max(other.ended_at),
+        }
+    }
+
+    /// Whether it may have minted after `credential` was.
+    pub fn may_doom(&self, credential: &Credential) -> bool {
+        credential.asked_at < self.ended_at
+    }
 }

@@ -17,7 +17,9 @@ const ROTATION_JITTER: f64 = 0.03;
 const PROBE_SLACK: Duration = Duration::from_secs(4);
 /// After the latest moment at which a doomed token dies, this much passes before a probe is believed: WeChat's servers
 /// need not agree to the millisecond.
-const DEATH_MARGIN: Duration = Duration::from_secs(1);
+pub const DEATH_MARGIN: Duration = Duration::from_secs(1);
+/// With several relays: what the holder of the lease counts on, from the start of its last write that was taken.
+pub const LEASE: Duration = Duration::from_secs(12);
 
 /// The settings that an account's timing follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +38,8 @@ pub struct Policy {
     pub retry_max: Duration,
     /// Calls in a rolling day, of both kinds.
     pub calls_per_day: u32,
-    /// The longest that a call takes (`wechat.timeout`), also one that nobody waits for any more because its process was
-    /// killed: until then WeChat may still mint.
+    /// The longest that a call takes (`wechat.timeout`). What a call may take that nobody waits for any more, because its
+    /// process was killed: until then WeChat may still mint.
     pub longest_call: Duration,
 }
 

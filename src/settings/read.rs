@@ -11,9 +11,10 @@ use super::entry::{Entry, Table, conflict, twins};
 use super::values::Address;
 use super::{
     AccountSettings, ClientSettings, Endpoint, GRACE_MARGIN, KeyDigest, Layers, LogSettings, RefreshSettings,
-    ServerSettings, Settings, SettingsError, StateSettings, WechatSettings,
+    ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings,
 };
 use crate::account::{AccountName, ClientName, NameError};
+use crate::keeper::schedule::LEASE;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -41,6 +42,12 @@ impl Settings {
         }
         let refresh = refresh(&layers.section("refresh"))?;
         let state = state(&layers.section("state"))?;
+        if matches!(state.url, StateUrl::Redis(_)) && wechat.timeout >= LEASE {
+            let lease = humantime::format_duration(LEASE);
+            return Err(layers.section("wechat").entry("timeout").error(format!(
+                "must be less than {lease} where state.url is a Redis: a call has to end before its relay loses the lease"
+            )));
+        }
         let log = log(&layers.section("log"))?;
         let accounts = accounts(layers)?;
         let clients = clients(layers, &accounts)?;

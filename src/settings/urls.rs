@@ -9,6 +9,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::values::Invalid;
+use crate::store::redis::Address;
 
 /// Where WeChat's API is: `http(s)://HOST[:PORT][/PREFIX]`, kept without a slash at its end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,7 +138,11 @@ impl FromStr for StateUrl {
             Some(("file", dir)) if dir.starts_with("//") && !dir.starts_with("///") => Err(invalid),
             Some(("file", dir)) if !dir.is_empty() => Ok(Self::File(dir.into())),
             Some(("memory", "")) => Ok(Self::Memory),
-            _ => SecretUrl::parse(text, &["redis", "rediss"]).map(Self::Redis).ok_or(invalid),
+            _ => {
+                let url = SecretUrl::parse(text, &["redis", "rediss"]).ok_or(invalid)?;
+                Address::parse(&url)?;
+                Ok(Self::Redis(url))
+            }
         }
     }
 }

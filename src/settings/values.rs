@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 /// What a value must be and is not. It never quotes the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be {0}")]
-pub struct Invalid(pub(super) &'static str);
+pub struct Invalid(pub(crate) &'static str);
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy)]

@@ -129,7 +129,7 @@ async fn a_crash_after_a_rotation_that_could_not_be_stored_serves_no_dead_token(
             eventually("a rotation that cannot be stored", async || world.calls().len() == 2).await;
         }
         tokio::time::sleep(Duration::from_millis(700)).await;
-        ledger.pause();
+        ledger.rest().await;
         relay.kill();
         ledger.close().await;
         if life == 0 {

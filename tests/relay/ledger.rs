@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -37,10 +37,16 @@ pub(crate) struct Seen {
     pub(crate) served: u64,
     /// When each was asked for and had arrived, by account.
     pub(crate) served_at: BTreeMap<String, Vec<(Duration, Duration)>>,
+    /// When each generation was served first, by account and generation.
+    pub(crate) first_served: BTreeMap<(String, u64), Duration>,
+    /// Requests that got no answer at all.
+    pub(crate) lost: u64,
     /// When what was answered with 503 was asked, by account; not while the machine stood still.
     pub(crate) unavailable: BTreeMap<String, Vec<Duration>>,
     /// The moments up to which the machine had stood still.
     stalls: Vec<Duration>,
+    /// Answers 503 that the machine's stalls excuse.
+    pub(crate) excused: usize,
     /// Broken promises, in words.
     broken: Vec<String>,
     /// The highest generation of each account, and when it was first here.
@@ -57,7 +63,9 @@ impl Seen {
         let stalls = std::mem::take(&mut self.stalls);
         let is_excused = |asked: &Duration| stalls.iter().any(|end| asked.abs_diff(*end) < AFTER_A_STALL);
         for asked in self.unavailable.values_mut() {
+            let all = asked.len();
             asked.retain(|asked| !is_excused(asked));
+            self.excused += all - asked.len();
         }
         self.unavailable.retain(|_, asked| !asked.is_empty());
     }
@@ -76,6 +84,8 @@ pub(crate) struct Ledger {
     sim: Arc<Sim>,
     seen: Arc<Mutex<Seen>>,
     at: Arc<Mutex<Option<SocketAddr>>>,
+    /// Reads under way.
+    reading: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
     tasks: JoinSet<()>,
 }
@@ -87,6 +97,7 @@ impl Ledger {
             sim: sim.clone(),
             seen: Arc::default(),
             at: Arc::default(),
+            reading: Arc::default(),
             over: Arc::default(),
             tasks: JoinSet::new(),
         };
@@ -104,12 +115,17 @@ impl Ledger {
         });
         for account in accounts {
             let (sim, seen, at, over) = (sim.clone(), ledger.seen.clone(), ledger.at.clone(), ledger.over.clone());
-            let account = (*account).to_owned();
+            let (account, reading) = ((*account).to_owned(), ledger.reading.clone());
             ledger.tasks.spawn(async move {
                 while !over.load(Ordering::Relaxed) {
-                    let at = *at.lock().unwrap();
-                    if let Some(at) = at {
+                    let target = {
+                        let at = at.lock().unwrap();
+                        reading.fetch_add(usize::from(at.is_some()), Ordering::SeqCst);
+                        *at
+                    };
+                    if let Some(at) = target {
                         read(&sim, &seen, at, &account).await;
+                        reading.fetch_sub(1, Ordering::SeqCst);
                     }
                     sleep(pause).await;
                 }
@@ -126,6 +142,14 @@ impl Ledger {
     /// There is no relay for the moment.
     pub(crate) fn pause(&self) {
         *self.at.lock().unwrap() = None;
+    }
+
+    /// As [`Ledger::pause`], and no read is under way any more: none is left without an answer by what comes next.
+    pub(crate) async fn rest(&self) {
+        self.pause();
+        while self.reading.load(Ordering::SeqCst) > 0 {
+            sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Somebody else is about to kill this token.
@@ -172,8 +196,9 @@ impl Ledger {
 async fn read(sim: &Sim, seen: &Mutex<Seen>, at: SocketAddr, account: &str) {
     let asked = sim.now();
     // A relay that is gone answers nothing: no promise either.
-    if let Ok(answer) = client::get(at, &format!("/token?account={account}"), Some(KEY)).await {
-        enter(sim, &mut seen.lock().unwrap(), account, asked, &answer);
+    match client::get(at, &format!("/token?account={account}"), Some(KEY)).await {
+        Ok(answer) => enter(sim, &mut seen.lock().unwrap(), account, asked, &answer),
+        Err(_) => seen.lock().unwrap().lost += 1,
     }
     check(sim, &mut seen.lock().unwrap());
 }
@@ -190,6 +215,7 @@ fn enter(sim: &Sim, seen: &mut Seen, account: &str, asked: Duration, answer: &An
     let (token, generation) = (answer.token(), answer.generation());
     seen.served += 1;
     seen.served_at.entry(account.to_owned()).or_default().push((asked, sim.now()));
+    seen.first_served.entry((account.to_owned(), generation)).or_insert_with(|| sim.now());
     // the relay counts from a moment after this one, so a kept promise reaches at least this far
     let until = asked + Duration::from_secs(answer.seconds());
     let promised = Promised { until, asked, account: account.to_owned() };

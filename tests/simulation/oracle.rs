@@ -199,7 +199,7 @@ impl Oracle {
                 self.ledger.calls_at_refusal = self.ledger.calls_made;
             }
             Event::Shutdown => self.desk.stop_asked(at),
-            Event::Tick | Event::Loaded(_) | Event::Stored(_) | Event::Probed(_) => {}
+            Event::Tick | Event::Hint | Event::Loaded(_) | Event::Stored(_) | Event::Probed(_) => {}
         }
     }
 

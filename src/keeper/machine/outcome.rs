@@ -9,13 +9,19 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    keeper::{record::Credential, schedule::ATTEMPT_GAP},
+    keeper::{
+        record::{CLOCK_TOLERANCE, Credential},
+        schedule::ATTEMPT_GAP,
+    },
 };
 
 impl Machine {
     pub(super) fn loaded(&mut self, now: Now, loaded: Result<Option<Sealed>, StoreError>) {
         if !matches!(self.phase, Phase::Loading { .. }) {
             return;
+        }
+        if self.sharing.is_some() {
+            return self.looked(now, loaded);
         }
         match loaded {
             Err(error) if now.boot < self.started_at.plus(NEVER_STORED_GRACE) => {
@@ -24,10 +30,13 @@ impl Machine {
             }
             Err(error) => {
                 self.store_failed(now, &error);
+                self.storing.is_dirty = true;
+                self.is_loaded = true;
                 self.phase = Phase::Idle;
             }
             Ok(found) => {
                 self.phase = Phase::Idle;
+                self.is_loaded = true;
                 self.store_recovered();
                 self.storing.held.clone_from(&found);
                 if let Some(sealed) = found {
@@ -39,8 +48,8 @@ impl Machine {
 
     /// Takes a stored record, or says why not.
     fn take_over(&mut self, now: Now, sealed: &Sealed) {
-        match Record::decode(sealed, &self.identity, &self.boot, now) {
-            Ok(Decoded::Ours { record, is_exact }) => self.resume(now, *record, is_exact),
+        match Record::decode(sealed, &self.identity, &self.boot, now, self.sight(now)) {
+            Ok(Decoded::Ours { record, doubt }) => self.resume(now, *record, doubt.is_zero()),
             Ok(Decoded::AnothersRecord) => {
                 self.note(Note::NotRestored("the stored record is of another base URL, appid or endpoint"));
             }
@@ -69,20 +78,14 @@ impl Machine {
             // boot's clock before they are relied on
             self.storing.is_dirty = true;
         }
-        if self.record.asked_with == self.secret_mark {
-            let last = self.record.last_error.clone();
-            self.last_failure = last.map(|(error, wall)| Arc::new(Failure { error, at: wall, repeated: 1 }));
-        } else {
-            // what WeChat said of the old AppSecret does not bind the new one
-            self.record.retry_at = None;
-            self.record.failures = 0;
-            self.record.last_error = None;
-        }
+        self.forget_old_secret();
+        let last = self.record.last_error.clone();
+        self.last_failure = last.map(|(error, wall)| Arc::new(Failure { error, at: wall, repeated: 1 }));
         if let Some(intent) = self.record.intent.take() {
             self.crashed_in(now, intent);
         }
         if let Some(unrecorded) = self.unrecorded_call(now) {
-            self.record.unknown_calls.push(unrecorded);
+            self.record.remember(unrecorded);
         }
         match self.record.credential.clone() {
             None => self.note(Note::NotRestored("the stored record holds no token, or one of unknown age")),
@@ -94,9 +97,19 @@ impl Machine {
         }
     }
 
+    /// What WeChat said of another AppSecret does not bind this relay's own.
+    pub(super) fn forget_old_secret(&mut self) {
+        if self.record.asked_with != self.secret_mark {
+            self.record.retry_at = None;
+            self.record.failures = 0;
+            self.record.last_error = None;
+            self.last_failure = None;
+        }
+    }
+
     /// The record's writer ended between a call's intent and its outcome: an unknown call, which may still be under way at
     /// WeChat. A call that overtook it would bring a token that the orphan then dooms, and nobody would know.
-    fn crashed_in(&mut self, now: Now, intent: Intent) {
+    pub(super) fn crashed_in(&mut self, now: Now, intent: Intent) {
         self.record.failures = self.record.failures.saturating_add(1);
         self.doom(now, intent, now.boot.plus(self.policy.longest_call));
         let delay = self.policy.back_off(self.record.failures, None, &mut self.rng);
@@ -107,16 +120,19 @@ impl Machine {
 
     /// While a store fails, calls go unrecorded from [`Machine::may_go_unrecorded`] on, and then a crash forgets them: a
     /// record that is loaded after that moment is treated as if one had been made, whatever else it tells.
-    fn unrecorded_call(&self, now: Now) -> Option<UnknownCall> {
+    fn unrecorded_call(&mut self, now: Now) -> Option<UnknownCall> {
+        let id = self.new_call(now);
         let credential = self.living(now.boot).filter(|_| self.is_rotating())?;
         let sent_at = credential.last_chance(self.policy.overlap);
-        (sent_at < now.boot).then_some(UnknownCall { sent_at, sent_by: now.boot, ended_at: now.boot })
+        (sent_at < now.boot).then_some(UnknownCall { id, sent_at, sent_by: now.boot, ended_at: now.boot })
     }
 
     /// Whether the call whose intent could not be stored may be made all the same. With a living token only so late that a
     /// crash, which forgets the call, cannot betray what the stored record promises.
     fn may_go_unrecorded(&self, now: Now) -> bool {
         match self.living(now.boot) {
+            // of several relays the next holder would promise on what the store says: there it waits for the store
+            _ if self.sharing.is_some() && self.is_rotating() => false,
             Some(credential) => self.storing.has_stored && credential.last_chance(self.policy.overlap) <= now.boot,
             None => self.storing.has_stored || self.started_at.plus(NEVER_STORED_GRACE) <= now.boot,
         }
@@ -131,9 +147,11 @@ impl Machine {
                 self.storing.has_stored = true;
                 self.storing.is_dirty = false;
                 self.storing.durable = self.record.generation;
+                self.written(now);
                 self.store_recovered();
                 true
             }
+            Swap::Lost(current) if self.sharing.is_some() => return self.lost(now, then, current),
             Swap::Lost(current) => {
                 self.storing.held = current;
                 self.store_failed(now, &StoreError("the stored record was changed by somebody else".to_owned()));
@@ -144,11 +162,12 @@ impl Machine {
                 false
             }
         };
-        let may_go_on = !self.is_stopping && (is_stored || self.may_go_unrecorded(now));
+        self.storing.is_dirty |= !is_stored;
+        let may_go_on = !self.is_stopping && self.may_call(now) && (is_stored || self.may_go_unrecorded(now));
         match then {
             Then::Keep => {
                 self.phase = Phase::Idle;
-                self.answer_stale(now);
+                self.answer_stale();
             }
             Then::Call(intent) if may_go_on => {
                 self.phase = Phase::Calling(intent);
@@ -156,9 +175,12 @@ impl Machine {
             }
             Then::Call(intent) => self.withdraw(now, intent),
             Then::Probe(sent) if may_go_on => {
+                self.probes.last_at = Some(sent.at);
                 self.phase = Phase::Probing(sent);
-                if let Some(credential) = &self.record.credential {
-                    self.act(Action::Probe(credential.token.clone()));
+                let candidate = self.record.shared.candidate.as_ref().filter(|_| sent.is_candidate);
+                let current = self.record.credential.as_ref().map(|credential| &credential.token);
+                if let Some(token) = candidate.map(|candidate| &candidate.token).or(current).cloned() {
+                    self.act(Action::Probe(token));
                 }
             }
             Then::Probe(sent) => {
@@ -167,6 +189,25 @@ impl Machine {
                 self.probed(now, Verdict::Inconclusive { reason: "its debit could not be stored".to_owned() });
             }
         }
+    }
+
+    /// Another relay has written the record: it is taken in, and what was to be done is decided anew.
+    fn lost(&mut self, now: Now, then: Then, current: Option<Sealed>) {
+        match then {
+            Then::Call(intent) => {
+                self.record.intent = None;
+                self.record.debits.refund(Debit::Call { is_forced: intent.is_forced });
+                self.act(Action::Release);
+            }
+            Then::Probe(_) => self.record.debits.refund(Debit::Probe),
+            Then::Keep => {}
+        }
+        self.phase = Phase::Idle;
+        self.learn(now, current);
+        if !self.is_foreign() {
+            self.store_recovered();
+        }
+        self.answer_stale();
     }
 
     /// The call is not made: nothing left the process.
@@ -182,19 +223,18 @@ impl Machine {
         let later = later.min(now.boot.plus(STORE_RETRY)).max(now.boot.plus(ATTEMPT_GAP));
         self.record.retry_at = Some(self.record.retry_at.map_or(later, |at| at.max(later)));
         let reason = "the relay cannot store its record".into();
-        self.answer_all(now, &ReportAnswer::Failed { again_at: later, reason });
+        self.answer_all(&ReportAnswer::Failed { again_at: later, reason });
     }
 
-    fn store_failed(&mut self, now: Now, error: &StoreError) {
+    pub(super) fn store_failed(&mut self, now: Now, error: &StoreError) {
         let reason: Arc<str> = error.0.as_str().into();
-        self.storing.is_dirty = true;
         self.storing.retry_at = Some(now.boot.plus(STORE_RETRY));
         self.storing.failures = self.storing.failures.saturating_add(1);
         self.storing.trouble = Some(reason.clone());
         self.note(Note::StoreFailed { reason, repeated: self.storing.failures });
     }
 
-    fn store_recovered(&mut self) {
+    pub(super) fn store_recovered(&mut self) {
         self.storing.retry_at = None;
         self.storing.trouble = None;
         if self.storing.failures > 0 {
@@ -218,6 +258,7 @@ impl Machine {
     }
 
     fn issued(&mut self, now: Now, intent: Intent, issued: Issued) {
+        let lives_until = intent.sent_at.plus(issued.life);
         let current = self.record.credential.as_mut();
         let same = current.filter(|c| self.policy.manner == Manner::Sticky && c.token == issued.token);
         match same {
@@ -227,9 +268,14 @@ impl Machine {
                 self.record.retry_at = Some(now.boot.plus(ATTEMPT_GAP));
                 self.note(Note::SameToken);
             }
+            // handed over by a relay that was frozen before its call, so that its life counts from long before it was
+            // minted: what is told of it now is longer, and never given to the same generation (I3)
+            Some(credential) if self.sharing.is_some() && credential.deadline.plus(CLOCK_TOLERANCE) < lives_until => {
+                self.rotate(now, intent, issued);
+            }
             Some(credential) if now.boot < credential.deadline => {
                 // never later: a generation's deadline is a promise
-                credential.deadline = credential.deadline.min(intent.sent_at.plus(issued.life));
+                credential.deadline = credential.deadline.min(lives_until);
                 credential.expired_by = credential.deadline;
                 self.succeeded();
                 self.record.retry_at = Some(now.boot.plus(self.policy.sticky_pace()));
@@ -246,20 +292,25 @@ impl Machine {
         if self.record.credential.is_some() {
             self.rotated_at = Some(now.boot);
         }
-        self.record.generation = generation;
+        let after = std::mem::replace(&mut self.record.generation, generation);
         self.record.unknown_calls.clear();
-        self.record.credential = Some(Credential {
+        self.record.shared.candidate = None;
+        self.record.shared.strays = self.record.shared.strays.saturating_sub(1);
+        let credential = Credential {
             token: issued.token,
             generation,
             asked_at: intent.sent_at,
+            came_at: now.boot,
             deadline: intent.sent_at.plus(life),
             expired_by: intent.sent_at.plus(life),
             rotation_at: self.policy.rotation_at(intent.sent_at, life, &mut self.rng),
             is_refused: false,
             clock_offset_ms: now.offset_ms(),
-        });
+        };
+        self.remember_fresh(&credential, after, intent.id);
+        self.record.credential = Some(credential);
         self.must_force = false;
-        self.probes.vouched_at = None;
+        self.record.vouched_at = None;
         self.probes.retry_at = None;
         self.probes.checked_offset_ms = now.offset_ms();
         self.succeeded();
@@ -276,7 +327,10 @@ impl Machine {
     fn failed(&mut self, now: Now, intent: Intent, error: IssueError) {
         match &error {
             IssueError::NotSent { .. } => self.record.debits.refund(Debit::Call { is_forced: intent.is_forced }),
-            IssueError::Unknown { .. } => self.doom(now, intent, now.boot),
+            IssueError::Unknown { .. } => {
+                self.doom(now, intent, now.boot);
+                self.remember_unknown(now, intent);
+            }
             IssueError::Refused { .. } => {}
         }
         self.record.failures = self.record.failures.saturating_add(1);
@@ -301,7 +355,7 @@ impl Machine {
         self.record.intent = None;
         let retry_in = self.call_at(now).since(now.boot);
         self.note(Note::CallFailed { failure, retry_in });
-        self.answer_all(now, &ReportAnswer::Failed { again_at: self.call_at(now), reason });
+        self.answer_all(&ReportAnswer::Failed { again_at: self.call_at(now), reason });
     }
 
     /// Half the day's calls are spent.
@@ -315,30 +369,36 @@ impl Machine {
         if !self.is_rotating() {
             return;
         }
-        if self.perhaps_living(now.boot).is_none() {
+        // of several relays another one may hand a token over that all of them may have doomed
+        if self.perhaps_living(now.boot).is_none() && self.sharing.is_none() {
             self.record.unknown_calls.clear();
         }
-        let Intent { sent_at, sent_by, .. } = intent;
-        self.record.unknown_calls.push(UnknownCall { sent_at, sent_by, ended_at });
-        self.probes.vouched_at = None;
+        let Intent { id, sent_at, sent_by, .. } = intent;
+        self.record.remember(UnknownCall { id, sent_at, sent_by, ended_at });
+        self.record.vouched_at = None;
         self.probes.retry_at = None;
     }
 
     pub(super) fn probed(&mut self, now: Now, verdict: Verdict) {
         let Phase::Probing(sent) = self.phase else { return };
         self.phase = Phase::Idle;
+        if sent.is_candidate {
+            self.decided(now, sent, &verdict);
+            return self.note(Note::Probed(verdict));
+        }
         let pace = self.policy.probe_pace();
         let credential = self.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);
         match (&verdict, credential) {
             (Verdict::Accepted, Some(_)) => {
-                self.probes.vouched_at = Some(sent.at);
+                self.record.vouched_at = Some(sent.at);
                 self.probes.retry_at = None;
                 self.probes.checked_offset_ms = now.offset_ms();
-                self.answer_all(now, &ReportAnswer::Accepted);
+                self.storing.is_dirty |= self.sharing.is_some(); // the others serve by it too
+                self.answer_all(&ReportAnswer::Accepted);
             }
             (Verdict::Refused { .. }, Some(credential)) => {
                 credential.is_refused = true;
-                self.probes.vouched_at = None;
+                self.record.vouched_at = None;
                 self.storing.is_dirty = true;
                 self.hurry(now);
             }
@@ -346,7 +406,7 @@ impl Machine {
                 self.probes.retry_at = Some(sent.at.plus(pace));
                 let reason = format!("the probe told nothing: {reason}").into();
                 let again_at = sent.at.plus(self.policy.report_cooldown);
-                self.answer_all(now, &ReportAnswer::Failed { again_at, reason });
+                self.answer_all(&ReportAnswer::Failed { again_at, reason });
             }
             (_, None) => {}
         }

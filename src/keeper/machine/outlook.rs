@@ -38,7 +38,9 @@ impl Machine {
             }),
             rotation_at: served.map(|credential| credential.rotation_at),
             next_attempt_at: match self.phase {
-                Phase::Idle => Some(self.call_at(now).min(self.probe_at(now))),
+                Phase::Idle if self.may_call(now) => Some(self.call_at(now).min(self.probe_at(now))),
+                // the lease's holder calls: what it brings shows at the next look
+                Phase::Idle => self.living(now.boot).map(|credential| credential.rotation_at),
                 // where none lives, nothing that is being stored is about to show
                 Phase::Recording(Then::Keep) if self.living(now.boot).is_none() => Some(self.call_at(now)),
                 // a record that does not come is waited for only so long
@@ -49,7 +51,8 @@ impl Machine {
             },
             failures: self.record.failures,
             trouble: self.last_failure.clone().filter(|_| self.record.failures > 0),
-            store_trouble: self.storing.trouble.clone(),
+            store_trouble: self.storing.trouble.clone().or_else(|| self.others_record()),
+            holds_lease: self.sharing.is_none() || self.has_lease(),
             budget: self.record.debits.left(now.boot, self.policy.calls_per_day),
         }
     }
@@ -68,13 +71,15 @@ impl Machine {
     /// What may be promised without a probe (I3).
     pub(super) fn promise(&self, credential: &Credential, now: Now) -> Promise {
         let window = self.policy.window();
-        let until = match self.dooms() {
-            Some((first, _)) => credential.deadline.min(first.plus(window)),
-            None => credential.deadline,
-        };
+        let doomed = self.dooms().map(|(first, _)| first.plus(window));
+        let is_durable = self.storing.durable == credential.generation;
+        // the other relays call no sooner than the stored R; of a token that is not stored they know nothing
+        let planned_at = if is_durable { credential.rotation_at } else { Timestamp::LONG_AGO };
+        let unwatched = self.watched().map(|watched| watched.max(planned_at).plus(window));
+        let until = [doomed, unwatched].into_iter().flatten().fold(credential.deadline, Timestamp::min);
         // what is not durable, or was not checked since a clock was set, is promised for O − r from any moment
         let is_provisional =
-            self.storing.durable != credential.generation || disagree(credential.clock_offset_ms, now.offset_ms());
+            !is_durable || self.record.shared.strays > 0 || disagree(credential.clock_offset_ms, now.offset_ms());
         let until_at_least = if is_provisional { Timestamp::LONG_AGO } else { credential.rotation_at.plus(window) };
         let slides = is_provisional || (self.is_rotating() && self.dooms().is_none());
         Promise { until, sliding: slides.then_some(Sliding { window, until_at_least }), verified_until: None }
@@ -85,17 +90,22 @@ impl Machine {
     fn perils(&self) -> Vec<Peril> {
         let overlap = self.policy.overlap;
         let calls = self.record.unknown_calls.iter();
-        calls
-            .flat_map(|call| [overlap, Duration::ZERO].map(|after| Peril::of_call(call.sent_at, call.ended_at, after)))
-            .collect()
+        let dooms = calls
+            .flat_map(|call| [overlap, Duration::ZERO].map(|after| Peril::of_call(call.sent_at, call.ended_at, after)));
+        // a relay that is cut off from the store knows nothing of calls after its last contact
+        let unwatched = self.watched().zip(self.record.credential.as_ref()).map(|(watched, credential)| Peril {
+            from: watched.max(credential.rotation_at).plus(overlap),
+            to: Timestamp::NEVER,
+        });
+        dooms.chain(unwatched).collect()
     }
 
     /// Up to when the last accepted probe lets the credential be served with `expires_in` 1 (I8). Not while another call is
     /// open or about to begin: a second mint kills at once, and `expires_in` 1 needs a second more than the moment it is said.
     fn vouched_until(&self, credential: &Credential, now: Now) -> Option<Timestamp> {
-        let vouched_at = self.probes.vouched_at.filter(|_| self.record.intent.is_none())?;
+        let vouched_at = self.record.vouched_at.filter(|_| self.record.intent.is_none())?;
         let lapse = Peril::vouched_until(vouched_at, self.policy.probe_pace(), credential.deadline, &self.perils());
-        Some(lapse.min(self.call_at(now).minus(ATTEMPT_GAP)))
+        Some(lapse.min(self.call_at(now).minus(ATTEMPT_GAP)).minus(self.record_doubt()))
     }
 
     /// When the next call is due, from what the credential allows and what the last attempts demand.
@@ -112,8 +122,11 @@ impl Machine {
 
     fn due_at(&self, credential: &Credential) -> Timestamp {
         match self.dooms() {
+            // two tokens, and one probe will tell which is the newer: a call before would kill one at once
+            _ if self.record.shared.candidate.is_some() => credential.expired_by,
             Some((_, last)) => credential.expired_by.min(last.plus(self.policy.window())),
-            None => credential.rotation_at,
+            // by another relay's clock it may be promised for so much longer
+            None => credential.rotation_at.plus(self.doubt(credential)),
         }
     }
 
@@ -139,7 +152,7 @@ impl Machine {
         } else if self.promise(credential, now).seconds_left(now.boot) > 0 {
             return Timestamp::NEVER;
         } else {
-            match self.probes.vouched_at {
+            match self.record.vouched_at {
                 Some(at) => Peril::next_probe(at, pace, &perils),
                 None => Peril::next_safe(now.boot, &perils),
             }
@@ -159,8 +172,14 @@ impl Machine {
             Phase::Idle => {
                 let store_at = self.storing.retry_at.filter(|_| self.storing.is_dirty).unwrap_or(Timestamp::NEVER);
                 let lapse = self.run_out_at(now).unwrap_or(Timestamp::NEVER);
-                self.call_at(now).min(self.probe_at(now)).min(store_at).min(lapse)
+                let due = if self.may_call(now) {
+                    self.call_at(now).min(self.probe_at(now)).min(self.decide_at())
+                } else {
+                    Timestamp::NEVER
+                };
+                due.min(store_at).min(lapse).min(self.poll_at())
             }
+            Phase::Reserving => self.beat_at(),
             _ => Timestamp::NEVER,
         }
     }

@@ -11,6 +11,11 @@ use super::{Action, Generation, Machine, Now, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReportId(pub u64);
 
+impl ReportId {
+    /// The report of a follower, which came through the store.
+    pub(super) const WISH: Self = Self(u64::MAX);
+}
+
 /// The answer to a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportAnswer {
@@ -40,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Machine {
     /// Decides about the waiting reports when nothing is under way; whether a probe is to begin for them.
     pub(super) fn hear_reports(&mut self, now: Now) -> bool {
-        self.answer_stale(now);
+        self.answer_stale();
         if self.reports.is_empty() {
             return false;
         }
@@ -50,7 +55,7 @@ impl Machine {
         };
         match answer {
             Some(answer) => {
-                self.answer_all(now, &answer);
+                self.answer_all(&answer);
                 false
             }
             None => self.living(now.boot).is_some(),
@@ -58,20 +63,28 @@ impl Machine {
     }
 
     /// Answers the reports of another generation than the current one.
-    pub(super) fn answer_stale(&mut self, _now: Now) {
+    pub(super) fn answer_stale(&mut self) {
         let current = self.current_generation();
         let (waiting, stale) = std::mem::take(&mut self.reports)
             .into_iter()
             .partition(|&(_, generation): &(_, Generation)| Some(generation) == current);
         self.reports = waiting;
         for (id, _) in stale as Vec<(ReportId, Generation)> {
-            self.act(Action::Answer(id, ReportAnswer::Superseded));
+            self.answer(id, ReportAnswer::Superseded);
         }
     }
 
-    pub(super) fn answer_all(&mut self, _now: Now, answer: &ReportAnswer) {
+    pub(super) fn answer_all(&mut self, answer: &ReportAnswer) {
         for (id, _) in std::mem::take(&mut self.reports) {
-            self.act(Action::Answer(id, answer.clone()));
+            self.answer(id, answer.clone());
+        }
+    }
+
+    fn answer(&mut self, id: ReportId, answer: ReportAnswer) {
+        if id == ReportId::WISH {
+            self.answer_wish(answer);
+        } else {
+            self.act(Action::Answer(id, answer));
         }
     }
 

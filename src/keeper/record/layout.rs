@@ -1,14 +1,15 @@
-//! How is a record written so that another process, or another boot, can judge its age?
+//! How is a record written so that another process, boot or machine can judge its age?
 //!
-//! As bytes it holds only durations, before or after the moment of writing, and that moment on both clocks: of the same boot
-//! the boot clock tells the age; of another one the wall clock does, and an age that cannot be is "unknown".
+//! As bytes a record holds only durations, before or after the moment of writing, and that moment on both clocks: of the
+//! same boot the boot clock tells the age; of another one the wall clock does, and an age that cannot be is "unknown". On a
+//! store of several relays the wall clock of another machine tells nothing: there the age lies between two looks.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Credential, Identity, Intent, Record, SecretMark, UnknownCall,
+    CallId, Candidate, Credential, Identity, Intent, Lease, Record, SecretMark, Shared, UnknownCall, Wish, WishAnswer,
     debits::{DebitSpan, Debits, Spent},
 };
 use crate::{
@@ -41,8 +42,8 @@ pub enum Decoded {
     Ours {
         /// What it says, on this boot's clock.
         record: Box<Record>,
-        /// Its age was told by the boot clock, not by the wall clock or by nothing.
-        is_exact: bool,
+        /// How far its moments may be off: nothing where the boot clock told its age.
+        doubt: Duration,
     },
     /// A record of another base URL, appid or endpoint.
     AnothersRecord,
@@ -60,7 +61,7 @@ struct Layout {
     generation: Generation,
     credential: Option<CredentialLayout>,
     intent: Option<IntentLayout>,
-    unknown_calls: Vec<(Offset, Offset, Offset)>,
+    unknown_calls: Vec<(CallId, Offset, Offset, Offset)>,
     failures: u32,
     last_attempt_us: Option<Offset>,
     retry_us: Option<Offset>,
@@ -69,6 +70,45 @@ struct Layout {
     debits: Vec<(Offset, u32, u32, u32)>,
     asked_with: SecretMark,
     last_error: Option<ErrorLayout>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vouched_us: Option<Offset>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease: Option<Lease>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    candidate: Option<CandidateLayout>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wish: Option<WishLayout>,
+    #[serde(default)]
+    strays: u8,
+    #[serde(default)]
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CandidateLayout {
+    call: CallId,
+    access_token: String,
+    asked_us: Offset,
+    came_us: Offset,
+    deadline_us: Offset,
+    decided_us: Offset,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WishLayout {
+    id: u64,
+    generation: Generation,
+    answer: Option<WishAnswerLayout>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WishAnswerLayout {
+    Accepted,
+    TooMany(Offset),
+    Failed(Offset, String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,6 +131,7 @@ struct Stamp {
 struct CredentialLayout {
     access_token: String,
     asked_us: Offset,
+    came_us: Offset,
     deadline_us: Offset,
     expired_by_us: Offset,
     rotation_us: Offset,
@@ -101,6 +142,7 @@ struct CredentialLayout {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IntentLayout {
+    id: CallId,
     sent_us: Offset,
     sent_by_us: Offset,
     is_forced: bool,
@@ -118,6 +160,7 @@ impl Record {
         let credential = self.credential.as_ref().map(|credential| CredentialLayout {
             access_token: credential.token.expose().to_owned(),
             asked_us: offset(credential.asked_at),
+            came_us: offset(credential.came_at),
             deadline_us: offset(credential.deadline),
             expired_by_us: offset(credential.expired_by),
             rotation_us: offset(credential.rotation_at),
@@ -135,6 +178,7 @@ impl Record {
             generation: self.generation,
             credential,
             intent: self.intent.map(|intent| IntentLayout {
+                id: intent.id,
                 sent_us: offset(intent.sent_at),
                 sent_by_us: offset(intent.sent_by),
                 is_forced: intent.is_forced,
@@ -142,7 +186,7 @@ impl Record {
             unknown_calls: self
                 .unknown_calls
                 .iter()
-                .map(|call| (offset(call.sent_at), offset(call.sent_by), offset(call.ended_at)))
+                .map(|call| (call.id, offset(call.sent_at), offset(call.sent_by), offset(call.ended_at)))
                 .collect(),
             failures: self.failures,
             last_attempt_us: self.last_attempt_at.map(offset),
@@ -156,6 +200,27 @@ impl Record {
                 .collect(),
             asked_with: self.asked_with.clone(),
             last_error: self.last_error.clone().map(|(error, at)| ErrorLayout { error, wall_ms: at.as_millis() }),
+            vouched_us: self.vouched_at.map(offset),
+            lease: self.shared.lease,
+            candidate: self.shared.candidate.as_ref().map(|candidate| CandidateLayout {
+                call: candidate.call,
+                access_token: candidate.token.expose().to_owned(),
+                asked_us: offset(candidate.asked_at),
+                came_us: offset(candidate.came_at),
+                deadline_us: offset(candidate.deadline),
+                decided_us: offset(candidate.decided_at),
+            }),
+            wish: self.shared.wish.clone().map(|wish| WishLayout {
+                id: wish.id,
+                generation: wish.generation,
+                answer: wish.answer.map(|answer| match answer {
+                    WishAnswer::Accepted => WishAnswerLayout::Accepted,
+                    WishAnswer::TooMany(again_at) => WishAnswerLayout::TooMany(offset(again_at)),
+                    WishAnswer::Failed(again_at, reason) => WishAnswerLayout::Failed(offset(again_at), reason),
+                }),
+            }),
+            strays: self.shared.strays,
+            revision: self.shared.revision,
         };
         Sealed::new(serde_json::to_vec(&layout).expect("a record of numbers and strings is JSON"))
     }
@@ -165,7 +230,13 @@ impl Record {
     ///
     /// # Errors
     /// [`Unreadable`], and then the bytes are somebody else's: they are set aside, never overwritten.
-    pub fn decode(bytes: &Sealed, identity: &Identity, boot: &BootId, now: Now) -> Result<Decoded, Unreadable> {
+    pub fn decode(
+        bytes: &Sealed,
+        identity: &Identity,
+        boot: &BootId,
+        now: Now,
+        sight: Sight,
+    ) -> Result<Decoded, Unreadable> {
         let found: VersionOnly = serde_json::from_slice(bytes.expose()).map_err(|_| Unreadable::Foreign)?;
         if found.version > VERSION {
             return Err(Unreadable::Newer(found.version));
@@ -174,10 +245,19 @@ impl Record {
         if layout.identity != *identity {
             return Ok(Decoded::AnothersRecord);
         }
-        let age = layout.written.age(boot, now);
-        let record = Box::new(layout.into_record(now, age)?);
-        Ok(Decoded::Ours { record, is_exact: matches!(age, Age::Exact(_)) })
+        let age = layout.written.age(boot, now, sight);
+        let record = Box::new(layout.into_record(now, age, sight)?);
+        Ok(Decoded::Ours { record, doubt: age.doubt() })
     }
+}
+
+/// What is known of the time at which bytes were written, beside what they say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// By this relay, or one that ran before it on this machine.
+    Alone,
+    /// Perhaps by another machine, whose clocks tell nothing: so long ago at the most, if two looks told them apart.
+    Shared(Option<Duration>),
 }
 
 /// How old a record is.
@@ -187,6 +267,8 @@ enum Age {
     Exact(Duration),
     /// Told by the wall clock, give or take its tolerance.
     ByWall(Duration),
+    /// At most this: it was not there at the look before.
+    Within(Duration),
     Unknown,
 }
 
@@ -194,10 +276,14 @@ impl Age {
     /// The most that it can be: by this, nothing is promised too long.
     fn most(self) -> Duration {
         match self {
-            Self::Exact(age) => age,
+            Self::Exact(age) | Self::Within(age) => age,
             Self::ByWall(age) => age.saturating_add(CLOCK_TOLERANCE),
             Self::Unknown => Duration::ZERO,
         }
+    }
+
+    fn doubt(self) -> Duration {
+        if self == Self::Unknown { Duration::MAX } else { self.most().saturating_sub(self.least()) }
     }
 
     /// The least that it can be: by this, nothing is done too early.
@@ -205,29 +291,36 @@ impl Age {
         match self {
             Self::Exact(age) => age,
             Self::ByWall(age) => age.saturating_sub(CLOCK_TOLERANCE),
-            Self::Unknown => Duration::ZERO,
+            Self::Within(_) | Self::Unknown => Duration::ZERO,
         }
     }
 }
 
 impl Stamp {
-    fn age(&self, boot: &BootId, now: Now) -> Age {
+    fn age(&self, boot: &BootId, now: Now, sight: Sight) -> Age {
         if boot.is_same(&BootId::from_text(&self.boot_id)) {
             let written = Timestamp::from_micros(self.boot_us);
             return if written <= now.boot { Age::Exact(now.boot.since(written)) } else { Age::Unknown };
         }
         let millis = now.wall.as_millis().saturating_sub(WallTime::from_millis(self.wall_ms).as_millis());
-        let uptime = now.boot.since(Timestamp::default());
-        match u64::try_from(millis).map(Duration::from_millis) {
+        let by_wall = |millis: i64| u64::try_from(millis).ok().map(Duration::from_millis);
+        match sight {
+            Sight::Shared(Some(within)) => Age::Within(within),
+            // the first look of a relay: nothing but the wall clocks tells how long the record has lain there
+            Sight::Shared(None) => {
+                let is_possible = millis > -i64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(i64::MAX);
+                if is_possible { Age::ByWall(by_wall(millis).unwrap_or_default()) } else { Age::Unknown }
+            }
             // written before this boot, so an age shorter than the uptime is a clock that was set
-            Ok(age) if age >= uptime => Age::ByWall(age),
-            _ => Age::Unknown,
+            Sight::Alone => by_wall(millis)
+                .filter(|age| *age >= now.boot.since(Timestamp::default()))
+                .map_or(Age::Unknown, Age::ByWall),
         }
     }
 }
 
 impl Layout {
-    fn into_record(self, now: Now, age: Age) -> Result<Record, Unreadable> {
+    fn into_record(self, now: Now, age: Age, sight: Sight) -> Result<Record, Unreadable> {
         let after = |age: Duration, offset: Offset| {
             Timestamp::from_micros(now.boot.minus(age).as_micros().saturating_add(offset))
         };
@@ -245,6 +338,7 @@ impl Layout {
             retry_at: self.retry_us.map(latest),
             debits,
             asked_with: self.asked_with,
+            shared: Shared { lease: self.lease, strays: self.strays, revision: self.revision, ..Shared::default() },
             last_error: self.last_error.map(|last| (last.error, WallTime::from_millis(last.wall_ms))),
             ..Record::default()
         };
@@ -253,7 +347,7 @@ impl Layout {
         }
         let clock_offset_ms = |layout: &CredentialLayout| match age {
             Age::Exact(_) => layout.clock_offset_ms,
-            Age::ByWall(_) | Age::Unknown => now.offset_ms(),
+            Age::ByWall(_) | Age::Within(_) | Age::Unknown => now.offset_ms(),
         };
         let credential = match self.credential {
             None => None,
@@ -262,25 +356,54 @@ impl Layout {
                 token: Token::try_from(layout.access_token).map_err(|_| Unreadable::Foreign)?,
                 generation: self.generation,
                 asked_at: earliest(layout.asked_us),
+                came_at: latest(layout.came_us),
                 deadline: earliest(layout.deadline_us),
                 expired_by: latest(layout.expired_by_us),
-                // a promise reaches past it only as far as no call is made before it, so the latest serves both
-                rotation_at: latest(layout.rotation_us),
+                // alone, a promise reaches past it only as far as no call is made before it, so the latest serves both; of
+                // several relays another one may make that call
+                rotation_at: match sight {
+                    Sight::Shared(_) => earliest(layout.rotation_us),
+                    Sight::Alone => latest(layout.rotation_us),
+                },
                 is_refused: layout.is_refused,
             }),
         };
-        let unknown = |&(sent, sent_by, ended): &(Offset, Offset, Offset)| UnknownCall {
+        let unknown = |&(id, sent, sent_by, ended): &(CallId, Offset, Offset, Offset)| UnknownCall {
+            id,
             sent_at: earliest(sent),
             sent_by: latest(sent_by),
             ended_at: latest(ended),
         };
         let intent = |layout: IntentLayout| Intent {
+            id: layout.id,
             sent_at: earliest(layout.sent_us),
             sent_by: latest(layout.sent_by_us),
             is_forced: layout.is_forced,
         };
+        let candidate = match self.candidate {
+            None => None,
+            Some(layout) => Some(Candidate {
+                call: layout.call,
+                token: Token::try_from(layout.access_token).map_err(|_| Unreadable::Foreign)?,
+                asked_at: earliest(layout.asked_us),
+                came_at: latest(layout.came_us),
+                deadline: earliest(layout.deadline_us),
+                decided_at: latest(layout.decided_us),
+            }),
+        };
+        let wish = self.wish.map(|wish| Wish {
+            id: wish.id,
+            generation: wish.generation,
+            answer: wish.answer.map(|answer| match answer {
+                WishAnswerLayout::Accepted => WishAnswer::Accepted,
+                WishAnswerLayout::TooMany(again) => WishAnswer::TooMany(latest(again)),
+                WishAnswerLayout::Failed(again, reason) => WishAnswer::Failed(latest(again), reason),
+            }),
+        });
         Ok(Record {
             credential,
+            vouched_at: self.vouched_us.map(earliest),
+            shared: Shared { candidate, wish, ..remembered.shared },
             intent: self.intent.map(intent),
             unknown_calls: self.unknown_calls.iter().map(unknown).collect(),
             forced_at: self.forced_us.map(latest),

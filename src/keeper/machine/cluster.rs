@@ -1,0 +1,316 @@
+//! Several relays on one store: who may call, how do the others follow, and what becomes of a token that came too late?
+//!
+//! The lease is a part of the record and ends by standing still. Its holder writes at least every [`BEAT`] and counts on it
+//! for [`LEASE`] from the start of its last write; a follower takes it over when the record has not changed for
+//! [`TAKE_OVER`] of its own clock. So no clock of another machine is ever asked. Everybody looks every [`POLL`].
+//!
+//! No lock can stop a relay that is frozen between its last look at the lease and the first byte of its call. What can be
+//! done is to lose nothing by it: its token is handed over, never dropped, for it may be the one that WeChat keeps.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Action, CallId, Generation, Intent, Machine, Manner, Note, Now, Phase, ReportAnswer, Sealed, StoreError, Then,
+    Timestamp, UnknownCall,
+};
+use crate::keeper::{
+    record::{Credential, Lease, ReplicaId, Sight},
+    schedule::LEASE,
+};
+
+mod accord;
+mod wishes;
+
+/// How often everybody looks at the record.
+const POLL: Duration = Duration::from_secs(1);
+/// How often the holder writes, so that the record changes.
+const BEAT: Duration = Duration::from_secs(5);
+/// A record that has stood still for so long has no holder any more: 3 s more than the holder counts on.
+const TAKE_OVER: Duration = Duration::from_secs(15);
+const OTHERS_RECORD: &str =
+    "the stored record is of another base URL, appid or endpoint: taken over when nobody writes it";
+/// A call that a frozen relay may still send dooms whatever credential it finds. A relay that has not woken after a day of
+/// hourly rotations is taken for dead.
+const STRAY_ROTATIONS: u8 = 24;
+
+/// What a relay knows of the others.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    me: ReplicaId,
+    /// Up to here the lease is ours, if the record says that it is.
+    lease_until: Option<Timestamp>,
+    /// When the record was last seen to change.
+    changed_at: Timestamp,
+    /// When the last look or write that was answered began: up to here no call went unrecorded.
+    contact_at: Option<Timestamp>,
+    /// When the last look or write began before which the record was another one. Whoever wrote the next record had seen
+    /// this one: he wrote it after this moment, however late it reached the store.
+    absent_at: Option<Timestamp>,
+    /// When the look or write under way began.
+    asked_at: Timestamp,
+    /// The greatest revision that was read or written.
+    seen_revision: u64,
+    /// How far the moments of the record may be off, as it was last read.
+    doubt: Duration,
+    poll_at: Timestamp,
+    /// A credential that this relay fetched and that is not durable yet.
+    fresh: Option<Fresh>,
+    /// A call of this relay whose outcome is not known and not durable either.
+    astray: Option<UnknownCall>,
+    /// The wish that answers the reports waiting here.
+    awaited: Option<u64>,
+    /// What is stored is no record that we can read: nothing is written over it, and nothing is called.
+    is_foreign: bool,
+    /// What is stored is a record of another appid, endpoint or base URL under the same name.
+    is_others: bool,
+    /// At the end the lease is given back once.
+    is_leaving: bool,
+}
+
+#[derive(Debug)]
+struct Fresh {
+    credential: Credential,
+    /// The generation that this relay knew when it called: the call came after that one's reply, provably.
+    after: Generation,
+    /// Which call brought it.
+    call: CallId,
+}
+
+impl Sharing {
+    pub(super) fn new(me: ReplicaId, now: Timestamp) -> Self {
+        Self {
+            me,
+            lease_until: None,
+            changed_at: now,
+            contact_at: None,
+            absent_at: None,
+            asked_at: now,
+            seen_revision: 0,
+            doubt: Duration::ZERO,
+            poll_at: now,
+            fresh: None,
+            astray: None,
+            awaited: None,
+            is_foreign: false,
+            is_others: false,
+            is_leaving: false,
+        }
+    }
+}
+
+impl Machine {
+    pub(super) fn has_lease(&self) -> bool {
+        let holder = self.record.shared.lease.map(|lease| lease.holder);
+        self.sharing.as_ref().is_some_and(|sharing| Some(sharing.me) == holder)
+    }
+
+    /// Up to when the lease is ours by our own clock.
+    fn lease_until(&self) -> Option<Timestamp> {
+        self.sharing.as_ref().and_then(|sharing| sharing.lease_until).filter(|_| self.has_lease())
+    }
+
+    fn is_store_away(&self) -> bool {
+        self.storing.trouble.is_some()
+    }
+
+    /// Whether this relay may call WeChat: alone always; of several the holder; and with a sticky issuer anybody while the
+    /// store is away, since all are given the same token.
+    pub(super) fn may_call(&self, now: Now) -> bool {
+        if self.sharing.is_none() {
+            return true;
+        }
+        let is_holder = self.lease_until().is_some_and(|until| now.boot < until);
+        is_holder || (self.policy.manner == Manner::Sticky && self.is_store_away() && !self.is_foreign())
+    }
+
+    /// What is stored must not be written over.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.sharing.as_ref().is_some_and(|sharing| sharing.is_foreign)
+    }
+
+    /// Told as long as another deployment writes under this account's name: two of them on one Redis need two databases.
+    pub(super) fn others_record(&self) -> Option<Arc<str>> {
+        self.sharing.as_ref().filter(|sharing| sharing.is_others).map(|_| OTHERS_RECORD.into())
+    }
+
+    /// The last moment up to which this relay knows that no call went unrecorded (I3); `None`: always.
+    pub(super) fn watched(&self) -> Option<Timestamp> {
+        let sharing = self.sharing.as_ref().filter(|_| self.is_rotating())?;
+        Some(self.lease_until().max(sharing.contact_at).unwrap_or(Timestamp::LONG_AGO))
+    }
+
+    /// How much later than this relay knows another one may take the moments of the credential to be.
+    pub(super) fn doubt(&self, credential: &Credential) -> Duration {
+        if self.sharing.is_some() && self.is_rotating() { credential.doubt() } else { Duration::ZERO }
+    }
+
+    /// How much later than this relay takes it to be the holder of the lease may take a moment of the record to be.
+    pub(super) fn record_doubt(&self) -> Duration {
+        self.sharing.as_ref().map_or(Duration::ZERO, |sharing| sharing.doubt)
+    }
+
+    pub(super) fn sight(&self, now: Now) -> Sight {
+        match &self.sharing {
+            None => Sight::Alone,
+            Some(sharing) => Sight::Shared(sharing.absent_at.map(|at| now.boot.since(at))),
+        }
+    }
+
+    pub(super) fn poll_at(&self) -> Timestamp {
+        self.sharing.as_ref().map_or(Timestamp::NEVER, |sharing| sharing.poll_at)
+    }
+
+    pub(super) fn poll_now(&mut self, now: Now) {
+        if let Some(sharing) = &mut self.sharing {
+            sharing.poll_at = now.boot;
+        }
+    }
+
+    pub(super) fn is_beat_due(&self, now: Now) -> bool {
+        self.beat_at() <= now.boot
+    }
+
+    /// When the holder writes next, if nothing else makes it.
+    pub(super) fn beat_at(&self) -> Timestamp {
+        let Some(sharing) = self.sharing.as_ref().filter(|_| self.has_lease()) else { return Timestamp::NEVER };
+        sharing.lease_until.map_or(Timestamp::LONG_AGO, |until| until.minus(LEASE).plus(BEAT))
+    }
+
+    /// Looks at the record.
+    pub(super) fn begin_look(&mut self, now: Now) {
+        self.phase = Phase::Loading { ask_at: None };
+        if let Some(sharing) = &mut self.sharing {
+            sharing.asked_at = now.boot;
+            sharing.poll_at = now.boot.plus(POLL);
+        }
+        self.act(Action::Load);
+    }
+
+    /// Numbers the write, and notes when it began.
+    pub(super) fn number(&mut self, now: Now) {
+        if let Some(sharing) = &mut self.sharing {
+            sharing.asked_at = now.boot;
+            self.record.shared.revision = self.record.shared.revision.max(sharing.seen_revision) + 1;
+        }
+    }
+
+    /// The write was taken: it renews the lease, and what was fresh is durable.
+    pub(super) fn written(&mut self, now: Now) {
+        let has_lease = self.has_lease();
+        if has_lease && self.sharing.as_ref().is_some_and(|sharing| sharing.lease_until.is_none()) {
+            self.note(Note::LeaseTaken); // not before: several may try at once
+        }
+        if let Some(sharing) = &mut self.sharing {
+            sharing.contact_at = Some(sharing.asked_at);
+            sharing.absent_at = sharing.contact_at;
+            sharing.doubt = Duration::ZERO;
+            sharing.seen_revision = self.record.shared.revision;
+            sharing.changed_at = now.boot;
+            sharing.lease_until = has_lease.then(|| sharing.asked_at.plus(LEASE));
+            sharing.fresh = None;
+            sharing.astray = None;
+            sharing.is_foreign = false;
+            sharing.is_others = false;
+        }
+    }
+
+    /// A call of ours ended in the unknown: should the lease be lost by now, the others must hear of it. A relay that was
+    /// frozen before its first byte may have sent it a moment ago, long after the intent that the others read.
+    pub(super) fn remember_unknown(&mut self, now: Now, intent: Intent) {
+        let sent_at = intent.sent_at.max(now.boot.minus(self.policy.longest_call));
+        if let Some(sharing) = &mut self.sharing {
+            sharing.astray = Some(UnknownCall { id: intent.id, sent_at, sent_by: now.boot, ended_at: now.boot });
+        }
+    }
+
+    /// A credential came by our own call: should the lease be lost by now, it is handed over.
+    pub(super) fn remember_fresh(&mut self, credential: &Credential, after: Generation, call: CallId) {
+        if let Some(sharing) = &mut self.sharing {
+            sharing.fresh = Some(Fresh { credential: credential.clone(), after, call });
+        }
+    }
+
+    /// The store answered a look.
+    pub(super) fn looked(&mut self, now: Now, found: Result<Option<Sealed>, StoreError>) {
+        self.phase = Phase::Idle;
+        match found {
+            Err(error) => {
+                self.is_loaded |= self.floor == Generation::default();
+                self.store_failed(now, &error);
+            }
+            Ok(found) => {
+                self.is_loaded = true;
+                if found != self.storing.held || self.sharing.as_ref().is_some_and(|s| s.contact_at.is_none()) {
+                    self.learn(now, found);
+                }
+                // a store that is full or read-only can be read: that is no recovery
+                if !self.storing.is_dirty && !self.is_foreign() {
+                    self.store_recovered();
+                }
+                if let Some(sharing) = &mut self.sharing {
+                    sharing.contact_at = Some(sharing.asked_at);
+                }
+            }
+        }
+    }
+
+    /// When the lease may be taken.
+    fn take_at(&self, now: Now) -> Timestamp {
+        let Some(sharing) = &self.sharing else { return Timestamp::NEVER };
+        if sharing.contact_at.is_none() || self.is_store_away() || sharing.is_leaving || self.is_stopping {
+            return Timestamp::NEVER;
+        }
+        match self.record.shared.lease {
+            _ if sharing.is_foreign => Timestamp::NEVER,
+            Some(lease) if self.storing.held.is_some() && lease.holder != sharing.me => {
+                sharing.changed_at.plus(TAKE_OVER)
+            }
+            _ => now.boot,
+        }
+    }
+
+    /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
+    pub(super) fn follow(&mut self, now: Now) {
+        if self.take_at(now) <= now.boot {
+            return self.take_lease(now);
+        }
+        self.answer_stale();
+        if self.reports.is_empty() {
+            if let Some(sharing) = &mut self.sharing {
+                sharing.awaited = None;
+            }
+            return;
+        }
+        if self.is_store_away() {
+            let reason = "the store is away: the report cannot be passed on".into();
+            return self.answer_all(&ReportAnswer::Failed { again_at: now.boot.plus(POLL), reason });
+        }
+        self.wish();
+    }
+
+    fn take_lease(&mut self, now: Now) {
+        let Some(me) = self.sharing.as_ref().map(|sharing| sharing.me) else { return };
+        self.forget_old_secret();
+        if let Some(intent) = self.record.intent.take() {
+            // its sender may be frozen, and send it later
+            self.crashed_in(now, intent);
+            self.record.shared.strays = STRAY_ROTATIONS;
+        }
+        self.record.shared.lease = Some(Lease { holder: me });
+        self.write(now, Then::Keep);
+    }
+
+    pub(super) fn must_leave(&self) -> bool {
+        self.has_lease() && self.sharing.as_ref().is_some_and(|sharing| !sharing.is_leaving)
+    }
+
+    /// Gives the lease back, once, so that another relay takes it at its next look.
+    pub(super) fn leave(&mut self, now: Now) {
+        if let Some(sharing) = &mut self.sharing {
+            sharing.is_leaving = true;
+            sharing.lease_until = None;
+            self.record.shared.lease = None;
+            self.write(now, Then::Keep);
+        }
+    }
+}

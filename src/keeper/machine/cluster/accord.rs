@@ -1,0 +1,301 @@
+//! How do several relays come to one record? What another one wrote is taken in, what it cannot know is added, and a token
+//! that came too late is handed over.
+//!
+//! A store without faults tells one history, and then whatever is found there comes after what is known here. What breaks
+//! that is told by numbers: a revision that was seen before means that the store went back.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        Decoded, Failure, Generation, Intent, Machine, Note, Now, ProbeSent, Record, Sealed, StoreError, Timestamp,
+        UnknownCall, Verdict,
+    },
+    Fresh, OTHERS_RECORD,
+};
+use crate::keeper::{
+    record::{Candidate, Credential, Lease, ReplicaId, Shared},
+    schedule::DEATH_MARGIN,
+};
+
+impl Machine {
+    /// Takes in a record that is not the one last seen.
+    pub(in crate::keeper::machine) fn learn(&mut self, now: Now, found: Option<Sealed>) {
+        let sight = self.sight(now);
+        self.storing.held.clone_from(&found);
+        self.storing.retry_at = None; // somebody could write
+        let Some(sharing) = &mut self.sharing else { return };
+        sharing.changed_at = now.boot;
+        sharing.absent_at = sharing.contact_at;
+        sharing.is_foreign = false;
+        let Some(sealed) = found else { return self.repair() };
+        match Record::decode(&sealed, &self.identity, &self.boot, now, sight) {
+            Ok(Decoded::Ours { record, doubt }) => {
+                let is_stale = record.shared.revision <= sharing.seen_revision;
+                sharing.seen_revision = sharing.seen_revision.max(record.shared.revision);
+                if !is_stale {
+                    sharing.doubt = doubt;
+                }
+                sharing.is_others = false;
+                self.agree(now, *record, is_stale);
+            }
+            Ok(Decoded::AnothersRecord) => {
+                // of settings that were changed, here or there: taken over like any other that stands still
+                if !std::mem::replace(&mut sharing.is_others, true) {
+                    self.note(Note::NotRestored(OTHERS_RECORD));
+                }
+                self.record.shared.lease = Some(Lease { holder: ReplicaId::default() });
+            }
+            Err(unreadable) => {
+                self.note(Note::Unreadable(unreadable));
+                self.record.shared.lease = None;
+                self.sharing.as_mut().expect("only relays that share look").is_foreign = true;
+                let reason = format!("{unreadable}: nothing is written over it and nobody calls until it is removed");
+                self.store_failed(now, &StoreError(reason));
+            }
+        }
+    }
+
+    /// The store was flushed, or put back to an old record: what is remembered is written again.
+    fn repair(&mut self) {
+        self.storing.is_dirty |= self.record.generation > Generation::default();
+    }
+
+    fn agree(&mut self, now: Now, theirs: Record, is_stale: bool) {
+        let fresh = self.sharing.as_mut().and_then(|sharing| sharing.fresh.take());
+        let ours = self.record.generation;
+        let holder = |record: &Record| record.shared.lease.map(|lease| lease.holder);
+        if self.has_lease() && holder(&theirs) == holder(&self.record) {
+            let is_handed_over = self.merge(now, theirs);
+            self.record.forget_earlier_calls();
+            if !is_handed_over {
+                // nobody has rotated meanwhile: ours is current, and written next
+                if let Some(sharing) = &mut self.sharing {
+                    sharing.fresh = fresh;
+                }
+                return;
+            }
+        } else if fresh.is_none() && (theirs.generation < ours || (is_stale && theirs.generation == ours)) {
+            self.restore(now, theirs);
+        } else {
+            self.adopt(now, theirs);
+            if let Some(call) = self.sharing.as_mut().and_then(|sharing| sharing.astray.take()) {
+                self.record.remember(call);
+                self.storing.is_dirty = true;
+            }
+            self.record.forget_earlier_calls();
+        }
+        if let Some(fresh) = fresh {
+            self.hand_over(now, fresh);
+        }
+    }
+
+    /// The store went back to an older record, or somebody who knew only that one wrote on from it: what is remembered here is
+    /// written again, and what is told there joins it. The lease is theirs.
+    fn restore(&mut self, now: Now, theirs: Record) {
+        self.storing.is_dirty = true;
+        let has_lease = self.has_lease();
+        let Shared { lease, candidate, wish, strays, .. } = theirs.shared;
+        let ours = &mut self.record.shared;
+        ours.lease = lease;
+        ours.wish = wish.or(ours.wish.take());
+        ours.candidate = ours.candidate.take().or(candidate);
+        ours.strays = ours.strays.max(strays);
+        for call in theirs.unknown_calls {
+            self.record.remember(call);
+        }
+        if let Some(open) = theirs.intent
+            && let Some(forgotten) = self.record.intent.replace(open).filter(|forgotten| forgotten.id != open.id)
+        {
+            let ended_at = now.boot.plus(self.policy.longest_call);
+            let Intent { id, sent_at, sent_by, .. } = forgotten;
+            self.record.remember(UnknownCall { id, sent_at, sent_by, ended_at });
+        }
+        self.record.forget_earlier_calls();
+        if has_lease && let Some(sharing) = &mut self.sharing {
+            sharing.lease_until = None;
+        }
+    }
+
+    /// The lease is ours: a follower has added a wish, or handed a token over. Whether the handed-over one is current now.
+    fn merge(&mut self, now: Now, theirs: Record) -> bool {
+        self.storing.is_dirty = true;
+        let token = |record: &Record| record.credential.as_ref().map(|credential| credential.token.clone());
+        let is_same = token(&theirs) == token(&self.record);
+        let is_newer = theirs.generation > self.storing.durable && !is_same;
+        self.record.shared.wish = theirs.shared.wish;
+        self.record.shared.strays = theirs.shared.strays;
+        let has_strayed = is_same && theirs.unknown_calls.len() > self.record.unknown_calls.len();
+        if let (true, Some(ours), Some(told)) = (is_same, &mut self.record.credential, &theirs.credential)
+            && told.is_much_clearer_than(ours)
+        {
+            *ours = Credential { generation: ours.generation, is_refused: ours.is_refused, ..told.clone() };
+        }
+        if is_same && self.record.generation < theirs.generation {
+            // a follower remembers a later generation of it, and writes that until it stands (I4)
+            self.record.generation = theirs.generation;
+            if let Some(ours) = &mut self.record.credential {
+                ours.generation = theirs.generation;
+            }
+        }
+        if is_newer {
+            self.record.generation = self.record.generation.max(theirs.generation);
+            let ours = std::mem::replace(&mut self.record.unknown_calls, theirs.unknown_calls);
+            if let Some(told) = theirs.credential {
+                for call in ours.into_iter().filter(|call| call.may_doom(&told)) {
+                    self.record.remember(call);
+                }
+                self.record.credential = Some(Credential { generation: self.record.generation, ..told });
+            }
+            self.new_credential(now);
+        } else if has_strayed || (self.record.shared.candidate.is_none() && theirs.shared.candidate.is_some()) {
+            for call in theirs.unknown_calls {
+                self.record.remember(call);
+            }
+        }
+        if self.record.shared.candidate.is_none() {
+            self.record.shared.candidate = theirs.shared.candidate;
+        }
+        is_newer
+    }
+
+    /// Somebody else holds the lease, or nobody: their record is ours.
+    fn adopt(&mut self, now: Now, mut theirs: Record) {
+        let known = self.record.credential.take().filter(|known| known.generation == theirs.generation);
+        let is_new = known.is_none();
+        let mut has_news = false;
+        if let Some(mut known) = known {
+            // the same credential: of its moments the exacter are kept
+            if let Some(told) = &mut theirs.credential {
+                has_news = known.is_refused && !told.is_refused;
+                told.is_refused |= known.is_refused;
+                known.is_refused = told.is_refused;
+            }
+            match &mut theirs.credential {
+                Some(told) if told.doubt() < known.doubt() => {}
+                told => {
+                    has_news |= told.as_ref().is_some_and(|told| known.is_much_clearer_than(told));
+                    *told = Some(known);
+                }
+            }
+        }
+        self.record = theirs;
+        self.storing.is_dirty = has_news;
+        self.storing.durable = self.record.generation;
+        self.must_force = false;
+        let last = self.record.last_error.clone();
+        self.last_failure = last.map(|(error, at)| Arc::new(Failure { error, at, repeated: 1 }));
+        if let Some(sharing) = &mut self.sharing {
+            sharing.lease_until = None;
+        }
+        if is_new {
+            self.new_credential(now);
+            if self.record.credential.is_some() {
+                self.note(Note::Followed(self.record.generation));
+            }
+        }
+    }
+
+    fn new_credential(&mut self, now: Now) {
+        self.probes.retry_at = None;
+        self.probes.checked_offset_ms = now.offset_ms();
+    }
+
+    /// A token of ours came while somebody else had the lease. If nobody has rotated since we knew the stored one, our call
+    /// came after it and wins. Else nobody can tell which is newer: the stored one stays, ours is the candidate, and its call
+    /// may have doomed the stored one. A third rotation now would kill one of the two at once.
+    fn hand_over(&mut self, now: Now, fresh: Fresh) {
+        self.storing.is_dirty = true;
+        let Fresh { mut credential, after, call } = fresh;
+        if self.record.credential.as_ref().is_some_and(|stored| stored.token == credential.token) {
+            // a sticky issuer gives the same one to all
+            return self.relabel(now, credential.generation);
+        }
+        let stored = self.living(now.boot).map(|stored| (stored.generation, stored.came_at));
+        match stored {
+            Some((generation, came_at)) if generation != after => {
+                let longest = self.policy.longest_call;
+                let call = UnknownCall {
+                    id: call,
+                    sent_at: credential.asked_at.max(credential.came_at.minus(longest)),
+                    sent_by: credential.came_at,
+                    ended_at: credential.came_at,
+                };
+                self.record.remember(call);
+                self.relabel(now, credential.generation);
+                self.record.shared.candidate = Some(Candidate {
+                    call: call.id,
+                    token: credential.token,
+                    asked_at: credential.asked_at,
+                    came_at: credential.came_at,
+                    deadline: credential.deadline,
+                    decided_at: came_at.plus(self.policy.overlap).plus(DEATH_MARGIN),
+                });
+                self.note(Note::HandedOver { is_candidate: true });
+            }
+            _ => {
+                self.record.generation = self.record.generation.max(credential.generation).next(now.wall);
+                credential.generation = self.record.generation;
+                self.record.unknown_calls.retain(|other| other.id != call && other.may_doom(&credential));
+                self.record.credential = Some(credential);
+                self.record.vouched_at = None;
+                self.new_credential(now);
+                self.note(Note::HandedOver { is_candidate: false });
+            }
+        }
+    }
+
+    /// A token of ours that nobody could store was served already: the stored one gets a generation after it, for what is
+    /// served never goes back (I4).
+    fn relabel(&mut self, now: Now, ours: Generation) {
+        if self.record.generation < ours {
+            self.record.generation = ours.next(now.wall);
+            if let Some(stored) = &mut self.record.credential {
+                stored.generation = self.record.generation;
+            }
+        }
+    }
+
+    /// When the candidate's probe is due.
+    pub(in crate::keeper::machine) fn decide_at(&self) -> Timestamp {
+        let decided_at = self.record.shared.candidate.as_ref().map(|candidate| candidate.decided_at);
+        decided_at.map_or(Timestamp::NEVER, |at| at.max(self.probes.retry_at.unwrap_or(at)))
+    }
+
+    /// The candidate was probed when only the newer of the two could still be accepted.
+    pub(in crate::keeper::machine) fn decided(&mut self, now: Now, sent: ProbeSent, verdict: &Verdict) {
+        let Some(candidate) = self.record.shared.candidate.take() else { return };
+        match verdict {
+            Verdict::Inconclusive { .. } => {
+                self.record.shared.candidate = Some(candidate);
+                self.probes.retry_at = Some(sent.at.plus(self.policy.probe_pace()));
+                return;
+            }
+            Verdict::Refused { .. } => {
+                // it was the older one, and its call harmed nothing
+                self.record.unknown_calls.retain(|call| call.id != candidate.call);
+            }
+            Verdict::Accepted => {
+                let life = candidate.deadline.since(candidate.asked_at);
+                // what was promised of the stored one counts from the latest that the candidate's call can have left
+                let unpromised_at = candidate.came_at.plus(self.policy.window()).min(candidate.deadline);
+                self.record.generation = self.record.generation.next(now.wall);
+                self.record.credential = Some(Credential {
+                    rotation_at: self.policy.rotation_at(candidate.asked_at, life, &mut self.rng).max(unpromised_at),
+                    token: candidate.token,
+                    generation: self.record.generation,
+                    asked_at: candidate.asked_at,
+                    came_at: candidate.came_at,
+                    deadline: candidate.deadline,
+                    expired_by: candidate.deadline,
+                    is_refused: false,
+                    clock_offset_ms: now.offset_ms(),
+                });
+                self.record.unknown_calls.clear();
+                self.record.vouched_at = None;
+                self.new_credential(now);
+            }
+        }
+        self.storing.is_dirty = true;
+    }
+}

@@ -1,0 +1,184 @@
+//! How does one question reach Redis, and how long is its answer waited for?
+//!
+//! One connection for all accounts, made when it is needed and given up as soon as a reply is late: what comes back on it
+//! then is nobody's.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use redis::{AsyncConnectionConfig, Cmd, Value, aio::MultiplexedConnection};
+use secrecy::ExposeSecret;
+use tokio::{
+    sync::{self, Notify},
+    time::timeout,
+};
+
+use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, StoreError, address::Address, journal::Journal, words};
+use crate::clock;
+
+/// The way to one server.
+pub(super) struct Link {
+    address: Arc<Address>,
+    slot: Mutex<Slot>,
+    /// Held by the one task that connects.
+    turn: sync::Mutex<()>,
+    journal: Journal,
+    /// Told of each new connection.
+    pub(super) connected: Notify,
+}
+
+#[derive(Default)]
+struct Slot {
+    live: Option<Live>,
+    /// Connections so far: one that is given up late must not take its successor with it.
+    made: u64,
+    /// When the last attempt ended, on [`clock::awake`], and what came of it in the end.
+    attempt: Option<(Duration, String)>,
+}
+
+#[derive(Clone)]
+struct Live {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+impl Link {
+    pub(super) fn new(address: Arc<Address>) -> Self {
+        let (slot, turn, journal, connected) = Default::default();
+        Self { address, slot, turn, journal, connected }
+    }
+
+    /// The reply to one command, sent at most once.
+    ///
+    /// # Errors
+    ///
+    /// Every other outcome; the command may have been carried out.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, StoreError> {
+        let Live { number, mut connection } = self.connection().await.map_err(|reason| self.error(&reason))?;
+        let reason = match timeout(REPLY_LIMIT, connection.send_packed_command(command)).await {
+            Ok(Ok(Value::ServerError(refused))) => {
+                self.journal.answered(&self.address);
+                let reason = words::refusal(&self.address, &refused);
+                if let Some("READONLY" | "NOAUTH") = words::kind(&refused) {
+                    // The name in the URL may lead to another server by now.
+                    self.give_up(number, &reason);
+                }
+                return Err(self.error(&reason));
+            }
+            Ok(Ok(reply)) => {
+                self.journal.answered(&self.address);
+                return Ok(reply);
+            }
+            Ok(Err(lost)) => words::connection_lost(&self.address, &lost),
+            Err(_) => format!("no reply within {}", humantime::format_duration(REPLY_LIMIT)),
+        };
+        self.give_up(number, &reason);
+        self.journal.failed(&self.address, &reason);
+        Err(self.error(&reason))
+    }
+
+    /// The server, for a log line.
+    pub(super) fn server(&self) -> &str {
+        self.address.shown()
+    }
+
+    /// The error of a reply that `command` does not have. The reply is not shown: it may hold a record.
+    pub(super) fn odd_reply(&self, command: &str) -> StoreError {
+        self.error(&format!("its reply to {command} is not one that Redis gives"))
+    }
+
+    fn error(&self, reason: &str) -> StoreError {
+        StoreError(format!("{}: {reason}", self.address.shown()))
+    }
+
+    async fn connection(&self) -> Result<Live, String> {
+        if let Some(live) = self.slot().live.clone() {
+            return Ok(live);
+        }
+        let connecting = async {
+            let _turn = self.turn.lock().await;
+            if let Some(found) = self.found() {
+                return found;
+            }
+            let made = self.connect().await;
+            self.note(made)
+        };
+        match timeout(CONNECT_LIMIT, connecting).await {
+            Ok(outcome) => outcome,
+            Err(_) => self.note(Err(words::no_answer(&self.address))),
+        }
+    }
+
+    /// What another task came to while this one waited for its turn, or just before.
+    fn found(&self) -> Option<Result<Live, String>> {
+        let slot = self.slot();
+        if let Some(live) = &slot.live {
+            return Some(Ok(live.clone()));
+        }
+        let (ended, reason) = slot.attempt.as_ref()?;
+        (clock::awake().saturating_sub(*ended) < PAUSE).then(|| Err(reason.clone()))
+    }
+
+    fn note(&self, made: Result<MultiplexedConnection, String>) -> Result<Live, String> {
+        let mut slot = self.slot();
+        match made {
+            Ok(connection) => {
+                slot.made += 1;
+                let live = Live { number: slot.made, connection };
+                slot.attempt = Some((clock::awake(), "the connection was lost".to_owned()));
+                slot.live = Some(live.clone());
+                self.connected.notify_one();
+                Ok(live)
+            }
+            Err(reason) => {
+                slot.attempt = Some((clock::awake(), reason.clone()));
+                drop(slot);
+                self.journal.failed(&self.address, &reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Takes the connection of this number out of use, if it still is the current one.
+    fn give_up(&self, number: u64, reason: &str) {
+        let mut slot = self.slot();
+        if slot.live.as_ref().is_some_and(|live| live.number == number) {
+            slot.live = None;
+            if let Some((_, told)) = &mut slot.attempt {
+                reason.clone_into(told);
+            }
+        }
+    }
+
+    /// A connection that has answered: a stopped server's kernel accepts connections too.
+    async fn connect(&self) -> Result<MultiplexedConnection, String> {
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let connection = self.address.client.get_multiplexed_async_connection_with_config(&config).await;
+        let mut connection = connection.map_err(|error| words::no_connection(&self.address, &error))?;
+        if let Some(login) = &self.address.login {
+            let mut auth = Cmd::new();
+            auth.arg("AUTH").arg(login.user.as_deref()).arg(login.password.expose_secret());
+            self.tell(&mut connection, &auth).await?;
+        }
+        if self.address.database != 0 {
+            self.tell(&mut connection, Cmd::new().arg("SELECT").arg(self.address.database)).await?;
+        }
+        self.tell(&mut connection, Cmd::new().arg("PING")).await?;
+        Ok(connection)
+    }
+
+    async fn tell(&self, connection: &mut MultiplexedConnection, command: &Cmd) -> Result<(), String> {
+        match connection.send_packed_command(command).await {
+            Ok(Value::ServerError(refused)) => Err(words::refusal(&self.address, &refused)),
+            Ok(_) => Ok(()),
+            Err(lost) => Err(words::connection_lost(&self.address, &lost)),
+        }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        // No code under this lock leaves it half changed, so a panic elsewhere poisons nothing.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
