@@ -1,0 +1,151 @@
+//! Passwords and permissions; and nothing of them is told.
+
+use redis::Value;
+use token_relay::{
+    account::AccountName,
+    store::{Store as _, Swap, redis::RedisStore},
+};
+
+use crate::{
+    house::{KEY, LATEST, Log, Server, account, free_port, load, sealed, secret_url, soon, store, swap, unknown},
+    wire::Wire,
+};
+
+/// The line of the documentation, as arguments of `ACL`.
+fn documented_user(password: &str) -> Vec<String> {
+    let documentation = include_str!("../../src/store/redis.rs");
+    let line = documentation.lines().find_map(|line| line.strip_prefix("//! user relay ")).unwrap();
+    let rules = line.replace("PASSWORD", password);
+    ["ACL", "SETUSER", "relay"].into_iter().chain(rules.split(' ')).map(str::to_owned).collect()
+}
+
+fn allow(server: &Server, login: &str, rules: &[String]) {
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    assert_eq!(server.tell_as(login, &rules), Value::Okay);
+}
+
+#[tokio::test]
+async fn a_password_opens_and_a_wrong_or_missing_one_is_told() {
+    let server = Server::with(&["--requirepass", "p@ss/w:rd%"]);
+    let at = |login: &str| store(&format!("redis://{login}127.0.0.1:{}", server.port));
+    assert_eq!(load(&at(":p%40ss%2Fw%3Ard%25@")).await, Ok(None));
+    assert_eq!(load(&at("default:p%40ss%2Fw%3Ard%25@")).await, Ok(None));
+    for login in [":sentinel@", "nobody:sentinel@"] {
+        let reason = load(&at(login)).await.unwrap_err().to_string();
+        assert!(reason.contains("WRONGPASS: it refuses the user or the password of state.url"), "{reason}");
+        assert!(!reason.contains("sentinel"), "{reason}");
+    }
+    let reason = unknown(&at(""), None, "one").await;
+    assert!(reason.contains("NOAUTH: it asks for a password: state.url has none"), "{reason}");
+    let open = Server::start();
+    let reason = load(&store(&format!("redis://:sentinel@127.0.0.1:{}", open.port))).await.unwrap_err().to_string();
+    assert!(reason.contains("it has no password, and state.url has one"), "{reason}");
+    let reason = load(&store(&format!("{}/99", open.url()))).await.unwrap_err().to_string();
+    assert!(reason.contains("it has no database of the number in state.url"), "{reason}");
+}
+
+#[tokio::test]
+async fn the_documented_acl_line_is_enough_and_every_other_key_is_closed() {
+    let log = Log::default();
+    let _guard = log.listen();
+    let server = Server::with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lfu"]);
+    allow(&server, "", &documented_user("secret"));
+    let at = |database: u8| store(&format!("redis://relay:secret@127.0.0.1:{}/{database}", server.port));
+    let (here, there) = (at(0), at(0));
+    let mut hints = there.hints(&account()).unwrap();
+    tokio::time::timeout(LATEST, hints.changed()).await.expect("subscribed").unwrap();
+    assert_eq!(swap(&here, None, "one").await, Swap::Won);
+    tokio::time::timeout(LATEST, hints.changed()).await.expect("a hint").unwrap();
+    assert_eq!(load(&there).await, Ok(Some(sealed("one"))));
+    assert_eq!(load(&at(1)).await, Ok(None), "select");
+    soon("the survey", || log.count("maxmemory-policy is allkeys-lfu", "WARN") > 0).await;
+    assert_eq!(log.count("no hints", "WARN"), 0, "{}", log.text());
+    let client = redis::Client::open(format!("redis://relay:secret@127.0.0.1:{}", server.port)).unwrap();
+    let closed = redis::cmd("GET").arg("another").query::<Value>(&mut client.get_connection().unwrap());
+    assert_eq!(closed.unwrap_err().code(), Some("NOPERM"));
+}
+
+#[tokio::test]
+async fn without_the_permission_to_publish_or_to_be_told_a_swap_still_wins() {
+    let log = Log::default();
+    let _guard = log.listen();
+    let server = Server::start();
+    let mut rules = documented_user("secret");
+    rules.retain(|rule| !rule.starts_with("+publish") && !rule.starts_with("+info") && !rule.starts_with('&'));
+    allow(&server, "", &rules);
+    let store = store(&format!("redis://relay:secret@127.0.0.1:{}", server.port));
+    assert_eq!(swap(&store, None, "one").await, Swap::Won);
+    assert_eq!(swap(&store, Some("one"), "two").await, Swap::Won);
+    assert_eq!(load(&store).await, Ok(Some(sealed("two"))));
+    soon("the warning", || log.count("others' rotations are seen by polling", "WARN") == 1).await;
+}
+
+#[tokio::test]
+async fn a_permission_that_is_missing_is_named() {
+    let server = Server::start();
+    for (missing, told) in [("+eval", "eval"), ("+set", "set"), ("~token-relay:v1:*", "key")] {
+        let mut rules = documented_user("sentinel");
+        rules.insert(3, "reset".to_owned());
+        rules.retain(|rule| rule != missing);
+        allow(&server, "", &rules);
+        let store = store(&format!("redis://relay:sentinel@127.0.0.1:{}", server.port));
+        let reason = unknown(&store, None, "one").await;
+        assert!(reason.contains("permission") && reason.contains(told), "{missing}: {reason}");
+        assert!(!reason.contains("sentinel"), "{reason}");
+    }
+    assert_eq!(server.tell(&["EXISTS", KEY]), Value::Int(0));
+}
+
+#[tokio::test]
+async fn a_server_with_as_many_clients_as_it_takes_says_so() {
+    let server = Server::with(&["--maxclients", "1"]);
+    let _other = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let store = RedisStore::new(&secret_url(&format!("redis://:secret@127.0.0.1:{}", server.port)), []);
+    let reason = load(&store).await.unwrap_err().to_string();
+    assert!(reason.contains("(maxclients)") || reason.contains("connection"), "{reason}");
+}
+
+#[tokio::test]
+async fn no_password_and_no_record_is_in_any_error_or_log() {
+    let log = Log::default();
+    let _guard = log.listen();
+    let mut server = Server::with(&[
+        "--requirepass",
+        "sentinel_password",
+        "--maxmemory",
+        "1gb",
+        "--maxmemory-policy",
+        "allkeys-lru",
+    ]);
+    let url = format!("redis://:sentinel%5fpassword@127.0.0.1:{}", server.port);
+    let other: AccountName = "sentinelless".parse().unwrap();
+    let store_here = RedisStore::new(&secret_url(&url), &[account(), other]);
+    assert_eq!(swap(&store_here, None, "sentinel_record").await, Swap::Won);
+    let login = ":sentinel%5fpassword@";
+    let mut said = Vec::new();
+    server.tell_as(login, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    server.tell_as(login, &["CONFIG", "SET", "maxmemory", "1"]);
+    said.push(unknown(&store_here, Some("sentinel_record"), "sentinel_two").await);
+    said.push(format!("{:?}", swap(&store_here, Some("sentinel_other"), "sentinel_two").await));
+    said.push(store_here.set_aside(&account()).await.unwrap_err().to_string());
+    server.kill();
+    said.push(unknown(&store_here, Some("sentinel_record"), "sentinel_two").await);
+    said.push(load(&store_here).await.unwrap_err().to_string());
+    let closed = format!("redis://sentinel_user:sentinel_password@127.0.0.1:{}", free_port());
+    said.push(load(&store(&closed)).await.unwrap_err().to_string());
+    // it tells what was sent, as Redis does with commands that it does not know
+    let echo = Wire::saying(|request| {
+        let request = String::from_utf8_lossy(request).replace("\r\n", " ");
+        format!("-ERR sorry: {request}, with args beginning with: {request}\r\n").into_bytes()
+    });
+    let echoed = format!("redis://:sentinel_password@127.0.0.1:{}", echo.port);
+    said.push(load(&store(&echoed)).await.unwrap_err().to_string());
+    soon("the survey and the warning", || {
+        ["evict", "Redis does not answer"].iter().all(|told| log.count(told, "WARN") > 0)
+    })
+    .await;
+    let (said, log) = (format!("{said:?}"), log.text());
+    assert!(log.contains("Redis does not answer") && log.contains("evict"), "{log}");
+    assert!(!said.contains("sentinel"), "{said}");
+    assert!(!log.contains("sentinel_") && !log.contains("sentinel%"), "{log}");
+}

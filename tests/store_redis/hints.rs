@@ -1,0 +1,103 @@
+//! Others are told of a change at once, when all is well.
+
+use std::time::Duration;
+
+use token_relay::{
+    account::AccountName,
+    store::{Store as _, Swap, memory::MemoryStore, redis::RedisStore},
+};
+use tokio::{sync::watch, time::timeout};
+
+use crate::house::{LATEST, Server, account, healed, in_time, load, sealed, secret_url, soon, swap};
+
+async fn changed(hints: &mut watch::Receiver<u64>) {
+    timeout(LATEST * 2, hints.changed()).await.expect("a hint").unwrap();
+}
+
+/// The hints of a store that is listening.
+async fn listening(store: &RedisStore) -> watch::Receiver<u64> {
+    let mut hints = store.hints(&account()).unwrap();
+    if *hints.borrow_and_update() == 0 {
+        changed(&mut hints).await;
+    }
+    hints
+}
+
+#[tokio::test]
+async fn a_swap_that_wins_is_a_hint_to_the_others_and_one_that_loses_is_none() {
+    let server = Server::start();
+    let (here, there) = (server.store(), server.store());
+    let (mut own, mut hints) = (listening(&here).await, listening(&there).await);
+    for (expected, next) in [(None, "one"), (Some("one"), "two")] {
+        assert_eq!(swap(&here, expected, next).await, Swap::Won);
+        changed(&mut hints).await;
+    }
+    assert_eq!(swap(&here, Some("one"), "three").await, Swap::Lost(Some(sealed("two"))));
+    let quiet = Duration::from_millis(300);
+    assert!(timeout(quiet, hints.changed()).await.is_err());
+    assert!(!own.has_changed().unwrap(), "a relay knows what it wrote itself");
+    assert_eq!(swap(&there, Some("two"), "three").await, Swap::Won);
+    changed(&mut own).await;
+}
+
+#[tokio::test]
+async fn a_hint_tells_whose_record_changed() {
+    let server = Server::start();
+    let accounts: [AccountName; 2] = ["main".parse().unwrap(), "shop".parse().unwrap()];
+    let url = secret_url(&server.url());
+    let (here, there) = (RedisStore::new(&url, &accounts), RedisStore::new(&url, &accounts));
+    let mut main = listening(&there).await;
+    let mut shop = there.hints(&accounts[1]).unwrap();
+    shop.mark_unchanged();
+    assert_eq!(in_time(here.swap(&accounts[1], None, sealed("one"))).await, Swap::Won);
+    changed(&mut shop).await;
+    assert!(!main.has_changed().unwrap());
+    assert_eq!(swap(&here, None, "one").await, Swap::Won);
+    changed(&mut main).await;
+    assert!(there.hints(&"other".parse().unwrap()).is_none());
+    assert!(MemoryStore::new().hints(&accounts[0]).is_none());
+}
+
+#[tokio::test]
+async fn hints_come_again_after_the_connection_and_after_the_server_was_lost() {
+    let mut server = Server::start();
+    let (here, there) = (server.store(), server.store());
+    let mut hints = listening(&there).await;
+    server.tell(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    changed(&mut hints).await; // something may have been missed
+    assert_eq!(swap(&here, None, "one").await, Swap::Won);
+    changed(&mut hints).await;
+    server.kill();
+    server.restart();
+    changed(&mut hints).await;
+    assert_eq!(healed(&here).await, None);
+    assert_eq!(swap(&here, None, "two").await, Swap::Won);
+    changed(&mut hints).await;
+}
+
+#[tokio::test]
+async fn a_subscription_on_a_server_that_was_stopped_for_long_is_made_again() {
+    let server = Server::start();
+    let (here, there) = (server.store(), server.store());
+    let mut hints = listening(&there).await;
+    server.freeze();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(!hints.has_changed().unwrap());
+    server.thaw();
+    changed(&mut hints).await;
+    let current = healed(&here).await;
+    assert_eq!(in_time(here.swap(&account(), current, sealed("one"))).await, Swap::Won);
+    changed(&mut hints).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_dropped_leaves_no_connection_behind() {
+    let server = Server::start();
+    let store = server.store();
+    let _hints = listening(&store).await;
+    assert_eq!(load(&store).await, Ok(None));
+    let clients = || server.info("clients");
+    soon("its two connections and this one", || clients().contains("connected_clients:3")).await;
+    drop(store);
+    soon("this one only", || clients().contains("connected_clients:1")).await;
+}
