@@ -1,0 +1,199 @@
+//! What does WeChat do? A model of both token endpoints, exact to the microsecond, written from WECHAT.md alone.
+//!
+//! Every token has two deaths: the one that happens, and the one that our own calls would have brought it. The first
+//! decides what WeChat answers; the second is what the relay's promises are held against, because I3 excepts those who
+//! rotate or revoke from outside, and nothing else.
+
+use token_relay::issuer::Manner;
+
+use super::dice::{DAY, Dice, SECOND};
+
+/// A token by its place in [`WeChat::tokens`].
+pub(crate) type TokenId = usize;
+
+/// WeChat's own limits of the forced mode.
+const FORCED_PER_DAY: usize = 20;
+/// 30 s where the overlap is the real one.
+const OVERLAPS_PER_FORCED_GAP: i64 = 10;
+
+pub(crate) struct Minted {
+    pub born_at: i64,
+    /// When its life ends, if nothing kills it.
+    pub expires_at: i64,
+    /// Until when it works, inclusive.
+    pub dies_at: i64,
+    /// Until when it would work if only our own calls counted.
+    pub dies_by_us_at: i64,
+    /// The latest moment that a reply has promised of it, and when that was said.
+    pub promised_until: i64,
+    pub promised_at: i64,
+    /// Nothing that is said of it can be held against the relay (see `Oracle::record_is_beyond_proof`).
+    pub is_beyond_proof: bool,
+    /// Which relay said it.
+    pub promised_by: usize,
+    /// By a call of a relay that was frozen between its last look at the lease and the first byte.
+    pub is_stray: bool,
+}
+
+/// WeChat's answer to a call that it understood.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer {
+    Token { id: TokenId, life_s: i64 },
+    Code(i64),
+}
+
+pub(crate) struct WeChat {
+    pub manner: Manner,
+    pub overlap: i64,
+    /// The lives that tokens are given, in seconds; one of them by chance.
+    pub lives_s: Vec<i64>,
+    pub tokens: Vec<Minted>,
+    /// Those of them that our calls minted or were given.
+    ours: Vec<TokenId>,
+    forced_at: Vec<i64>,
+    /// Calls per calendar day, and what this day has seen.
+    pub quota: u32,
+    day: i64,
+    calls_today: u32,
+}
+
+impl WeChat {
+    pub(crate) fn new(manner: Manner, overlap: i64, lives_s: Vec<i64>, quota: u32) -> Self {
+        let (tokens, ours, forced_at) = (Vec::new(), Vec::new(), Vec::new());
+        Self { manner, overlap, lives_s, tokens, ours, forced_at, quota, day: 0, calls_today: 0 }
+    }
+
+    pub(crate) fn works(&self, id: TokenId, at: i64) -> bool {
+        at <= self.tokens[id].dies_at
+    }
+
+    /// A call of ours arrives, or of a process of which nobody knows any more.
+    pub(crate) fn call(&mut self, at: i64, is_forced: bool, is_ours: bool, dice: &mut Dice) -> Answer {
+        if self.day != at.div_euclid(DAY) {
+            (self.day, self.calls_today) = (at.div_euclid(DAY), 0);
+        }
+        self.calls_today += 1;
+        if self.calls_today > self.quota {
+            return Answer::Code(45009);
+        }
+        let (id, life) = self.issue(at, is_forced, is_ours, dice);
+        Answer::Token { id, life_s: life / SECOND }
+    }
+
+    /// Somebody else calls: with a sticky issuer in forced mode, for otherwise it is given what we are given.
+    pub(crate) fn outside_call(&mut self, at: i64, dice: &mut Dice) {
+        self.issue(at, true, false, dice);
+    }
+
+    /// WeChat drops its newest token. A sticky issuer may go on handing it out all the same.
+    pub(crate) fn revoke(&mut self, at: i64, is_forgotten: bool) {
+        if let Some(newest) = self.tokens.last_mut() {
+            newest.dies_at = newest.dies_at.min(at);
+            if is_forgotten {
+                newest.expires_at = newest.expires_at.min(at);
+            }
+        }
+        if self.manner == Manner::Sticky && is_forgotten {
+            // without it, the next call would not have minted
+            self.beyond_proof();
+        }
+    }
+
+    fn beyond_proof(&mut self) {
+        for id in self.ours.iter().rev().take(3) {
+            self.tokens[*id].is_beyond_proof = true;
+        }
+    }
+
+    /// A probe refused a token: what was said of it is not held against anybody, and since the relay may rotate at once (I8),
+    /// nor is what was said of the two newest.
+    pub(crate) fn waive(&mut self, refused: TokenId) {
+        let newest = self.tokens.len().saturating_sub(2);
+        for (id, token) in self.tokens.iter_mut().enumerate() {
+            token.is_beyond_proof |= id == refused || newest <= id;
+        }
+        // the outsider's token stands between two of ours
+        for id in self.ours.iter().rev().take(2) {
+            self.tokens[*id].is_beyond_proof = true;
+        }
+    }
+
+    fn issue(&mut self, at: i64, is_forced: bool, is_ours: bool, dice: &mut Dice) -> (TokenId, i64) {
+        if let Some(same) = self.same_token(at, is_forced) {
+            if is_ours && self.ours.last() != Some(&same) {
+                // an outsider minted it, so what becomes of those before it is his doing
+                self.beyond_proof();
+                self.ours.push(same);
+            }
+            return (same, self.tokens[same].expires_at - at);
+        }
+        let life = dice.pick(&self.lives_s) * SECOND;
+        let id = self.mint(at, life, is_ours);
+        (id, life)
+    }
+
+    /// The token that a sticky issuer answers with instead of minting.
+    fn same_token(&mut self, at: i64, is_forced: bool) -> Option<TokenId> {
+        if self.manner == Manner::Rotating {
+            return None;
+        }
+        if is_forced {
+            self.forced_at.retain(|forced| at - forced < DAY);
+            let is_too_soon =
+                self.forced_at.last().is_some_and(|last| at - last < self.overlap / OVERLAPS_PER_FORCED_GAP);
+            if !is_too_soon && self.forced_at.len() < FORCED_PER_DAY {
+                self.forced_at.push(at);
+                return None;
+            }
+        }
+        let newest = self.tokens.len().checked_sub(1)?;
+        (self.tokens[newest].expires_at - at > self.overlap).then_some(newest)
+    }
+
+    fn mint(&mut self, at: i64, life: i64, is_ours: bool) -> TokenId {
+        let overlap = self.overlap;
+        for (age, token) in self.tokens.iter_mut().rev().take(2).enumerate() {
+            token.dies_at = token.dies_at.min(if age == 0 { at + overlap } else { at });
+        }
+        let id = self.tokens.len();
+        if is_ours {
+            for (age, older) in self.ours.iter().rev().take(2).enumerate() {
+                let dies_at = if age == 0 { at + overlap } else { at };
+                self.tokens[*older].dies_by_us_at = self.tokens[*older].dies_by_us_at.min(dies_at);
+            }
+            self.ours.push(id);
+        }
+        self.tokens.push(Minted {
+            born_at: at,
+            expires_at: at + life,
+            dies_at: at + life,
+            dies_by_us_at: at + life,
+            promised_until: i64::MIN,
+            promised_at: i64::MIN,
+            is_beyond_proof: false,
+            promised_by: 0,
+            is_stray: false,
+        });
+        id
+    }
+
+    /// The token that our own calls brought after this one.
+    pub(crate) fn next_of_ours(&self, id: TokenId) -> Option<&Minted> {
+        self.ours.iter().find(|next| id < **next).map(|next| &self.tokens[*next])
+    }
+
+    /// The two tokens of ours that a mint may have killed sooner than it promised: those before the newest.
+    pub(crate) fn lately_ours(&self) -> impl Iterator<Item = TokenId> {
+        self.ours.iter().rev().take(3).copied()
+    }
+}
+
+/// How a token is written, so that it can be found again.
+pub(crate) fn token_text(id: TokenId) -> String {
+    format!("75_simulated_{id}")
+}
+
+/// The token that is written so.
+pub(crate) fn token_id(text: &str) -> TokenId {
+    text.rsplit('_').next().and_then(|digits| digits.parse().ok()).expect("the relay serves only what WeChat minted")
+}
