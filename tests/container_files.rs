@@ -10,6 +10,8 @@ use std::time::Duration;
 const DOCKERFILE: &str = include_str!("../Dockerfile");
 const COMPOSE: &str = include_str!("../compose.yaml");
 const SIM: &str = include_str!("../compose.sim.yaml");
+const CLUSTER: &str = include_str!("../compose.cluster.yaml");
+const CLUSTER_SIM: &str = include_str!("../compose.cluster.sim.yaml");
 
 /// The relay's variables with their values: `NAME=value` of a Dockerfile, `NAME: value` of a compose file.
 fn variables(text: &str) -> BTreeMap<String, String> {
@@ -57,37 +59,101 @@ fn the_relay_accepts_what_the_image_and_compose_tell_it() {
 }
 
 #[test]
-fn an_appid_that_nobody_told_is_asked_for() {
-    let output = check(&[DOCKERFILE, COMPOSE], &[]);
-    assert_eq!(output.status.code(), Some(78));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("accounts.main.appid"));
+fn the_relays_of_a_cluster_accept_what_compose_tells_them_and_share_one_redis() {
+    let appid = ("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", "wx1");
+    let settings = settings(&check(&[DOCKERFILE, CLUSTER], &[appid]));
+    assert!(settings["state"]["url_file"].as_str().unwrap().ends_with("/redis_url"));
+    assert_eq!(settings["accounts"].as_table().unwrap().len(), 1);
+    assert_eq!(CLUSTER.matches("<<: *relay\n").count(), 3);
+    // a call as long as the lease is refused where the state is shared
+    let too_long = check(&[DOCKERFILE, CLUSTER], &[appid, ("TOKEN_RELAY__WECHAT__TIMEOUT", "12s")]);
+    assert!(String::from_utf8(too_long.stderr).unwrap().contains("where state.url is a Redis"));
 }
 
 #[test]
-fn the_demo_calls_the_simulator_and_nobody_else() {
-    let settings = settings(&check(&[DOCKERFILE, COMPOSE, SIM], &[]));
-    assert_eq!(settings["wechat"]["base_url"].as_str(), Some("http://wechat-sim:8090"));
-    assert_eq!(settings["wechat"]["fallback_base_url"].as_str(), Some(""));
-    let overlap = settings["refresh"]["overlap"].as_str().unwrap();
-    assert!(SIM.contains(&format!("--overlap=${{SIM_OVERLAP:-{overlap}}}")));
+fn an_appid_that_nobody_told_is_asked_for() {
+    for file in [COMPOSE, CLUSTER] {
+        let output = check(&[DOCKERFILE, file], &[]);
+        assert_eq!(output.status.code(), Some(78));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("accounts.main.appid"));
+    }
+}
+
+#[test]
+fn the_demos_call_the_simulator_and_nobody_else() {
+    for (file, sim) in [(COMPOSE, SIM), (CLUSTER, CLUSTER_SIM)] {
+        let settings = settings(&check(&[DOCKERFILE, file, sim], &[]));
+        assert_eq!(settings["wechat"]["base_url"].as_str(), Some("http://wechat-sim:8090"));
+        assert_eq!(settings["wechat"]["fallback_base_url"].as_str(), Some(""));
+        let overlap = settings["refresh"]["overlap"].as_str().unwrap();
+        assert!(sim.contains(&format!("--overlap=${{SIM_OVERLAP:-{overlap}}}")));
+    }
 }
 
 #[test]
 fn the_demo_secret_is_the_one_that_the_simulator_knows() {
-    let app = format!(
-        "{}:{}",
-        variables(SIM)["TOKEN_RELAY__ACCOUNTS__MAIN__APPID"],
-        include_str!("../demo/secrets/main_appsecret").trim_end()
-    );
-    assert!(include_str!("../wechat-sim/src/main.rs").contains(&format!("default_value = \"{app}\"")));
+    for sim in [SIM, CLUSTER_SIM] {
+        let app = format!(
+            "{}:{}",
+            variables(sim)["TOKEN_RELAY__ACCOUNTS__MAIN__APPID"],
+            include_str!("../demo/secrets/main_appsecret").trim_end()
+        );
+        assert!(include_str!("../wechat-sim/src/main.rs").contains(&format!("default_value = \"{app}\"")));
+    }
 }
 
 #[test]
 fn compose_waits_longer_for_the_end_than_the_relay_does() {
-    let settings = settings(&check(&[DOCKERFILE, COMPOSE, SIM], &[]));
-    let duration = |text| humantime::parse_duration(text).unwrap();
-    let grace = duration(settings["server"]["shutdown_grace"].as_str().unwrap());
-    assert!(duration(value_of(COMPOSE, "stop_grace_period")) >= grace + Duration::from_secs(5));
+    for (file, sim) in [(COMPOSE, SIM), (CLUSTER, CLUSTER_SIM)] {
+        let settings = settings(&check(&[DOCKERFILE, file, sim], &[]));
+        let duration = |text| humantime::parse_duration(text).unwrap();
+        let grace = duration(settings["server"]["shutdown_grace"].as_str().unwrap());
+        assert!(duration(value_of(file, "stop_grace_period")) >= grace + Duration::from_secs(5));
+    }
+}
+
+/// What keeps a container in its place stands in every service, and a relay is run alike alone and in company.
+#[test]
+fn every_service_is_locked_down_and_published_on_the_loopback_only() {
+    for (name, file) in [("compose", COMPOSE), ("sim", SIM), ("cluster", CLUSTER), ("cluster.sim", CLUSTER_SIM)] {
+        let services = file.matches("    image: ").count() + file.matches("\n  image: ").count();
+        for rule in ["read_only: true\n", "cap_drop: [ALL]\n", "security_opt: [\"no-new-privileges:true\"]\n"] {
+            assert_eq!(file.matches(rule).count(), services, "{name}: {rule}");
+        }
+        let listed = file.lines().filter_map(|line| line.trim().strip_prefix("- \""));
+        for port in listed.filter(|item| item.contains("_PORT")) {
+            assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
+        }
+    }
+    let alone = COMPOSE.lines().map(str::trim).skip_while(|line| *line != "read_only: true");
+    for rule in alone.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with('#')) {
+        assert!(CLUSTER.lines().any(|line| line.trim() == rule), "the relays of a cluster lack {rule}");
+    }
+}
+
+#[test]
+fn redis_lets_in_the_relays_only_and_evicts_nothing() {
+    assert!(
+        CLUSTER.contains(r#""--maxmemory-policy", "noeviction""#) && CLUSTER.contains(r#""/run/secrets/redis_acl""#)
+    );
+    let (acl, url) = (include_str!("../demo/secrets/redis_acl"), include_str!("../demo/secrets/redis_url"));
+    assert!(acl.starts_with("user default off\n"));
+    let (login, host) = url.trim_end().strip_prefix("redis://").unwrap().split_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap();
+    assert!(acl.contains(&format!("user {user} on >{password} ")), "the demo's relays cannot log in");
+    assert!(CLUSTER.contains(&format!("\n  {}:\n", host.split(':').next().unwrap())), "{host} is no service");
+}
+
+#[test]
+fn the_balancer_asks_the_relays_where_they_listen_and_is_more_patient_than_a_long_poll() {
+    let nginx = include_str!("../cluster/nginx.conf");
+    let port = variables(DOCKERFILE)["TOKEN_RELAY__SERVER__LISTEN"].strip_prefix("0.0.0.0:").unwrap().to_owned();
+    assert!(CLUSTER.contains("aliases: [relays]\n") && nginx.contains("set $relays relays;"));
+    assert_eq!(nginx.matches(&format!("proxy_pass http://$relays:{port};")).count(), 3);
+    let waits = nginx.split("proxy_read_timeout ").skip(1).map(|rest| rest.split_once(';').unwrap().0);
+    let waits: Vec<_> = waits.map(|wait| humantime::parse_duration(wait).unwrap().as_secs()).collect();
+    let [report, read, poll] = waits[..] else { panic!("{waits:?}") };
+    assert!(report > 10 && read > 3 && poll > 60, "{waits:?}");
 }
 
 #[test]
@@ -105,8 +171,10 @@ fn the_image_listens_where_compose_publishes_and_keeps_its_state_on_the_volume()
 #[test]
 fn every_secret_that_compose_mounts_is_told_of() {
     let page = include_str!("../secrets/README.md");
-    let named = COMPOSE.lines().filter_map(|line| line.trim().strip_prefix("file: ./secrets/"));
-    let told = named.filter(|name| page.contains(&format!("| `{name}` |"))).count();
-    assert_eq!(told, COMPOSE.matches("file: ./secrets/").count());
-    assert_eq!(told, SIM.matches("file: ./demo/secrets/").count());
+    for (file, sim) in [(COMPOSE, SIM), (CLUSTER, CLUSTER_SIM)] {
+        let named = file.lines().filter_map(|line| line.trim().strip_prefix("file: ./secrets/"));
+        let told = named.filter(|name| page.contains(&format!("| `{name}` |"))).count();
+        assert_eq!(told, file.matches("file: ./secrets/").count());
+        assert_eq!(told, sim.matches("file: ./demo/secrets/").count());
+    }
 }

@@ -152,11 +152,12 @@ fn code_in(directory: &Path) -> String {
 }
 
 #[test]
-fn the_architecture_names_files_and_tests_that_exist() {
+fn the_documents_name_files_and_tests_that_exist() {
     let code: String = ["src", "tests", "wechat-sim"].map(|directory| code_in(&root().join(directory))).concat();
-    let text = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let documents = pages().into_iter().filter(|(path, _)| path.starts_with("docs"));
     let (mut files, mut tests, mut missing) = (0, 0, Vec::new());
-    for span in Page::of(&text).code_spans() {
+    for span in documents.flat_map(|(_, page)| page.code_spans().map(str::to_owned).collect::<Vec<_>>()) {
+        let span = span.as_str();
         if ["src/", "tests/", "wechat-sim/"].iter().any(|directory| span.starts_with(directory)) {
             assert!(root().join(span).exists(), "{span} does not exist");
             files += 1;
@@ -169,13 +170,94 @@ fn the_architecture_names_files_and_tests_that_exist() {
     assert!(files > 20 && tests > 20, "only {files} files and {tests} tests were found");
 }
 
+/// Rows of the table whose first column is called "log line" begin with the words of a line.
+#[test]
+fn every_log_line_that_the_cluster_page_shows_is_in_the_code() {
+    let code = code_in(&root().join("src"));
+    let text = fs::read_to_string(root().join("docs/CLUSTER.md")).unwrap();
+    let rows = text.lines().skip_while(|line| !line.starts_with("| log line |")).skip(2);
+    let shown: Vec<&str> =
+        rows.take_while(|row| row.starts_with('|')).filter_map(|row| row.split('`').nth(1)).collect();
+    for line in &shown {
+        assert!(code.contains(line), "no line says {line}");
+    }
+    assert!(shown.len() >= 10, "only {} lines were found", shown.len());
+}
+
+/// Redis's ACL line is documented where it is followed from; what is shown or shipped elsewhere is the same.
+#[test]
+fn the_acl_line_is_the_same_everywhere() {
+    let line = |text: &str| {
+        let found = text.lines().find_map(|line| Some(line.split_once("user relay on ")?.1.to_owned()));
+        let found = found.unwrap_or_else(|| panic!("no ACL line in\n{text}"));
+        found.split_once(' ').map(|(_, rest)| rest.to_owned()).unwrap()
+    };
+    let told = line(include_str!("../src/store/redis.rs"));
+    assert!(told.contains("~token-relay:v1:*"));
+    for text in [
+        include_str!("../docs/CLUSTER.md"),
+        include_str!("../secrets/README.md"),
+        include_str!("../demo/secrets/redis_acl"),
+    ] {
+        assert_eq!(line(text), told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_for_redis_are_made_as_shown() {
+    if !is_here("bash").await {
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    fs::create_dir(directory.path().join("secrets")).unwrap();
+    let page = Page::of(include_str!("../secrets/README.md"));
+    let block = page.of_language("sh").find(|block| block.contains("redis_acl")).unwrap().to_owned();
+    let script = format!("set -euo pipefail\n{block}");
+    let status = Command::new("bash").args(["-c", &script]).current_dir(directory.path()).status().await.unwrap();
+    assert!(status.success());
+    let made = |name: &str| fs::read_to_string(directory.path().join("secrets").join(name)).unwrap();
+    let (acl, url) = (made("redis_acl"), made("redis_url"));
+    let password = url.split_once("relay:").unwrap().1.split_once('@').unwrap().0;
+    assert_eq!(password.len(), 64);
+    let shipped = include_str!("../demo/secrets/redis_acl");
+    assert_eq!(acl, shipped.replace("demo-password-known-to-everyone-0123456789abcdef", password));
+}
+
+/// What follows `-f` in a line for compose.
+#[test]
+fn every_compose_file_that_a_page_names_exists() {
+    let mut checked = 0;
+    for (path, page) in pages() {
+        let blocks = page.blocks.iter().flat_map(|block| block.text.lines());
+        let lines = blocks.chain(page.code_spans()).filter(|line| line.contains("compose "));
+        for file in lines.flat_map(|line| line.split(" -f ").skip(1)).filter_map(|rest| rest.split(' ').next()) {
+            assert!(root().join(file).exists(), "{}: {file}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 10, "only {checked} were found");
+}
+
+/// `docs/../README.md` is `README.md`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path {
+        if part == ".." {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
+}
+
 #[test]
 fn links_lead_somewhere() {
     let pages = pages();
     for (path, page) in &pages {
         for link in page.links().filter(|link| !link.contains("://")) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let target = if file.is_empty() { path.clone() } else { plain(&path.parent().unwrap().join(file)) };
             assert!(root().join(&target).exists(), "{}: {link} does not exist", path.display());
             let anchors = pages.get(&target).map(Page::anchors).unwrap_or_default();
             assert!(
@@ -230,22 +312,32 @@ fn the_defaults_in_the_readme_are_those_of_the_shipped_file() {
     assert!(checked >= 16, "only {checked} defaults were found");
 }
 
+/// The least that a block needs beside its own subject, unless it has accounts of its own.
+const LEAST: [(&str, &str); 3] = [
+    ("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", APPID),
+    ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", SECRET),
+    ("TOKEN_RELAY__CLIENTS__ORDERS__KEY", KEY),
+];
+
 #[test]
-fn every_block_of_toml_in_a_readme_is_a_valid_settings_file() {
+fn every_block_of_toml_is_a_valid_settings_file() {
     let secrets = TempDir::new().unwrap();
-    for page in [Page::of(ENGLISH), Page::of(CHINESE)] {
-        let mut count = 0;
+    let mut count = 0;
+    for (path, page) in pages() {
         for text in page.of_language("toml") {
             for name in text.split("\"/run/secrets/").skip(1).map(|rest| rest.split_once('"').unwrap().0) {
-                fs::write(secrets.path().join(name), KEY).unwrap();
+                let secret = if name == "redis_url" { "redis://relay:password@redis.internal:6379/0" } else { KEY };
+                fs::write(secrets.path().join(name), secret).unwrap();
             }
             let file = secrets.path().join("settings.toml");
             fs::write(&file, text.replace("/run/secrets", secrets.path().to_str().unwrap())).unwrap();
-            Settings::load(Some(&file), []).unwrap_or_else(|error| panic!("{error} in\n{text}"));
+            let least = LEAST.iter().filter(|_| !text.contains("[accounts."));
+            let env = least.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+            Settings::load(Some(&file), env).unwrap_or_else(|error| panic!("{}: {error} in\n{text}", path.display()));
             count += 1;
         }
-        assert!(count > 0);
     }
+    assert!(count >= 3, "only {count} blocks were found");
 }
 
 #[test]
@@ -363,7 +455,9 @@ impl Stage {
 }
 
 async fn is_here(program: &str) -> bool {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().await;
+    // the one that does not know the flag
+    let question = if program == "go" { "version" } else { "--version" };
+    let output = Command::new(program).arg(question).stdin(Stdio::null()).output().await;
     let is_here = output.is_ok_and(|output| output.status.success());
     if !is_here {
         eprintln!("skipped: there is no {program} here");
