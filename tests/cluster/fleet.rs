@@ -129,6 +129,13 @@ impl Fleet {
         self.relay(index).signal(Signal::STOP);
     }
 
+    /// As [`Fleet::freeze`], at once: a read that waits for the call under way would let it end first. It is answered or
+    /// lost when the relay goes on.
+    pub(crate) fn freeze_in_a_call(&self, index: usize) {
+        self.relay(index).signal(Signal::STOP);
+        self.ledgers[index].pause();
+    }
+
     pub(crate) fn thaw(&self, index: usize) {
         self.relay(index).signal(Signal::CONT);
         self.read_again(index);

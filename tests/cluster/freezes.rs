@@ -26,14 +26,14 @@ enum Mint {
     AfterTheOthers,
 }
 
-async fn frozen_in_calls(first: u64, rounds: u64) {
+async fn frozen_in_calls(number: u64, rounds: u64) {
     let mut world = World::new(44, OVERLAP).await;
     // an orphaned call is waited for as long; and a relay that goes on finds its own timer run out, or its reply
     world.set("wechat.timeout", "4s");
     let wechat = Wire::to(world.sim.addr().port()).await;
     world.set("wechat.base_url", &format!("http://127.0.0.1:{}", wechat.port));
     let mut fleet = Fleet::of(world, &["main"]).await;
-    for round in first..first + rounds {
+    for round in number * rounds..(number + 1) * rounds {
         frozen(&fleet, &wechat, round).await;
     }
     sleep(Duration::from_secs(12)).await;
@@ -66,7 +66,7 @@ async fn frozen(fleet: &Fleet, wechat: &Wire, round: u64) {
         sleep(Duration::from_millis(5)).await;
     }
     let (holder, watch) = (fleet.holder(), fleet.watch());
-    fleet.freeze(holder).await;
+    fleet.freeze_in_a_call(holder);
     wechat.put(Way::Open);
     let (new, took) = fleet.new_holder(holder, &watch).await;
     let calls = calls + usize::from(mint != Mint::AfterTheOthers);

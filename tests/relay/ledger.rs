@@ -17,7 +17,7 @@ use wechat_sim::Sim;
 use crate::{
     client::{self, Answer},
     process::{KEY, Relay},
-    world::appid,
+    world::{appid, eventually},
 };
 
 /// A promise that reaches further is checked up to here: what kills a token early does so within an overlap.
@@ -79,6 +79,22 @@ struct Promised {
     account: String,
 }
 
+/// A read, counted until it has ended in any way.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Reads tokens until it is asked for the result.
 pub(crate) struct Ledger {
     sim: Arc<Sim>,
@@ -118,14 +134,9 @@ impl Ledger {
             let (account, reading) = ((*account).to_owned(), ledger.reading.clone());
             ledger.tasks.spawn(async move {
                 while !over.load(Ordering::Relaxed) {
-                    let target = {
-                        let at = at.lock().unwrap();
-                        reading.fetch_add(usize::from(at.is_some()), Ordering::SeqCst);
-                        *at
-                    };
-                    if let Some(at) = target {
+                    let target = at.lock().unwrap().map(|at| (at, UnderWay::begin(&reading)));
+                    if let Some((at, _under_way)) = target {
                         read(&sim, &seen, at, &account).await;
-                        reading.fetch_sub(1, Ordering::SeqCst);
                     }
                     sleep(pause).await;
                 }
@@ -144,12 +155,11 @@ impl Ledger {
         *self.at.lock().unwrap() = None;
     }
 
-    /// As [`Ledger::pause`], and no read is under way any more: none is left without an answer by what comes next.
+    /// As [`Ledger::pause`], and no read is under way any more: none is left without an answer by what comes next. A read
+    /// may wait for a token, so this takes as long as one may.
     pub(crate) async fn rest(&self) {
         self.pause();
-        while self.reading.load(Ordering::SeqCst) > 0 {
-            sleep(Duration::from_millis(2)).await;
-        }
+        eventually("no read is under way", async || self.reading.load(Ordering::SeqCst) == 0).await;
     }
 
     /// Somebody else is about to kill this token.

@@ -142,6 +142,8 @@ fn spawn(port: u16, dir: &TempDir, arguments: &[String]) -> Option<Child> {
 
 fn is_ready(port: u16, is_encrypted: bool) -> bool {
     let Ok(mut connection) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
+    // somebody else may have got the port meanwhile, and need not answer
+    connection.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut reply = [0; 7];
     is_encrypted
         || (connection.write_all(b"PING\r\n").is_ok()
