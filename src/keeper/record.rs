@@ -1,6 +1,6 @@
 //! What is known of an account?
 //!
-//! In memory a record holds moments of this machine's boot clock; [`layout`] writes and reads it, [`debits`] counts what was
+//! In memory a record holds moments of this machine's boot clock; [`layout`] writes and reads it, `debits` counts what was
 //! spent.
 
 use std::time::Duration;

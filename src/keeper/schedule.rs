@@ -20,6 +20,8 @@ const PROBE_SLACK: Duration = Duration::from_secs(4);
 pub const DEATH_MARGIN: Duration = Duration::from_secs(1);
 /// With several relays: what the holder of the lease counts on, from the start of its last write that was taken.
 pub const LEASE: Duration = Duration::from_secs(12);
+/// From the end of a lease to the first call of the next holder, by the slowest of clocks.
+pub const SUCCESSION: Duration = Duration::from_secs(3);
 
 /// The settings that an account's timing follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::keeper::{
     record::{Credential, Lease, ReplicaId, Sight},
-    schedule::LEASE,
+    schedule::{LEASE, SUCCESSION},
 };
 
 mod accord;
@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often the holder writes, so that the record changes.
 const BEAT: Duration = Duration::from_secs(5);
 /// A record that has stood still for so long has no holder any more: 3 s more than the holder counts on.
-const TAKE_OVER: Duration = Duration::from_secs(15);
+const TAKE_OVER: Duration = LEASE.saturating_add(SUCCESSION);
 const OTHERS_RECORD: &str =
     "the stored record is of another base URL, appid or endpoint: taken over when nobody writes it";
 /// A call that a frozen relay may still send dooms whatever credential it finds. A relay that has not woken after a day of

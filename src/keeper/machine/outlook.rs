@@ -10,7 +10,7 @@ use crate::{
     credential::Sliding,
     keeper::{
         record::{CLOCK_TOLERANCE, Credential, Spent},
-        schedule::Peril,
+        schedule::{Peril, SUCCESSION},
     },
 };
 
@@ -73,9 +73,11 @@ impl Machine {
         let window = self.policy.window();
         let doomed = self.dooms().map(|(first, _)| first.plus(window));
         let is_durable = self.storing.durable == credential.generation;
-        // the other relays call no sooner than the stored R; of a token that is not stored they know nothing
-        let planned_at = if is_durable { credential.rotation_at } else { Timestamp::LONG_AGO };
-        let unwatched = self.watched().map(|watched| watched.max(planned_at).plus(window));
+        // the other relays call no sooner than the stored R; of a token that is not stored they know nothing, and two calls of
+        // theirs kill it at once, when the lease has passed on
+        let unwatched = self.watched().map(|watched| {
+            if is_durable { watched.max(credential.rotation_at).plus(window) } else { watched.plus(SUCCESSION) }
+        });
         let until = [doomed, unwatched].into_iter().flatten().fold(credential.deadline, Timestamp::min);
         // what is not durable, or was not checked since a clock was set, is promised for O − r from any moment
         let is_provisional =

@@ -21,6 +21,9 @@ use crate::{
 
 /// How far two clocks may disagree before it means something, and what an age told by the wall clock may be wrong by.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+/// A relay that has not looked at the record for longer, frozen or cut off, knows as little of its age as one that starts:
+/// twice what it takes another one to hold the lease.
+const LONG_ABSENCE: Duration = Duration::from_secs(30);
 /// The layout written here. A greater one is of a newer relay, and not read.
 const VERSION: u32 = 1;
 
@@ -305,6 +308,10 @@ impl Stamp {
         let millis = now.wall.as_millis().saturating_sub(WallTime::from_millis(self.wall_ms).as_millis());
         let by_wall = |millis: i64| u64::try_from(millis).ok().map(Duration::from_millis);
         match sight {
+            // after a long absence the wall clocks tell more, if they agree with what was seen
+            Sight::Shared(Some(within)) if within > LONG_ABSENCE => by_wall(millis)
+                .filter(|age| *age <= within.saturating_add(CLOCK_TOLERANCE))
+                .map_or(Age::Within(within), Age::ByWall),
             Sight::Shared(Some(within)) => Age::Within(within),
             // the first look of a relay: nothing but the wall clocks tells how long the record has lain there
             Sight::Shared(None) => {
