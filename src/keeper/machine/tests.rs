@@ -7,6 +7,7 @@ use crate::clock::WallTime;
 mod crashes;
 mod reports;
 mod rig;
+mod several;
 
 use rig::{Rig, accepted, code, inconclusive, not_sent, policy, refused, unknown};
 

@@ -267,6 +267,6 @@ fn machine(policy: Policy, boot_id: &BootId, boot: Timestamp, wall_ms: i64) -> M
     Machine::new(policy, identity(), boot_id.clone(), now(boot, wall_ms), Generation::default(), 7)
 }
 
-fn now(boot: Timestamp, wall_ms: i64) -> Now {
+pub(super) fn now(boot: Timestamp, wall_ms: i64) -> Now {
     Now { boot, wall: WallTime::from_millis(1_795_348_923_000 + boot.as_micros() / 1000 + wall_ms) }
 }
