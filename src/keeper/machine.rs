@@ -480,7 +480,9 @@ impl Machine {
     /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:
     /// a crash must not make the next process serve an older one (I4).
     fn publish(&mut self, now: Now) {
-        if !self.is_loaded {
+        let is_mute = self.storing.trouble.is_none() || self.floor > Generation::default();
+        if !self.is_loaded && is_mute {
+            // nothing to tell but why the record does not come; what this process has published before stays
             return;
         }
         let mut outlook = self.outlook(now);
