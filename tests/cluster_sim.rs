@@ -4,46 +4,42 @@
 //! `SIM_START=s SIM_SEEDS=n` choose the seeds; `SIM_SEED=s cargo test --test cluster_sim -- --nocapture` tells one run event
 //! by event. A run ends at the first broken promise, with its number, its seed and its moment.
 
-#![allow(clippy::print_stdout)] // the tally, and one run event by event
+#![expect(clippy::print_stdout, reason = "the summary and the trace are what a person runs this for")]
 
-#[path = "cluster_sim/dice.rs"]
+#[path = "virtual_time/dice.rs"]
 mod dice;
 #[path = "cluster_sim/faults.rs"]
 mod faults;
 #[path = "cluster_sim/oracle.rs"]
 mod oracle;
+#[path = "virtual_time/queue.rs"]
+mod queue;
 #[path = "cluster_sim/replica.rs"]
 mod replica;
+#[path = "virtual_time/seeds.rs"]
+mod seeds;
 #[path = "cluster_sim/store.rs"]
 mod store;
+#[path = "cluster_sim/strays.rs"]
+mod strays;
 #[path = "cluster_sim/tally.rs"]
 mod tally;
 #[path = "cluster_sim/trials.rs"]
 mod trials;
-#[path = "cluster_sim/wechat.rs"]
+#[path = "virtual_time/wechat.rs"]
 mod wechat;
 #[path = "cluster_sim/world.rs"]
 mod world;
 
-use std::{
-    ops::Range,
-    panic::catch_unwind,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
+use std::ops::Range;
 
+use seeds::{chosen, from_env, run_all};
+use strays::Mark;
 use tally::Tally;
 use world::World;
 
 /// Two hours each of three relays.
 const SEEDS: u64 = 2000;
-
-fn from_env(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
-}
 
 /// `SIM_LOSSY=2`: the store is also flushed, restored and overwritten. Then only the relays' memory is left, and what a
 /// relay that is gone has promised nobody can know: a run may end with a breach that no relay could have kept.
@@ -57,40 +53,10 @@ fn several_relays_keep_every_promise_under_every_fault() {
         tell(&World::new(seed, true).run(), &(seed..seed + 1), 0);
         return;
     }
-    let start = from_env("SIM_START").unwrap_or(1);
-    let seeds = start..start + from_env("SIM_SEEDS").unwrap_or(SEEDS);
-    let (sum, broken) = run_all(&seeds);
+    let seeds = chosen(SEEDS);
+    let (sum, broken) = run_all(&seeds, |seed| World::new(seed, false).run(), Tally::add);
     tell(&sum, &seeds, broken.len());
     assert!(broken.is_empty(), "{} seeds show a broken promise:\n{}", broken.len(), broken.join("\n"));
-}
-
-/// Runs every seed, on every core.
-fn run_all(seeds: &Range<u64>) -> (Tally, Vec<String>) {
-    let next = AtomicU64::new(seeds.start);
-    let found = Mutex::new((Tally::default(), Vec::new()));
-    let runner = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
-            let run = catch_unwind(|| World::new(seed, false).run());
-            let mut found = found.lock().expect("nobody panics with it");
-            match run {
-                Ok(tally) => found.0.add(tally),
-                Err(story) => {
-                    let text = story.downcast_ref::<String>().cloned();
-                    found.1.push(text.unwrap_or_else(|| format!("seed {seed} panicked")));
-                }
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, std::num::NonZero::get) {
-            scope.spawn(runner);
-        }
-    });
-    found.into_inner().expect("nobody panics with it")
 }
 
 fn tell(sum: &Tally, seeds: &Range<u64>, broken: usize) {

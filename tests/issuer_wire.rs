@@ -5,6 +5,8 @@
     reason = "clippy.toml allows it in tests, but clippy does not see that these helpers are theirs"
 )]
 
+mod own_ca;
+
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -607,9 +609,8 @@ async fn a_socks5_proxy_carries_the_call_or_has_sent_nothing() {
 mod children {
     //! What depends on the environment, which only a process of its own can have.
 
-    use std::{path::Path, process::Command};
+    use std::path::Path;
 
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
     use wechat_sim::Identity;
 
     use super::*;
@@ -634,27 +635,15 @@ mod children {
 
     /// Runs the child without this process's certificates and proxies.
     async fn outcome(url: &str, environment: &[(&str, &str)]) -> String {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "children::ask_as_the_environment_says", "--ignored", "--nocapture"]);
-        child.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
-        child.env(URL, url).envs(environment.iter().copied());
-        let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find_map(|line| line.strip_prefix("outcome: ")).map(str::to_owned);
-        line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+        let environment = [environment, &[(URL, url)]].concat();
+        own_ca::outcome("children::ask_as_the_environment_says", &environment).await
     }
 
     /// A CA, written to `dir`, and a server's identity under it.
     fn identity(dir: &Path, name: &str) -> (String, Identity) {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, format!("the CA of {name}"));
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
-        let file = dir.join(format!("{name}.pem"));
-        std::fs::write(&file, ca.pem()).unwrap();
-        (file.to_str().unwrap().to_owned(), Identity::from_pem(leaf.pem(), key.serialize_pem()).unwrap())
+        let signed = own_ca::sign(dir, name);
+        let identity = Identity::from_pem(signed.certificate, signed.key).unwrap();
+        (signed.ca_file.to_str().unwrap().to_owned(), identity)
     }
 
     async fn encrypted(identity: Identity) -> Sim {

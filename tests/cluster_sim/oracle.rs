@@ -67,11 +67,11 @@ impl World {
         let (dies_at, is_beyond_proof) = (token.dies_by_us_at, token.is_beyond_proof);
         if token.promised_until < until {
             (token.promised_until, token.promised_at) = (until, at);
-            token.promised_by = who;
+            token.mark.promised_by = who;
         }
         // A stray call (see `minted`) whose token is not handed over within r, because its relay was frozen, killed or cut off
         // once more: nobody alive can know of it, and O - r from more than r after it reaches past the token's end.
-        let stray = self.wechat.next_of_ours(offer.id).filter(|next| next.is_stray).map(|next| next.born_at);
+        let stray = self.wechat.next_of_ours(offer.id).filter(|next| next.mark.is_stray).map(|next| next.born_at);
         let is_beyond_proof =
             is_beyond_proof || stray.is_some_and(|born_at| born_at + 55 * SECOND < at && seconds <= 240);
         if is_beyond_proof {
@@ -116,7 +116,7 @@ impl World {
     /// tokens only, so the one before both dies at once, and no promise but none at all could have known.
     pub(crate) fn minted(&mut self) {
         let newest: Vec<_> = self.wechat.lately_ours().collect();
-        let is_double = newest.iter().take(2).any(|id| self.wechat.tokens[*id].is_stray);
+        let is_double = newest.iter().take(2).any(|id| self.wechat.tokens[*id].mark.is_stray);
         for (age, id) in newest.into_iter().enumerate() {
             if age == 2 && is_double {
                 self.wechat.tokens[id].is_beyond_proof = true;
@@ -127,7 +127,7 @@ impl World {
                 format!(
                     "a call kills token {id} {:.3} s before what relay {} promised of it at {:.3}",
                     micros_as_seconds(token.promised_until - token.dies_by_us_at),
-                    token.promised_by,
+                    token.mark.promised_by,
                     micros_as_seconds(token.promised_at)
                 )
             });

@@ -1,14 +1,10 @@
 //! One run: three relays, one store, one WeChat, and virtual time.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use token_relay::{
     credential::{Generation, Token},
-    issuer::{IssueError, Issued, Manner, Verdict},
+    issuer::{IssueError, Manner, Verdict},
     keeper::{
         machine::{Action, Event, Machine, ReportAnswer, ReportId},
         record::{Identity, ReplicaId},
@@ -19,10 +15,11 @@ use token_relay::{
 
 use super::{
     dice::{DAY, Dice, HOUR, MINUTE, SECOND},
+    queue::Queue,
     replica::{Offer, Replica},
     store::{Ask, Errand, Fate, Store},
     tally::Tally,
-    wechat::{Answer, TokenId, WeChat, token_id, token_text},
+    wechat::{TokenId, WeChat, token_id},
 };
 
 pub(crate) const REPLICAS: usize = 3;
@@ -76,29 +73,6 @@ pub(crate) enum ProbeFault {
     Inconclusive,
 }
 
-struct Entry {
-    at: i64,
-    sequence: u64,
-    what: Box<What>,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.sequence == other.sequence
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
 /// A call whose first byte has left.
 pub(crate) struct Flight {
     pub who: usize,
@@ -131,8 +105,7 @@ pub(crate) struct World {
     pub calls_made: Vec<i64>,
     pub probes_made: u64,
     pub trial: super::trials::Trial,
-    queue: BinaryHeap<Reverse<Entry>>,
-    sequence: u64,
+    queue: Queue<What>,
 }
 
 fn identity() -> Identity {
@@ -207,8 +180,7 @@ impl World {
             calls_made: Vec::new(),
             probes_made: 0,
             trial: super::trials::Trial::default(),
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::new(),
             dice,
         };
         world.tell(format_args!("seed {seed}: {:?}, life {life_s}", world.policy.manner));
@@ -223,8 +195,7 @@ impl World {
     }
 
     pub(crate) fn push(&mut self, at: i64, what: What) {
-        self.sequence += 1;
-        self.queue.push(Reverse(Entry { at: at.max(self.now), sequence: self.sequence, what: Box::new(what) }));
+        self.queue.push(at.max(self.now), what);
     }
 
     pub(crate) fn tell(&self, text: std::fmt::Arguments<'_>) {
@@ -239,12 +210,12 @@ impl World {
     }
 
     pub(crate) fn run(mut self) -> Tally {
-        while let Some(Reverse(entry)) = self.queue.pop() {
-            if entry.at > self.ends_at {
+        while let Some((at, what)) = self.queue.pop() {
+            if at > self.ends_at {
                 break;
             }
-            self.now = entry.at;
-            self.happens(*entry.what);
+            self.now = at;
+            self.happens(what);
         }
         self.now = self.ends_at;
         self.read_all();
@@ -597,17 +568,11 @@ impl World {
         let answer = self.wechat.call(self.now, call.is_forced, true, &mut self.dice);
         self.tell(format_args!("    WeChat: {answer:?}"));
         if let Some(newest) = self.wechat.tokens.last_mut() {
-            newest.is_stray |= call.is_stray && newest.born_at == self.now;
+            newest.mark.is_stray |= call.is_stray && newest.born_at == self.now;
         }
         self.minted();
         let Some(at) = call.replies_at else { return };
-        let event = Event::Reply(match answer {
-            Answer::Token { id, life_s } => Ok(Issued {
-                token: Token::try_from(token_text(id)).expect("a token"),
-                life: Duration::from_secs(life_s.unsigned_abs()),
-            }),
-            Answer::Code(errcode) => Err(IssueError::Refused { errcode, errmsg: "simulated".to_owned() }),
-        });
+        let event = Event::Reply(answer.as_reply());
         self.push(at, What::ToReplica(call.who, call.life, Message::Event(event)));
     }
 

@@ -119,7 +119,7 @@ impl Oracle {
     pub(crate) fn minted(&self, at: i64, wechat: &WeChat) {
         for (age, id) in wechat.lately_ours().enumerate() {
             let token = &wechat.tokens[id];
-            if age == 2 && (token.is_orphan || is_succeeded_by_a_brief_one(wechat, self.window)) {
+            if age == 2 && (token.mark.is_orphan || is_succeeded_by_a_brief_one(wechat, self.window)) {
                 continue;
             }
             self.court.kept(at, "I3", token.is_beyond_proof || token.promised_until <= token.dies_by_us_at, || {
@@ -319,7 +319,7 @@ impl Oracle {
 
     pub(crate) fn life_ends(&mut self, wechat: &mut WeChat) {
         if let Some(held) = self.held.filter(|_| !self.is_kept_current && !self.ledger.is_stored) {
-            wechat.tokens[held].is_orphan = true;
+            wechat.tokens[held].mark.is_orphan = true;
         }
         // what the next process knows is what it shows first
         self.held = None;

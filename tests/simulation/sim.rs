@@ -1,10 +1,5 @@
 //! One run: virtual time, what is to come, and who it is for.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
-};
-
 use token_relay::keeper::machine::{Action, Event};
 
 use super::{
@@ -12,6 +7,7 @@ use super::{
     disturb::Disturbance,
     host::{Disk, Host},
     oracle::Oracle,
+    queue::Queue,
     record_of_run::{Tally, Trace},
     relay::Relay,
     setup::Setup,
@@ -46,30 +42,6 @@ pub(crate) enum Message {
     Rest(Vec<Action>),
 }
 
-struct Entry {
-    at: i64,
-    sequence: u64,
-    /// Boxed, for the queue moves its entries about.
-    what: Box<What>,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
 pub(crate) struct Sim {
     pub dice: Dice,
     pub now: i64,
@@ -89,8 +61,7 @@ pub(crate) struct Sim {
     pub is_storm: bool,
     /// How often the clients looked.
     pub rounds: u64,
-    queue: BinaryHeap<Reverse<Entry>>,
-    sequence: u64,
+    queue: Queue<What>,
     ends_at: i64,
 }
 
@@ -119,8 +90,7 @@ impl Sim {
             trace,
             is_storm: true,
             rounds: 0,
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::new(),
             ends_at: setup.length,
             dice,
             setup,
@@ -134,18 +104,17 @@ impl Sim {
     }
 
     pub(crate) fn push(&mut self, at: i64, what: What) {
-        self.sequence += 1;
-        self.queue.push(Reverse(Entry { at: at.max(self.now), sequence: self.sequence, what: Box::new(what) }));
+        self.queue.push(at.max(self.now), what);
     }
 
     pub(crate) fn run(mut self) -> Tally {
-        while let Some(Reverse(entry)) = self.queue.pop() {
-            if entry.at > self.ends_at {
+        while let Some((at, what)) = self.queue.pop() {
+            if at > self.ends_at {
                 break;
             }
-            self.read_until(entry.at);
-            self.now = entry.at;
-            self.happens(*entry.what);
+            self.read_until(at);
+            self.now = at;
+            self.happens(what);
         }
         self.tally.simulated = self.ends_at;
         if self.setup.is_wire_only {
@@ -177,7 +146,7 @@ impl Sim {
         self.trace.line(self.now, format_args!("--- the storm ends"));
         self.is_storm = false;
         self.weather.clear();
-        self.wechat.lift_quota();
+        self.wechat.calls_today = 0;
         self.push(self.now + SECOND, What::Restart);
         self.oracle.calm_begins(self.now, self.relay.as_ref());
         self.clients_look();

@@ -2,16 +2,15 @@
 
 use token_relay::{
     credential::Token,
-    issuer::{IssueError, Issued, Verdict},
+    issuer::{IssueError, Verdict},
     keeper::machine::Event,
 };
 
 use super::{
     dice::{Dice, SECOND},
-    setup::seconds,
     sim::{Message, Sim, What},
     weather::{CallFault, ProbeFault},
-    wechat::{Answer, TokenId, token_id, token_text},
+    wechat::{TokenId, token_id},
 };
 
 /// The longest call and the longest probe.
@@ -107,14 +106,7 @@ impl Sim {
         self.trace.line(self.now, format_args!("    WeChat: {answer:?}"));
         self.oracle.minted(self.now, &self.wechat);
         let Some(at) = call.replies_at else { return };
-        let event = match answer {
-            Answer::Token { id, life_s } => {
-                let token = Token::try_from(token_text(id)).expect("a token");
-                Event::Reply(Ok(Issued { token, life: seconds(life_s) }))
-            }
-            Answer::Code(errcode) => Event::Reply(Err(IssueError::Refused { errcode, errmsg: "simulated".to_owned() })),
-        };
-        self.reply(at, call.life, event);
+        self.reply(at, call.life, Event::Reply(answer.as_reply()));
     }
 
     /// The relay asks whether WeChat accepts a token.

@@ -11,6 +11,8 @@ mod access;
 mod faults;
 mod hints;
 mod house;
+#[path = "../own_ca/mod.rs"]
+mod own_ca;
 mod records;
 mod tls;
 mod wire;

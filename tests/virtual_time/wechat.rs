@@ -4,9 +4,17 @@
 //! decides what WeChat answers; the second is what the relay's promises are held against, because I3 excepts those who
 //! rotate or revoke from outside, and nothing else.
 
-use token_relay::issuer::Manner;
+use std::time::Duration;
 
-use super::dice::{DAY, Dice, SECOND};
+use token_relay::{
+    credential::Token,
+    issuer::{IssueError, Issued, Manner},
+};
+
+use super::{
+    Mark,
+    dice::{DAY, Dice, SECOND},
+};
 
 /// A token by its place in [`WeChat::tokens`].
 pub(crate) type TokenId = usize;
@@ -29,10 +37,8 @@ pub(crate) struct Minted {
     pub promised_at: i64,
     /// Nothing that is said of it can be held against the relay (see `Oracle::record_is_beyond_proof`).
     pub is_beyond_proof: bool,
-    /// Which relay said it.
-    pub promised_by: usize,
-    /// By a call of a relay that was frozen between its last look at the lease and the first byte.
-    pub is_stray: bool,
+    /// What the simulation itself remembers of it.
+    pub mark: Mark,
 }
 
 /// WeChat's answer to a call that it understood.
@@ -42,6 +48,19 @@ pub(crate) enum Answer {
     Code(i64),
 }
 
+impl Answer {
+    /// What the relay's caller makes of it.
+    pub(crate) fn as_reply(self) -> Result<Issued, IssueError> {
+        match self {
+            Self::Token { id, life_s } => Ok(Issued {
+                token: Token::try_from(token_text(id)).expect("a token"),
+                life: Duration::from_secs(life_s.unsigned_abs()),
+            }),
+            Self::Code(errcode) => Err(IssueError::Refused { errcode, errmsg: "simulated".to_owned() }),
+        }
+    }
+}
+
 pub(crate) struct WeChat {
     pub manner: Manner,
     pub overlap: i64,
@@ -49,12 +68,12 @@ pub(crate) struct WeChat {
     pub lives_s: Vec<i64>,
     pub tokens: Vec<Minted>,
     /// Those of them that our calls minted or were given.
-    ours: Vec<TokenId>,
+    pub ours: Vec<TokenId>,
     forced_at: Vec<i64>,
     /// Calls per calendar day, and what this day has seen.
     pub quota: u32,
     day: i64,
-    calls_today: u32,
+    pub calls_today: u32,
 }
 
 impl WeChat {
@@ -101,19 +120,6 @@ impl WeChat {
 
     fn beyond_proof(&mut self) {
         for id in self.ours.iter().rev().take(3) {
-            self.tokens[*id].is_beyond_proof = true;
-        }
-    }
-
-    /// A probe refused a token: what was said of it is not held against anybody, and since the relay may rotate at once (I8),
-    /// nor is what was said of the two newest.
-    pub(crate) fn waive(&mut self, refused: TokenId) {
-        let newest = self.tokens.len().saturating_sub(2);
-        for (id, token) in self.tokens.iter_mut().enumerate() {
-            token.is_beyond_proof |= id == refused || newest <= id;
-        }
-        // the outsider's token stands between two of ours
-        for id in self.ours.iter().rev().take(2) {
             self.tokens[*id].is_beyond_proof = true;
         }
     }
@@ -171,15 +177,9 @@ impl WeChat {
             promised_until: i64::MIN,
             promised_at: i64::MIN,
             is_beyond_proof: false,
-            promised_by: 0,
-            is_stray: false,
+            mark: Mark::default(),
         });
         id
-    }
-
-    /// The token that our own calls brought after this one.
-    pub(crate) fn next_of_ours(&self, id: TokenId) -> Option<&Minted> {
-        self.ours.iter().find(|next| id < **next).map(|next| &self.tokens[*next])
     }
 
     /// The two tokens of ours that a mint may have killed sooner than it promised: those before the newest.
