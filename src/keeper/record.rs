@@ -231,6 +231,13 @@ pub struct Intent {
     pub is_forced: bool,
 }
 
+impl Intent {
+    /// The same call, given up at `ended_at` at the latest.
+    pub fn unknown(self, ended_at: Timestamp) -> UnknownCall {
+        UnknownCall { id: self.id, sent_at: self.sent_at, sent_by: self.sent_by, ended_at }
+    }
+}
+
 /// A call that may have minted a token that nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownCall {

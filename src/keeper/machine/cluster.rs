@@ -254,24 +254,20 @@ impl Machine {
         }
     }
 
-    /// When the lease may be taken.
-    fn take_at(&self, now: Now) -> Timestamp {
-        let Some(sharing) = &self.sharing else { return Timestamp::NEVER };
-        if sharing.contact_at.is_none() || self.is_store_away() || sharing.is_leaving || self.is_stopping {
-            return Timestamp::NEVER;
+    /// Whether the lease may be taken: nobody has it, or its record has stood still.
+    fn may_take_lease(&self, now: Now) -> bool {
+        let Some(sharing) = &self.sharing else { return false };
+        if sharing.contact_at.is_none() || self.is_store_away() || self.is_stopping || sharing.is_foreign {
+            return false;
         }
-        match self.record.shared.lease {
-            _ if sharing.is_foreign => Timestamp::NEVER,
-            Some(lease) if self.storing.held.is_some() && lease.holder != sharing.me => {
-                sharing.changed_at.plus(TAKE_OVER)
-            }
-            _ => now.boot,
-        }
+        let others = self.record.shared.lease.filter(|lease| lease.holder != sharing.me);
+        let is_free = self.storing.held.is_none() || others.is_none();
+        is_free || sharing.changed_at.plus(TAKE_OVER) <= now.boot
     }
 
     /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
     pub(super) fn follow(&mut self, now: Now) {
-        if self.take_at(now) <= now.boot {
+        if self.may_take_lease(now) {
             return self.take_lease(now);
         }
         self.answer_stale();

@@ -79,8 +79,7 @@ impl Machine {
             self.storing.is_dirty = true;
         }
         self.forget_old_secret();
-        let last = self.record.last_error.clone();
-        self.last_failure = last.map(|(error, wall)| Arc::new(Failure { error, at: wall, repeated: 1 }));
+        self.recall_failure();
         if let Some(intent) = self.record.intent.take() {
             self.crashed_in(now, intent);
         }
@@ -95,6 +94,12 @@ impl Machine {
                 self.note(Note::Restored { generation: credential.generation, seconds_left });
             }
         }
+    }
+
+    /// The last failure is the record's.
+    pub(super) fn recall_failure(&mut self) {
+        let last = self.record.last_error.clone();
+        self.last_failure = last.map(|(error, at)| Arc::new(Failure { error, at, repeated: 1 }));
     }
 
     /// What WeChat said of another AppSecret does not bind this relay's own.
@@ -311,11 +316,16 @@ impl Machine {
         self.record.credential = Some(credential);
         self.must_force = false;
         self.record.vouched_at = None;
-        self.probes.retry_at = None;
-        self.probes.checked_offset_ms = now.offset_ms();
+        self.new_credential(now);
         self.succeeded();
         // a rotating issuer's reply that is already past its planned rotation must not become a loop
         self.record.retry_at = None;
+    }
+
+    /// What probes have told was of another credential.
+    pub(super) fn new_credential(&mut self, now: Now) {
+        self.probes.retry_at = None;
+        self.probes.checked_offset_ms = now.offset_ms();
     }
 
     fn succeeded(&mut self) {
@@ -373,8 +383,7 @@ impl Machine {
         if self.perhaps_living(now.boot).is_none() && self.sharing.is_none() {
             self.record.unknown_calls.clear();
         }
-        let Intent { id, sent_at, sent_by, .. } = intent;
-        self.record.remember(UnknownCall { id, sent_at, sent_by, ended_at });
+        self.record.remember(intent.unknown(ended_at));
         self.record.vouched_at = None;
         self.probes.retry_at = None;
     }

@@ -4,12 +4,9 @@
 //! A store without faults tells one history, and then whatever is found there comes after what is known here. What breaks
 //! that is told by numbers: a revision that was seen before means that the store went back.
 
-use std::sync::Arc;
-
 use super::{
     super::{
-        Decoded, Failure, Generation, Intent, Machine, Note, Now, ProbeSent, Record, Sealed, StoreError, Timestamp,
-        UnknownCall, Verdict,
+        Decoded, Generation, Machine, Note, Now, ProbeSent, Record, Sealed, StoreError, Timestamp, UnknownCall, Verdict,
     },
     Fresh, OTHERS_RECORD,
 };
@@ -107,9 +104,7 @@ impl Machine {
         if let Some(open) = theirs.intent
             && let Some(forgotten) = self.record.intent.replace(open).filter(|forgotten| forgotten.id != open.id)
         {
-            let ended_at = now.boot.plus(self.policy.longest_call);
-            let Intent { id, sent_at, sent_by, .. } = forgotten;
-            self.record.remember(UnknownCall { id, sent_at, sent_by, ended_at });
+            self.record.remember(forgotten.unknown(now.boot.plus(self.policy.longest_call)));
         }
         self.record.forget_earlier_calls();
         if has_lease && let Some(sharing) = &mut self.sharing {
@@ -183,8 +178,7 @@ impl Machine {
         self.storing.is_dirty = has_news;
         self.storing.durable = self.record.generation;
         self.must_force = false;
-        let last = self.record.last_error.clone();
-        self.last_failure = last.map(|(error, at)| Arc::new(Failure { error, at, repeated: 1 }));
+        self.recall_failure();
         if let Some(sharing) = &mut self.sharing {
             sharing.lease_until = None;
         }
@@ -194,11 +188,6 @@ impl Machine {
                 self.note(Note::Followed(self.record.generation));
             }
         }
-    }
-
-    fn new_credential(&mut self, now: Now) {
-        self.probes.retry_at = None;
-        self.probes.checked_offset_ms = now.offset_ms();
     }
 
     /// A token of ours came while somebody else had the lease. If nobody has rotated since we knew the stored one, our call
