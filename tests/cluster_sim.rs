@@ -16,6 +16,8 @@ mod oracle;
 mod queue;
 #[path = "cluster_sim/replica.rs"]
 mod replica;
+#[path = "cluster_sim/road.rs"]
+mod road;
 #[path = "virtual_time/seeds.rs"]
 mod seeds;
 #[path = "cluster_sim/store.rs"]
@@ -28,6 +30,8 @@ mod tally;
 mod trials;
 #[path = "virtual_time/wechat.rs"]
 mod wechat;
+#[path = "cluster_sim/wire.rs"]
+mod wire;
 #[path = "cluster_sim/world.rs"]
 mod world;
 

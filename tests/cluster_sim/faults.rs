@@ -4,7 +4,8 @@ use token_relay::keeper::machine::Event;
 
 use super::{
     dice::{HOUR, MINUTE, SECOND},
-    world::{CallFault, ProbeFault, REPLICAS, World},
+    wire::{CallFault, ProbeFault},
+    world::{REPLICAS, World},
 };
 
 impl World {

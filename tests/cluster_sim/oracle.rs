@@ -2,7 +2,8 @@
 
 use super::{
     dice::{DAY, SECOND},
-    world::{Flight, REPLICAS, World, micros_as_seconds},
+    wire::Flight,
+    world::{REPLICAS, World, micros_as_seconds},
 };
 
 impl World {

@@ -168,7 +168,7 @@ impl World {
             return;
         }
         // a call that is out is waited for (I13), and its outcome stored
-        let limit = if number == 4 { 3 * SECOND + super::world::CALL_LIMIT } else { 18 * SECOND };
+        let limit = if number == 4 { 3 * SECOND + super::wire::CALL_LIMIT } else { 18 * SECOND };
         let name = self.trial.name;
         self.kept("succession", took <= limit, || format!("no new holder {took} µs after the last was {name}"));
         self.push(self.now + SECOND / 10, What::Judge(number));

@@ -3,30 +3,26 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use token_relay::{
-    credential::{Generation, Token},
-    issuer::{IssueError, Manner, Verdict},
+    credential::Generation,
+    issuer::{Manner, Verdict},
     keeper::{
         machine::{Action, Event, Machine, ReportAnswer, ReportId},
         record::{Identity, ReplicaId},
         schedule::Policy,
     },
-    store::{StoreError, Swap},
 };
 
 use super::{
     dice::{DAY, Dice, HOUR, MINUTE, SECOND},
     queue::Queue,
     replica::{Offer, Replica},
-    store::{Ask, Errand, Fate, Store},
+    store::{Ask, Errand, Store},
     tally::Tally,
     wechat::{TokenId, WeChat, token_id},
+    wire::{Call, CallFault, Flight, ProbeFault},
 };
 
 pub(crate) const REPLICAS: usize = 3;
-pub(crate) const CALL_LIMIT: i64 = 8 * SECOND;
-const PROBE_LIMIT: i64 = 3 * SECOND;
-/// The client of the store gives up after this.
-const STORE_LIMIT: i64 = 2 * SECOND;
 
 pub(crate) enum What {
     ToReplica(usize, u64, Message),
@@ -47,38 +43,6 @@ pub(crate) enum Message {
     Event(Event),
     /// Actions that were decided before the process was frozen, and when.
     Rest(Vec<Action>, i64),
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Call {
-    pub who: usize,
-    pub life: u64,
-    pub is_forced: bool,
-    pub is_stray: bool,
-    pub replies_at: Option<i64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CallFault {
-    NotSent,
-    LostReply,
-    Gateway,
-    Hang,
-    Code(i64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProbeFault {
-    FalseRefusal,
-    Inconclusive,
-}
-
-/// A call whose first byte has left.
-pub(crate) struct Flight {
-    pub who: usize,
-    /// It was frozen between its last look at the lease and this byte.
-    pub was_late: bool,
-    pub ends_at: i64,
 }
 
 pub(crate) struct World {
@@ -418,194 +382,6 @@ impl World {
         replica.frozen_until = replica.frozen_until.max(thaw);
         replica.frozen_until
     }
-
-    // ---- the store ----
-
-    fn ask_store(&mut self, who: usize, ask: Ask) {
-        let now = self.now;
-        if let (true, Ask::Swap { next, .. }) = (self.is_told, &ask) {
-            let text = String::from_utf8_lossy(next.expose()).into_owned();
-            let from = text.find("\"generation\"").unwrap_or(0);
-            self.tell(format_args!("[{who}]   writes {}", &text[from..]));
-        }
-        let is_slow = now < self.store.slow_until;
-        let mut way = || if is_slow { self.dice.spread(50_000, 4 * SECOND) } else { self.dice.between(200, 25_000) };
-        let (there, back) = (way(), way());
-        let fate = match () {
-            () if there + back > STORE_LIMIT => Fate::DoneUnseen,
-            () if now < self.store.vague_until => {
-                self.dice.pick(&[Fate::Answered, Fate::Lost, Fate::DoneUnseen, Fate::DoneLater])
-            }
-            () => Fate::Answered,
-        };
-        let life = self.replicas[who].life;
-        let errand = Errand { who, life, ask, fate, answer_takes: back };
-        self.push(now + there, What::StoreArrives(errand));
-    }
-
-    fn store_arrives(&mut self, mut errand: Errand) {
-        let now = self.now;
-        let replica = &self.replicas[errand.who];
-        let is_cut = now < self.store.away_until || now < replica.cut_out_until;
-        let no_answer_at = now + STORE_LIMIT;
-        if is_cut || errand.fate == Fate::Lost {
-            return self.no_answer(&errand, no_answer_at);
-        }
-        if errand.fate == Fate::DoneLater {
-            self.no_answer(&errand, no_answer_at);
-            let later = now + self.dice.spread(SECOND, 8 * SECOND);
-            errand.fate = Fate::DoneUnseen;
-            return self.push(later, What::LateWrite(errand));
-        }
-        let is_unseen = errand.fate == Fate::DoneUnseen || now < replica.cut_in_until;
-        let event = match errand.ask {
-            Ask::Load => Event::Loaded(Ok(self.store.bytes.clone())),
-            Ask::Swap { ref expected, ref next } => {
-                let swap = self.store.swap(expected.as_ref(), next.clone());
-                if swap == Swap::Won {
-                    self.store.written_by = (errand.who, errand.life);
-                    self.hint();
-                }
-                Event::Stored(swap)
-            }
-        };
-        if is_unseen {
-            return self.no_answer(&errand, no_answer_at);
-        }
-        let at = now + errand.answer_takes;
-        self.push(at, What::ToReplica(errand.who, errand.life, Message::Event(event)));
-    }
-
-    fn no_answer(&mut self, errand: &Errand, at: i64) {
-        let error = StoreError("no answer".to_owned());
-        let event = match errand.ask {
-            Ask::Load => Event::Loaded(Err(error)),
-            Ask::Swap { .. } => Event::Stored(Swap::Unknown(error)),
-        };
-        self.push(at, What::ToReplica(errand.who, errand.life, Message::Event(event)));
-    }
-
-    fn late_write(&mut self, errand: Errand) {
-        if let Ask::Swap { expected, next } = errand.ask {
-            self.store.written_by = (errand.who, 0); // it does not know
-            let swap = self.store.swap(expected.as_ref(), next);
-            if swap == Swap::Won {
-                self.tally.count("swap written after its answer");
-                self.tell(format_args!("[{}] a write of its is done late", errand.who));
-            }
-        }
-    }
-
-    fn hint(&mut self) {
-        for who in 0..REPLICAS {
-            let replica = &self.replicas[who];
-            if self.now < replica.cut_in_until || self.dice.percent(15) {
-                continue;
-            }
-            let takes =
-                if self.dice.percent(10) { self.dice.between(0, 3 * SECOND) } else { self.dice.between(300, 9000) };
-            let at = self.now + takes;
-            self.send_event(who, at, Event::Hint);
-        }
-    }
-
-    // ---- WeChat ----
-
-    fn send_call(&mut self, who: usize, is_forced: bool) {
-        let now = self.now;
-        let was_late = now - self.replicas[who].stepped_at > SECOND;
-        let (fault, until) = self.call_fault;
-        let fault = fault.filter(|_| now < until);
-        self.tell(format_args!("[{who}]   CALLS, {fault:?}, late {was_late}"));
-        let arrives_at = now + self.dice.pick(&[0, 1, 30_000, 200_000, 3 * SECOND]);
-        let replies_at = arrives_at + self.dice.spread(1000, 4 * SECOND);
-        let life = self.replicas[who].life;
-        let call = Call { who, life, is_forced, is_stray: was_late, replies_at: None };
-        let unknown = || Event::Reply(Err(IssueError::Unknown { reason: "lost".to_owned() }));
-        let mut ends_at = replies_at;
-        match fault {
-            None => self.push(arrives_at, What::CallArrives(Call { replies_at: Some(replies_at), ..call })),
-            Some(CallFault::NotSent) => {
-                ends_at = now;
-                self.send_event(
-                    who,
-                    now + 500_000,
-                    Event::Reply(Err(IssueError::NotSent { reason: "refused".to_owned() })),
-                );
-            }
-            Some(CallFault::LostReply) => {
-                self.push(arrives_at, What::CallArrives(call));
-                self.send_event(who, replies_at, unknown());
-            }
-            Some(CallFault::Gateway) => self.send_event(who, replies_at, unknown()),
-            Some(CallFault::Hang) => {
-                ends_at = now + CALL_LIMIT;
-                if self.dice.percent(70) {
-                    let at = self.dice.between(now, now + CALL_LIMIT);
-                    self.push(at, What::CallArrives(call));
-                }
-                self.send_event(who, now + CALL_LIMIT, unknown());
-            }
-            Some(CallFault::Code(errcode)) => {
-                let error = IssueError::Refused { errcode, errmsg: "simulated".to_owned() };
-                self.send_event(who, replies_at, Event::Reply(Err(error)));
-            }
-        }
-        if let Some(fault) = fault {
-            self.tally.count(match fault {
-                CallFault::NotSent => "call not sent",
-                CallFault::LostReply => "reply lost after the mint",
-                CallFault::Gateway => "gateway error",
-                CallFault::Hang => "hanging call",
-                CallFault::Code(_) => "errcode",
-            });
-        }
-        self.call_begins(Flight { who, was_late, ends_at }, fault == Some(CallFault::NotSent));
-    }
-
-    fn call_arrives(&mut self, call: Call) {
-        self.read_all();
-        let answer = self.wechat.call(self.now, call.is_forced, true, &mut self.dice);
-        self.tell(format_args!("    WeChat: {answer:?}"));
-        if let Some(newest) = self.wechat.tokens.last_mut() {
-            newest.mark.is_stray |= call.is_stray && newest.born_at == self.now;
-        }
-        self.minted();
-        let Some(at) = call.replies_at else { return };
-        let event = Event::Reply(answer.as_reply());
-        self.push(at, What::ToReplica(call.who, call.life, Message::Event(event)));
-    }
-
-    fn probe(&mut self, who: usize, token: &Token) {
-        self.probes_made += 1;
-        let (fault, until) = self.probe_fault;
-        let fault = fault.filter(|_| self.now < until);
-        let arrives_at = self.now + self.dice.spread(1000, SECOND);
-        let replies_at = self.dice.between(arrives_at, self.now + PROBE_LIMIT);
-        let (life, id) = (self.replicas[who].life, token_id(token.expose()));
-        self.replicas[who].probed = id;
-        self.tell(format_args!("[{who}]   probes {id}"));
-        self.push(arrives_at, What::ProbeArrives { who, life, id, fault, replies_at });
-    }
-
-    fn probe_arrives(&mut self, who: usize, life: u64, id: TokenId, fault: Option<ProbeFault>, replies_at: i64) {
-        let works = self.wechat.works(id, self.now);
-        let verdict = match fault {
-            Some(ProbeFault::Inconclusive) => {
-                self.tally.count("inconclusive probe");
-                Verdict::Inconclusive { reason: "simulated".to_owned() }
-            }
-            Some(ProbeFault::FalseRefusal) if works => {
-                self.tally.count("false 40001");
-                Verdict::Refused { errcode: 40001 }
-            }
-            _ if works => Verdict::Accepted,
-            _ => Verdict::Refused { errcode: 42001 },
-        };
-        self.push(replies_at, What::ToReplica(who, life, Message::Event(Event::Probed(verdict))));
-    }
-
-    // ---- clients ----
 
     /// Those whose token does not work report it.
     fn clients_look(&mut self) {
