@@ -3,6 +3,7 @@
 #
 #   tests/container.sh          builds the images, runs the stacks against the simulator, and takes everything down again
 #   DOCKER=podman tests/container.sh
+#   RUNTIME_IMAGE=debian:bookworm-slim tests/container.sh    on another base image; so RUST_IMAGE, DEBIAN_IMAGE, REDIS_IMAGE
 #
 # Every wait is bounded. Without an engine, compose or the base images it says SKIPPED and succeeds; without those of the
 # cluster it says that this part is skipped.
@@ -19,7 +20,8 @@ else skip "there is no docker compose"; fi
 builder=$docker
 "$docker" buildx version >/dev/null 2>&1 || [[ ! -x /usr/bin/docker ]] || builder=/usr/bin/docker
 have_image() { "$docker" image inspect "$1" >/dev/null 2>&1 || timeout 300 "$docker" pull --quiet "$1" >/dev/null 2>&1; }
-bases() { awk '$1 == "FROM" && $2 ~ /[:\/]/ {print $2}' "$1" | sort -u; }
+# The base images of a Dockerfile: what its ARGs name, unless the environment names others.
+bases() { local name image; sed -n 's/^ARG \([A-Z_]*_IMAGE\)=/\1 /p' "$1" | while read -r name image; do echo "${!name:-$image}"; done; }
 for image in $(bases Dockerfile); do have_image "$image" || skip "the base image $image cannot be had"; done
 
 # Names and ports of our own: a stack that somebody runs here is not to be touched.
@@ -54,7 +56,7 @@ at() { stack port "$1" "$2"; }
 only_token() { sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p'; }
 read_token() { curl -fsS -m 5 -H "Authorization: Bearer $(<demo/secrets/orders_key)" "http://$1/token" | only_token; }
 token() { read_token "$(at relay 8080)"; }
-calls() { curl -fsS -m 5 "http://$(at wechat-sim 8090)/_control/state" | grep -oE '"token":[0-9]+' | head -1 | cut -d: -f2; }
+calls() { local state; state=$(curl -fsS -m 5 "http://$(at wechat-sim 8090)/_control/state"); state=${state#*'"token":'}; echo "${state%%[!0-9]*}"; }
 
 # Waits until all of these containers are healthy; the relay, if none is named.
 wait_healthy() {
@@ -72,8 +74,8 @@ no_secret_is_shown() {
   local secret container
   for secret in "$@"; do
     for container in $(stack ps -q); do
-      "$docker" logs "$container" 2>&1 | grep -qF "$secret" && fail "a log shows a secret"
-      "$docker" inspect "$container" | grep -qF "$secret" && fail "docker inspect shows a secret"
+      [[ $("$docker" logs "$container" 2>&1) != *"$secret"* ]] || fail "a log shows a secret"
+      [[ $("$docker" inspect "$container") != *"$secret"* ]] || fail "docker inspect shows a secret"
     done
   done
   echo "  none in a log or in docker inspect"
@@ -86,10 +88,12 @@ echo "compose files"
 stack config -q
 
 echo "images"
+base_images=()
+for name in RUST_IMAGE RUNTIME_IMAGE; do [[ -z ${!name:-} ]] || base_images+=(--build-arg "$name=${!name}"); done
 # The host's network for the downloads: an engine in a sandbox often has no other.
 for target in token-relay wechat-sim; do
   [[ $target == token-relay ]] && image=$RELAY_IMAGE || image=$SIM_IMAGE
-  DOCKER_BUILDKIT=1 timeout 1800 "$builder" build -q --network host --target "$target" -t "$image" . >/dev/null
+  DOCKER_BUILDKIT=1 timeout 1800 "$builder" build -q --network host "${base_images[@]}" --target "$target" -t "$image" . >/dev/null
   echo "  $image: $("$docker" image inspect --format '{{.Size}}' "$image" | awk '{printf "%.1f MB", $1 / 1e6}')"
 done
 status=0; "$docker" run --rm "$RELAY_IMAGE" check 2>/dev/null || status=$?
@@ -136,10 +140,10 @@ no_secret_is_shown "$first" "$(<demo/secrets/main_appsecret)" "$(<demo/secrets/o
 # What of the cluster cannot be had here, if anything.
 cluster_lacks() {
   local image
-  for image in $(bases cluster/Dockerfile) $(awk '$1 == "image:" && $2 !~ /\$/ {print $2}' compose.cluster.yaml); do
+  for image in $(bases cluster/Dockerfile) "${REDIS_IMAGE:-redis:7}"; do
     have_image "$image" || { echo "the image $image cannot be had"; return; }
   done
-  DOCKER_BUILDKIT=1 timeout 300 "$builder" build -q --network host -t "$BALANCER_IMAGE" cluster >/dev/null 2>&1 ||
+  DOCKER_BUILDKIT=1 timeout 300 "$builder" build -q --network host ${DEBIAN_IMAGE:+--build-arg "DEBIAN_IMAGE=$DEBIAN_IMAGE"} -t "$BALANCER_IMAGE" cluster >/dev/null 2>&1 ||
     echo "the balancer's image cannot be built (it needs Debian's packages)"
 }
 
@@ -188,7 +192,7 @@ else
 
   echo "the holder is killed"
   holder=
-  for r in "${relays[@]}"; do "$docker" logs "$r" 2>&1 | grep -q 'this relay calls WeChat' && holder=$r; done
+  for r in "${relays[@]}"; do [[ $("$docker" logs "$r" 2>&1) != *'this relay calls WeChat'* ]] || holder=$r; done
   [[ -n $holder ]] || fail "nobody holds the lease"
   "$docker" kill -s KILL "$holder" >/dev/null
   is_served "with two relays"
