@@ -4,8 +4,18 @@
 #   docker build -t token-relay-sim --target wechat-sim .      the simulator, for tests and for a try without a WeChat account
 #
 # Needs BuildKit (the default since Docker 23), for the cache mounts.
+#
+# Where a registry cannot be reached, give the base images from another one. gcr.io, for one, is not reached from China;
+# debian:bookworm-slim, or a mirror's copy of it, serves as well and is 75 MB larger:
+#
+#   docker build --build-arg RUNTIME_IMAGE=debian:bookworm-slim -t token-relay .
+#
+# RUST_IMAGE needs Rust 1.88 or later, a C compiler and no newer glibc than RUNTIME_IMAGE. RUNTIME_IMAGE needs glibc and
+# libgcc; the CA certificates are copied from RUST_IMAGE, so it needs none of its own.
+ARG RUST_IMAGE=rust:1-bookworm
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
-FROM rust:1-bookworm AS build
+FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
 # Cargo takes a source file for unchanged when it is older than the last build. The target directory below outlives a build and
@@ -25,7 +35,7 @@ RUN install -d -m 0700 /out/state
 
 # cc: the C library and libgcc, all that the binaries link to; no shell, no package manager. The user is given by number, for
 # Kubernetes' runAsNonRoot cannot judge a name.
-FROM gcr.io/distroless/cc-debian12:nonroot AS wechat-sim
+FROM ${RUNTIME_IMAGE} AS wechat-sim
 USER 65532:65532
 COPY --from=build /out/bin/wechat-sim /usr/local/bin/
 EXPOSE 8090
@@ -33,10 +43,12 @@ ENTRYPOINT ["/usr/local/bin/wechat-sim"]
 # 0.0.0.0: the loopback of a container is reached by nobody else.
 CMD ["--listen", "0.0.0.0:8090"]
 
-FROM gcr.io/distroless/cc-debian12:nonroot AS token-relay
+FROM ${RUNTIME_IMAGE} AS token-relay
 USER 65532:65532
 COPY --from=build /out/bin/token-relay /usr/local/bin/
 COPY --from=build --chown=65532:65532 /out/state /var/lib/token-relay
+# distroless has them, debian:bookworm-slim does not; where both do, they are the same file of Debian's.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # What has to differ in a container. The environment wins over a settings file: to listen elsewhere, publish another port.
 # The admin listener has no password; it is open here so that a scraper on the same network reaches it. Do not publish it
 # beyond the host.

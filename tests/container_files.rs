@@ -70,6 +70,51 @@ fn the_relays_of_a_cluster_accept_what_compose_tells_them_and_share_one_redis() 
     assert!(String::from_utf8(too_long.stderr).unwrap().contains("where state.url is a Redis"));
 }
 
+/// `NAME` and `image` of each `ARG NAME_IMAGE=image` of a Dockerfile, or `${NAME_IMAGE:-image}` of a compose file.
+fn base_images(text: &str) -> BTreeMap<&str, &str> {
+    let arguments = text.lines().filter_map(|line| line.strip_prefix("ARG ")?.split_once('='));
+    let variables = text.split("${").skip(1).filter_map(|rest| rest.split_once('}')?.0.split_once(":-"));
+    arguments.chain(variables).filter(|(name, _)| name.ends_with("_IMAGE")).collect()
+}
+
+#[test]
+fn every_base_image_can_be_replaced_and_compose_has_the_defaults_of_the_dockerfiles() {
+    let mut defaults = base_images(DOCKERFILE);
+    defaults.extend(base_images(include_str!("../cluster/Dockerfile")));
+    assert_eq!(defaults.keys().copied().collect::<Vec<_>>(), ["DEBIAN_IMAGE", "RUNTIME_IMAGE", "RUST_IMAGE"]);
+    for file in [DOCKERFILE, include_str!("../cluster/Dockerfile")] {
+        let stages: Vec<_> = file.lines().filter(|line| line.starts_with("FROM ")).collect();
+        assert!(!stages.is_empty() && stages.iter().all(|stage| stage.starts_with("FROM ${")), "{stages:?}");
+    }
+    for (file, names) in [(COMPOSE, 2), (CLUSTER, 3)] {
+        let named = base_images(file);
+        let same = named.iter().filter(|(name, image)| defaults.get(*name) == Some(image)).count();
+        assert_eq!(same, names, "{named:?}");
+    }
+}
+
+/// A reader that leaves early, as `grep -q` and `head` do, ends the writer by SIGPIPE; under `pipefail` the pipe then fails.
+#[test]
+fn no_script_pipes_into_a_reader_that_leaves_early() {
+    for script in ["tests/container.sh", "test.sh", ".ci/run", "justfile"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+        let text = std::fs::read_to_string(path).unwrap();
+        let pipes = text.lines().filter(|line| line.split('|').skip(1).any(|part| leaves_early(part.trim_start())));
+        assert_eq!(pipes.collect::<Vec<_>>(), Vec::<&str>::new(), "{script}");
+    }
+    assert!(leaves_early("grep -qF x") && leaves_early("grep -iq x") && leaves_early("grep --quiet x"));
+    assert!(leaves_early("head -n 1"));
+    assert!(!leaves_early("grep -cv x") && !leaves_early("cut -d: -f1"));
+}
+
+fn leaves_early(command: &str) -> bool {
+    let mut words = command.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let mut options = words.take_while(|word| word.starts_with('-'));
+    let is_quiet = options.any(|option| option == "--quiet" || (!option.starts_with("--") && option.contains('q')));
+    program == "head" || (program.ends_with("grep") && is_quiet)
+}
+
 #[test]
 fn an_appid_that_nobody_told_is_asked_for() {
     for file in [COMPOSE, CLUSTER] {
