@@ -51,6 +51,19 @@ fn health(env: &[(&str, &str)]) -> Output {
 }
 
 #[test]
+fn started_without_settings_the_relay_says_what_it_needs_and_how_to_try_it_without() {
+    for command in [&[][..], &["check"]] {
+        let output = relay(command, &[]);
+        assert_eq!(output.status.code(), Some(78));
+        let said = stderr(&output);
+        for part in ["accounts.NAME.appid", "TOKEN_RELAY__ACCOUNTS__NAME__SECRET", "`cargo run --example demo`"] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
 fn health_asks_the_public_listener_and_needs_no_secret() {
     let (address, heard) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let everywhere = format!("0.0.0.0:{}", address.port());

@@ -19,7 +19,8 @@ use crate::keeper::schedule::LEASE;
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const NO_ACCOUNT: &str = "no account: give accounts.NAME.appid and accounts.NAME.secret, or \
-    TOKEN_RELAY__ACCOUNTS__NAME__APPID and TOKEN_RELAY__ACCOUNTS__NAME__SECRET";
+    TOKEN_RELAY__ACCOUNTS__NAME__APPID and TOKEN_RELAY__ACCOUNTS__NAME__SECRET; to try it without a WeChat account, run \
+    `cargo run --example demo`";
 const NO_CLIENT: &str = "no client: give clients.NAME.key_sha256 or TOKEN_RELAY__CLIENTS__NAME__KEY_SHA256 \
     (`token-relay keygen` makes one)";
 
