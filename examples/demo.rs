@@ -12,7 +12,13 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use token_relay::{accounts::Account, clock, lifecycle::Signals, serve::Ready, settings::Settings};
+use token_relay::{
+    clock::{Clock, SystemClock},
+    lifecycle::Signals,
+    registry::Handle,
+    serve::Ready,
+    settings::Settings,
+};
 use tokio::time::sleep;
 use wechat_sim::{Kind, Op, Sim};
 
@@ -27,15 +33,17 @@ async fn main() -> Result<()> {
     let sim = Sim::builder().app(APPID, SECRET).lifetime(LIFE).overlap(OVERLAP).start().await?;
     let settings = settings(&sim)?;
     let ready = Ready::new(&settings).await?;
+    let (public, admin) = (ready.public_addr()?, ready.admin_addr());
+    let registry = ready.registry();
+    let life = ready.start();
     let stage = Stage {
-        public: format!("http://{}", ready.public_addr()?),
-        account: ready.accounts().by_name("main").context("the demo has one account")?.clone(),
+        public: format!("http://{public}"),
+        handle: registry.handles().access_token("main").context("the demo has one account")?.clone(),
         sim,
         http: reqwest::Client::builder().no_proxy().build()?,
         started: Stage::instant(),
     };
-    stage.introduce(ready.admin_addr().map(|address| format!("http://{address}/")));
-    let life = ready.start();
+    stage.introduce(admin.map(|address| format!("http://{address}/")));
     let time_is_up = sleep(run_for()?);
     tokio::select! {
         _ = life.clone().run(Signals::listen()?, settings.server.shutdown_grace) => {}
@@ -50,7 +58,7 @@ async fn main() -> Result<()> {
 /// Everything that the story needs.
 struct Stage {
     public: String,
-    account: Arc<Account>,
+    handle: Arc<Handle>,
     sim: Sim,
     http: reqwest::Client,
     started: Instant,
@@ -82,30 +90,30 @@ impl Stage {
 
     /// Tells every change of what the relay serves.
     async fn tell(&self) {
-        let mut watch = self.account.watch();
+        let mut watch = self.handle.watch();
         let (mut generation, mut failures, mut was_served) = (None, 0, false);
         while watch.changed().await.is_ok() {
-            let standing = watch.borrow_and_update().clone();
-            let served = standing.servable(clock::boot_now()).map(|(offer, seconds)| (offer.clone(), seconds));
+            let status = watch.borrow_and_update().status.clone();
+            let served = status.servable(SystemClock.boot_now()).map(|(offer, seconds)| (offer.clone(), seconds));
             if let Some((offer, seconds)) = &served
                 && generation.replace(offer.generation) != Some(offer.generation)
             {
                 let token = shortened(offer.token.expose());
                 self.say("relay", &format!("serves a new token, {token}, promised for {seconds} s"));
             }
-            if let Some(trouble) = standing.trouble.as_ref().filter(|_| standing.failures > failures) {
+            if let Some(trouble) = status.trouble.as_ref().filter(|_| status.failures > failures) {
                 let living = served.as_ref().map_or("nothing is served".to_owned(), |(_, seconds)| {
                     format!("the living token is served on, promised for {seconds} s")
                 });
                 self.say(
                     "relay",
-                    &format!("call {} failed ({}): {living}", standing.failures, brief(&trouble.message)),
+                    &format!("call {} failed ({}): {living}", status.failures, brief(&trouble.error.to_string())),
                 );
             }
             if was_served && served.is_none() {
                 self.say("relay", "serves no token: this one is known to be dead; fetching");
             }
-            (failures, was_served) = (standing.failures, served.is_some());
+            (failures, was_served) = (status.failures, served.is_some());
         }
     }
 
@@ -131,8 +139,8 @@ impl Stage {
     async fn a_calm_moment(&self) {
         let calm = Duration::from_secs(4)..Duration::from_secs(9);
         for _ in 0..600 {
-            let rotation_at = self.account.standing().rotation_at;
-            if rotation_at.is_some_and(|at| calm.contains(&at.since(clock::boot_now()))) {
+            let rotation_at = self.handle.published().status.rotation_at;
+            if rotation_at.is_some_and(|at| calm.contains(&at.since(SystemClock.boot_now()))) {
                 return;
             }
             sleep(Duration::from_millis(100)).await;

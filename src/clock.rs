@@ -1,7 +1,7 @@
 //! What time is it, on the clock that runs through a suspend and on the wall?
 //!
-//! This is the only file that reads clocks (clippy.toml forbids the rest): everywhere else `now` is an argument, so that
-//! the keeper's machine can be driven through years in seconds.
+//! This is the only file that reads clocks (clippy.toml forbids the rest). What decides takes `now` as an argument, so that
+//! the keeper's machine can be driven through years in seconds; the shell around it is given a [`Clock`].
 
 use std::{fmt, time::Duration};
 
@@ -125,19 +125,85 @@ const THROUGH_SUSPEND: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const THROUGH_SUSPEND: ClockId = ClockId::Monotonic;
 
-/// Reads both clocks.
-pub fn now() -> Now {
-    Now { boot: boot_now(), wall: WallTime(micros_of(ClockId::Realtime) / 1000) }
+/// Where the time comes from: the system in production, the runtime's paused time in tests.
+pub trait Clock: Send + Sync + fmt::Debug + 'static {
+    /// Reads both clocks.
+    fn now(&self) -> Now;
+
+    /// Reads the boot clock alone: all that a reader of a token needs.
+    fn boot_now(&self) -> Timestamp;
+
+    /// Time that stands still in a suspend: heartbeats are judged by it, so that a laptop's lid does not look like a dead
+    /// task.
+    fn awake(&self) -> Duration;
+
+    /// What [`Clock::boot_now`] counts from.
+    fn boot_id(&self) -> BootId;
 }
 
-/// Reads the boot clock alone: all that a reader of a token needs.
-pub fn boot_now() -> Timestamp {
-    Timestamp(micros_of(THROUGH_SUSPEND))
+/// The clocks of the system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Now {
+        Now { boot: self.boot_now(), wall: WallTime(micros_of(ClockId::Realtime) / 1000) }
+    }
+
+    fn boot_now(&self) -> Timestamp {
+        Timestamp(micros_of(THROUGH_SUSPEND))
+    }
+
+    fn awake(&self) -> Duration {
+        Duration::from_micros(micros_of(ClockId::Monotonic).unsigned_abs())
+    }
+
+    fn boot_id(&self) -> BootId {
+        BootId::read()
+    }
 }
 
-/// Time that stands still in a suspend: heartbeats are judged by it, so that a laptop's lid does not look like a dead task.
-pub fn awake() -> Duration {
-    Duration::from_micros(micros_of(ClockId::Monotonic).unsigned_abs())
+/// A clock that stands still until it is advanced, and may follow tokio's paused time.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct FixedClock {
+    advanced: std::sync::Mutex<Duration>,
+    /// Since when tokio's time counts too.
+    follows: Option<tokio::time::Instant>,
+}
+
+#[cfg(test)]
+impl FixedClock {
+    /// One that runs with tokio's time.
+    pub(crate) fn following_tokio() -> Self {
+        Self { follows: Some(tokio::time::Instant::now()), ..Self::default() }
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.advanced.lock().unwrap() += by;
+    }
+}
+
+#[cfg(test)]
+impl Clock for FixedClock {
+    fn now(&self) -> Now {
+        // some day in November 2026
+        let wall = WallTime(1_795_348_923_000 + i64::try_from(self.awake().as_millis()).unwrap());
+        Now { boot: self.boot_now(), wall }
+    }
+
+    fn boot_now(&self) -> Timestamp {
+        Timestamp::default().plus(self.awake())
+    }
+
+    fn awake(&self) -> Duration {
+        let by_tokio = self.follows.map_or(Duration::ZERO, |since| since.elapsed());
+        Duration::from_secs(1000) + *self.advanced.lock().unwrap() + by_tokio
+    }
+
+    fn boot_id(&self) -> BootId {
+        BootId::from_text("fixed")
+    }
 }
 
 fn micros_of(clock: ClockId) -> i64 {
@@ -151,14 +217,15 @@ mod tests {
 
     #[test]
     fn the_boot_clock_never_goes_back_and_the_offset_stays() {
-        let (first, mut second) = (now(), now());
+        let clock = SystemClock;
+        let (first, mut second) = (clock.now(), clock.now());
         assert!(second.boot >= first.boot);
         // the two clocks are read one after the other, and much may come between
         for _ in 0..100 {
             if (second.offset_ms() - first.offset_ms()).abs() < 1000 {
                 return;
             }
-            second = now();
+            second = clock.now();
         }
         panic!("the offset moved by {} ms", second.offset_ms() - first.offset_ms());
     }

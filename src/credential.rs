@@ -1,4 +1,4 @@
-//! What is a credential: its value, its generation, and how many seconds may be promised of it?
+//! What is a credential: which one, its value, its generation, and how many seconds may be promised of it?
 
 use std::{fmt, time::Duration};
 
@@ -7,7 +7,58 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::clock::{Timestamp, WallTime};
+use crate::{
+    account::AccountName,
+    clock::{Timestamp, WallTime},
+};
+
+/// Which kind of credential of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CredentialKind {
+    /// The access token.
+    AccessToken,
+    /// The ticket that JS-SDK signatures are made with.
+    JsapiTicket,
+}
+
+/// One credential of one account: the unit of everything. Each has one keeper, one record and one handle. Shown as `main` for
+/// the access token of `main`, as `main.jsapi` for its JS-SDK ticket; an account's name has no dot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CredentialId {
+    account: AccountName,
+    kind: CredentialKind,
+}
+
+impl CredentialId {
+    /// The credential of this kind.
+    pub const fn new(account: AccountName, kind: CredentialKind) -> Self {
+        Self { account, kind }
+    }
+
+    /// The access token of `account`.
+    pub const fn access_token(account: AccountName) -> Self {
+        Self::new(account, CredentialKind::AccessToken)
+    }
+
+    /// Whose it is.
+    pub const fn account(&self) -> &AccountName {
+        &self.account
+    }
+
+    /// Which of the account's credentials it is.
+    pub const fn kind(&self) -> CredentialKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for CredentialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            CredentialKind::AccessToken => write!(f, "{}", self.account),
+            CredentialKind::JsapiTicket => write!(f, "{}.jsapi", self.account),
+        }
+    }
+}
 
 /// The longest token that is taken, in bytes. WeChat asks to reserve 512 characters; four times that is room to grow.
 pub const LONGEST_TOKEN: usize = 2048;
@@ -121,6 +172,14 @@ mod tests {
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::default().plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn an_access_token_is_shown_by_its_account_alone_and_no_two_credentials_alike() {
+        let kinds = [CredentialKind::AccessToken, CredentialKind::JsapiTicket];
+        let shown = kinds.map(|kind| CredentialId::new("main".parse().unwrap(), kind).to_string());
+        assert_eq!(shown, ["main", "main.jsapi"]);
+        assert!("main.jsapi".parse::<AccountName>().is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What do clients and operators see over HTTP?
 //!
-//! Two listeners: the public one, where clients read tokens, and the admin one, for operators. Each is a [`Face`]: a router
+//! Two listeners: the public one, where clients read tokens, and the admin one, for operators. Each is an [`HttpService`]: a router
 //! behind one counter. A token that can be served at once is served in front of the router, for on its way there and back an
 //! answer costs more than in the handler; and it logs nothing at the default level.
 //!
@@ -8,7 +8,6 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
     future::{Ready, ready},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -33,38 +32,36 @@ mod admin;
 mod auth;
 mod health;
 mod listener;
+mod overview;
 mod page;
 mod problem;
 mod query;
 mod report;
 mod token;
-mod view;
 
 pub use auth::{Client, Clients};
 pub use listener::{Limits, Listener};
 
 use crate::{
-    accounts::Accounts,
-    clock::{self, Timestamp},
+    clock::{Clock, Timestamp},
     metrics::{Metrics, Route, Side},
-    pulse::Heartbeats,
+    registry::Registry,
 };
 use problem::Problem;
-use view::View;
 
 /// All that the handlers read. Nothing in it waits for WeChat or a store (I11).
 #[derive(Debug)]
-pub struct Relay {
+pub struct AppState {
     /// What is served.
-    pub accounts: Arc<Accounts>,
+    pub registry: Arc<Registry>,
     /// Who may ask.
     pub clients: Clients,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Whether the keepers live.
-    pub heartbeats: Arc<Heartbeats>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
     /// How long requests may take.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// Ends the waits of long polls and of reads without a token.
     pub shutdown: CancellationToken,
     /// When the relay was started.
@@ -73,7 +70,7 @@ pub struct Relay {
 
 /// How long a request may wait.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct Timeouts {
     /// A read, while nothing can be served and a call is under way or about to begin: `server.first_token_wait`.
     pub first_token: Duration,
     /// A report, from the end of its body: 10 s.
@@ -82,74 +79,69 @@ pub struct Patience {
     pub body: Duration,
 }
 
-impl Patience {
+impl Timeouts {
     /// With `first_token` as set, and the rest as the design has it.
     pub fn new(first_token: Duration) -> Self {
         Self { first_token, report: Duration::from_secs(10), body: Duration::from_secs(10) }
     }
 }
 
-impl Relay {
+impl AppState {
     /// What the public listener answers.
-    pub fn public(self: &Arc<Self>) -> Face {
+    pub fn public(self: &Arc<Self>) -> HttpService {
         let router = Router::new()
             .route("/token", get(token::read))
             .route("/token/refresh", post(report::report))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready));
-        Face { reads: Some(Arc::clone(self)), ..self.face(Side::Public, router) }
+        HttpService { reads: Some(Arc::clone(self)), ..self.service(Side::Public, router) }
     }
 
     /// What the admin listener answers: read-only, without authentication, and never token material.
-    pub fn admin(self: &Arc<Self>) -> Face {
+    pub fn admin(self: &Arc<Self>) -> HttpService {
         let router = Router::new()
             .route("/", get(admin::page))
             .route("/status", get(admin::status))
             .route("/metrics", get(admin::metrics))
             .route("/healthz", get(health::alive_in_detail))
             .route("/readyz", get(health::ready_in_detail));
-        self.face(Side::Admin, router)
+        self.service(Side::Admin, router)
     }
 
-    fn face(self: &Arc<Self>, side: Side, router: Router<Arc<Self>>) -> Face {
+    fn service(self: &Arc<Self>, side: Side, router: Router<Arc<Self>>) -> HttpService {
         let metrics = Arc::clone(&self.metrics);
         let router = router
             .fallback(async || Problem::NoSuchRoute)
             .method_not_allowed_fallback(async || Problem::WrongMethod)
             .layer(CatchPanicLayer::custom(move |_: Box<dyn Any + Send>| {
                 metrics.http.panicked();
-                // Not with its message: who knows what a panic quotes.
+                // Without its message, which may quote anything.
                 error!("a handler panicked; the connection and the relay go on");
                 Problem::Panicked.into_response()
             }))
             .with_state(Arc::clone(self));
-        Face { side, router, reads: None, metrics: Arc::clone(&self.metrics) }
-    }
-
-    fn views(&self) -> BTreeMap<&str, View> {
-        let now = clock::boot_now();
-        self.accounts.iter().map(|account| (account.name.as_str(), View::of(&account.standing(), now))).collect()
+        HttpService { side, router, reads: None, metrics: Arc::clone(&self.metrics) }
     }
 
     fn uptime(&self) -> Duration {
-        clock::boot_now().since(self.started)
+        self.clock.boot_now().since(self.started)
     }
 }
 
 /// What one listener answers. Clones share everything.
 #[derive(Debug, Clone)]
-pub struct Face {
+pub struct HttpService {
     side: Side,
     router: Router,
     /// Whose tokens are served in front of the router, if any are.
-    reads: Option<Arc<Relay>>,
+    reads: Option<Arc<AppState>>,
     metrics: Arc<Metrics>,
 }
 
 /// An answer: most are there at once, and small, for hyper moves it about.
-type Answering<'f> = Either<Ready<Response>, BoxFuture<'f, Response>>;
+type Answering<'s> = Either<Ready<Response>, BoxFuture<'s, Response>>;
 
-impl Face {
+impl HttpService {
     /// Answers one request, and counts it.
     pub fn answer<B>(&self, request: axum::http::Request<B>) -> Answering<'_>
     where
@@ -164,11 +156,11 @@ impl Face {
     /// The answer to a `GET /token` that needs neither a wait nor a refusal: all others take the router, and so does one
     /// whose answer panicked, to panic there again if it must, and be counted.
     fn at_once<B>(&self, request: &axum::http::Request<B>) -> Option<Response> {
-        let relay = self.reads.as_deref()?;
+        let state = self.reads.as_deref()?;
         if request.method() != Method::GET || request.uri().path() != "/token" {
             return None;
         }
-        let answer = || token::at_once(relay, request.headers(), request.uri());
+        let answer = || token::at_once(state, request.headers(), request.uri());
         let response = catch_unwind(AssertUnwindSafe(answer)).ok()??;
         self.metrics.http.answered(Route::Token, StatusCode::OK.as_u16());
         Some(response)
@@ -222,40 +214,47 @@ where
 mod tests {
     use super::*;
 
-    /// A relay of accounts whose keepers only have a heartbeat.
-    pub(super) fn relay(keepers: &[&str]) -> Arc<Relay> {
-        let names: Vec<_> = keepers.iter().map(|name| name.parse().unwrap()).collect();
-        Arc::new(Relay {
-            accounts: Arc::new(Accounts::new([])),
+    use crate::{clock::FixedClock, credential::CredentialId, heartbeat::Heartbeat, registry::Handle};
+
+    /// The state of a relay whose accounts have no keeper, only a handle.
+    pub(super) fn app(accounts: &[&str], clock: Arc<FixedClock>) -> Arc<AppState> {
+        let (registry, metrics) = (Registry::default(), Metrics::new());
+        let handle = |name: &&str| {
+            let id = CredentialId::access_token(name.parse().unwrap());
+            Arc::new(Handle::new(id.clone(), metrics.credential(&id), Heartbeat::starting(clock.awake())).0)
+        };
+        registry.insert(&accounts.iter().map(handle).collect::<Vec<_>>());
+        Arc::new(AppState {
+            registry: Arc::new(registry),
             clients: Clients::new([]),
-            metrics: Arc::new(Metrics::new([])),
-            heartbeats: Arc::new(Heartbeats::new(&names)),
-            patience: Patience::new(Duration::ZERO),
+            metrics: Arc::new(metrics),
+            started: clock.boot_now(),
+            clock,
+            timeouts: Timeouts::new(Duration::ZERO),
             shutdown: CancellationToken::new(),
-            started: clock::boot_now(),
         })
     }
 
     #[tokio::test]
     async fn a_handler_that_panics_answers_500_is_counted_and_takes_nobody_with_it() {
-        let relay = relay(&[]);
-        let face =
-            relay.face(Side::Public, Router::new().route("/token", get(async || -> Response { panic!("sentinel") })));
+        let state = app(&[], Arc::default());
+        let router = Router::new().route("/token", get(async || -> Response { panic!("sentinel") }));
+        let service = state.service(Side::Public, router);
         for _ in 0..2 {
-            let response = face.answer(Request::get("/token").body(Body::empty()).unwrap()).await;
+            let response = service.answer(Request::get("/token").body(Body::empty()).unwrap()).await;
             assert_eq!(response.status(), 500);
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         }
-        let page = relay.metrics.render(&relay.accounts, clock::boot_now(), relay.uptime());
+        let page = state.metrics.render(&state.registry.handles(), state.clock.boot_now(), state.uptime());
         assert!(page.contains("token_relay_handler_panics_total 2\n"));
         assert!(page.contains("requests_total{route=\"token\",status=\"500\"} 2\n"));
     }
 
     #[tokio::test]
     async fn a_relay_without_accounts_is_alive_and_not_ready() {
-        let relay = relay(&[]);
+        let state = app(&[], Arc::default());
         let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
-        assert_eq!(relay.public().answer(ask("/healthz")).await.status(), 200);
-        assert_eq!(relay.public().answer(ask("/readyz")).await.status(), 503);
+        assert_eq!(state.public().answer(ask("/healthz")).await.status(), 200);
+        assert_eq!(state.public().answer(ask("/readyz")).await.status(), 503);
     }
 }

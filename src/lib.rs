@@ -7,7 +7,7 @@
 //!
 //! For every account of the [`settings`] there is a [`keeper`]: a task that owns one [`credential`]. It takes the stored record
 //! from its [`store`], asks its [`issuer`] when a new token is due, stores what it got, and publishes an
-//! [`accounts::Standing`]. [`http`] handlers read that from memory: a read waits neither for WeChat nor for a disk. The
+//! [`status::Status`]. [`http`] handlers read that from memory: a read waits neither for WeChat nor for a disk. The
 //! one way back is a report, a client's statement that the token is bad.
 //!
 //! What is done when is decided in one place, [`keeper::machine`], which does no I/O and reads no clock: it is given the
@@ -21,30 +21,32 @@
 //! | module | answers |
 //! |---|---|
 //! | [`settings`], [`account`], [`cli`] | what was the relay told to do? |
-//! | [`accounts`], [`credential`] | what may be read of an account, and for how long is it good? |
-//! | [`keeper`] | who keeps a credential alive, and what is done next? |
+//! | [`registry`], [`status`], [`credential`] | which credentials are kept, what is known of each, and for how long is it good? |
+//! | [`keepers`], [`keeper`] | which keepers run, how is a credential kept alive, and what is done next? |
 //! | [`issuer`] | who hands it out, and what does each failure call for? |
 //! | [`store`] | where does it outlive the process? |
 //! | [`http`] | what do clients and operators see? |
-//! | [`metrics`], [`telemetry`], [`pulse`] | what is counted, logged, and taken for dead? |
+//! | [`metrics`], [`telemetry`], [`heartbeat`] | what is counted and logged, and is every keeper alive? |
 //! | [`lifecycle`], [`clock`] | when does it end, and what time is it? |
 //!
 //! Comments cite the promises I1 to I13; `docs/ARCHITECTURE.md` lists them, each with its place and its tests. The crate is the
 //! library behind the `token-relay` binary and its tests; its API follows their needs and promises nothing to others.
 
 pub mod account;
-pub mod accounts;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod credential;
+pub mod heartbeat;
 pub mod http;
 pub mod issuer;
 pub mod keeper;
+pub mod keepers;
 pub mod lifecycle;
 pub mod metrics;
-pub mod pulse;
+pub mod registry;
 pub mod serve;
 pub mod settings;
+pub mod status;
 pub mod store;
 pub mod telemetry;

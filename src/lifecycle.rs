@@ -1,7 +1,8 @@
 //! When does the process end, and with what exit code?
 //!
-//! Vital tasks (keepers, servers) are spawned here and nowhere else. Each holds a guard: if one ends before the relay was
-//! asked to stop, by return or by panic, the process says so, stops the others and fails (I12).
+//! Vital tasks (keepers, servers) are spawned here and nowhere else. Each has a stop of its own, a child of the relay's, and
+//! holds a guard: if it ends before it was asked to, by return or by panic, the process logs it, stops the others and fails
+//! (I12).
 
 use std::{
     sync::{
@@ -11,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
@@ -50,15 +54,31 @@ impl Signals {
     }
 }
 
+/// A vital task that runs.
+#[derive(Debug)]
+pub struct Task {
+    stop: CancellationToken,
+    end: JoinHandle<()>,
+}
+
+impl Task {
+    /// Asks this task alone to stop, and waits until it has ended.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.end.await.ok(); // a panic on the way was logged by its guard's owner, and the task has ended all the same
+    }
+}
+
 /// Held by a vital task for as long as it runs.
 struct Guard {
     task: String,
+    stop: CancellationToken,
     life: Lifecycle,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.life.stop.is_cancelled() {
+        if !self.stop.is_cancelled() {
             error!(task = self.task, "a vital task ended: the relay stops");
             self.life.has_failed.store(true, Ordering::Relaxed);
             self.life.stop.cancel();
@@ -77,13 +97,20 @@ impl Lifecycle {
         self.stop.clone()
     }
 
-    /// Runs `work` as a vital task called `task`; it must end only after [`Lifecycle::stop`].
-    pub fn spawn(&self, task: impl Into<String>, work: impl Future<Output = ()> + Send + 'static) {
-        let guard = Guard { task: task.into(), life: self.clone() };
-        self.vital.spawn(async move {
+    /// Runs `work` as a vital task called `task`. It is given its own stop, which [`Lifecycle::stop`] cancels too, and must
+    /// end only after that.
+    pub fn spawn<W>(&self, task: impl Into<String>, work: impl FnOnce(CancellationToken) -> W) -> Task
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.child_token();
+        let guard = Guard { task: task.into(), stop: stop.clone(), life: self.clone() };
+        let work = work(stop.clone());
+        let end = self.vital.spawn(async move {
             let _guard = guard;
             work.await;
         });
+        Task { stop, end }
     }
 
     /// Waits for SIGTERM, SIGINT or the end of a vital task, then up to `grace` for everything under way.
@@ -115,16 +142,15 @@ mod tests {
     #[tokio::test]
     async fn a_vital_task_that_ends_by_itself_fails_the_relay() {
         let life = Lifecycle::new();
-        life.spawn("short", async {});
-        let stop = life.stop();
-        stop.cancelled().await;
+        life.spawn("short", async |_| {});
+        life.stop().cancelled().await;
         assert_eq!(life.finish(Duration::from_secs(1)).await, End::Failed);
     }
 
     #[tokio::test]
     async fn a_panic_in_a_vital_task_fails_the_relay() {
         let life = Lifecycle::new();
-        life.spawn("clumsy", async { panic!("on purpose") });
+        life.spawn("clumsy", async |_| panic!("on purpose"));
         life.stop().cancelled().await;
         assert_eq!(life.finish(Duration::from_secs(1)).await, End::Failed);
     }
@@ -132,18 +158,28 @@ mod tests {
     #[tokio::test]
     async fn a_stop_waits_for_the_tasks() {
         let life = Lifecycle::new();
-        let stop = life.stop();
-        life.spawn("tidy", async move {
+        life.spawn("tidy", async |stop: CancellationToken| {
             stop.cancelled().await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         });
         assert_eq!(life.finish(Duration::from_secs(5)).await, End::AsAsked);
     }
 
+    #[tokio::test]
+    async fn one_task_that_is_stopped_ends_alone_and_the_relay_goes_on() {
+        let life = Lifecycle::new();
+        let [one, other] =
+            ["one", "other"].map(|name| life.spawn(name, async |stop: CancellationToken| stop.cancelled().await));
+        one.stop().await;
+        assert!(!life.stop().is_cancelled());
+        assert!(!other.end.is_finished());
+        assert_eq!(life.finish(Duration::from_secs(5)).await, End::AsAsked);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_task_that_does_not_end_costs_the_exit_code_not_for_ever() {
         let life = Lifecycle::new();
-        life.spawn("stuck", std::future::pending());
+        life.spawn("stuck", async |_| std::future::pending().await);
         assert_eq!(life.finish(Duration::from_secs(20)).await, End::Failed);
     }
 }

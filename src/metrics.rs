@@ -1,7 +1,8 @@
 //! What does the relay count, and what are the counts called?
 //!
-//! Every metric and label is in this file and in `labels`. The registry is a value: nothing is global. Counters are
-//! resolved once, at the start; counting is then one atomic addition, which is all that a request may cost.
+//! Every metric and label is in this file and in `labels`, but for the facts of a credential that operators see elsewhere
+//! too: [`FACTS`] has those. The registry is a value: nothing is global. Counters are resolved once, when a credential is
+//! added; counting is then one atomic addition, which is all that a request may cost.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,14 +14,19 @@ use prometheus_client::{
 
 mod labels;
 
-pub use labels::{Budget, CallOutcome, ProbeOutcome, ReportOutcome, Route, Side, Status};
+pub use labels::{CallOutcome, ProbeOutcome, ReportOutcome, Route, Side, StatusCode};
 
-use crate::{account::AccountName, accounts::Accounts, clock::Timestamp};
+use crate::{
+    clock::Timestamp,
+    credential::{CredentialId, CredentialKind},
+    registry::Handles,
+    status::{FACTS, Fact, Status, Value},
+};
 use labels::Label;
 
-type Labels<const N: usize> = [(&'static str, String); N];
-type Counters<const N: usize> = Family<Labels<N>, Counter>;
-type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type Gauges = Family<Labels, Gauge>;
 
 /// The content type of [`Metrics::render`]: OpenMetrics, which Prometheus has read since 2018. No metric of ours is of a
 /// type that the older text format lacks, so a scraper that takes it for that one reads it too.
@@ -50,34 +56,23 @@ pub fn classic(page: &str) -> String {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    accounts: BTreeMap<AccountName, Arc<AccountMetrics>>,
+    families: Families,
     /// What the listeners count.
     pub http: HttpMetrics,
     uptime: Gauge,
 }
 
-/// What is counted of one account.
+/// What is counted of one credential.
 #[derive(Debug)]
-pub struct AccountMetrics {
+pub struct CredentialMetrics {
     calls: Vec<Counter>,
     probes: Vec<Counter>,
     reports: Vec<Counter>,
     rotations: Counter,
     store_failures: Counter,
     keeper_restarts: Counter,
-    standing: StandingGauges,
-}
-
-/// What is read from the published standing, at the scrape and not before.
-#[derive(Debug)]
-struct StandingGauges {
-    seconds_left: Gauge,
-    generation: Gauge,
-    rotation_in: Gauge,
-    failures: Gauge,
-    store_ok: Gauge,
-    lease_held: Gauge,
-    budget: Vec<Gauge>,
+    /// Those of [`FACTS`] that are gauges, set at the scrape and not before.
+    facts: Vec<(&'static Fact, Gauge)>,
 }
 
 /// What the listeners count.
@@ -91,32 +86,34 @@ pub struct HttpMetrics {
 }
 
 impl Metrics {
-    /// Metrics for `accounts`, every series at 0.
-    pub fn new<'a>(accounts: impl IntoIterator<Item = &'a AccountName>) -> Self {
+    /// Metrics of the relay, every series at 0, and of no credential yet.
+    pub fn new() -> Self {
         let mut registry = Registry::with_prefix("token_relay");
-        let about = Gauges::<1>::default();
-        about.get_or_create(&[("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+        let about = Gauges::default();
+        about.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         registry.register("build_info", "Always 1; the label tells the version", about);
         let uptime = Gauge::default();
         registry.register("uptime_seconds", "Seconds since the start of the relay", uptime.clone());
         let http = HttpMetrics::new(&mut registry);
         let families = Families::new(&mut registry);
-        let accounts = accounts.into_iter().map(|name| (name.clone(), Arc::new(families.account(name)))).collect();
-        Self { registry, accounts, http, uptime }
+        Self { registry, families, http, uptime }
     }
 
-    /// The counters of the account `name`, one of those given to [`Metrics::new`].
-    pub fn account(&self, name: &AccountName) -> Arc<AccountMetrics> {
-        Arc::clone(self.accounts.get(name).expect("metrics are made for every account of the relay"))
+    /// The counters of `id`, every series at 0 where it has none yet.
+    pub fn credential(&self, id: &CredentialId) -> Arc<CredentialMetrics> {
+        Arc::new(self.families.credential(id))
     }
 
-    /// All metrics as text, with the gauges as the accounts stand at `now`.
-    pub fn render(&self, accounts: &Accounts, now: Timestamp, uptime: Duration) -> String {
+    /// Removes every series of `id`.
+    pub fn remove(&self, id: &CredentialId) {
+        self.families.remove(id);
+    }
+
+    /// All metrics as text, with the facts of `handles` at `now`.
+    pub fn render(&self, handles: &Handles, now: Timestamp, uptime: Duration) -> String {
         self.uptime.set(whole(uptime.as_secs()));
-        for account in accounts.iter() {
-            if let Some(metrics) = self.accounts.get(&account.name) {
-                metrics.standing.read(&account.standing(), now);
-            }
+        for handle in handles.iter() {
+            handle.metrics.read(&handle.published().status, now);
         }
         let mut page = String::with_capacity(16 * 1024);
         text::encode(&mut page, &self.registry).expect("writing to a string does not fail");
@@ -124,7 +121,13 @@ impl Metrics {
     }
 }
 
-impl AccountMetrics {
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CredentialMetrics {
     /// A call to the token API ended.
     pub fn call(&self, outcome: CallOutcome) {
         self.calls[outcome as usize].inc();
@@ -154,40 +157,31 @@ impl AccountMetrics {
     pub fn keeper_restarted(&self) {
         self.keeper_restarts.inc();
     }
-}
 
-impl StandingGauges {
-    fn read(&self, standing: &crate::accounts::Standing, now: Timestamp) {
-        self.seconds_left.set(standing.servable(now).map_or(0, |(_, seconds)| whole(seconds)));
-        self.generation.set(standing.offer.as_ref().map_or(0, |offer| whole(offer.generation.0)));
-        self.rotation_in.set(standing.rotation_at.map_or(0, |at| whole(at.since(now).as_secs())));
-        self.failures.set(i64::from(standing.failures));
-        self.store_ok.set(i64::from(standing.store_trouble.is_none()));
-        self.lease_held.set(i64::from(standing.holds_lease));
-        for budget in Budget::ALL {
-            let left = match budget {
-                Budget::Calls => standing.budget.calls,
-                Budget::Forced => standing.budget.forced,
-                Budget::Probes => standing.budget.probes,
-            };
-            self.budget[*budget as usize].set(i64::from(left));
+    fn read(&self, status: &Status, now: Timestamp) {
+        for (fact, gauge) in &self.facts {
+            gauge.set(match (fact.read)(status, now) {
+                Value::Seconds(number) | Value::Number(number) => whole(number),
+                Value::Flag(is_so) => i64::from(is_so),
+                Value::Absent(_) => 0,
+            });
         }
     }
 }
 
 impl HttpMetrics {
     fn new(registry: &mut Registry) -> Self {
-        let requests = counters::<2>(registry, "requests", "Requests answered, by route and status");
-        let connections = gauges::<1>(registry, "connections", "Connections that are open");
-        let at_limit = counters::<1>(registry, "connection_limit_reached", "Times that no more connection was taken");
-        let failures = counters::<1>(registry, "accept_failures", "Connections that the system refused to hand over");
+        let requests = counters(registry, "requests", "Requests answered, by route and status");
+        let connections = gauges(registry, "connections", "Connections that are open");
+        let at_limit = counters(registry, "connection_limit_reached", "Times that no more connection was taken");
+        let failures = counters(registry, "accept_failures", "Connections that the system refused to hand over");
         let panics = Counter::default();
         registry.register("handler_panics", "Requests whose handler panicked", panics.clone());
         let routes = Route::ALL.iter().map(|route| {
-            let labels = |status: &Status| [("route", text_of(*route)), ("status", text_of(*status))];
-            Status::ALL.iter().map(|status| requests.get_or_create_owned(&labels(status))).collect()
+            let labels = |code: &StatusCode| vec![("route", text_of(*route)), ("status", text_of(*code))];
+            StatusCode::ALL.iter().map(|code| requests.get_or_create_owned(&labels(code))).collect()
         });
-        let side = |side: &Side| [("listener", text_of(*side))];
+        let side = |side: &Side| vec![("listener", text_of(*side))];
         Self {
             requests: routes.collect(),
             connections: Side::ALL.iter().map(|at| connections.get_or_create_owned(&side(at))).collect(),
@@ -199,7 +193,7 @@ impl HttpMetrics {
 
     /// A request to `route` was answered with the status `code`.
     pub fn answered(&self, route: Route, code: u16) {
-        self.requests[route as usize][Status::of(code) as usize].inc();
+        self.requests[route as usize][StatusCode::of(code) as usize].inc();
     }
 
     /// A handler panicked.
@@ -235,91 +229,105 @@ impl Drop for Connected {
     }
 }
 
-/// The families of the metrics that are told per account.
+/// The families of the metrics that exist for each credential.
+#[derive(Debug)]
 struct Families {
-    calls: Counters<2>,
-    probes: Counters<2>,
-    reports: Counters<2>,
-    rotations: Counters<1>,
-    store_failures: Counters<1>,
-    keeper_restarts: Counters<1>,
-    seconds_left: Gauges<1>,
-    generation: Gauges<1>,
-    rotation_in: Gauges<1>,
-    failures: Gauges<1>,
-    store_ok: Gauges<1>,
-    lease_held: Gauges<1>,
-    budget: Gauges<2>,
+    calls: Counters,
+    probes: Counters,
+    reports: Counters,
+    rotations: Counters,
+    store_failures: Counters,
+    keeper_restarts: Counters,
+    /// By their names: facts that differ in a label alone share one.
+    facts: BTreeMap<&'static str, Gauges>,
 }
 
 impl Families {
     fn new(to: &mut Registry) -> Self {
-        Self {
-            calls: counters(to, "calls", "Calls to WeChat's token API, by outcome"),
-            probes: counters(to, "probes", "Probes of a token, by outcome"),
+        let (calls, probes) = ("Calls to WeChat's token API, by outcome", "Probes of a token, by outcome");
+        let mut families = Self {
+            calls: counters(to, "calls", calls),
+            probes: counters(to, "probes", probes),
             reports: counters(to, "reports", "Reports of a bad token, by outcome"),
             rotations: counters(to, "rotations", "New tokens that replaced the last one"),
             store_failures: counters(to, "store_failures", "Records that could not be loaded or stored"),
             keeper_restarts: counters(to, "keeper_restarts", "Keepers that died and were started again"),
-            seconds_left: gauges(
-                to,
-                "token_seconds_left",
-                "Seconds promised of the served token, 0 when none is served",
-            ),
-            generation: gauges(
-                to,
-                "token_generation",
-                "Generation of the token, about the Unix milliseconds of its birth",
-            ),
-            rotation_in: gauges(to, "rotation_in_seconds", "Seconds until the planned rotation, 0 when it is due"),
-            failures: gauges(to, "consecutive_failures", "Calls that failed since the last success"),
-            store_ok: gauges(to, "store_ok", "1 when the record is stored, 0 when the relay lives on memory alone"),
-            lease_held: gauges(
-                to,
-                "lease_held",
-                "1 when this relay calls WeChat for the account: one of those on a Redis",
-            ),
-            budget: gauges(to, "budget_left", "Calls that may still be made in the rolling 24 hours"),
+            facts: BTreeMap::new(),
+        };
+        for gauge in FACTS.iter().filter_map(|fact| fact.gauge) {
+            families.facts.entry(gauge.name).or_insert_with(|| gauges(to, gauge.name, gauge.help));
         }
+        families
     }
 
-    fn account(&self, name: &AccountName) -> AccountMetrics {
-        let account = || ("account", name.to_string());
-        let only = [account()];
-        AccountMetrics {
-            calls: by_outcome::<CallOutcome>(&self.calls, account),
-            probes: by_outcome::<ProbeOutcome>(&self.probes, account),
-            reports: by_outcome::<ReportOutcome>(&self.reports, account),
+    fn credential(&self, id: &CredentialId) -> CredentialMetrics {
+        let only = labels_of(id);
+        let gauge = |fact: &'static Fact| {
+            let gauge = fact.gauge?;
+            Some((fact, self.facts.get(gauge.name)?.get_or_create_owned(&labels_of_fact(id, gauge.label))))
+        };
+        CredentialMetrics {
+            calls: by_outcome::<CallOutcome>(&self.calls, id),
+            probes: by_outcome::<ProbeOutcome>(&self.probes, id),
+            reports: by_outcome::<ReportOutcome>(&self.reports, id),
             rotations: self.rotations.get_or_create_owned(&only),
             store_failures: self.store_failures.get_or_create_owned(&only),
             keeper_restarts: self.keeper_restarts.get_or_create_owned(&only),
-            standing: StandingGauges {
-                seconds_left: self.seconds_left.get_or_create_owned(&only),
-                generation: self.generation.get_or_create_owned(&only),
-                rotation_in: self.rotation_in.get_or_create_owned(&only),
-                failures: self.failures.get_or_create_owned(&only),
-                store_ok: self.store_ok.get_or_create_owned(&only),
-                lease_held: self.lease_held.get_or_create_owned(&only),
-                budget: Budget::ALL
-                    .iter()
-                    .map(|budget| self.budget.get_or_create_owned(&[account(), ("budget", text_of(*budget))]))
-                    .collect(),
-            },
+            facts: FACTS.iter().filter_map(gauge).collect(),
+        }
+    }
+
+    fn remove(&self, id: &CredentialId) {
+        remove_outcomes::<CallOutcome>(&self.calls, id);
+        remove_outcomes::<ProbeOutcome>(&self.probes, id);
+        remove_outcomes::<ReportOutcome>(&self.reports, id);
+        for family in [&self.rotations, &self.store_failures, &self.keeper_restarts] {
+            family.remove(&labels_of(id));
+        }
+        for gauge in FACTS.iter().filter_map(|fact| fact.gauge) {
+            if let Some(family) = self.facts.get(gauge.name) {
+                family.remove(&labels_of_fact(id, gauge.label));
+            }
         }
     }
 }
 
-fn by_outcome<L: Label>(family: &Counters<2>, account: impl Fn() -> (&'static str, String)) -> Vec<Counter> {
-    L::ALL.iter().map(|outcome| family.get_or_create_owned(&[account(), ("outcome", text_of(*outcome))])).collect()
+/// The labels that say whose a series is. An access token has the account alone.
+fn labels_of(id: &CredentialId) -> Labels {
+    let account = ("account", id.account().to_string());
+    match id.kind() {
+        CredentialKind::AccessToken => vec![account],
+        CredentialKind::JsapiTicket => vec![account, ("kind", "jsapi".to_owned())],
+    }
 }
 
-fn counters<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Counters<N> {
+fn labels_of_fact(id: &CredentialId, label: Option<(&'static str, &'static str)>) -> Labels {
+    let mut labels = labels_of(id);
+    labels.extend(label.map(|(name, value)| (name, value.to_owned())));
+    labels
+}
+
+fn labels_of_outcome(id: &CredentialId, outcome: impl Label) -> Labels {
+    labels_of_fact(id, Some(("outcome", outcome.text())))
+}
+
+fn by_outcome<L: Label>(family: &Counters, id: &CredentialId) -> Vec<Counter> {
+    L::ALL.iter().map(|outcome| family.get_or_create_owned(&labels_of_outcome(id, *outcome))).collect()
+}
+
+fn remove_outcomes<L: Label>(family: &Counters, id: &CredentialId) {
+    for outcome in L::ALL {
+        family.remove(&labels_of_outcome(id, *outcome));
+    }
+}
+
+fn counters(registry: &mut Registry, name: &str, help: &str) -> Counters {
     let family = Counters::default();
     registry.register(name, help, family.clone());
     family
 }
 
-fn gauges<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Gauges<N> {
+fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
     let family = Gauges::default();
     registry.register(name, help, family.clone());
     family
@@ -339,13 +347,18 @@ mod tests {
     use super::*;
 
     fn page(metrics: &Metrics) -> String {
-        metrics.render(&Accounts::new([]), Timestamp::default(), Duration::from_secs(5))
+        metrics.render(&Handles::default(), Timestamp::default(), Duration::from_secs(5))
+    }
+
+    fn id(account: &str, kind: CredentialKind) -> CredentialId {
+        CredentialId::new(account.parse().unwrap(), kind)
     }
 
     #[test]
     fn every_series_is_there_from_the_start() {
-        let names: Vec<AccountName> = vec!["main".parse().unwrap()];
-        let page = page(&Metrics::new(&names));
+        let metrics = Metrics::new();
+        metrics.credential(&id("main", CredentialKind::AccessToken));
+        let page = page(&metrics);
         for series in [
             "token_relay_calls_total{account=\"main\",outcome=\"unknown\"} 0",
             "token_relay_probes_total{account=\"main\",outcome=\"inconclusive\"} 0",
@@ -364,9 +377,9 @@ mod tests {
 
     #[test]
     fn a_count_is_shown_at_its_own_series() {
-        let names: Vec<AccountName> = vec!["main".parse().unwrap(), "shop".parse().unwrap()];
-        let metrics = Metrics::new(&names);
-        metrics.account(&names[1]).call(CallOutcome::Refused);
+        let metrics = Metrics::new();
+        metrics.credential(&id("main", CredentialKind::AccessToken));
+        metrics.credential(&id("shop", CredentialKind::AccessToken)).call(CallOutcome::Refused);
         metrics.http.answered(Route::Token, 200);
         metrics.http.answered(Route::Other, 418);
         let open = metrics.http.connected(Side::Admin);
@@ -378,5 +391,21 @@ mod tests {
         assert!(busy.contains("connections{listener=\"admin\"} 1\n"));
         drop(open);
         assert!(page(&metrics).contains("connections{listener=\"admin\"} 0\n"));
+    }
+
+    #[test]
+    fn a_removed_credential_leaves_no_series_and_takes_none_of_another() {
+        let metrics = Metrics::new();
+        let empty = page(&metrics);
+        let (main, ticket) = (id("main", CredentialKind::AccessToken), id("main", CredentialKind::JsapiTicket));
+        metrics.credential(&main);
+        let with_main = page(&metrics);
+        metrics.credential(&ticket).rotated();
+        assert!(page(&metrics).contains("rotations_total{account=\"main\",kind=\"jsapi\"} 1\n"));
+        metrics.remove(&ticket);
+        let series = |page: &str| page.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(series(&page(&metrics)), series(&with_main));
+        metrics.remove(&main);
+        assert_eq!(series(&page(&metrics)), series(&empty));
     }
 }

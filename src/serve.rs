@@ -2,7 +2,7 @@
 //!
 //! In this order, so that whatever fails does so before anything is started: state, listeners, accounts, servers.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,22 +10,22 @@ use tracing::{info, warn};
 
 use crate::{
     account::AccountName,
-    accounts::{Account, Accounts},
-    clock,
-    http::{Clients, Limits, Listener, Patience, Relay},
+    clock::{Clock, SystemClock},
+    credential::CredentialId,
+    http::{AppState, Clients, Limits, Listener, Timeouts},
     issuer::{
         upstream::{Upstream, UpstreamError, UpstreamSettings},
         wechat::{WeChat, WeChatAccount},
     },
     keeper::{
-        Keeper, Parts,
+        Parts,
+        permits::Permits,
         record::{Identity, SecretMark},
         schedule::Policy,
-        slots::Slots,
     },
+    keepers::Keepers,
     lifecycle::{End, Lifecycle, Signals},
-    metrics::Metrics,
-    pulse::Heartbeats,
+    registry::Registry,
     settings::{AccountSettings, ServerSettings, Settings, StateUrl, WechatSettings},
     store::{
         Store,
@@ -41,10 +41,10 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The state is not to be had.
+    /// The state store cannot be opened.
     #[error("{0}")]
     State(#[from] OpenError),
-    /// An address is not to be had.
+    /// An address cannot be listened on.
     #[error("{key}: cannot listen on {address}: {source}")]
     Listen {
         /// The settings key.
@@ -67,8 +67,8 @@ pub struct Ready {
     life: Lifecycle,
     public: Listener,
     admin: Option<Listener>,
-    relay: Arc<Relay>,
-    keepers: Vec<Keeper>,
+    app: Arc<AppState>,
+    keepers: Vec<Parts>,
     server: ServerSettings,
 }
 
@@ -100,21 +100,20 @@ impl Ready {
             Some(address) => Some(bind("server.admin_listen", address).await?),
             None => None,
         };
-        let metrics = Arc::new(Metrics::new(settings.accounts.keys()));
-        let heartbeats = Arc::new(Heartbeats::new(settings.accounts.keys()));
-        let (keepers, accounts) = keepers(settings, &store, &metrics, &heartbeats)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let keepers = keepers(settings, &store, &clock)?;
         let clients = settings.clients.iter();
         let clients = clients.map(|(name, c)| (name.to_string(), *c.key_sha256.as_bytes(), c.accounts.clone()));
-        let relay = Arc::new(Relay {
-            accounts: Arc::new(Accounts::new(accounts)),
+        let app = Arc::new(AppState {
+            registry: Arc::default(),
             clients: Clients::new(clients),
-            metrics,
-            heartbeats,
-            patience: Patience::new(server.first_token_wait),
+            metrics: Arc::default(),
+            timeouts: Timeouts::new(server.first_token_wait),
             shutdown: life.stop(),
-            started: clock::boot_now(),
+            started: clock.boot_now(),
+            clock,
         });
-        Ok(Self { life, public, admin, relay, keepers, server })
+        Ok(Self { life, public, admin, app, keepers, server })
     }
 
     /// Where clients connect, with the port that the system chose.
@@ -127,9 +126,9 @@ impl Ready {
         self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// The accounts, to watch from inside the process.
-    pub fn accounts(&self) -> Arc<Accounts> {
-        self.relay.accounts.clone()
+    /// The credentials, to watch from inside the process. They are there once it is started.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.app.registry.clone()
     }
 
     /// Starts the keepers and the servers.
@@ -144,18 +143,16 @@ impl Ready {
             accounts = self.keepers.len(),
             "token-relay serves"
         );
-        for keeper in self.keepers {
-            life.spawn(format!("keeper of {}", keeper.account()), keeper.keep(life.stop()));
-        }
+        Keepers::new(life.clone(), self.app.registry.clone(), self.app.metrics.clone()).add(self.keepers);
         let limits = Limits {
             max_connections: self.server.max_connections,
             header_timeout: self.server.header_timeout,
             grace: self.server.shutdown_grace.saturating_sub(Duration::from_millis(500)),
         };
-        life.spawn("public listener", self.public.serve(self.relay.public(), limits, life.stop()));
+        life.spawn("public listener", |stop| self.public.serve(self.app.public(), limits, stop));
         if let Some(admin) = self.admin {
             let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
-            life.spawn("admin listener", admin.serve(self.relay.admin(), limits, life.stop()));
+            life.spawn("admin listener", |stop| admin.serve(self.app.admin(), limits, stop));
         }
         life
     }
@@ -186,7 +183,10 @@ fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, ServeError> {
             warn!("state.url is memory: — every restart makes a call to WeChat");
             Ok(Arc::new(MemoryStore::new()))
         }
-        StateUrl::Redis(url) => Ok(Arc::new(RedisStore::new(url, settings.accounts.keys()))),
+        StateUrl::Redis(url) => {
+            let ids = settings.accounts.keys().cloned().map(CredentialId::access_token);
+            Ok(Arc::new(RedisStore::new(url, ids)))
+        }
     }
 }
 
@@ -202,32 +202,24 @@ fn open_directory(dir: &Path) -> Result<Arc<dyn Store>, ServeError> {
     }
 }
 
-fn keepers(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    metrics: &Metrics,
-    heartbeats: &Heartbeats,
-) -> Result<(Vec<Keeper>, Vec<Account>), ServeError> {
+fn keepers(settings: &Settings, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Vec<Parts>, ServeError> {
     let upstream = Upstream::new(upstream_settings(&settings.wechat))?;
-    let slots = Slots::new(settings.wechat.max_calls);
-    let keeper = |(name, account): (&AccountName, &AccountSettings)| {
-        Keeper::new(Parts {
-            account: name.clone(),
-            policy: policy(settings, account),
-            identity: Identity {
-                base_url: settings.wechat.base_url.as_str().to_owned(),
-                appid: account.appid.as_str().to_owned(),
-                endpoint: account.endpoint.label().to_owned(),
-            },
-            secret_mark: SecretMark::of(account.appid.as_str(), account.secret.expose_secret()),
-            store: store.clone(),
-            issuer: Arc::new(WeChat::new(upstream.clone(), wechat_account(account))),
-            slots: slots.clone(),
-            metrics: metrics.account(name),
-            pulse: heartbeats.of(name),
-        })
+    let permits = Permits::new(settings.wechat.max_calls);
+    let parts = |(name, account): (&AccountName, &AccountSettings)| Parts {
+        id: CredentialId::access_token(name.clone()),
+        policy: policy(settings, account),
+        identity: Identity {
+            base_url: settings.wechat.base_url.as_str().to_owned(),
+            appid: account.appid.as_str().to_owned(),
+            endpoint: account.endpoint.label().to_owned(),
+        },
+        secret_mark: SecretMark::of(account.appid.as_str(), account.secret.expose_secret()),
+        store: store.clone(),
+        issuer: Arc::new(WeChat::new(upstream.clone(), wechat_account(account))),
+        permits: permits.clone(),
+        clock: clock.clone(),
     };
-    Ok(BTreeMap::iter(&settings.accounts).map(keeper).unzip())
+    Ok(settings.accounts.iter().map(parts).collect())
 }
 
 fn policy(settings: &Settings, account: &AccountSettings) -> Policy {

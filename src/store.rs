@@ -1,4 +1,4 @@
-//! Where does the record of an account outlive the process?
+//! Where does the record of a credential outlive the process?
 //!
 //! Two operations, and the rest is the machine's: [`Store::load`], and [`Store::swap`], a compare-and-set of the whole
 //! record. A store knows nothing of what is inside.
@@ -8,7 +8,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::account::AccountName;
+use crate::credential::CredentialId;
 
 pub mod file;
 pub mod memory;
@@ -52,27 +52,27 @@ pub enum Swap {
 #[error("{0}")]
 pub struct StoreError(pub String);
 
-/// One record per account, and one primitive. Both operations answer within 5 s, come what may: a stuck disk is
+/// One record per credential, and one primitive. Both operations answer within 5 s, come what may: a stuck disk is
 /// [`Swap::Unknown`] or a [`StoreError`].
 pub trait Store: Send + Sync + 'static {
-    /// The record of `account`, `None` where there is none yet.
-    fn load<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>>;
+    /// The record of `id`, `None` where there is none yet.
+    fn load<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>>;
 
     /// Writes `next` if the record still is `expected` (`None`: absent).
-    fn swap<'a>(&'a self, account: &'a AccountName, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap>;
+    fn swap<'a>(&'a self, id: &'a CredentialId, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap>;
 
     /// Keeps a record that cannot be read out of the way, for the operator to look at; returns where it is now. Only a
     /// store that nobody else uses can do so.
-    fn set_aside<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<String, StoreError>>;
+    fn set_aside<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<String, StoreError>>;
 
     /// Whether other relays write to it too.
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// A number that changes when somebody else may have written the record of `account`: only a hint, which comes too
+    /// A number that changes when somebody else may have written the record of `id`: only a hint, which comes too
     /// often or never; the truth is [`Store::load`]. `None` where nobody else writes, or the store does not know.
-    fn hints(&self, _account: &AccountName) -> Option<watch::Receiver<u64>> {
+    fn hints(&self, _id: &CredentialId) -> Option<watch::Receiver<u64>> {
         None
     }
 }

@@ -13,10 +13,10 @@ use std::{
 
 use tempfile::TempDir;
 use token_relay::{
-    account::AccountName,
-    accounts::Accounts,
     clock::Timestamp,
+    credential::CredentialId,
     metrics::Metrics,
+    registry::Handles,
     settings::{Layers, Settings},
 };
 use tokio::process::{Child, Command};
@@ -350,10 +350,16 @@ fn every_block_of_json_is_json() {
     }
 }
 
+/// What a scrape shows of one account.
+fn scrape() -> String {
+    let metrics = Metrics::new();
+    metrics.credential(&CredentialId::access_token("main".parse().unwrap()));
+    metrics.render(&Handles::default(), Timestamp::default(), Duration::ZERO)
+}
+
 /// The names of all metrics, as Prometheus stores them.
 fn metrics() -> BTreeSet<String> {
-    let main: AccountName = "main".parse().unwrap();
-    let page = Metrics::new([&main]).render(&Accounts::new([]), Timestamp::default(), Duration::ZERO);
+    let page = scrape();
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     samples.map(|line| line.split(['{', ' ']).next().unwrap().to_owned()).collect()
 }
@@ -382,8 +388,7 @@ fn every_metric_that_a_page_names_exists_and_the_readme_names_them_all() {
 /// The words of the label enums stand in the table of metrics.
 #[test]
 fn the_readme_names_every_outcome_and_budget() {
-    let main: AccountName = "main".parse().unwrap();
-    let page = Metrics::new([&main]).render(&Accounts::new([]), Timestamp::default(), Duration::ZERO);
+    let page = scrape();
     let samples = page.lines().filter_map(|line| line.split_once("account=\"main\","));
     for (name, rest) in samples {
         let name = name.trim_end_matches('{');

@@ -16,7 +16,7 @@ use std::{
 
 use tempfile::TempDir;
 use token_relay::{
-    account::AccountName,
+    credential::CredentialId,
     store::{
         Sealed, Store as _, Swap,
         file::{FileStore, OpenError},
@@ -25,8 +25,8 @@ use token_relay::{
 
 const DIR: &str = "STORE_FILE_DIR";
 
-fn account() -> AccountName {
-    "main".parse().unwrap()
+fn account() -> CredentialId {
+    CredentialId::access_token("main".parse().unwrap())
 }
 
 fn sealed(text: &str) -> Sealed {
@@ -81,7 +81,7 @@ async fn a_record_is_there_after_the_store_is_opened_again_and_only_for_us() {
 async fn each_account_has_a_record_of_its_own() {
     let dir = TempDir::new().unwrap();
     let store = FileStore::open(dir.path()).unwrap();
-    let other: AccountName = "main_2".parse().unwrap();
+    let other = CredentialId::access_token("main_2".parse().unwrap());
     assert_eq!(store.swap(&account(), None, sealed("one")).await, Swap::Won);
     assert_eq!(store.load(&other).await, Ok(None));
     assert_eq!(store.swap(&other, None, sealed("two")).await, Swap::Won);

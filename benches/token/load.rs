@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use token_relay::clock::{self, Timestamp};
+use token_relay::clock::{Clock, SystemClock, Timestamp};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -59,12 +59,12 @@ impl Load {
 
     /// Keeps every connection busy for `time`; the number of answers.
     pub(crate) async fn run(&mut self, time: Duration, waiting: Waiting) -> io::Result<u32> {
-        let until = clock::boot_now().plus(time);
+        let until = SystemClock.boot_now().plus(time);
         let mut tasks = JoinSet::new();
         for stream in self.connections.drain(..) {
             tasks.spawn(drive(stream, Arc::clone(&self.request), self.answer.len(), until));
         }
-        while waiting == Waiting::Awake && clock::boot_now() < until {
+        while waiting == Waiting::Awake && SystemClock.boot_now() < until {
             yield_now().await;
         }
         let mut answers = 0;
@@ -85,7 +85,7 @@ async fn drive(
 ) -> io::Result<(TcpStream, u32)> {
     let mut buffer = [0; 4096];
     let mut answers = 0;
-    while clock::boot_now() < until {
+    while SystemClock.boot_now() < until {
         stream.write_all(&request).await?;
         let mut have = 0;
         while have < length {

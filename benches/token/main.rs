@@ -21,7 +21,7 @@ use std::{
 use load::{Load, Waiting};
 use process::{Cores, Server};
 use report::{Round, Rounds, Starts};
-use token_relay::clock;
+use token_relay::clock::{Clock, SystemClock};
 use wechat_sim::{Op, Sim};
 
 mod load;
@@ -118,10 +118,10 @@ async fn time_starts(cores: &Cores, sim: &Sim, home: &Path) -> io::Result<()> {
 
 /// One server under load.
 async fn turn(server: &Server, load: &mut Load, waiting: Waiting) -> io::Result<Round> {
-    let (before, began) = (server.cpu()?, clock::boot_now());
+    let (before, began) = (server.cpu()?, SystemClock.boot_now());
     let requests = load.run(ROUND, waiting).await?;
     let cpu = server.cpu()?.saturating_sub(before);
-    Ok(Round { requests, cpu, wall: clock::boot_now().since(began) })
+    Ok(Round { requests, cpu, wall: SystemClock.boot_now().since(began) })
 }
 
 fn request() -> String {

@@ -11,7 +11,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
-use token_relay::clock;
+use token_relay::clock::{Clock, SystemClock};
 use tokio::{net::TcpStream, time::sleep};
 
 use crate::{load, request};
@@ -66,7 +66,7 @@ impl Server {
         let mut command = command(address);
         // Its standard input is a pipe that ends when this process does.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let began = clock::boot_now();
+        let began = SystemClock.boot_now();
         // A child begins on the core of the thread that starts it.
         pin(cores.servers)?;
         let child = command.spawn();
@@ -76,12 +76,12 @@ impl Server {
             if let Some(status) = server.child.try_wait()? {
                 return Err(io::Error::other(format!("the server ended: {status}")));
             }
-            if clock::boot_now().since(began) > PATIENCE {
+            if SystemClock.boot_now().since(began) > PATIENCE {
                 return Err(io::Error::other("the server does not answer"));
             }
             sleep(KNOCK).await;
         }
-        server.started_in = clock::boot_now().since(began);
+        server.started_in = SystemClock.boot_now().since(began);
         Ok(server)
     }
 

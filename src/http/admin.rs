@@ -1,50 +1,19 @@
 //! What do operators see: metrics, the status for programs, and the same as a page for people?
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
 
-use super::{
-    Relay,
-    health::json_answer,
-    page,
-    view::{Readiness, View},
-};
-use crate::{clock, metrics};
-
-/// The relay as operators see it.
-#[derive(Debug, Serialize)]
-pub(super) struct Overview<'r> {
-    pub(super) version: &'static str,
-    pub(super) uptime_s: u64,
-    pub(super) status: Readiness,
-    /// Keepers that have not been heard of, with their silence in seconds.
-    pub(super) silent_keepers_s: BTreeMap<&'r str, u64>,
-    pub(super) accounts: BTreeMap<&'r str, View>,
-}
-
-impl<'r> Overview<'r> {
-    fn of(relay: &'r Relay) -> Self {
-        let accounts = relay.views();
-        let silent = relay.heartbeats.stale(clock::awake());
-        Self {
-            version: env!("CARGO_PKG_VERSION"),
-            uptime_s: relay.uptime().as_secs(),
-            status: Readiness::of(&accounts),
-            silent_keepers_s: silent.map(|(name, age)| (name.as_str(), age.as_secs())).collect(),
-            accounts,
-        }
-    }
-}
+use super::{AppState, health::json_answer, overview::Overview, page};
+use crate::metrics;
 
 /// `GET /metrics`
-pub(super) async fn metrics(State(relay): State<Arc<Relay>>, headers: HeaderMap) -> Response {
-    let page = relay.metrics.render(&relay.accounts, clock::boot_now(), relay.uptime());
+pub(super) async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
+    let page = state.metrics.render(&state.registry.handles(), state.clock.boot_now(), state.uptime());
     let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let is_open = accepted.any(|accept| accept.contains("openmetrics-text"));
     let (content_type, page) =
@@ -53,12 +22,12 @@ pub(super) async fn metrics(State(relay): State<Arc<Relay>>, headers: HeaderMap)
 }
 
 /// `GET /status`
-pub(super) async fn status(State(relay): State<Arc<Relay>>) -> Response {
-    json_answer(&Overview::of(&relay))
+pub(super) async fn status(State(state): State<Arc<AppState>>) -> Response {
+    json_answer(&Overview::of(&state))
 }
 
 /// `GET /`
-pub(super) async fn page(State(relay): State<Arc<Relay>>) -> Response {
+pub(super) async fn page(State(state): State<Arc<AppState>>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
@@ -66,5 +35,5 @@ pub(super) async fn page(State(relay): State<Arc<Relay>>) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    (headers, page::render(&Overview::of(&relay), clock::now().wall)).into_response()
+    (headers, page::render(&Overview::of(&state), state.clock.now().wall)).into_response()
 }

@@ -1,4 +1,4 @@
-//! Who asks, and which account may it use?
+//! Which client asks, and which account may it use?
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,8 +13,11 @@ use subtle::ConstantTimeEq;
 use super::problem::Problem;
 use crate::{
     account::AccountName,
-    accounts::{Account, Accounts},
+    registry::{Handle, Handles},
 };
+
+/// The account that is meant where several could be and none is named.
+const DEFAULT: &str = "default";
 
 /// The internal services that hold a key, found by the SHA-256 of their key.
 ///
@@ -68,29 +71,26 @@ impl Clients {
 }
 
 impl Client {
-    /// The account called `asked`; where none was asked for, the only one that the client may use or the one called
-    /// `default`.
-    pub(super) fn choose<'a>(&self, accounts: &'a Accounts, asked: Option<&str>) -> Result<&'a Arc<Account>, Problem> {
-        let name = match asked {
-            Some(name) => name,
-            None => {
-                self.home(accounts).ok_or(Problem::BadQuery("this key may use several accounts: add ?account=NAME"))?
-            }
-        };
+    /// The access token of the account called `asked`; where none was asked for, of the only account that the client may
+    /// use, or of the one called `default`.
+    pub(super) fn authorize<'h>(&self, handles: &'h Handles, asked: Option<&str>) -> Result<&'h Arc<Handle>, Problem> {
+        let name = asked
+            .or_else(|| self.default_account(handles))
+            .ok_or(Problem::BadQuery("this key may use several accounts: add ?account=NAME"))?;
         if self.accounts.as_ref().is_some_and(|allowed| !allowed.contains(name)) {
             return Err(Problem::ForeignAccount);
         }
-        accounts.by_name(name).ok_or(Problem::NoSuchAccount)
+        handles.access_token(name).ok_or(Problem::NoSuchAccount)
     }
 
     /// The account of a request that names none.
-    fn home<'a>(&'a self, accounts: &'a Accounts) -> Option<&'a str> {
+    fn default_account<'a>(&'a self, handles: &'a Handles) -> Option<&'a str> {
         match &self.accounts {
-            Some(allowed) => only(allowed.iter()).or_else(|| allowed.get("default")),
-            None => only(accounts.iter().map(|account| &account.name))
-                .or_else(|| accounts.by_name("default").map(|account| &account.name)),
+            Some(allowed) => only(allowed.iter()).or_else(|| allowed.get(DEFAULT)).map(AccountName::as_str),
+            None => only(handles.accounts())
+                .map(AccountName::as_str)
+                .or_else(|| handles.access_token(DEFAULT).map(|_| DEFAULT)),
         }
-        .map(AccountName::as_str)
     }
 }
 

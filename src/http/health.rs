@@ -14,37 +14,30 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    Relay,
+    AppState,
+    overview::{details, readiness},
     problem::{Problem, problem_json, retry_after},
     query,
-    view::{self, Readiness, View},
 };
-use crate::{accounts::Account, clock};
+use crate::{heartbeat::BEAT, status::Readiness};
 
-/// When to look again: a keeper beats every 5 s.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// When to look again: a keeper beats as often.
+const LOOK_AGAIN: Duration = BEAT;
 
 /// `GET /healthz` on the public listener.
-pub(super) async fn alive(State(relay): State<Arc<Relay>>) -> Response {
-    alive_at(&relay, clock::awake())
-}
-
-fn alive_at(relay: &Relay, awake: Duration) -> Response {
-    match relay.heartbeats.stale(awake).next() {
+pub(super) async fn alive(State(state): State<Arc<AppState>>) -> Response {
+    match state.registry.handles().silent(state.clock.awake()).next() {
         None => json_answer(&json!({"status": "alive"})),
         Some(_) => not_alive("a keeper has stopped".to_owned()),
     }
 }
 
 /// `GET /healthz` on the admin listener: it names the accounts whose keeper has stopped.
-pub(super) async fn alive_in_detail(State(relay): State<Arc<Relay>>) -> Response {
-    alive_in_detail_at(&relay, clock::awake())
-}
-
-fn alive_in_detail_at(relay: &Relay, awake: Duration) -> Response {
-    let silent = relay.heartbeats.stale(awake);
+pub(super) async fn alive_in_detail(State(state): State<Arc<AppState>>) -> Response {
+    let handles = state.registry.handles();
+    let silent = handles.silent(state.clock.awake());
     let silent: Vec<_> = silent
-        .map(|(name, age)| format!("the keeper of account {name} has not been heard of for {} s", age.as_secs()))
+        .map(|(id, silence)| format!("the keeper of account {id} has not been heard of for {} s", silence.as_secs()))
         .collect();
     if silent.is_empty() { json_answer(&json!({"status": "alive"})) } else { not_alive(silent.join("; ")) }
 }
@@ -54,9 +47,9 @@ fn not_alive(reason: String) -> Response {
 }
 
 /// `GET /readyz` on the public listener.
-pub(super) async fn ready(State(relay): State<Arc<Relay>>) -> Response {
-    let views = relay.views();
-    match Readiness::of(&views) {
+pub(super) async fn ready(State(state): State<Arc<AppState>>) -> Response {
+    let now = state.clock.boot_now();
+    match readiness(&details(state.registry.handles().iter(), now), now) {
         Readiness::Unready => {
             let reason = "no account can be served".into();
             Problem::Unavailable { retry_in: LOOK_AGAIN, reason, trouble: None }.into_response()
@@ -65,28 +58,19 @@ pub(super) async fn ready(State(relay): State<Arc<Relay>>) -> Response {
     }
 }
 
-/// One account in the detail of `/readyz`.
-#[derive(Serialize)]
-struct Detail {
-    state: view::State,
-    seconds_left: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    store_trouble: Option<String>,
-}
-
 /// `GET /readyz` on the admin listener, of all accounts or the one that `?account=NAME` asks for.
-pub(super) async fn ready_in_detail(State(relay): State<Arc<Relay>>, request: Request) -> Response {
-    let views = match query::account(request.uri().query()) {
-        Ok(None) => relay.views(),
-        Ok(Some(name)) => match relay.accounts.by_name(&name) {
-            Some(account) => BTreeMap::from([(account.name.as_str(), view_of(account))]),
+pub(super) async fn ready_in_detail(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    let (handles, now) = (state.registry.handles(), state.clock.boot_now());
+    let details = match query::account(request.uri().query()) {
+        Ok(None) => details(handles.iter(), now),
+        Ok(Some(name)) => match handles.access_token(&name) {
+            Some(handle) => details([handle], now),
             None => return Problem::NoSuchAccount.into_response(),
         },
         Err(problem) => return problem.into_response(),
     };
-    let readiness = Readiness::of(&views);
-    let accounts: BTreeMap<&str, Detail> = views.into_iter().map(|(name, view)| (name, detail(view))).collect();
-    match readiness {
+    let accounts: BTreeMap<&String, _> = details.iter().map(|(id, detail)| (id, detail.brief())).collect();
+    match readiness(&details, now) {
         Readiness::Unready => {
             let title = StatusCode::SERVICE_UNAVAILABLE.canonical_reason();
             let detail = "none of these accounts can be served";
@@ -97,14 +81,6 @@ pub(super) async fn ready_in_detail(State(relay): State<Arc<Relay>>, request: Re
         }
         readiness => json_answer(&json!({"status": readiness, "accounts": accounts})),
     }
-}
-
-fn detail(view: View) -> Detail {
-    Detail { state: view.state, seconds_left: view.seconds_left, store_trouble: view.store_trouble }
-}
-
-fn view_of(account: &Account) -> View {
-    View::of(&account.standing(), clock::boot_now())
 }
 
 /// 200 with `body`, never cached.
@@ -118,21 +94,26 @@ pub(super) fn json_answer(body: &impl Serialize) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::http::tests::relay;
+    use crate::{clock::FixedClock, heartbeat::STALE_AFTER, http::tests::app};
 
     #[tokio::test]
     async fn a_silent_keeper_is_503_and_named_to_operators_only() {
-        let relay = relay(&["main", "shop"]);
-        let later = clock::awake() + Duration::from_secs(31);
-        for (answer, named) in [(alive_at(&relay, later), false), (alive_in_detail_at(&relay, later), true)] {
+        let clock = Arc::new(FixedClock::default());
+        let state = app(&["main", "shop"], clock.clone());
+        let ask = || Request::get("/healthz").body(Body::empty()).unwrap();
+        assert_eq!(state.public().answer(ask()).await.status(), StatusCode::OK);
+        clock.advance(STALE_AFTER + Duration::from_secs(1));
+        for (service, is_named) in [(state.public(), false), (state.admin(), true)] {
+            let answer = service.answer(ask()).await;
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert!(answer.headers().contains_key(header::RETRY_AFTER));
             let body = answer.into_body().collect().await.unwrap().to_bytes();
             let text = String::from_utf8(body.to_vec()).unwrap();
-            assert_eq!(text.contains("main") && text.contains("shop"), named, "{text}");
+            assert_eq!(text.contains("main") && text.contains("shop"), is_named, "{text}");
         }
     }
 }

@@ -24,7 +24,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use super::Face;
+use super::HttpService;
 
 /// The longest request head, and hyper's buffer for writing. Longer: 431.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -63,17 +63,17 @@ impl Listener {
         self.0.local_addr()
     }
 
-    /// Serves `face` until `shutdown`, and returns when the last connection has ended.
-    pub async fn serve(self, face: Face, limits: Limits, shutdown: CancellationToken) {
+    /// Serves `service` until `shutdown`, and returns when the last connection has ended.
+    pub async fn serve(self, service: HttpService, limits: Limits, shutdown: CancellationToken) {
         let connections = TaskTracker::new();
         let builder = builder(limits.header_timeout);
-        let mut gate = Gate::new(&face, limits.max_connections);
-        while let Some((stream, place)) = gate.next(&self.0, &shutdown).await {
-            let open = face.metrics.http.connected(face.side);
-            let (builder, face, shutdown) = (builder.clone(), face.clone(), shutdown.clone());
+        let mut acceptor = Acceptor::new(&service, limits.max_connections);
+        while let Some((stream, permit)) = acceptor.next(&self.0, &shutdown).await {
+            let open = service.metrics.http.connected(service.side);
+            let (builder, service, shutdown) = (builder.clone(), service.clone(), shutdown.clone());
             connections.spawn(async move {
-                converse(stream, &builder, &face, limits, &shutdown).await;
-                drop((place, open));
+                serve_connection(stream, &builder, &service, limits, &shutdown).await;
+                drop((permit, open));
             });
         }
         drop(self);
@@ -89,22 +89,22 @@ fn builder(header_timeout: Duration) -> http1::Builder {
     builder
 }
 
-/// Where connections come in, one place each.
-struct Gate<'f> {
-    face: &'f Face,
-    places: Arc<Semaphore>,
-    /// Whether the last connection had to wait for a place, so that a full house is told once.
+/// Takes connections, one permit each.
+struct Acceptor<'f> {
+    service: &'f HttpService,
+    permits: Arc<Semaphore>,
+    /// Whether the last connection had to wait for a permit, so that a full listener is logged once.
     was_full: bool,
     pause: Option<Duration>,
 }
 
-impl<'f> Gate<'f> {
-    fn new(face: &'f Face, max_connections: usize) -> Self {
-        let places = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        Self { face, places, was_full: false, pause: None }
+impl<'f> Acceptor<'f> {
+    fn new(service: &'f HttpService, max_connections: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        Self { service, permits, was_full: false, pause: None }
     }
 
-    /// The next connection with its place; `None` at shutdown.
+    /// The next connection with its permit; `None` at shutdown.
     async fn next(
         &mut self,
         listener: &TcpListener,
@@ -112,12 +112,12 @@ impl<'f> Gate<'f> {
     ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
         shutdown
             .run_until_cancelled(async {
-                let place = self.place().await;
+                let permit = self.permit().await;
                 loop {
                     match listener.accept().await {
                         Ok((stream, _)) => {
                             self.accepted();
-                            return (stream, place);
+                            return (stream, permit);
                         }
                         Err(error) => self.refused(&error).await,
                     }
@@ -126,55 +126,56 @@ impl<'f> Gate<'f> {
             .await
     }
 
-    async fn place(&mut self) -> OwnedSemaphorePermit {
-        let full = self.places.available_permits() == 0;
+    async fn permit(&mut self) -> OwnedSemaphorePermit {
+        let full = self.permits.available_permits() == 0;
         if full && !self.was_full {
-            self.face.metrics.http.at_limit(self.face.side);
-            warn!(listener = self.face.side.name(), "all connections are taken: new ones wait until one ends");
+            self.service.metrics.http.at_limit(self.service.side);
+            warn!(listener = self.service.side.name(), "all connections are taken: new ones wait until one ends");
         }
         self.was_full = full;
-        Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed")
+        Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     fn accepted(&mut self) {
         if self.pause.take().is_some() {
-            info!(listener = self.face.side.name(), "connections can be taken again");
+            info!(listener = self.service.side.name(), "connections can be taken again");
         }
     }
 
-    /// A client that went away before it was taken is nobody's fault; anything else is a system in need of air.
+    /// A client that went away before it was taken is nobody's fault; anything else means that the system is out of file
+    /// descriptors or memory.
     async fn refused(&mut self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
             return;
         }
-        self.face.metrics.http.accept_failed(self.face.side);
+        self.service.metrics.http.accept_failed(self.service.side);
         let (first, longest) = PAUSES;
         let pause = self.pause.map_or(first, |last| longest.min(last * 2));
         if self.pause.replace(pause).is_none() {
-            warn!(listener = self.face.side.name(), %error, "no connection can be taken");
+            warn!(listener = self.service.side.name(), %error, "no connection can be taken");
         } else {
-            debug!(listener = self.face.side.name(), %error, "still no connection can be taken");
+            debug!(listener = self.service.side.name(), %error, "still no connection can be taken");
         }
         sleep(pause).await;
     }
 }
 
 /// Serves one connection to its end; after `shutdown` until its request is answered, at most for `grace`.
-async fn converse(
+async fn serve_connection(
     stream: TcpStream,
     builder: &http1::Builder,
-    face: &Face,
+    service: &HttpService,
     limits: Limits,
     shutdown: &CancellationToken,
 ) {
     prepare(&stream, limits.header_timeout);
     let asked = AtomicBool::new(false);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let answering = service_fn(|request: hyper::Request<Incoming>| {
         asked.store(true, Relaxed);
-        face.answer(request).map(Ok::<_, Infallible>)
+        service.answer(request).map(Ok::<_, Infallible>)
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answering));
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => Some(ended),
@@ -186,8 +187,8 @@ async fn converse(
     };
     match ended {
         Some(Ok(())) => {}
-        Some(Err(error)) => debug!(listener = face.side.name(), %error, "connection ended"),
-        None => debug!(listener = face.side.name(), "connection was cut off at shutdown"),
+        Some(Err(error)) => debug!(listener = service.side.name(), %error, "connection ended"),
+        None => debug!(listener = service.side.name(), "connection was cut off at shutdown"),
     }
 }
 
@@ -195,7 +196,7 @@ async fn converse(
 fn prepare(stream: &TcpStream, header_timeout: Duration) {
     // Without it an answer of two packets may wait for an acknowledgement.
     let _ = stream.set_nodelay(true);
-    // hyper has no timer for writing: a client that asks on and on and never reads would keep its place for ever.
+    // hyper has no timer for writing: a client that asks on and on and never reads would keep its permit for ever.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::net::sockopt::set_tcp_user_timeout(
         stream,

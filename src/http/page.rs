@@ -4,11 +4,11 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::{
-    admin::Overview,
-    view::{Readiness, View},
+use super::overview::{Detail, Overview, Trouble};
+use crate::{
+    clock::WallTime,
+    status::{Readiness, Value},
 };
-use crate::clock::WallTime;
 
 /// Nothing may be loaded or run, and the page may not be framed.
 pub(super) const CONTENT_SECURITY_POLICY: &str =
@@ -27,83 +27,85 @@ dt{font-size:.8rem;opacity:.75}dd{margin:0;font-variant-numeric:tabular-nums}\
 .hint{font-weight:600}small{opacity:.75}";
 
 /// The page, as of `now`.
-pub(super) fn render(overview: &Overview<'_>, now: WallTime) -> String {
+pub(super) fn render(overview: &Overview, now: WallTime) -> String {
     let mut page = String::with_capacity(4096);
     write(&mut page, overview, now).expect("writing to a string does not fail");
     page
 }
 
-fn write(page: &mut String, overview: &Overview<'_>, now: WallTime) -> fmt::Result {
-    let mood = match overview.status {
-        Readiness::Ready => Mood::Fine,
-        Readiness::Degraded => Mood::Watch,
-        Readiness::Unready => Mood::Bad,
+fn write(page: &mut String, overview: &Overview, now: WallTime) -> fmt::Result {
+    let severity = match overview.status {
+        Readiness::Ready => Severity::Fine,
+        Readiness::Degraded => Severity::Watch,
+        Readiness::Unready => Severity::Bad,
     };
-    let word = overview.status.word();
+    let word = overview.status.as_str();
     write!(
         page,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>token-relay: {word}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"10\">\
-         <style>{STYLE}</style></head><body><h1>token-relay: <b class=\"{mood}\">{word}</b></h1>\
+         <style>{STYLE}</style></head><body><h1>token-relay: <b class=\"{severity}\">{word}</b></h1>\
          <p><small>version {}, up {}, as of {now}, renewed every 10 s; \
          <a href=\"status\">status</a> <a href=\"metrics\">metrics</a></small></p>",
-        Text(overview.version),
-        Span(overview.uptime_s),
+        Escaped(overview.version),
+        HumanDuration(overview.uptime_s),
     )?;
     for (name, silence) in &overview.silent_keepers_s {
-        let (name, silence) = (Text(name), Span(*silence));
+        let (name, silence) = (Escaped(name), HumanDuration(*silence));
         write!(page, "<section class=\"bad\"><p>The keeper of <b>{name}</b> is silent for {silence}.</p></section>")?;
     }
     // What is wrong first; the order of the names is kept within.
-    for wanted in [Mood::Bad, Mood::Watch, Mood::Fine] {
-        for (name, view) in overview.accounts.iter().filter(|(_, view)| Mood::of(view) == wanted) {
-            write_account(page, name, view)?;
+    for wanted in [Severity::Bad, Severity::Watch, Severity::Fine] {
+        for (name, detail) in overview.accounts.iter().filter(|(_, detail)| Severity::of(detail) == wanted) {
+            write_account(page, name, detail)?;
         }
     }
     page.write_str("</body></html>\n")
 }
 
-fn write_account(page: &mut String, name: &str, view: &View) -> fmt::Result {
-    let (mood, state) = (Mood::of(view), view.state.word());
-    write!(page, "<section class=\"{mood}\"><h2>{}: <b class=\"{mood}\">{state}</b></h2>", Text(name))?;
-    if let Some(trouble) = &view.trouble {
-        let errcode = trouble.errcode.map(|errcode| format!("errcode {errcode}, ")).unwrap_or_default();
-        let (message, hint, at) = (Text(&trouble.message), Text(&trouble.hint), Text(&trouble.at));
+fn write_account(page: &mut String, name: &str, detail: &Detail) -> fmt::Result {
+    let (severity, state, status) = (Severity::of(detail), detail.state().as_str(), detail.status());
+    write!(page, "<section class=\"{severity}\"><h2>{}: <b class=\"{severity}\">{state}</b></h2>", Escaped(name))?;
+    if let Some(Trouble { errcode, message, hint, at }) = status.trouble.as_deref().map(Trouble::of) {
+        let errcode = errcode.map(|errcode| format!("errcode {errcode}, ")).unwrap_or_default();
+        let (message, hint) = (Escaped(&message), Escaped(&hint));
         write!(page, "<p>{message} <small>{errcode}at {at}</small></p><p class=\"hint\">{hint}</p>")?;
     }
-    if let Some(trouble) = &view.store_trouble {
-        write!(page, "<p>The record cannot be stored: {}</p>", Text(trouble))?;
+    if let Some(trouble) = &status.store_trouble {
+        write!(page, "<p>The record cannot be stored: {}</p>", Escaped(trouble))?;
     }
     page.write_str("<dl>")?;
-    item(page, "token lives for", Span(view.seconds_left))?;
-    item(page, "rotation in", view.rotation_in_s.map_or("not planned".to_owned(), |left| Span(left).to_string()))?;
-    item(page, "next call in", view.next_call_in_s.map_or("under way".to_owned(), |left| Span(left).to_string()))?;
-    item(page, "failures in a row", view.failures)?;
-    item(page, "calls left today", view.budget_left.calls)?;
-    item(page, "forced left today", view.budget_left.forced)?;
-    item(page, "probes left today", view.budget_left.probes)?;
-    item(page, "generation", view.generation.map_or("none".to_owned(), |generation| generation.to_string()))?;
+    for (label, value) in detail.labelled() {
+        write!(page, "<div><dt>{label}</dt><dd>{value}</dd></div>")?;
+    }
     page.write_str("</dl></section>")
 }
 
-/// `value` must be text of our own: it is not escaped.
-fn item(page: &mut String, term: &str, value: impl Display) -> fmt::Result {
-    write!(page, "<div><dt>{term}</dt><dd>{value}</dd></div>")
+/// As the page shows it. The words of a value are our own: they need no escaping.
+impl Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seconds(seconds) => HumanDuration(*seconds).fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::Flag(is_so) => f.write_str(if *is_so { "yes" } else { "no" }),
+            Self::Absent(word) => f.write_str(word),
+        }
+    }
 }
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mood {
+enum Severity {
     Fine,
     Watch,
     Bad,
 }
 
-impl Mood {
-    fn of(view: &View) -> Self {
-        if !view.state.is_served() {
+impl Severity {
+    fn of(detail: &Detail) -> Self {
+        if !detail.state().is_served() {
             Self::Bad
-        } else if view.trouble.is_some() || view.store_trouble.is_some() {
+        } else if detail.status().trouble.is_some() || detail.status().store_trouble.is_some() {
             Self::Watch
         } else {
             Self::Fine
@@ -111,7 +113,7 @@ impl Mood {
     }
 }
 
-impl Display for Mood {
+impl Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fine => "fine",
@@ -122,9 +124,9 @@ impl Display for Mood {
 }
 
 /// Text from elsewhere, escaped for HTML.
-struct Text<'t>(&'t str);
+struct Escaped<'t>(&'t str);
 
-impl Display for Text<'_> {
+impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|character| match character {
             '&' => f.write_str("&amp;"),
@@ -138,9 +140,9 @@ impl Display for Text<'_> {
 }
 
 /// Seconds as people say them: the two largest units.
-struct Span(u64);
+struct HumanDuration(u64);
 
-impl Display for Span {
+impl Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, hours, minutes, seconds) = (self.0 / 86400, self.0 / 3600 % 24, self.0 / 60 % 60, self.0 % 60);
         match (days, hours, minutes) {
@@ -157,13 +159,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_told_in_its_two_largest_units() {
-        let said = [0, 59, 61, 7199, 90_000].map(|seconds| Span(seconds).to_string());
+    fn a_duration_is_shown_in_its_two_largest_units() {
+        let said = [0, 59, 61, 7199, 90_000].map(|seconds| HumanDuration(seconds).to_string());
         assert_eq!(said, ["0 s", "59 s", "1 min 1 s", "1 h 59 min", "1 d 1 h"]);
     }
 
     #[test]
     fn text_from_elsewhere_is_escaped() {
-        assert_eq!(Text("<a href='x'>\"&").to_string(), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;");
+        assert_eq!(Escaped("<a href='x'>\"&").to_string(), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;");
     }
 }

@@ -1,4 +1,4 @@
-//! What is a client told when it gets no token? (RFC 9457, `application/problem+json`)
+//! What is a client answered when it gets no token? (RFC 9457, `application/problem+json`)
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -9,8 +9,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::accounts::{Standing, Trouble};
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    status::{Failure, Status},
+};
 
 /// Every way in which a request is refused, in the order of the checks. The one mapping to statuses is
 /// [`Problem::status`].
@@ -37,7 +39,7 @@ pub(super) enum Problem {
     /// 429
     TooMany { retry_in: Duration, reason: &'static str },
     /// 503
-    Unavailable { retry_in: Duration, reason: Cow<'static, str>, trouble: Option<Arc<Trouble>> },
+    Unavailable { retry_in: Duration, reason: Cow<'static, str>, trouble: Option<Arc<Failure>> },
     /// 500: a handler panicked. Nothing else answers it.
     Panicked,
 }
@@ -51,19 +53,19 @@ struct Wire<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'p str>,
+    hint: Option<String>,
 }
 
 impl Problem {
-    /// Nothing can be served, as `standing` tells.
-    pub(super) fn unavailable(standing: &Standing, now: Timestamp, reason: impl Into<Cow<'static, str>>) -> Self {
-        let trouble = standing.trouble.clone();
+    /// Nothing can be served, as `status` says.
+    pub(super) fn unavailable(status: &Status, now: Timestamp, reason: impl Into<Cow<'static, str>>) -> Self {
+        let trouble = status.trouble.clone();
         let reason = reason.into();
-        let reason = match (&trouble, &standing.store_trouble) {
+        let reason = match (&trouble, &status.store_trouble) {
             (None, Some(why)) => format!("{reason}; the relay's record cannot be stored: {why}").into(),
             _ => reason,
         };
-        Self::Unavailable { retry_in: standing.retry_in(now), reason, trouble }
+        Self::Unavailable { retry_in: status.retry_in(now), reason, trouble }
     }
 
     fn status(&self) -> StatusCode {
@@ -93,9 +95,11 @@ impl Problem {
             Self::TooMany { reason, .. } => reason,
             Self::Unavailable { reason, trouble: None, .. } => reason,
             // a failed refresh has told it already
-            Self::Unavailable { reason, trouble: Some(trouble), .. } if reason.contains(&trouble.message) => reason,
+            Self::Unavailable { reason, trouble: Some(trouble), .. } if reason.contains(&trouble.error.to_string()) => {
+                reason
+            }
             Self::Unavailable { reason, trouble: Some(trouble), .. } => {
-                return Cow::Owned(format!("{reason}; the last call to WeChat failed: {}", trouble.message));
+                return Cow::Owned(format!("{reason}; the last call to WeChat failed: {}", trouble.error));
             }
         })
     }
@@ -117,7 +121,7 @@ impl Problem {
         }
     }
 
-    fn trouble(&self) -> Option<&Trouble> {
+    fn trouble(&self) -> Option<&Failure> {
         match self {
             Self::Unavailable { trouble, .. } => trouble.as_deref(),
             _ => None,
@@ -133,8 +137,8 @@ impl IntoResponse for Problem {
             title: status.canonical_reason().unwrap_or_default(),
             status: status.as_u16(),
             detail: &self.detail(),
-            errcode: trouble.and_then(|trouble| trouble.errcode),
-            hint: trouble.map(|trouble| trouble.hint.as_str()),
+            errcode: trouble.and_then(|trouble| trouble.error.errcode()),
+            hint: trouble.map(|trouble| trouble.error.hint()),
         };
         let mut response = problem_json(status, &wire);
         if let Some((name, value)) = self.header() {

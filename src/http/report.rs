@@ -12,15 +12,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::{
-    Relay,
+    AppState,
     problem::Problem,
     query,
-    token::{self, Held},
+    token::{self, LongPoll},
 };
 use crate::{
-    accounts::{Account, Reported},
-    clock,
     metrics::ReportOutcome,
+    registry::{Handle, Reported},
 };
 
 /// The longest body: twice the longest token.
@@ -30,21 +29,21 @@ const DISCARDED: usize = 256 * 1024;
 const DISCARDED_FOR: Duration = Duration::from_secs(1);
 
 /// `POST /token/refresh`
-pub(super) async fn report(State(relay): State<Arc<Relay>>, request: Request) -> Response {
-    match hear(&relay, request).await {
+pub(super) async fn report(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    match handle(&state, request).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn hear(relay: &Relay, request: Request) -> Result<Response, Problem> {
+async fn handle(state: &AppState, request: Request) -> Result<Response, Problem> {
     let (head, mut body) = request.into_parts();
     // A client that waits for leave to send its body gets the answer in its place.
     let sends_anyway = !head.headers.contains_key(header::EXPECT);
-    let admitted = admit(relay, &head, body.size_hint().lower());
+    let authorized = authorize(state, &head, body.size_hint().lower());
     drop(head);
-    let account = match admitted {
-        Ok(account) => account,
+    let credential = match authorized {
+        Ok(credential) => credential,
         Err(problem) => {
             if sends_anyway {
                 discard(body).await;
@@ -52,7 +51,7 @@ async fn hear(relay: &Relay, request: Request) -> Result<Response, Problem> {
             return Err(problem);
         }
     };
-    let bad = match timeout(relay.patience.body, token_in(&mut body)).await {
+    let bad = match timeout(state.timeouts.body, token_in(&mut body)).await {
         Ok(Ok(bad)) => bad,
         Ok(Err(problem)) => {
             discard(body).await;
@@ -60,43 +59,46 @@ async fn hear(relay: &Relay, request: Request) -> Result<Response, Problem> {
         }
         Err(_elapsed) => return Err(Problem::BodyTooSlow),
     };
-    match timeout(relay.patience.report, judge(relay, account, &bad)).await {
+    match timeout(state.timeouts.report, resolve(state, &credential, &bad)).await {
         Ok(answer) => answer,
         // The keeper goes on: whoever asks next joins what is under way (I13).
-        Err(_elapsed) => Err(Problem::unavailable(&account.standing(), clock::boot_now(), "no verdict in time")),
+        Err(_elapsed) => Err(unavailable(state, &credential, "no verdict in time")),
     }
 }
 
 /// All checks that come before the body is read.
-fn admit<'r>(relay: &'r Relay, head: &Parts, announced: u64) -> Result<&'r Arc<Account>, Problem> {
-    let client = relay.clients.identify(&head.headers)?;
+fn authorize(state: &AppState, head: &Parts, announced: u64) -> Result<Arc<Handle>, Problem> {
+    let client = state.clients.identify(&head.headers)?;
     let name = query::account(head.uri.query())?;
-    let account = client.choose(&relay.accounts, name.as_deref())?;
-    if announced > LONGEST_BODY as u64 { Err(Problem::BodyTooLarge) } else { Ok(account) }
+    let credential = client.authorize(&state.registry.handles(), name.as_deref())?.clone();
+    if announced > LONGEST_BODY as u64 { Err(Problem::BodyTooLarge) } else { Ok(credential) }
 }
 
-/// Compares, asks the keeper if the bad token is the current one (I5), and serves what stands then.
-async fn judge(relay: &Relay, account: &Account, bad: &str) -> Result<Response, Problem> {
-    let reported = account.standing().offer.as_ref().filter(|offer| offer.token.is(bad)).map(|offer| offer.generation);
+/// Compares, asks the keeper if the bad token is the current one (I5), and serves what is published then.
+async fn resolve(state: &AppState, credential: &Handle, bad: &str) -> Result<Response, Problem> {
+    let published = credential.published();
+    let reported = published.status.offer.as_ref().filter(|offer| offer.token.is(bad)).map(|offer| offer.generation);
+    drop(published);
     match reported {
-        None => relay.metrics.account(&account.name).report(ReportOutcome::Stale),
-        Some(generation) => match account.report(generation).await {
+        None => credential.metrics.report(ReportOutcome::Stale),
+        Some(generation) => match credential.report(generation).await {
             Some(Reported::Settled) => {}
             Some(Reported::TooMany { retry_in, reason }) => return Err(Problem::TooMany { retry_in, reason }),
             Some(Reported::Failed { retry_in, reason }) => {
                 return Err(Problem::Unavailable {
                     retry_in,
                     reason: reason.into(),
-                    trouble: account.standing().trouble.clone(),
+                    trouble: credential.published().status.trouble.clone(),
                 });
             }
-            None => {
-                let reason = "the relay is starting the account's keeper again";
-                return Err(Problem::unavailable(&account.standing(), clock::boot_now(), reason));
-            }
+            None => return Err(unavailable(state, credential, "the relay is starting the account's keeper again")),
         },
     }
-    Ok(token::serve(relay, account, &Held::default(), relay.patience.report).await)
+    Ok(token::serve(state, credential, &LongPoll::default(), state.timeouts.report).await)
+}
+
+fn unavailable(state: &AppState, credential: &Handle, reason: &'static str) -> Problem {
+    Problem::unavailable(&credential.published().status, state.clock.boot_now(), reason)
 }
 
 /// The token in a report's body: a JSON object with the text `access_token`. Other members are ignored, and so is the

@@ -2,7 +2,7 @@
 //!
 //! The machine does no I/O and reads no clock: [`Machine::step`] takes the time and an event and answers with actions. The
 //! same machine runs behind the keeper's shell and in the simulation. It does one thing at a time (`Phase`); every rule
-//! is a moment that it computes anew from the [`Record`] (`outlook`), never a timer that it would have to cancel.
+//! is a moment that it computes anew from the [`Record`] (`promise`, `plan`), never a timer that it would have to cancel.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -11,16 +11,17 @@ use super::{
     schedule::{ATTEMPT_GAP, Policy},
 };
 use crate::{
-    accounts::BudgetLeft,
-    clock::{BootId, Now, Timestamp, WallTime},
+    clock::{BootId, Now, Timestamp},
     credential::{Generation, Promise, Token},
     issuer::{IssueError, Issued, Manner, Remedy, Verdict},
+    status::{Failure, Offer, Status},
     store::{Sealed, StoreError, Swap},
 };
 
 mod cluster;
 mod outcome;
-mod outlook;
+mod plan;
+mod promise;
 mod reports;
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ pub enum Action {
     /// Ask whether the token is accepted; answered by [`Event::Probed`].
     Probe(Token),
     /// Let readers see this.
-    Publish(Outlook),
+    Publish(Status),
     /// Answer a report.
     Answer(ReportId, ReportAnswer),
     /// Tell the operator and the metrics.
@@ -98,49 +99,6 @@ pub enum Action {
     WakeAt(Timestamp),
     /// Everything is done: the keeper may end.
     Stop,
-}
-
-/// What readers may know; published at every change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlook {
-    /// The credential that may be served, if one is not known to be dead.
-    pub offer: Option<Offered>,
-    /// The planned rotation.
-    pub rotation_at: Option<Timestamp>,
-    /// The earliest moment at which WeChat is asked anything; `None` while it is.
-    pub next_attempt_at: Option<Timestamp>,
-    /// Calls that failed since the last success.
-    pub failures: u32,
-    /// The last failure, until a success.
-    pub trouble: Option<Arc<Failure>>,
-    /// Why the record could not be stored, until it could.
-    pub store_trouble: Option<Arc<str>>,
-    /// Whether it is this relay that calls: always, if it is the only one on its store.
-    pub holds_lease: bool,
-    /// What is left of the day.
-    pub budget: BudgetLeft,
-}
-
-/// A credential on offer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offered {
-    /// Its rotation.
-    pub generation: Generation,
-    /// Its value.
-    pub token: Token,
-    /// How long it may be promised.
-    pub promise: Promise,
-}
-
-/// A call that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Why.
-    pub error: IssueError,
-    /// When.
-    pub at: WallTime,
-    /// How many of this very kind came in a row, this one included: logs are damped by it.
-    pub repeated: u32,
 }
 
 /// Something worth a log line or a count.
@@ -290,7 +248,7 @@ pub struct Machine {
     must_force: bool,
     last_failure: Option<Arc<Failure>>,
     reports: Vec<(ReportId, Generation)>,
-    published: Option<Outlook>,
+    published: Option<Status>,
     is_stopping: bool,
     /// What is known of the other relays on the store, if there can be any.
     sharing: Option<cluster::Sharing>,
@@ -485,19 +443,19 @@ impl Machine {
             // nothing to tell but why the record does not come; what this process has published before stays
             return;
         }
-        let mut outlook = self.outlook(now);
+        let mut status = self.status(now);
         if let (Phase::Recording(Then::Keep), Some(published)) = (self.phase, &self.published) {
             let shown = published.offer.as_ref().map(|offer| offer.generation);
-            let is_new = outlook.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
+            let is_new = status.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
             if is_new {
-                outlook.offer.clone_from(&published.offer);
-                outlook.rotation_at = published.rotation_at;
+                status.offer.clone_from(&published.offer);
+                status.rotation_at = published.rotation_at;
             }
         }
-        if self.published.as_ref() != Some(&outlook) {
-            self.published = Some(outlook.clone());
-            // before all else: whom an answer sends back to the standing must find it there
-            self.actions.insert(0, Action::Publish(outlook));
+        if self.published.as_ref() != Some(&status) {
+            self.published = Some(status.clone());
+            // Publish before answering: a client told to read again must see this state.
+            self.actions.insert(0, Action::Publish(status));
         }
     }
 

@@ -69,16 +69,6 @@ labels! {
         Failed = "failed",
     }
 
-    /// Which of the day's budgets (I6).
-    Budget {
-        /// Calls that ask for a token.
-        Calls = "calls",
-        /// Calls that force a rotation.
-        Forced = "forced",
-        /// Probes.
-        Probes = "probes",
-    }
-
     /// Which listener.
     Side {
         /// Where clients read tokens.
@@ -108,7 +98,7 @@ labels! {
     }
 
     /// Which status was answered.
-    Status {
+    StatusCode {
         /// 200
         Ok = "200",
         /// 304
@@ -136,7 +126,7 @@ labels! {
     }
 }
 
-impl Status {
+impl StatusCode {
     /// The label of the status `code`.
     pub fn of(code: u16) -> Self {
         match code {
@@ -177,13 +167,13 @@ mod tests {
     #[test]
     fn every_label_stands_at_its_own_place_in_the_list() {
         assert!(Route::ALL.iter().enumerate().all(|(place, route)| *route as usize == place));
-        assert!(Status::ALL.iter().enumerate().all(|(place, status)| *status as usize == place));
+        assert!(StatusCode::ALL.iter().enumerate().all(|(place, status)| *status as usize == place));
     }
 
     #[test]
     fn a_status_has_the_label_of_its_own_number() {
-        for status in Status::ALL.iter().filter(|status| **status != Status::Other) {
-            assert_eq!(Status::of(status.text().parse().unwrap()), *status);
+        for status in StatusCode::ALL.iter().filter(|status| **status != StatusCode::Other) {
+            assert_eq!(StatusCode::of(status.text().parse().unwrap()), *status);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One file per account in a directory of its own: what a single relay needs.
+//! One file per credential in a directory of its own: what a single relay needs.
 //!
 //! A record `NAME.json` is replaced by writing `.NAME.json.tmp` beside it, syncing it, renaming it over the old one and
 //! syncing the directory: whenever the power goes, one whole record is there, the old or the new. A lock on the
@@ -14,7 +14,8 @@ use std::{
 use futures_util::future::BoxFuture;
 
 use super::{Sealed, Store, StoreError, Swap};
-use crate::account::AccountName;
+use crate::clock::{Clock, SystemClock};
+use crate::credential::CredentialId;
 
 mod directory;
 mod lane;
@@ -54,8 +55,8 @@ fn holder(pid: Option<u32>) -> String {
 #[derive(Debug)]
 pub struct FileStore {
     place: Arc<Place>,
-    /// One for each account: its operations keep their order, and a stuck disk holds at most one thread for each.
-    lanes: Mutex<HashMap<AccountName, Lane>>,
+    /// One for each credential: its operations keep their order, and a stuck disk holds at most one thread for each.
+    lanes: Mutex<HashMap<CredentialId, Lane>>,
 }
 
 impl FileStore {
@@ -76,20 +77,20 @@ impl FileStore {
         Self { place: Place::new(dir, None), lanes: Mutex::default() }
     }
 
-    fn lane(&self, account: &AccountName) -> Lane {
+    fn lane(&self, id: &CredentialId) -> Lane {
         // A map of handles cannot be left half changed, so a panic elsewhere poisons nothing.
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.entry(account.clone()).or_default().clone()
+        lanes.entry(id.clone()).or_default().clone()
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        account: &AccountName,
+        id: &CredentialId,
         operation: impl FnOnce(&Directory, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (place, name) = (Arc::clone(&self.place), account.to_string());
-        let done = self.lane(account).run(LIMIT, move || operation(&*place.directory()?, &name)).await;
-        done.map_err(|stuck| StoreError(format!("the record of {account} in {}: {stuck}", self.place.dir.display())))?
+        let (place, name) = (Arc::clone(&self.place), id.to_string());
+        let done = self.lane(id).run(LIMIT, move || operation(&*place.directory()?, &name)).await;
+        done.map_err(|stuck| StoreError(format!("the record of {id} in {}: {stuck}", self.place.dir.display())))?
     }
 }
 
@@ -117,13 +118,13 @@ impl Place {
 }
 
 /// Compares with what is on the disk, not with a copy in memory: a record that the operator removed or restored is seen.
-/// The lock keeps other relays out, and each account's operations run one after the other.
+/// The lock keeps other relays out, and each credential's operations run one after the other.
 impl Store for FileStore {
-    fn load<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {
-        Box::pin(self.run(account, Directory::read))
+    fn load<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {
+        Box::pin(self.run(id, Directory::read))
     }
 
-    fn swap<'a>(&'a self, account: &'a AccountName, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap> {
+    fn swap<'a>(&'a self, id: &'a CredentialId, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap> {
         Box::pin(async move {
             let compare_and_set = move |directory: &Directory, name: &str| {
                 let current = directory.read(name)?;
@@ -133,12 +134,12 @@ impl Store for FileStore {
                 directory.replace(name, next.expose())?;
                 Ok(Swap::Won)
             };
-            self.run(account, compare_and_set).await.unwrap_or_else(Swap::Unknown)
+            self.run(id, compare_and_set).await.unwrap_or_else(Swap::Unknown)
         })
     }
 
-    fn set_aside<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<String, StoreError>> {
-        let now = crate::clock::now().wall;
-        Box::pin(self.run(account, move |directory, name| directory.set_aside(name, now)))
+    fn set_aside<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<String, StoreError>> {
+        let now = SystemClock.now().wall;
+        Box::pin(self.run(id, move |directory, name| directory.set_aside(name, now)))
     }
 }

@@ -1,4 +1,4 @@
-//! One key per account in Redis (or Valkey): what several relays share.
+//! One key per credential in Redis (or Valkey): what several relays share.
 //!
 //! The record of `main` is the string at [`KEY_PREFIX`]`main`, without a TTL: a record that expired would be a second
 //! rotation. It is replaced by one Lua script, which compares, sets and publishes on the channel of the same name. Every
@@ -26,7 +26,7 @@ use tokio_util::{
 };
 
 use super::{Sealed, Store, StoreError, Swap};
-use crate::{account::AccountName, issuer::tls::install_provider, settings::SecretUrl};
+use crate::{credential::CredentialId, issuer::tls::install_provider, settings::SecretUrl};
 
 mod address;
 mod hints;
@@ -39,7 +39,7 @@ pub(crate) use address::Address;
 use hints::Hints;
 use link::Link;
 
-/// What comes before the account's name in its key and in the channel of its hints. `v1` is the version of this layout;
+/// What comes before the credential's id in its key and in the channel of its hints. `v1` is the version of this layout;
 /// the record tells its own.
 pub const KEY_PREFIX: &str = "token-relay:v1:";
 
@@ -64,12 +64,12 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store at `url`, with hints for `accounts`. It connects when it is first used, so Redis may be away. It must be
+    /// A store at `url`, with hints for `ids`. It connects when it is first used, so Redis may be away. It must be
     /// called within a runtime, where it listens for hints until it is dropped.
-    pub fn new<'a>(url: &SecretUrl, accounts: impl IntoIterator<Item = &'a AccountName>) -> Self {
+    pub fn new(url: &SecretUrl, ids: impl IntoIterator<Item = CredentialId>) -> Self {
         install_provider();
         let address = Arc::new(Address::parse(url).expect("the settings took this URL, by the same function"));
-        let hints = Arc::new(Hints::new(accounts));
+        let hints = Arc::new(Hints::new(ids));
         let link = Arc::new(Link::new(address.clone()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (listening, listener) = (stop.clone(), hints.clone());
@@ -79,8 +79,8 @@ impl RedisStore {
         Self { link, hints, _end: stop.drop_guard() }
     }
 
-    async fn read(&self, account: &AccountName) -> Result<Option<Sealed>, StoreError> {
-        match self.link.ask(Cmd::new().arg("GET").arg(key(account))).await? {
+    async fn read(&self, id: &CredentialId) -> Result<Option<Sealed>, StoreError> {
+        match self.link.ask(Cmd::new().arg("GET").arg(key(id))).await? {
             Value::Nil => Ok(None),
             Value::BulkString(bytes) => Ok(Some(Sealed::new(bytes))),
             _ => Err(self.link.odd_reply("GET")),
@@ -89,7 +89,7 @@ impl RedisStore {
 
     async fn compare_and_set(
         &self,
-        account: &AccountName,
+        id: &CredentialId,
         expected: Option<Sealed>,
         next: Sealed,
     ) -> Result<Swap, StoreError> {
@@ -98,7 +98,7 @@ impl RedisStore {
             None => ("absent", &[][..]),
         };
         let mut eval = Cmd::new();
-        eval.arg("EVAL").arg(SWAP).arg(1).arg(key(account));
+        eval.arg("EVAL").arg(SWAP).arg(1).arg(key(id));
         eval.arg(presence).arg(expected).arg(next.expose()).arg(self.hints.writer());
         let Value::Array(reply) = self.link.ask(&eval).await? else { return Err(self.link.odd_reply("EVAL")) };
         match <[Value; 2]>::try_from(reply) {
@@ -110,8 +110,8 @@ impl RedisStore {
     }
 }
 
-fn key(account: &AccountName) -> String {
-    format!("{KEY_PREFIX}{account}")
+fn key(id: &CredentialId) -> String {
+    format!("{KEY_PREFIX}{id}")
 }
 
 impl fmt::Debug for RedisStore {
@@ -123,17 +123,17 @@ impl fmt::Debug for RedisStore {
 /// Both answer within 4 s: 2 s for a connection and 2 s for a reply; and at once, with the same reason, within a second of
 /// an attempt to connect that came to nothing.
 impl Store for RedisStore {
-    fn load<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {
-        Box::pin(self.read(account))
+    fn load<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {
+        Box::pin(self.read(id))
     }
 
-    fn swap<'a>(&'a self, account: &'a AccountName, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap> {
-        Box::pin(async move { self.compare_and_set(account, expected, next).await.unwrap_or_else(Swap::Unknown) })
+    fn swap<'a>(&'a self, id: &'a CredentialId, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap> {
+        Box::pin(async move { self.compare_and_set(id, expected, next).await.unwrap_or_else(Swap::Unknown) })
     }
 
     /// Always an error: the record may be that of a newer relay, which reads it.
-    fn set_aside<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<String, StoreError>> {
-        let key = key(account);
+    fn set_aside<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<String, StoreError>> {
+        let key = key(id);
         let reason =
             format!("other relays may read it: it stays where it is, at the key {key} (DEL {key} discards it)");
         ready(Err(StoreError(reason))).boxed()
@@ -143,7 +143,7 @@ impl Store for RedisStore {
         true
     }
 
-    fn hints(&self, account: &AccountName) -> Option<watch::Receiver<u64>> {
-        self.hints.of(account)
+    fn hints(&self, id: &CredentialId) -> Option<watch::Receiver<u64>> {
+        self.hints.of(id)
     }
 }

@@ -3,7 +3,8 @@
 use token_relay::{
     clock::{BootId, Now, Timestamp, WallTime},
     credential::{Generation, Promise},
-    keeper::machine::{Machine, Outlook},
+    keeper::machine::Machine,
+    status::Status,
 };
 
 use super::wechat::TokenId;
@@ -24,7 +25,7 @@ pub(crate) struct Replica {
     pub wall_error_ms: i64,
     pub life: u64,
     pub machine: Option<Machine>,
-    pub outlook: Option<Outlook>,
+    pub outlook: Option<Status>,
     pub offer: Option<Offer>,
     /// Up to here its readers were judged.
     pub read_to: i64,

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use token_relay::{
-    accounts::{Reported, Standing},
-    http::Patience,
-};
+use token_relay::{http::Timeouts, registry::Reported, status::Status};
 use tokio::runtime::Runtime;
 
 use crate::house::{BOTH_KEY, House, KEY, LIMITS, MAIN_KEY, Open};
@@ -82,9 +79,9 @@ fn lawful() -> impl Strategy<Value = Vec<u8>> {
 
 async fn opened() -> (House, Open) {
     let patience = Duration::from_millis(20);
-    let house = House::patient(&["main", "shop"], Patience { first_token: patience, report: patience, body: patience });
+    let house = House::patient(&["main", "shop"], Timeouts { first_token: patience, report: patience, body: patience });
     house.offer("main", 7, "wire_token", 3541);
-    house.publish("shop", Standing::default());
+    house.publish("shop", Status::default());
     let mut turn = 0;
     house.keeper("main", move |_| {
         turn += 1;

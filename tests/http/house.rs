@@ -14,18 +14,19 @@ use axum::{
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use token_relay::{
-    account::AccountName,
-    accounts::{Account, Accounts, Offer, Report, Reported, Standing, Trouble},
-    clock::{self, Timestamp, WallTime},
-    credential::{Generation, Promise, Sliding, Token},
-    http::{Clients, Face, Limits, Listener, Patience, Relay},
+    clock::{Clock, SystemClock, Timestamp, WallTime},
+    credential::{CredentialId, Generation, Promise, Sliding, Token},
+    heartbeat::Heartbeat,
+    http::{AppState, Clients, HttpService, Limits, Listener, Timeouts},
+    issuer::IssueError,
     metrics::Metrics,
-    pulse::Heartbeats,
+    registry::{Handle, Publisher, Registry, Report, Reported},
+    status::{Failure, Offer, Status},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -38,9 +39,9 @@ pub(crate) const MAIN_KEY: &str = "a-key-of-thirty-two-characters-2";
 pub(crate) const BOTH_KEY: &str = "a-key-of-thirty-two-characters-3";
 
 pub(crate) struct House {
-    pub(crate) relay: Arc<Relay>,
+    pub(crate) relay: Arc<AppState>,
     pub(crate) shutdown: CancellationToken,
-    standings: BTreeMap<String, watch::Sender<Arc<Standing>>>,
+    publishers: BTreeMap<String, Publisher>,
     reports: Mutex<BTreeMap<String, mpsc::Receiver<Report>>>,
 }
 
@@ -78,47 +79,49 @@ impl Answer {
 impl House {
     pub(crate) fn of(names: &[&str]) -> Self {
         let long = Duration::from_secs(60);
-        Self::patient(names, Patience { report: long, ..Patience::new(long) })
+        Self::patient(names, Timeouts { report: long, ..Timeouts::new(long) })
     }
 
-    pub(crate) fn patient(names: &[&str], patience: Patience) -> Self {
-        let names: Vec<AccountName> = names.iter().map(|name| name.parse().unwrap()).collect();
-        let (mut standings, mut reports, mut accounts) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        for name in &names {
-            let (standing, seen) = watch::channel(Arc::new(idle()));
-            let (said, heard) = mpsc::channel(8);
-            standings.insert(name.to_string(), standing);
-            reports.insert(name.to_string(), heard);
-            accounts.push(Account::new(name.clone(), seen, said));
+    pub(crate) fn patient(names: &[&str], timeouts: Timeouts) -> Self {
+        let (registry, metrics) = (Registry::default(), Metrics::new());
+        let (mut publishers, mut reports) = (BTreeMap::new(), BTreeMap::new());
+        for name in names {
+            let id = CredentialId::access_token(name.parse().unwrap());
+            let heartbeat = Heartbeat::starting(SystemClock.awake());
+            let (handle, end) = Handle::new(id.clone(), metrics.credential(&id), heartbeat);
+            registry.insert(&[Arc::new(handle)]);
+            end.publisher.publish(idle());
+            publishers.insert((*name).to_owned(), end.publisher);
+            reports.insert((*name).to_owned(), end.reports);
         }
         let client = |name: &str, key: &str, accounts: Option<&[&str]>| {
             let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
             (name.to_owned(), Sha256::digest(key).into(), accounts)
         };
         let shutdown = CancellationToken::new();
-        let relay = Arc::new(Relay {
-            accounts: Arc::new(Accounts::new(accounts)),
+        let relay = Arc::new(AppState {
+            registry: Arc::new(registry),
             clients: Clients::new([
                 client("all", KEY, None),
                 client("one", MAIN_KEY, Some(&["main"])),
                 client("two", BOTH_KEY, Some(&["main", "shop"])),
             ]),
-            metrics: Arc::new(Metrics::new(&names)),
-            heartbeats: Arc::new(Heartbeats::new(&names)),
-            patience,
+            metrics: Arc::new(metrics),
+            clock: Arc::new(SystemClock),
+            timeouts,
             shutdown: shutdown.clone(),
-            started: clock::boot_now(),
+            started: SystemClock.boot_now(),
         });
-        Self { relay, shutdown, standings, reports: Mutex::new(reports) }
+        Self { relay, shutdown, publishers, reports: Mutex::new(reports) }
     }
 
-    pub(crate) fn publish(&self, name: &str, standing: Standing) {
-        self.standings[name].send_replace(Arc::new(standing));
+    pub(crate) fn publish(&self, name: &str, status: Status) {
+        self.publishers[name].publish(status);
     }
 
     /// Publishes a token that is promised for `seconds` whenever it is asked for.
     pub(crate) fn offer(&self, name: &str, generation: u64, token: &str, seconds: u64) {
-        self.publish(name, offering(name, generation, token, seconds));
+        self.publish(name, offering(generation, token, seconds));
     }
 
     /// Answers every report to `name` with what `answer` says.
@@ -188,8 +191,8 @@ impl Open {
 pub(crate) const LIMITS: Limits =
     Limits { max_connections: 100, header_timeout: Duration::from_secs(120), grace: Duration::from_secs(60) };
 
-pub(crate) async fn answer(face: &Face, request: Request<Body>) -> Answer {
-    let (parts, body) = face.answer(request).await.into_parts();
+pub(crate) async fn answer(service: &HttpService, request: Request<Body>) -> Answer {
+    let (parts, body) = service.answer(request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
 }
@@ -199,34 +202,33 @@ pub(crate) fn bearer(key: &str) -> String {
 }
 
 /// Nothing to serve, and no call before an hour: nothing worth waiting for.
-pub(crate) fn idle() -> Standing {
-    Standing {
-        next_attempt_at: Some(clock::boot_now().plus(Duration::from_secs(3600))),
+pub(crate) fn idle() -> Status {
+    Status {
+        next_attempt_at: Some(SystemClock.boot_now().plus(Duration::from_secs(3600))),
         trouble: Some(Arc::new(trouble())),
         failures: 4,
-        ..Standing::default()
+        ..Status::default()
     }
 }
 
-pub(crate) fn trouble() -> Trouble {
-    Trouble {
-        errcode: Some(40164),
-        message: "WeChat answered errcode 40164: invalid ip 1.2.3.4".to_owned(),
-        hint: "put 1.2.3.4 on the whitelist".to_owned(),
+pub(crate) fn trouble() -> Failure {
+    Failure {
+        error: IssueError::Refused { errcode: 40164, errmsg: "invalid ip 1.2.3.4".to_owned() },
         at: WallTime::from_millis(1_795_348_923_000),
+        repeated: 4,
     }
 }
 
-pub(crate) fn offering(name: &str, generation: u64, token: &str, seconds: u64) -> Standing {
-    let now = clock::boot_now();
+pub(crate) fn offering(generation: u64, token: &str, seconds: u64) -> Status {
+    let now = SystemClock.boot_now();
     // The same from any moment, so that a slow machine sees the same whole seconds.
     let sliding = Sliding { window: Duration::from_secs(seconds), until_at_least: Timestamp::LONG_AGO };
     let promise = Promise { until: Timestamp::NEVER, sliding: Some(sliding), verified_until: None };
     let token = Token::try_from(token.to_owned()).unwrap();
-    Standing {
-        offer: Some(Offer::new(&name.parse().unwrap(), Generation(generation), token, promise)),
+    Status {
+        offer: Some(Offer { generation: Generation(generation), token, promise }),
         rotation_at: Some(now.plus(Duration::from_secs(1800))),
         next_attempt_at: Some(now.plus(Duration::from_secs(1800))),
-        ..Standing::default()
+        ..Status::default()
     }
 }

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use axum::http::{Request, request::Builder};
-use token_relay::{accounts::Standing, clock, http::Patience};
+use token_relay::{
+    clock::{Clock, SystemClock},
+    http::Timeouts,
+    status::Status,
+};
 use tokio::{join, time::sleep};
 
 use crate::house::{House, KEY, bearer, offering};
@@ -74,20 +78,20 @@ async fn shutdown_ends_the_wait_with_304() {
 
 #[tokio::test]
 async fn a_promise_that_runs_out_during_the_wait_is_not_called_unchanged() {
-    let house = House::patient(&["main"], Patience::new(Duration::from_millis(50)));
-    let mut standing = offering("main", 7, "old", 1);
-    standing.offer.as_mut().unwrap().promise.until = clock::boot_now().plus(Duration::from_secs(3));
+    let house = House::patient(&["main"], Timeouts::new(Duration::from_millis(50)));
+    let mut standing = offering(7, "old", 1);
+    standing.offer.as_mut().unwrap().promise.until = SystemClock.boot_now().plus(Duration::from_secs(3));
     house.publish("main", standing);
     house.ask(poll(60, r#"W/"main-7""#)).await.assert_problem(503);
 }
 
 #[tokio::test]
 async fn a_token_that_is_withdrawn_during_the_wait_is_waited_for_like_the_first_one() {
-    let house = House::patient(&["main"], Patience::new(Duration::from_secs(60)));
+    let house = House::patient(&["main"], Timeouts::new(Duration::from_secs(60)));
     house.offer("main", 7, "old", 3541);
     let (answer, ()) = join!(house.ask(poll(60, r#"W/"main-7""#)), async {
         sleep(SOON).await;
-        house.publish("main", Standing::default());
+        house.publish("main", Status::default());
         sleep(SOON).await;
         house.offer("main", 8, "new", 3541);
     });
@@ -103,8 +107,8 @@ async fn a_poll_without_anything_to_serve_follows_the_rules_of_the_first_token()
 #[tokio::test]
 async fn a_verified_token_is_held_on_to_second_by_second() {
     let house = House::of(&["main"]);
-    let mut standing = offering("main", 7, "old", 0);
-    let verified = clock::boot_now().plus(Duration::from_secs(3000));
+    let mut standing = offering(7, "old", 0);
+    let verified = SystemClock.boot_now().plus(Duration::from_secs(3000));
     standing.offer.as_mut().unwrap().promise.verified_until = Some(verified);
     house.publish("main", standing);
     assert_eq!(house.get("/token").await.json()["expires_in"], 1);

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use axum::http::{Method, Request};
-use token_relay::{accounts::Standing, clock};
+use token_relay::{
+    clock::{Clock, SystemClock},
+    status::Status,
+};
 
-use crate::house::{BOTH_KEY, House, KEY, MAIN_KEY, bearer, idle, offering};
+use crate::house::{BOTH_KEY, House, KEY, MAIN_KEY, bearer, idle, offering, trouble};
 
 #[tokio::test]
 async fn a_token_is_served_in_wechats_own_shape() {
@@ -43,7 +46,7 @@ async fn a_head_is_a_get_without_a_body() {
 #[tokio::test]
 async fn no_answer_carries_an_expired_token() {
     let house = House::of(&["main"]);
-    let mut standing = offering("main", 7, "sentinel", 0);
+    let mut standing = offering(7, "sentinel", 0);
     standing.next_attempt_at = idle().next_attempt_at;
     house.publish("main", standing);
     let answer = house.get("/token").await;
@@ -177,23 +180,23 @@ async fn unknown_parameters_and_a_tag_without_a_wait_are_ignored() {
 
 #[tokio::test]
 async fn nothing_to_serve_and_no_call_soon_is_said_at_once_with_the_cause() {
-    let house = House::patient(&["main"], token_relay::http::Patience::new(Duration::from_secs(3000)));
+    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_secs(3000)));
     let answer = house.get("/token").await;
     answer.assert_problem(503);
     let json = answer.json();
     assert_eq!(json["errcode"], 40164);
-    assert_eq!(json["hint"], "put 1.2.3.4 on the whitelist");
+    assert_eq!(json["hint"], trouble().error.hint());
     let retry: u64 = answer.header("retry-after").parse().unwrap();
     assert!((3000..=3600).contains(&retry), "{retry}");
 }
 
 #[tokio::test]
 async fn the_first_token_is_waited_for_while_a_call_is_under_way() {
-    let house = House::patient(&["main"], token_relay::http::Patience::new(Duration::from_secs(60)));
-    house.publish("main", Standing::default());
+    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_secs(60)));
+    house.publish("main", Status::default());
     let (answer, ()) = tokio::join!(house.get("/token"), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        house.publish("main", Standing { failures: 1, ..Standing::default() });
+        house.publish("main", Status { failures: 1, ..Status::default() });
         tokio::time::sleep(Duration::from_millis(20)).await;
         house.offer("main", 7, "first", 3541);
     });
@@ -202,8 +205,8 @@ async fn the_first_token_is_waited_for_while_a_call_is_under_way() {
 
 #[tokio::test]
 async fn the_wait_for_the_first_token_ends_when_the_call_has_failed_and_the_next_is_far() {
-    let house = House::patient(&["main"], token_relay::http::Patience::new(Duration::from_secs(60)));
-    house.publish("main", Standing::default());
+    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_secs(60)));
+    house.publish("main", Status::default());
     let (answer, ()) = tokio::join!(house.get("/token"), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
         house.publish("main", idle());
@@ -213,26 +216,26 @@ async fn the_wait_for_the_first_token_ends_when_the_call_has_failed_and_the_next
 
 #[tokio::test]
 async fn the_wait_for_the_first_token_ends_in_time_and_at_shutdown() {
-    let house = House::patient(&["main"], token_relay::http::Patience::new(Duration::from_millis(50)));
-    house.publish("main", Standing::default());
+    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_millis(50)));
+    house.publish("main", Status::default());
     let answer = house.get("/token").await;
     answer.assert_problem(503);
     assert_eq!(answer.header("retry-after"), "1");
 
-    let house = House::patient(&["main"], token_relay::http::Patience::new(Duration::from_secs(3000)));
-    house.publish("main", Standing::default());
+    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_secs(3000)));
+    house.publish("main", Status::default());
     let (answer, ()) = tokio::join!(house.get("/token"), async { house.shutdown.cancel() });
     answer.assert_problem(503);
 }
 
 #[tokio::test]
 async fn a_dead_keeper_makes_no_reader_spin() {
-    let house = House::patient(&["main"], token_relay::http::Patience::new(Duration::from_millis(200)));
-    house.publish("main", Standing::default());
+    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_millis(200)));
+    house.publish("main", Status::default());
     let relay = house.relay.clone();
     drop(house);
     let request = Request::get("/token").header("authorization", bearer(KEY)).body(axum::body::Body::empty()).unwrap();
-    let before = clock::boot_now();
+    let before = SystemClock.boot_now();
     crate::house::answer(&relay.public(), request).await.assert_problem(503);
-    assert!(clock::boot_now().since(before) >= Duration::from_millis(150));
+    assert!(SystemClock.boot_now().since(before) >= Duration::from_millis(150));
 }

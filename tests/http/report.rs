@@ -11,10 +11,7 @@ use std::{
 use axum::{body::Body, http::Request};
 use bytes::Bytes;
 use http_body_util::StreamBody;
-use token_relay::{
-    accounts::{Reported, Standing},
-    http::Patience,
-};
+use token_relay::{http::Timeouts, registry::Reported, status::Status};
 
 use crate::house::{House, KEY, answer, bearer, offering};
 
@@ -104,15 +101,15 @@ async fn a_keeper_that_is_being_started_again_is_503() {
 #[tokio::test]
 async fn a_report_waits_no_longer_than_it_may() {
     let house =
-        House::patient(&["main"], Patience { report: Duration::from_millis(50), ..Patience::new(Duration::ZERO) });
+        House::patient(&["main"], Timeouts { report: Duration::from_millis(50), ..Timeouts::new(Duration::ZERO) });
     house.offer("main", 7, "old", 3541);
     house.say(OLD).await.assert_problem(503);
 }
 
 #[tokio::test]
 async fn a_report_without_any_current_token_waits_for_the_one_under_way() {
-    let house = House::patient(&["main"], Patience::new(Duration::ZERO));
-    house.publish("main", Standing::default());
+    let house = House::patient(&["main"], Timeouts::new(Duration::ZERO));
+    house.publish("main", Status::default());
     let (answer, ()) = tokio::join!(house.say(OLD), async {
         tokio::time::sleep(Duration::from_millis(30)).await;
         house.offer("main", 8, "new", 7000);
@@ -129,7 +126,7 @@ async fn a_report_without_any_current_token_is_503_at_once_when_no_call_is_near(
 #[tokio::test]
 async fn a_token_whose_promise_has_run_out_can_still_be_reported() {
     let house = House::of(&["main"]);
-    house.publish("main", offering("main", 7, "old", 0));
+    house.publish("main", offering(7, "old", 0));
     house.keeper("main", |generation| Reported::Failed {
         retry_in: Duration::ZERO,
         reason: format!("heard {generation}"),
@@ -165,7 +162,7 @@ async fn a_body_of_more_than_4_kib_is_refused_and_one_of_4_kib_is_not() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_given_up_and_the_connection_closed() {
     let house =
-        House::patient(&["main"], Patience { body: Duration::from_millis(50), ..Patience::new(Duration::ZERO) });
+        House::patient(&["main"], Timeouts { body: Duration::from_millis(50), ..Timeouts::new(Duration::ZERO) });
     let never = futures_util::stream::pending::<Result<hyper::body::Frame<Bytes>, std::io::Error>>();
     let answer = house.say(Body::new(StreamBody::new(never))).await;
     answer.assert_problem(400);

@@ -3,8 +3,9 @@
 use std::{process::Command, time::Duration};
 
 use token_relay::{
-    accounts::{Reported, Standing},
-    http::{Limits, Patience},
+    http::{Limits, Timeouts},
+    registry::Reported,
+    status::Status,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -126,7 +127,7 @@ async fn a_client_that_asks_leave_for_too_long_a_body_is_refused_without_it() {
 
 #[tokio::test]
 async fn a_body_that_stalls_is_given_up_with_its_connection() {
-    let house = House::patient(&["main"], Patience { body: SHORT, ..Patience::new(Duration::ZERO) });
+    let house = House::patient(&["main"], Timeouts { body: SHORT, ..Timeouts::new(Duration::ZERO) });
     let open = house.open(LIMITS).await;
     let mut stream = open.connect().await;
     stream.write_all((post(100, "") + "{").as_bytes()).await.unwrap();
@@ -235,8 +236,8 @@ async fn shutdown_answers_what_is_in_flight_and_closes_the_rest() {
 
 #[tokio::test]
 async fn shutdown_waits_no_longer_than_the_grace() {
-    let house = House::patient(&["main"], Patience { report: LONG * 10, ..Patience::new(Duration::ZERO) });
-    house.publish("main", Standing::default());
+    let house = House::patient(&["main"], Timeouts { report: LONG * 10, ..Timeouts::new(Duration::ZERO) });
+    house.publish("main", Status::default());
     let open = house.open(Limits { grace: SHORT, ..LIMITS }).await;
     let mut reports = house.reports("main");
     house.offer("main", 7, "wire_token", 3541);

@@ -15,7 +15,7 @@ mod house;
 use std::{io, sync::Arc, sync::Mutex};
 
 use axum::http::Request;
-use token_relay::accounts::Reported;
+use token_relay::registry::Reported;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::house::{House, KEY, LIMITS, bearer, idle};

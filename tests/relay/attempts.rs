@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
-use token_relay::clock;
+use token_relay::clock::{Clock, SystemClock};
 use tokio::{task::JoinSet, time::sleep};
 use wechat_sim::Sim;
 
@@ -67,7 +67,7 @@ impl Attempts {
 
 /// Where the simulator's clock began, on the boot clock.
 fn zero_us(sim: &Sim) -> i64 {
-    let boot_us = || clock::boot_now().as_micros();
+    let boot_us = || SystemClock.boot_now().as_micros();
     loop {
         let (before, now, after) = (boot_us(), sim.now(), boot_us());
         if after - before < 500 {

@@ -4,9 +4,10 @@ use token_relay::{
     credential::{Generation, Promise},
     issuer::Verdict,
     keeper::{
-        machine::{Action, Event, Machine, Outlook, ReportId},
+        machine::{Action, Event, Machine, ReportId},
         record::Identity,
     },
+    status::Status,
     store::{Sealed, StoreError},
 };
 
@@ -22,7 +23,7 @@ use super::{
 pub(crate) struct Relay {
     pub life: u64,
     pub machine: Machine,
-    pub outlook: Option<Outlook>,
+    pub outlook: Option<Status>,
     /// What is on offer, in the model's terms.
     pub offer: Option<Offer>,
     pub offered_since: i64,
@@ -61,7 +62,7 @@ impl Sim {
     }
 
     /// A keeper begins: of a new process, or of one whose last keeper panicked and whose readers go on.
-    pub(crate) fn begin_life(&mut self, floor: Generation, readers: Option<(Option<Outlook>, Option<Offer>)>) {
+    pub(crate) fn begin_life(&mut self, floor: Generation, readers: Option<(Option<Status>, Option<Offer>)>) {
         self.lives += 1;
         let now = self.host.now(self.now);
         let seed = self.dice.seed();
@@ -255,7 +256,7 @@ impl Sim {
         self.push(at, What::ToRelay(life, Message::Event(Event::Stored(swap))));
     }
 
-    fn show(&mut self, outlook: Outlook) {
+    fn show(&mut self, outlook: Status) {
         let at = self.now;
         let Some(relay) = &mut self.relay else { return };
         let offer = outlook.offer.as_ref().map(|offered| Offer {

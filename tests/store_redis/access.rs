@@ -2,7 +2,7 @@
 
 use redis::Value;
 use token_relay::{
-    account::AccountName,
+    credential::CredentialId,
     store::{Store as _, Swap, redis::RedisStore},
 };
 
@@ -118,8 +118,8 @@ async fn no_password_and_no_record_is_in_any_error_or_log() {
         "allkeys-lru",
     ]);
     let url = format!("redis://:sentinel%5fpassword@127.0.0.1:{}", server.port);
-    let other: AccountName = "sentinelless".parse().unwrap();
-    let store_here = RedisStore::new(&secret_url(&url), &[account(), other]);
+    let other = CredentialId::access_token("sentinelless".parse().unwrap());
+    let store_here = RedisStore::new(&secret_url(&url), [account(), other]);
     assert_eq!(swap(&store_here, None, "sentinel_record").await, Swap::Won);
     let login = ":sentinel%5fpassword@";
     let mut said = Vec::new();

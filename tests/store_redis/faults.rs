@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::Value;
 use token_relay::{
-    clock::awake,
+    clock::{Clock, SystemClock},
     store::{Store as _, Swap, redis::RedisStore},
 };
 
@@ -101,12 +101,12 @@ async fn a_server_that_turns_everyone_out_is_not_stormed() {
     let wire = Wire::closing();
     // without accounts nobody listens for hints
     let store = RedisStore::new(&secret_url(&wire.url()), []);
-    let started = awake();
-    while awake() < started + Duration::from_secs(4) {
+    let started = SystemClock.awake();
+    while SystemClock.awake() < started + Duration::from_secs(4) {
         assert!(join_all((0..20).map(|_| load(&store))).await.iter().all(Result::is_err));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let took = awake().saturating_sub(started);
+    let took = SystemClock.awake().saturating_sub(started);
     let most = took.as_secs() + 2;
     assert!((2..=most).contains(&(wire.taken() as u64)), "{} connections in {took:?}", wire.taken());
 }
@@ -187,9 +187,9 @@ async fn a_connection_that_comes_and_goes_is_one_warning_and_one_recovery() {
     assert_eq!(load(&store).await, Ok(None));
     for _ in 0..4 {
         server.tell(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-        let until = awake() + LATEST;
+        let until = SystemClock.awake() + LATEST;
         // the load that notices, and those until it is connected again
-        while load(&store).await.is_ok() && awake() < until {}
+        while load(&store).await.is_ok() && SystemClock.awake() < until {}
         assert_eq!(healed(&store).await, None);
     }
     assert_eq!(log.count("Redis does not answer", "WARN"), 1, "{}", log.text());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use token_relay::{
-    account::AccountName,
+    credential::CredentialId,
     store::{Store as _, Swap, memory::MemoryStore, redis::RedisStore},
 };
 use tokio::{sync::watch, time::timeout};
@@ -43,9 +43,9 @@ async fn a_swap_that_wins_is_a_hint_to_the_others_and_one_that_loses_is_none() {
 #[tokio::test]
 async fn a_hint_tells_whose_record_changed() {
     let server = Server::start();
-    let accounts: [AccountName; 2] = ["main".parse().unwrap(), "shop".parse().unwrap()];
+    let accounts = ["main", "shop"].map(|name| CredentialId::access_token(name.parse().unwrap()));
     let url = secret_url(&server.url());
-    let (here, there) = (RedisStore::new(&url, &accounts), RedisStore::new(&url, &accounts));
+    let (here, there) = (RedisStore::new(&url, accounts.clone()), RedisStore::new(&url, accounts.clone()));
     let mut main = listening(&there).await;
     let mut shop = there.hints(&accounts[1]).unwrap();
     shop.mark_unchanged();
@@ -54,7 +54,7 @@ async fn a_hint_tells_whose_record_changed() {
     assert!(!main.has_changed().unwrap());
     assert_eq!(swap(&here, None, "one").await, Swap::Won);
     changed(&mut main).await;
-    assert!(there.hints(&"other".parse().unwrap()).is_none());
+    assert!(there.hints(&CredentialId::access_token("other".parse().unwrap())).is_none());
     assert!(MemoryStore::new().hints(&accounts[0]).is_none());
 }
 

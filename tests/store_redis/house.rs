@@ -10,8 +10,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use token_relay::{
-    account::AccountName,
-    clock::awake,
+    clock::{Clock, SystemClock},
+    credential::CredentialId,
     settings::{SecretUrl, StateUrl},
     store::{Sealed, Store as _, StoreError, Swap, redis::RedisStore},
 };
@@ -91,13 +91,13 @@ impl Server {
 
     /// Starts again on the same port, with nothing but what it saved.
     pub(crate) fn restart(&mut self) {
-        let until = awake() + LATEST;
+        let until = SystemClock.awake() + LATEST;
         loop {
             if let Some(child) = spawn(self.port, &self.dir, &self.arguments) {
                 self.child = child;
                 return;
             }
-            assert!(awake() < until, "port {} is taken", self.port);
+            assert!(SystemClock.awake() < until, "port {} is taken", self.port);
         }
     }
 }
@@ -124,7 +124,7 @@ fn spawn(port: u16, dir: &TempDir, arguments: &[String]) -> Option<Child> {
     let log = std::fs::File::create(dir.path().join("log")).unwrap();
     let child = server.stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).spawn();
     let mut child = child.expect("these tests need redis-server: apt-get install redis-server");
-    let until = awake() + LATEST * 2;
+    let until = SystemClock.awake() + LATEST * 2;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
@@ -136,13 +136,13 @@ fn spawn(port: u16, dir: &TempDir, arguments: &[String]) -> Option<Child> {
         if log.contains("Ready to accept connections") {
             return Some(child);
         }
-        assert!(awake() < until, "redis-server does not start");
+        assert!(SystemClock.awake() < until, "redis-server does not start");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-pub(crate) fn account() -> AccountName {
-    "main".parse().unwrap()
+pub(crate) fn account() -> CredentialId {
+    CredentialId::access_token("main".parse().unwrap())
 }
 
 pub(crate) fn sealed(text: &str) -> Sealed {
@@ -157,7 +157,7 @@ pub(crate) fn secret_url(url: &str) -> SecretUrl {
 }
 
 pub(crate) fn store(url: &str) -> RedisStore {
-    RedisStore::new(&secret_url(url), &[account()])
+    RedisStore::new(&secret_url(url), [account()])
 }
 
 pub(crate) async fn load(store: &RedisStore) -> Result<Option<Sealed>, StoreError> {
@@ -183,11 +183,11 @@ pub(crate) async fn in_time<T>(operation: impl Future<Output = T>) -> T {
 
 /// Loads until it works again.
 pub(crate) async fn healed(store: &RedisStore) -> Option<Sealed> {
-    let until = awake() + LATEST * 3;
+    let until = SystemClock.awake() + LATEST * 3;
     loop {
         match load(store).await {
             Ok(record) => return record,
-            Err(error) => assert!(awake() < until, "it does not heal: {error}"),
+            Err(error) => assert!(SystemClock.awake() < until, "it does not heal: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -195,9 +195,9 @@ pub(crate) async fn healed(store: &RedisStore) -> Option<Sealed> {
 
 /// Waits for what takes a moment.
 pub(crate) async fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = awake() + LATEST * 2;
+    let until = SystemClock.awake() + LATEST * 2;
     while !is_so() {
-        assert!(awake() < until, "not in time: {what}");
+        assert!(SystemClock.awake() < until, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redis::Value;
 use token_relay::{
-    account::AccountName,
+    credential::CredentialId,
     store::{Sealed, Store as _, Swap},
 };
 use tokio::task::JoinSet;
@@ -68,7 +68,7 @@ async fn a_record_is_bytes_and_an_empty_one_is_not_an_absent_one() {
 async fn each_account_has_a_key_of_its_own_without_a_lifetime_in_the_database_of_the_url() {
     let server = Server::start();
     let stores = [server.store(), store(&format!("{}/3", server.url()))];
-    let other: AccountName = "main_2".parse().unwrap();
+    let other = CredentialId::access_token("main_2".parse().unwrap());
     assert_eq!(swap(&stores[0], None, "one").await, Swap::Won);
     assert_eq!(stores[0].load(&other).await, Ok(None));
     assert_eq!(stores[0].swap(&other, None, sealed("two")).await, Swap::Won);

@@ -33,7 +33,7 @@ fn a_verified_token_is_not_promised_into_the_next_call() {
     }
     assert_eq!(rig.seconds(), 1);
     let call_at = rig.machine.call_at(rig.now());
-    let offer = rig.outlook.clone().and_then(|outlook| outlook.offer).unwrap();
+    let offer = rig.status.clone().and_then(|status| status.offer).unwrap();
     assert_eq!(offer.promise.seconds_left(call_at.minus(s(1))), 0);
 }
 
@@ -145,7 +145,7 @@ fn a_new_token_is_shown_only_when_it_is_stored() {
     rig.stored(Swap::Won);
     rig.reply_token("one", 7200);
     assert_eq!(rig.shown(), "nothing");
-    assert_eq!(rig.outlook.as_ref().unwrap().rotation_at, None, "no half of it either");
+    assert_eq!(rig.status.as_ref().unwrap().rotation_at, None, "no half of it either");
     rig.stored(Swap::Won);
     assert_eq!(rig.shown(), "one");
 }
@@ -197,10 +197,10 @@ fn a_sticky_deadline_never_moves_later() {
 fn what_was_not_sent_is_given_back() {
     let mut rig = Rig::rotating();
     rig.reply(Err(not_sent()));
-    assert_eq!(rig.outlook.as_ref().unwrap().budget.calls, 400);
+    assert_eq!(rig.status.as_ref().unwrap().budget.calls, 400);
     rig.run_to_call();
     rig.reply(Err(code(-1)));
-    assert_eq!(rig.outlook.as_ref().unwrap().budget.calls, 399);
+    assert_eq!(rig.status.as_ref().unwrap().budget.calls, 399);
 }
 
 #[test]

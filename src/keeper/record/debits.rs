@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{accounts::BudgetLeft, clock::Timestamp};
+use crate::{clock::Timestamp, status::BudgetLeft};
 
 /// The rolling window of every budget.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);

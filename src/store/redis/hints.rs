@@ -13,8 +13,8 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{CONNECT_LIMIT, KEY_PREFIX, PAUSE, REPLY_LIMIT, address::Address, words};
-use crate::account::AccountName;
+use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, address::Address, key as channel, words};
+use crate::credential::CredentialId;
 
 /// A connection that nothing came from for so long is asked whether it lives.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -22,11 +22,12 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// The longest wait before the next attempt to listen. Polling tells the same, a little later.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What is heard on the channels of all accounts. Only a hint: messages get lost, and nothing is told of a flush.
+/// What is heard on the channels of all credentials. Only a hint: messages get lost, and nothing is told of a flush.
 pub(super) struct Hints {
     /// How this store's own messages are known.
     writer: String,
-    changes: HashMap<AccountName, watch::Sender<u64>>,
+    /// By channel.
+    changes: HashMap<String, watch::Sender<u64>>,
 }
 
 /// Why listening ended.
@@ -38,8 +39,8 @@ enum Deaf {
 }
 
 impl Hints {
-    pub(super) fn new<'a>(accounts: impl IntoIterator<Item = &'a AccountName>) -> Self {
-        let changes = accounts.into_iter().map(|account| (account.clone(), watch::Sender::new(0))).collect();
+    pub(super) fn new(ids: impl IntoIterator<Item = CredentialId>) -> Self {
+        let changes = ids.into_iter().map(|id| (channel(&id), watch::Sender::new(0))).collect();
         Self { writer: format!("{:016x}", fastrand::u64(..)), changes }
     }
 
@@ -48,8 +49,8 @@ impl Hints {
         &self.writer
     }
 
-    pub(super) fn of(&self, account: &AccountName) -> Option<watch::Receiver<u64>> {
-        self.changes.get(account).map(watch::Sender::subscribe)
+    pub(super) fn of(&self, id: &CredentialId) -> Option<watch::Receiver<u64>> {
+        self.changes.get(&channel(id)).map(watch::Sender::subscribe)
     }
 
     /// Listens for ever.
@@ -80,7 +81,7 @@ impl Hints {
     }
 
     async fn subscribe(&self, address: &Address) -> Result<(PubSubSink, PubSubStream), Deaf> {
-        let channels: Vec<String> = self.changes.keys().map(|account| format!("{KEY_PREFIX}{account}")).collect();
+        let channels: Vec<&String> = self.changes.keys().collect();
         let subscribing = async {
             let (mut sink, messages) = address.subscriber.get_async_pubsub().await?.split();
             sink.subscribe(channels).await?;
@@ -112,8 +113,7 @@ impl Hints {
     }
 
     fn heard(&self, message: &Msg) {
-        let account = message.get_channel_name().strip_prefix(KEY_PREFIX);
-        let change = account.and_then(|account| self.changes.get(account));
+        let change = self.changes.get(message.get_channel_name());
         if let Some(change) = change.filter(|_| message.get_payload_bytes() != self.writer.as_bytes()) {
             count(change);
         }

@@ -8,7 +8,7 @@ use std::{
 use tracing::{debug, info, warn};
 
 use super::address::Address;
-use crate::clock;
+use crate::clock::{Clock, SystemClock};
 
 /// Between two warnings: a connection that comes and goes is told of once.
 const QUIET: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ struct State {
 impl Journal {
     /// It did not answer, or cannot be reached.
     pub(super) fn failed(&self, address: &Address, reason: &str) {
-        let now = clock::awake();
+        let now = SystemClock.awake();
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
         let is_quiet = state.warned_at.is_some_and(|at| now.saturating_sub(at) < QUIET);

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, StoreError, address::Address, journal::Journal, words};
-use crate::clock;
+use crate::clock::{Clock, SystemClock};
 
 /// The way to one server.
 pub(super) struct Link {
@@ -34,7 +34,7 @@ struct Slot {
     live: Option<Live>,
     /// Connections so far: one that is given up late must not take its successor with it.
     made: u64,
-    /// When the last attempt ended, on [`clock::awake`], and what came of it in the end.
+    /// When the last attempt ended, on [`Clock::awake`], and what came of it in the end.
     attempt: Option<(Duration, String)>,
 }
 
@@ -118,7 +118,7 @@ impl Link {
             return Some(Ok(live.clone()));
         }
         let (ended, reason) = slot.attempt.as_ref()?;
-        (clock::awake().saturating_sub(*ended) < PAUSE).then(|| Err(reason.clone()))
+        (SystemClock.awake().saturating_sub(*ended) < PAUSE).then(|| Err(reason.clone()))
     }
 
     fn note(&self, made: Result<MultiplexedConnection, String>) -> Result<Live, String> {
@@ -127,13 +127,13 @@ impl Link {
             Ok(connection) => {
                 slot.made += 1;
                 let live = Live { number: slot.made, connection };
-                slot.attempt = Some((clock::awake(), "the connection was lost".to_owned()));
+                slot.attempt = Some((SystemClock.awake(), "the connection was lost".to_owned()));
                 slot.live = Some(live.clone());
                 self.connected.notify_one();
                 Ok(live)
             }
             Err(reason) => {
-                slot.attempt = Some((clock::awake(), reason.clone()));
+                slot.attempt = Some((SystemClock.awake(), reason.clone()));
                 drop(slot);
                 self.journal.failed(&self.address, &reason);
                 Err(reason)

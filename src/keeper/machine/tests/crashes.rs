@@ -6,13 +6,13 @@ use super::*;
 fn a_restart_makes_no_call_while_the_record_is_fresh() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
-    let rotation_at = rig.outlook.as_ref().unwrap().rotation_at;
+    let rotation_at = rig.status.as_ref().unwrap().rotation_at;
     let before = rig.seconds();
     for _ in 0..10 {
         rig.restart();
     }
     assert_eq!((rig.calls.len(), rig.shown(), rig.seconds()), (1, "one", before));
-    assert_eq!(rig.outlook.as_ref().unwrap().rotation_at, rotation_at, "R is rolled once");
+    assert_eq!(rig.status.as_ref().unwrap().rotation_at, rotation_at, "R is rolled once");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_record_of_an_impossible_age_keeps_the_generation_and_the_debits_only() {
     rig.wall_ms -= 3_600_000;
     rig.reboot(s(0));
     assert_eq!(rig.shown(), "nothing");
-    assert_eq!(rig.outlook.as_ref().unwrap().budget.calls, 399);
+    assert_eq!(rig.status.as_ref().unwrap().budget.calls, 399);
     rig.run_to_call();
     rig.reply_token("two", 7200);
     assert!(rig.machine.record.generation > before);

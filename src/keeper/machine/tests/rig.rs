@@ -15,7 +15,7 @@ pub(super) struct Rig {
     pub(super) kept: Option<Sealed>,
     pub(super) stores_by_hand: bool,
     pub(super) has_no_slots: bool,
-    pub(super) outlook: Option<Outlook>,
+    pub(super) status: Option<Status>,
     /// Calls (true: forced) and probes that were begun.
     pub(super) calls: Vec<bool>,
     pub(super) probes: usize,
@@ -94,7 +94,7 @@ impl Rig {
             kept: None,
             stores_by_hand,
             has_no_slots: false,
-            outlook: None,
+            status: None,
             calls: Vec::new(),
             probes: 0,
             answers: Vec::new(),
@@ -124,7 +124,7 @@ impl Rig {
     /// Another process takes over what the store holds.
     pub(super) fn restart(&mut self) {
         self.machine = machine(self.policy, &self.boot_id, self.boot, self.wall_ms);
-        self.outlook = None;
+        self.status = None;
         self.writing = None;
         self.is_stopped = false;
         self.step(Event::Tick);
@@ -155,10 +155,10 @@ impl Rig {
             Action::Reserve { .. } => self.news.push_back(Event::Reserved),
             Action::Send { is_forced } => self.calls.push(is_forced),
             Action::Probe(_) => self.probes += 1,
-            Action::Publish(outlook) => {
-                let shown = outlook.offer.as_ref().map_or("nothing", |offer| offer.token.expose());
+            Action::Publish(status) => {
+                let shown = status.offer.as_ref().map_or("nothing", |offer| offer.token.expose());
                 self.log.push(format!("publish {shown}"));
-                self.outlook = Some(outlook);
+                self.status = Some(status);
             }
             Action::Answer(id, answer) => {
                 self.log.push(format!("answer {} {answer:?}", id.0));
@@ -253,12 +253,12 @@ impl Rig {
 
     /// What readers are promised now.
     pub(super) fn seconds(&self) -> u64 {
-        let offer = self.outlook.as_ref().and_then(|outlook| outlook.offer.as_ref());
+        let offer = self.status.as_ref().and_then(|status| status.offer.as_ref());
         offer.map_or(0, |offer| offer.promise.seconds_left(self.boot))
     }
 
     pub(super) fn shown(&self) -> &str {
-        let offer = self.outlook.as_ref().and_then(|outlook| outlook.offer.as_ref());
+        let offer = self.status.as_ref().and_then(|status| status.offer.as_ref());
         offer.map_or("nothing", |offer| offer.token.expose())
     }
 }

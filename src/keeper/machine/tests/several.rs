@@ -9,7 +9,7 @@ use super::{
 
 struct Relay {
     machine: Machine,
-    outlook: Option<Outlook>,
+    status: Option<Status>,
     calls: usize,
     probes: Vec<String>,
     notes: Vec<String>,
@@ -47,7 +47,7 @@ impl Pair {
             )
             .sharing_as(ReplicaId(id))
             .asking_with(secret("one")),
-            outlook: None,
+            status: None,
             calls: 0,
             probes: Vec::new(),
             notes: Vec::new(),
@@ -125,7 +125,7 @@ impl Pair {
                         news.push_back(Event::Probed(if is_dead { refused() } else { accepted() }));
                         relay.probes.push(token.expose().to_owned());
                     }
-                    Action::Publish(outlook) => relay.outlook = Some(outlook),
+                    Action::Publish(status) => relay.status = Some(status),
                     Action::Note(note) => relay.notes.push(format!("{note:?}")),
                     Action::SetAside => panic!("what is shared is never set aside"),
                     Action::Release | Action::Answer(..) | Action::WakeAt(_) | Action::Stop => {}
@@ -134,17 +134,17 @@ impl Pair {
         }
     }
 
-    fn outlook(&self, who: usize) -> &Outlook {
-        self.relays[who].outlook.as_ref().expect("both have looked")
+    fn status(&self, who: usize) -> &Status {
+        self.relays[who].status.as_ref().expect("both have looked")
     }
 
     fn shown(&self, who: usize) -> &str {
-        let offer = self.outlook(who).offer.as_ref();
+        let offer = self.status(who).offer.as_ref();
         offer.map_or("nothing", |offer| offer.token.expose())
     }
 
     fn generation(&self, who: usize) -> Generation {
-        self.outlook(who).offer.as_ref().map(|offer| offer.generation).unwrap_or_default()
+        self.status(who).offer.as_ref().map(|offer| offer.generation).unwrap_or_default()
     }
 }
 
@@ -184,7 +184,7 @@ fn a_late_token_is_current_where_nobody_has_rotated() {
     pair.pass_until_call(0, 7200);
     pair.relays[0].is_frozen = true;
     pair.pass(20); // the other has the lease, and may not call yet
-    assert!(pair.outlook(1).holds_lease);
+    assert!(pair.status(1).holds_lease);
     pair.reply(0, "late");
     pair.pass(3);
     assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);
@@ -215,7 +215,7 @@ fn a_token_that_could_not_be_stored_is_promised_no_further_than_the_lease_proves
     pair.cut = Some(0);
     pair.reply(0, "two");
     pair.pass(1);
-    let promised = pair.outlook(0).offer.as_ref().unwrap().promise.seconds_left(pair.boot);
+    let promised = pair.status(0).offer.as_ref().unwrap().promise.seconds_left(pair.boot);
     assert!(pair.shown(0) == "two" && promised <= 15, "{promised}");
     pair.pass(20);
     assert_eq!(pair.shown(1), "one");
@@ -245,7 +245,7 @@ fn a_record_of_another_appid_is_told_once_and_left_alone_while_it_changes() {
     for who in 0..2 {
         let told = pair.relays[who].notes.iter().filter(|note| note.starts_with("NotRestored")).count();
         assert_eq!(told, 1);
-        assert!(pair.outlook(who).store_trouble.as_ref().is_some_and(|trouble| trouble.contains("another")));
+        assert!(pair.status(who).store_trouble.as_ref().is_some_and(|trouble| trouble.contains("another")));
     }
 }
 
@@ -257,5 +257,5 @@ fn bytes_that_are_no_record_are_never_written_over_and_nobody_calls() {
     pair.pass(7200);
     assert_eq!(pair.kept, foreign);
     assert_eq!(pair.relays[0].calls + pair.relays[1].calls, 1);
-    assert!(pair.outlook(1).store_trouble.as_ref().is_some_and(|trouble| trouble.contains("newer")));
+    assert!(pair.status(1).store_trouble.as_ref().is_some_and(|trouble| trouble.contains("newer")));
 }

@@ -1,4 +1,4 @@
-//! What does the operator read, and what is counted, when something happens to an account?
+//! What is logged and counted when something happens to a credential?
 //!
 //! Repeated lines are damped: the first three of a kind are warnings (an operator's remedy: the first), the rest is DEBUG
 //! with a count, and recovery is INFO.
@@ -13,39 +13,40 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::machine::{Failure, Note};
+use super::machine::Note;
 use crate::{
-    account::AccountName,
+    credential::CredentialId,
     issuer::{IssueError, Remedy, Verdict},
-    metrics::{AccountMetrics, CallOutcome, ProbeOutcome},
+    metrics::{CallOutcome, CredentialMetrics, ProbeOutcome},
+    status::Failure,
 };
 
 /// How many lines of a kind are warnings.
 const LOUD: u32 = 3;
 
-/// Notes of one account, told to the log and the metrics.
+/// Logs and counts what happens to one credential.
 #[derive(Debug)]
-pub struct Diary {
-    account: AccountName,
-    metrics: Arc<AccountMetrics>,
+pub struct KeeperLog {
+    id: CredentialId,
+    metrics: Arc<CredentialMetrics>,
     /// Probes in a row that told nothing.
     without_verdict: AtomicU32,
 }
 
-impl Diary {
-    /// The diary of `account`.
-    pub fn new(account: AccountName, metrics: Arc<AccountMetrics>) -> Self {
-        Self { account, metrics, without_verdict: AtomicU32::new(0) }
+impl KeeperLog {
+    /// For the credential `id`.
+    pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>) -> Self {
+        Self { id, metrics, without_verdict: AtomicU32::new(0) }
     }
 
-    /// What is counted of this account.
-    pub fn metrics(&self) -> &AccountMetrics {
+    /// What is counted of this credential.
+    pub fn metrics(&self) -> &CredentialMetrics {
         &self.metrics
     }
 
     /// Logs and counts.
     pub fn note(&self, note: &Note) {
-        let account = &self.account;
+        let account = &self.id;
         match note {
             Note::Restored { generation, seconds_left: 0 } => {
                 info!(%account, %generation, "stored token taken: nothing can be promised of it any more");
@@ -99,7 +100,7 @@ impl Diary {
             IssueError::Unknown { .. } => CallOutcome::Unknown,
             IssueError::Refused { .. } => CallOutcome::Refused,
         });
-        let account = &self.account;
+        let account = &self.id;
         let (error, repeated, hint) = (&failure.error, failure.repeated, failure.error.hint());
         let loud = match error.remedy() {
             Remedy::Operator(_) => 1,
@@ -113,7 +114,7 @@ impl Diary {
     }
 
     fn probed(&self, verdict: &Verdict) {
-        let account = &self.account;
+        let account = &self.id;
         if !matches!(verdict, Verdict::Inconclusive { .. }) {
             self.without_verdict.store(0, Ordering::Relaxed);
         }

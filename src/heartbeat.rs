@@ -1,0 +1,61 @@
+//! Is a keeper still alive?
+//!
+//! A task that hangs looks like one that has nothing to do. So each keeper beats, at least every few seconds, and one that has
+//! not beaten for [`STALE_AFTER`] counts as dead. Judged by [`Clock::awake`](crate::clock::Clock::awake), which stands still
+//! in a suspend.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// A keeper beats at least this often.
+pub const BEAT: Duration = Duration::from_secs(5);
+
+/// Six beats: a busy machine does not miss so many.
+pub const STALE_AFTER: Duration = BEAT.saturating_mul(6);
+
+/// One keeper's heartbeat; clones share it.
+#[derive(Debug, Clone)]
+pub struct Heartbeat(Arc<AtomicU64>);
+
+impl Heartbeat {
+    /// A heartbeat that beats now, at `awake`: a keeper is not dead before it starts.
+    pub fn starting(awake: Duration) -> Self {
+        Self(Arc::new(AtomicU64::new(millis(awake))))
+    }
+
+    /// The keeper is alive at `awake`.
+    pub fn beat(&self, awake: Duration) {
+        self.0.store(millis(awake), Relaxed);
+    }
+
+    /// How long it has been silent at `awake`, if that is longer than [`STALE_AFTER`].
+    pub fn silence(&self, awake: Duration) -> Option<Duration> {
+        let age = Duration::from_millis(millis(awake).saturating_sub(self.0.load(Relaxed)));
+        (age > STALE_AFTER).then_some(age)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keeper_that_stops_beating_is_silent_until_it_beats_again() {
+        let start = Duration::from_secs(100);
+        let heartbeat = Heartbeat::starting(start);
+        let (last, late) = (start + STALE_AFTER, start + STALE_AFTER + Duration::from_millis(1));
+        assert_eq!(heartbeat.silence(last), None);
+        assert_eq!(heartbeat.silence(late), Some(STALE_AFTER + Duration::from_millis(1)));
+        heartbeat.clone().beat(late);
+        assert_eq!(heartbeat.silence(late + STALE_AFTER), None);
+    }
+}

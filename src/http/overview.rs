@@ -1,0 +1,137 @@
+//! How is the relay, as an operator sees it? For `GET /status`, the page and the readiness.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, json};
+
+use super::AppState;
+use crate::{
+    clock::Timestamp,
+    registry::{Handle, Published},
+    status::{FACTS, Failure, Readiness, State, Status, Value},
+};
+
+/// The whole relay.
+#[derive(Debug, Serialize)]
+pub(super) struct Overview {
+    pub(super) version: &'static str,
+    pub(super) uptime_s: u64,
+    pub(super) status: Readiness,
+    /// Keepers that are silent, and for how many seconds.
+    pub(super) silent_keepers_s: BTreeMap<String, u64>,
+    pub(super) accounts: BTreeMap<String, Detail>,
+}
+
+impl Overview {
+    pub(super) fn of(state: &AppState) -> Self {
+        let handles = state.registry.handles();
+        let now = state.clock.boot_now();
+        let accounts = details(handles.iter(), now);
+        let silent = handles.silent(state.clock.awake());
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: state.uptime().as_secs(),
+            status: readiness(&accounts, now),
+            silent_keepers_s: silent.map(|(id, silence)| (id.to_string(), silence.as_secs())).collect(),
+            accounts,
+        }
+    }
+}
+
+/// What was published of these credentials, by their ids.
+pub(super) fn details<'h>(
+    handles: impl IntoIterator<Item = &'h Arc<Handle>>,
+    now: Timestamp,
+) -> BTreeMap<String, Detail> {
+    handles.into_iter().map(|handle| (handle.id.to_string(), Detail { published: handle.published(), now })).collect()
+}
+
+/// Whether these can be served.
+pub(super) fn readiness(details: &BTreeMap<String, Detail>, now: Timestamp) -> Readiness {
+    Readiness::of(details.values().map(Detail::status), now)
+}
+
+/// One credential at a moment; serialized without token material.
+#[derive(Debug)]
+pub(super) struct Detail {
+    published: Arc<Published>,
+    now: Timestamp,
+}
+
+impl Detail {
+    pub(super) fn status(&self) -> &Status {
+        &self.published.status
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.status().state(self.now)
+    }
+
+    /// The values of all facts that have a name on the page.
+    pub(super) fn labelled(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        FACTS.iter().filter_map(|fact| Some((fact.label?, (fact.read)(self.status(), self.now))))
+    }
+
+    fn seconds_left(&self) -> u64 {
+        self.status().servable(self.now).map_or(0, |(_, seconds)| seconds)
+    }
+
+    /// The little of it that `GET /readyz` shows.
+    pub(super) fn brief(&self) -> serde_json::Value {
+        let mut brief = json!({"state": self.state(), "seconds_left": self.seconds_left()});
+        if let Some(trouble) = &self.status().store_trouble {
+            brief["store_trouble"] = json!(&**trouble);
+        }
+        brief
+    }
+}
+
+impl Serialize for Detail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let status = self.status();
+        let mut members = Map::new();
+        members.insert("state".to_owned(), json!(self.state()));
+        for fact in FACTS {
+            let Some(member) = fact.member else { continue };
+            let value = match (fact.read)(status, self.now) {
+                Value::Seconds(number) | Value::Number(number) => json!(number),
+                Value::Flag(is_so) => json!(is_so),
+                Value::Absent(_) => json!(null),
+            };
+            match member.split_once('.') {
+                None => members.insert(member.to_owned(), value),
+                Some((outer, inner)) => {
+                    let outer = members.entry(outer).or_insert_with(|| json!({}));
+                    outer[inner] = value;
+                    None
+                }
+            };
+        }
+        members.insert("trouble".to_owned(), json!(status.trouble.as_deref().map(Trouble::of)));
+        members.insert("store_trouble".to_owned(), json!(status.store_trouble.as_deref()));
+        members.serialize(serializer)
+    }
+}
+
+/// The last failure.
+#[derive(Debug, Serialize)]
+pub(super) struct Trouble {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) errcode: Option<i64>,
+    pub(super) message: String,
+    pub(super) hint: String,
+    /// RFC 3339.
+    pub(super) at: String,
+}
+
+impl Trouble {
+    pub(super) fn of(failure: &Failure) -> Self {
+        Self {
+            errcode: failure.error.errcode(),
+            message: failure.error.to_string(),
+            hint: failure.error.hint(),
+            at: failure.at.to_string(),
+        }
+    }
+}

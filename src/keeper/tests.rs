@@ -1,0 +1,307 @@
+//! The shell on paused time: what it does with the task, the I/O and the clock around the machine.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+};
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep_until};
+
+use super::*;
+use crate::{
+    clock::FixedClock,
+    credential::Token,
+    heartbeat::STALE_AFTER,
+    issuer::{Endpoint, IssueError, Issued, Verdict},
+    keepers::Keepers,
+    lifecycle::{End, Lifecycle},
+    metrics::Metrics,
+    registry::{Handle, Registry},
+    store::{Sealed, Swap, memory::MemoryStore},
+};
+
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Hands out `token-1`, `token-2`, … for two hours each, after `takes`.
+#[derive(Debug, Default)]
+struct FakeIssuer {
+    takes: Duration,
+    calls: AtomicU32,
+}
+
+impl Issuer for FakeIssuer {
+    fn issue(&self, _force: bool) -> BoxFuture<'_, Result<Issued, IssueError>> {
+        Box::pin(async {
+            let number = self.calls.fetch_add(1, SeqCst) + 1;
+            sleep(self.takes).await;
+            let token = Token::try_from(format!("token-{number}")).unwrap();
+            Ok(Issued { token, life: Duration::from_secs(7200) })
+        })
+    }
+
+    fn probe<'a>(&'a self, _token: &'a Token) -> BoxFuture<'a, Verdict> {
+        Box::pin(async { Verdict::Accepted })
+    }
+}
+
+/// A store in memory that panics as often as it is told to, and has hints.
+#[derive(Debug)]
+struct FakeStore {
+    records: MemoryStore,
+    panics: Mutex<VecDeque<Instant>>,
+    loads: AtomicU32,
+    hints: watch::Sender<u64>,
+    is_shared: bool,
+}
+
+impl FakeStore {
+    fn new(is_shared: bool) -> Arc<Self> {
+        let (records, hints) = (MemoryStore::new(), watch::Sender::new(0));
+        Arc::new(Self { records, panics: Mutex::default(), loads: AtomicU32::new(0), hints, is_shared })
+    }
+
+    /// Panics at the first load from `after` on.
+    fn panic_after(&self, after: Duration) {
+        self.panics.lock().unwrap().push_back(Instant::now() + after);
+    }
+
+    fn panic_if_asked_to(&self) {
+        let mut panics = self.panics.lock().unwrap();
+        let is_due = panics.front().is_some_and(|at| *at <= Instant::now());
+        if is_due {
+            panics.pop_front();
+            drop(panics);
+            panic!("the store was asked to panic");
+        }
+    }
+}
+
+impl Store for FakeStore {
+    fn load<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {
+        self.loads.fetch_add(1, SeqCst);
+        Box::pin(async move {
+            self.panic_if_asked_to();
+            self.records.load(id).await
+        })
+    }
+
+    fn swap<'a>(&'a self, id: &'a CredentialId, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap> {
+        self.records.swap(id, expected, next)
+    }
+
+    fn set_aside<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<String, StoreError>> {
+        self.records.set_aside(id)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    fn hints(&self, _id: &CredentialId) -> Option<watch::Receiver<u64>> {
+        Some(self.hints.subscribe())
+    }
+}
+
+/// A process with one keeper of `main`.
+struct Process {
+    life: Lifecycle,
+    keepers: Keepers,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    issuer: Arc<FakeIssuer>,
+    store: Arc<FakeStore>,
+    clock: Arc<FixedClock>,
+}
+
+impl Process {
+    fn start(store: Arc<FakeStore>, issuer: FakeIssuer) -> Self {
+        Self::start_at(Arc::new(FixedClock::following_tokio()), store, issuer)
+    }
+
+    fn start_at(clock: Arc<FixedClock>, store: Arc<FakeStore>, issuer: FakeIssuer) -> Self {
+        let (life, registry, metrics) = (Lifecycle::new(), Arc::<Registry>::default(), Arc::<Metrics>::default());
+        let keepers = Keepers::new(life.clone(), registry.clone(), metrics.clone());
+        let mut process = Self { life, keepers, registry, metrics, issuer: Arc::new(issuer), store, clock };
+        process.keepers.add(vec![process.parts("main")]);
+        process
+    }
+
+    fn parts(&self, account: &str) -> Parts {
+        Parts {
+            id: id(account),
+            policy: Policy {
+                manner: Endpoint::Token.manner(),
+                overlap: Duration::from_secs(300),
+                before_expiry: Duration::from_secs(3600),
+                report_cooldown: Duration::from_secs(30),
+                retry_min: Duration::from_secs(1),
+                retry_max: Duration::from_secs(60),
+                calls_per_day: 400,
+                longest_call: Duration::from_secs(8),
+            },
+            identity: Identity {
+                base_url: "http://wechat".to_owned(),
+                appid: "wx1".to_owned(),
+                endpoint: "token".to_owned(),
+            },
+            secret_mark: SecretMark::default(),
+            store: self.store.clone(),
+            issuer: self.issuer.clone(),
+            permits: Permits::new(1),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn handle(&self) -> Arc<Handle> {
+        self.registry.handles().access_token("main").unwrap().clone()
+    }
+
+    /// The token that a reader gets now.
+    fn served(&self) -> Option<String> {
+        let published = self.handle().published();
+        let (offer, _) = published.status.servable(self.clock.boot_now())?;
+        Some(offer.token.expose().to_owned())
+    }
+
+    fn silence(&self) -> Option<Duration> {
+        self.handle().heartbeat.silence(self.clock.awake())
+    }
+
+    fn restarts(&self) -> u32 {
+        let page = self.metrics.render(&self.registry.handles(), self.clock.boot_now(), Duration::ZERO);
+        let line = page.lines().find(|line| line.starts_with("token_relay_keeper_restarts_total"));
+        line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    fn calls(&self) -> u32 {
+        self.issuer.calls.load(SeqCst)
+    }
+}
+
+fn id(account: &str) -> CredentialId {
+    CredentialId::access_token(account.parse().unwrap())
+}
+
+async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_panics_is_started_again_and_its_token_is_served_meanwhile() {
+    let store = FakeStore::new(true);
+    let process = Process::start(store.clone(), FakeIssuer::default());
+    seconds(2).await;
+    assert_eq!(process.served().as_deref(), Some("token-1"));
+    store.panic_after(Duration::from_secs(10));
+    for _ in 0..120 {
+        seconds(1).await;
+        assert_eq!(process.served().as_deref(), Some("token-1"));
+    }
+    assert_eq!((process.restarts(), process.calls()), (1, 1));
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}
+
+/// The pauses grow to a minute, twice what a keeper may be silent.
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_panics_again_and_again_pauses_longer_and_is_never_silent() {
+    let store = FakeStore::new(false);
+    for _ in 0..9 {
+        store.panic_after(Duration::ZERO);
+    }
+    let began = Instant::now();
+    let process = Process::start(store, FakeIssuer::default());
+    while process.served().is_none() {
+        assert_eq!(process.silence(), None, "after {:?}", began.elapsed());
+        sleep(Duration::from_millis(500)).await;
+    }
+    // 1 + 2 + 4 + 8 + 16 + 32 + 60 + 60 + 60
+    assert!((243..=245).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert_eq!((process.restarts(), process.silence()), (9, None));
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_run_the_pauses_begin_with_the_first_again() {
+    let store = FakeStore::new(true);
+    let process = Process::start(store.clone(), FakeIssuer::default());
+    for _ in 0..5 {
+        store.panic_after(Duration::ZERO);
+    }
+    seconds(120).await;
+    assert_eq!(process.restarts(), 5);
+    store.panic_after(Duration::ZERO);
+    seconds(2).await; // it looks each second
+    assert_eq!(process.restarts(), 6);
+    let loads = store.loads.load(SeqCst);
+    seconds(2).await; // 1 s of pause, where a sixth panic in a row would get 32
+    assert!(store.loads.load(SeqCst) > loads);
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_hangs_is_silent() {
+    let store = FakeStore::new(false);
+    let process = Process::start(store, FakeIssuer::default());
+    seconds(1).await;
+    assert_eq!(process.silence(), None);
+    // the clock goes on and the task does not: no await lets it run
+    process.clock.advance(STALE_AFTER + Duration::from_secs(1));
+    assert!(process.silence().is_some());
+    seconds(6).await;
+    assert_eq!(process.silence(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_makes_the_keeper_look_at_once() {
+    let store = FakeStore::new(true);
+    let process = Process::start(store.clone(), FakeIssuer::default());
+    seconds(3).await;
+    // in the middle between two looks, which come each second
+    sleep_until(Instant::now() + Duration::from_millis(300)).await;
+    let loads = store.loads.load(SeqCst);
+    store.hints.send_modify(|changes| *changes += 1);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(store.loads.load(SeqCst), loads + 1);
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_the_call_under_way_end_and_stores_its_token() {
+    let store = FakeStore::new(false);
+    let slow = FakeIssuer { takes: Duration::from_secs(7), ..FakeIssuer::default() };
+    let process = Process::start(store.clone(), slow);
+    seconds(2).await;
+    assert_eq!((process.calls(), process.served()), (1, None));
+    let asked = Instant::now();
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+    assert_eq!(asked.elapsed().as_secs(), 5);
+    let again = Process::start_at(process.clock, store, FakeIssuer::default());
+    seconds(1).await;
+    assert_eq!((again.calls(), again.served().as_deref()), (0, Some("token-1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_keeper_is_ended_and_added_again_while_the_other_goes_on() {
+    let mut process = Process::start(FakeStore::new(false), FakeIssuer::default());
+    process.keepers.add(vec![process.parts("main"), process.parts("shop")]);
+    assert_eq!(process.keepers.count(), 2);
+    seconds(1).await;
+    let main = process.handle();
+    assert_eq!(process.calls(), 2);
+    process.keepers.end(&id("shop")).await;
+    process.keepers.end(&id("shop")).await;
+    assert!(process.registry.handles().access_token("shop").is_none());
+    assert!(Arc::ptr_eq(&main, &process.handle()));
+    process.keepers.add(vec![process.parts("shop")]);
+    seconds(1).await;
+    // from its record: a restart is free (I7)
+    let shop = process.registry.handles().access_token("shop").unwrap().published();
+    assert!(shop.status.servable(process.clock.boot_now()).is_some());
+    assert_eq!((process.calls(), process.restarts()), (2, 0));
+    assert!(!process.life.stop().is_cancelled());
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}

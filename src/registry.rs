@@ -1,0 +1,290 @@
+//! Which credentials does this process keep, and what is held of each?
+//!
+//! A keeper publishes through its [`Publisher`]; everybody else reads from its [`Handle`] in memory and never waits for WeChat
+//! or the store (I11). The only way back is a report.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arc_swap::{ArcSwap, Guard};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    account::AccountName,
+    clock::Timestamp,
+    credential::{CredentialId, CredentialKind, Generation},
+    heartbeat::Heartbeat,
+    metrics::CredentialMetrics,
+    status::{Offer, Status},
+};
+
+/// Reports that may wait for a keeper; more wait in the handlers.
+const REPORTS_WAITING: usize = 1024;
+
+/// The credentials of this process. Its map is replaced whole at every change, so that a reader needs no lock and sees no
+/// half of a change.
+#[derive(Debug, Default)]
+pub struct Registry(ArcSwap<Handles>);
+
+/// Every handle at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Handles(BTreeMap<AccountName, BTreeMap<CredentialKind, Arc<Handle>>>);
+
+impl Registry {
+    /// The handles as they are now. A change made later is not seen in them.
+    pub fn handles(&self) -> Guard<Arc<Handles>> {
+        self.0.load()
+    }
+
+    /// Adds these handles, in place of those of the same credentials. All at once: each change copies the map.
+    pub fn insert(&self, added: &[Arc<Handle>]) {
+        self.0.rcu(|handles| {
+            let mut handles = Handles::clone(handles);
+            for handle in added {
+                let account = handles.0.entry(handle.id.account().clone()).or_default();
+                account.insert(handle.id.kind(), handle.clone());
+            }
+            handles
+        });
+    }
+
+    /// Removes the handle of `id`, if there is one.
+    pub fn remove(&self, id: &CredentialId) {
+        self.0.rcu(|handles| {
+            let mut handles = Handles::clone(handles);
+            if let Some(account) = handles.0.get_mut(id.account()) {
+                account.remove(&id.kind());
+            }
+            handles.0.retain(|_, account| !account.is_empty());
+            handles
+        });
+    }
+}
+
+impl Handles {
+    /// The access token of the account called `account`.
+    pub fn access_token(&self, account: &str) -> Option<&Arc<Handle>> {
+        self.0.get(account)?.get(&CredentialKind::AccessToken)
+    }
+
+    /// The names of all accounts, in their order.
+    pub fn accounts(&self) -> impl Iterator<Item = &AccountName> {
+        self.0.keys()
+    }
+
+    /// In the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Handle>> {
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    /// The credentials whose keeper is silent at `awake` (see [`crate::clock::Clock::awake`]), and for how long.
+    pub fn silent(&self, awake: Duration) -> impl Iterator<Item = (&CredentialId, Duration)> {
+        self.iter().filter_map(move |handle| Some((&handle.id, handle.heartbeat.silence(awake)?)))
+    }
+}
+
+/// What the process holds of one credential.
+#[derive(Debug)]
+pub struct Handle {
+    /// Which one.
+    pub id: CredentialId,
+    /// What is counted of it.
+    pub metrics: Arc<CredentialMetrics>,
+    /// Whether its keeper is alive.
+    pub heartbeat: Heartbeat,
+    published: watch::Receiver<Arc<Published>>,
+    reports: mpsc::Sender<Report>,
+}
+
+/// The keeper's end of a [`Handle`].
+#[derive(Debug)]
+pub struct KeeperEnd {
+    /// Where it publishes.
+    pub publisher: Publisher,
+    /// What clients report.
+    pub reports: mpsc::Receiver<Report>,
+    /// What it counts.
+    pub metrics: Arc<CredentialMetrics>,
+    /// How it shows that it is alive.
+    pub heartbeat: Heartbeat,
+}
+
+impl Handle {
+    /// A handle of `id`, and its keeper's end.
+    pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>, heartbeat: Heartbeat) -> (Self, KeeperEnd) {
+        let (sender, receiver) = watch::channel(Arc::default());
+        let (reporter, reports) = mpsc::channel(REPORTS_WAITING);
+        let publisher = Publisher { id: id.clone(), published: sender };
+        let end = KeeperEnd { publisher, reports, metrics: metrics.clone(), heartbeat: heartbeat.clone() };
+        (Self { id, metrics, heartbeat, published: receiver, reports: reporter }, end)
+    }
+
+    /// What was published last.
+    pub fn published(&self) -> Arc<Published> {
+        self.published.borrow().clone()
+    }
+
+    /// A view that can wait for changes: for the long poll and the first token.
+    pub fn watch(&self) -> watch::Receiver<Arc<Published>> {
+        self.published.clone()
+    }
+
+    /// Reports to the keeper that `generation` is bad, and waits for its answer; the caller bounds the wait. `None`: the keeper
+    /// is being started again, or has ended.
+    pub async fn report(&self, generation: Generation) -> Option<Reported> {
+        let (answer, answered) = oneshot::channel();
+        self.reports.send(Report { generation, answer }).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+/// A status, and the bytes that every answer with its token begins with.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// What is known.
+    pub status: Status,
+    prepared: Option<Prepared>,
+}
+
+/// The bytes of an answer, made once per rotation.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Of which rotation.
+    generation: Generation,
+    /// `{"access_token":"…","expires_in":` — only the seconds and a brace are written per request.
+    pub head: SecretBytes,
+    /// `W/"main-1795348923000"`: the credential and the generation, never the token.
+    pub etag: Bytes,
+}
+
+impl Published {
+    /// The answer and its seconds, if at least one second can be promised at `now`.
+    pub fn servable(&self, now: Timestamp) -> Option<(&Prepared, u64)> {
+        let (_, seconds) = self.status.servable(now)?;
+        Some((self.prepared.as_ref()?, seconds))
+    }
+}
+
+impl Prepared {
+    fn of(id: &CredentialId, offer: &Offer) -> Self {
+        let generation = offer.generation;
+        let quoted = serde_json::to_string(offer.token.expose()).expect("a string is JSON");
+        let head = SecretBytes(Bytes::from(format!("{{\"access_token\":{quoted},\"expires_in\":")));
+        Self { generation, head, etag: Bytes::from(format!("W/\"{id}-{generation}\"")) }
+    }
+}
+
+/// Bytes that hold a token: `Debug` shows nothing.
+#[derive(Clone)]
+pub struct SecretBytes(pub Bytes);
+
+impl std::fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretBytes(…)")
+    }
+}
+
+/// Where a keeper publishes; there is one for each credential.
+#[derive(Debug)]
+pub struct Publisher {
+    id: CredentialId,
+    published: watch::Sender<Arc<Published>>,
+}
+
+impl Publisher {
+    /// Lets readers see `status`.
+    pub fn publish(&self, status: Status) {
+        let last = self.published.borrow().prepared.clone();
+        let prepared = status.offer.as_ref().map(|offer| {
+            let same = last.filter(|last| last.generation == offer.generation);
+            same.unwrap_or_else(|| Prepared::of(&self.id, offer))
+        });
+        self.published.send_replace(Arc::new(Published { status, prepared }));
+    }
+}
+
+/// A report on its way to the keeper.
+#[derive(Debug)]
+pub struct Report {
+    /// The generation that the client says is bad.
+    pub generation: Generation,
+    /// Where the keeper answers.
+    pub answer: oneshot::Sender<Reported>,
+}
+
+/// The keeper's answer to a report.
+#[derive(Debug, Clone)]
+pub enum Reported {
+    /// Read the status again: the report was stale, WeChat accepts the token, or a new one has come.
+    Settled,
+    /// Within `refresh.report_cooldown`, or a budget is spent: not before `retry_in`.
+    TooMany {
+        /// Until a report may be made again.
+        retry_in: Duration,
+        /// Why, in words.
+        reason: &'static str,
+    },
+    /// The probe was inconclusive, or the refresh failed.
+    Failed {
+        /// Until it makes sense to ask again.
+        retry_in: Duration,
+        /// Why, in words for a client.
+        reason: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        credential::{Promise, Token},
+        metrics::Metrics,
+    };
+
+    fn handle(id: &CredentialId) -> (Arc<Handle>, KeeperEnd) {
+        let metrics = Metrics::new().credential(id);
+        let (handle, end) = Handle::new(id.clone(), metrics, Heartbeat::starting(Duration::ZERO));
+        (Arc::new(handle), end)
+    }
+
+    #[test]
+    fn an_answer_is_prepared_once_per_rotation_and_shows_no_token() {
+        let (handle, end) = handle(&CredentialId::access_token("main".parse().unwrap()));
+        let publish = |generation, token: &str| {
+            let promise = Promise { until: Timestamp::NEVER, sliding: None, verified_until: None };
+            let token = Token::try_from(token.to_owned()).unwrap();
+            let offer = Some(Offer { generation: Generation(generation), token, promise });
+            end.publisher.publish(Status { offer, ..Status::default() });
+            handle.published()
+        };
+        let first = publish(7, "75_sentinel\"x");
+        assert!(!format!("{first:?}").contains("sentinel"));
+        let (prepared, _) = first.servable(Timestamp::default()).unwrap();
+        assert_eq!(&prepared.head.0[..], br#"{"access_token":"75_sentinel\"x","expires_in":"#);
+        assert_eq!(&prepared.etag[..], br#"W/"main-7""#);
+        let again = publish(7, "75_sentinel\"x");
+        assert_eq!(again.prepared.as_ref().unwrap().head.0.as_ptr(), prepared.head.0.as_ptr());
+        assert_eq!(&publish(8, "other").prepared.as_ref().unwrap().etag[..], br#"W/"main-8""#);
+    }
+
+    #[test]
+    fn a_credential_is_added_replaced_and_removed_and_who_reads_keeps_what_it_read() {
+        let registry = Registry::default();
+        let main = CredentialId::access_token("main".parse().unwrap());
+        let ticket = CredentialId::new("main".parse().unwrap(), CredentialKind::JsapiTicket);
+        let (token, _end) = handle(&main);
+        registry.insert(&[token.clone(), handle(&ticket).0]);
+        let before = registry.handles();
+        assert!(Arc::ptr_eq(before.access_token("main").unwrap(), &token));
+        assert_eq!(before.iter().map(|handle| handle.id.to_string()).collect::<Vec<_>>(), ["main", "main.jsapi"]);
+        registry.insert(&[handle(&main).0]);
+        assert!(!Arc::ptr_eq(registry.handles().access_token("main").unwrap(), &token));
+        registry.remove(&main);
+        assert!(registry.handles().access_token("main").is_none());
+        assert_eq!(registry.handles().accounts().count(), 1);
+        registry.remove(&ticket);
+        registry.remove(&ticket);
+        assert_eq!(registry.handles().accounts().count(), 0);
+        assert!(Arc::ptr_eq(before.access_token("main").unwrap(), &token));
+    }
+}

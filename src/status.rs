@@ -1,0 +1,291 @@
+//! What is known of a credential? The one type that its keeper publishes, and that clients, operators and metrics read.
+//!
+//! A number or flag that operators are to see is one field of [`Status`] and one line of [`FACTS`]: from there it comes into
+//! `GET /status`, onto the page and into the metrics.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    clock::{Timestamp, WallTime},
+    credential::{Generation, Promise, Token},
+    issuer::IssueError,
+};
+
+/// What is known of a credential. Published whole, so that a reader never sees half of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Status {
+    /// What may be served; `None` when there is no credential or it is known to be dead.
+    pub offer: Option<Offer>,
+    /// The planned rotation: when the current credential is replaced if all goes well.
+    pub rotation_at: Option<Timestamp>,
+    /// The earliest moment of the next call to WeChat; `None` while one is under way.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Calls that failed since the last success.
+    pub failures: u32,
+    /// The last failure, until a success.
+    pub trouble: Option<Arc<Failure>>,
+    /// Why the record could not be stored, until it could.
+    pub store_trouble: Option<Arc<str>>,
+    /// Whether it is this relay that calls WeChat: always, if it is the only one on its store.
+    pub holds_lease: bool,
+    /// What is left of the rolling day's budgets.
+    pub budget: BudgetLeft,
+}
+
+/// A credential that may be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Its rotation.
+    pub generation: Generation,
+    /// Its value.
+    pub token: Token,
+    /// How long it may be promised.
+    pub promise: Promise,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub error: IssueError,
+    /// When.
+    pub at: WallTime,
+    /// How many of this very kind came in a row, this one included: logs are damped by it.
+    pub repeated: u32,
+}
+
+/// Calls that may still be made in the rolling 24 hours (I6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BudgetLeft {
+    /// Of `calls_per_day`.
+    pub calls: u32,
+    /// Of the forced calls.
+    pub forced: u32,
+    /// Of the probes.
+    pub probes: u32,
+}
+
+/// The situation of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Served, and its planned rotation is ahead.
+    Fresh,
+    /// Served, and its rotation is due: a call is under way, or calls fail.
+    Due,
+    /// There is one, but nothing can be promised of it any more.
+    Expired,
+    /// There is none, or it is known to be dead.
+    None,
+}
+
+impl State {
+    /// Whether clients get a credential.
+    pub const fn is_served(self) -> bool {
+        match self {
+            Self::Fresh | Self::Due => true,
+            Self::Expired | Self::None => false,
+        }
+    }
+
+    /// As it is shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Due => "due",
+            Self::Expired => "expired",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Status {
+    /// The offer and its seconds, if at least one second can be promised at `now`.
+    pub fn servable(&self, now: Timestamp) -> Option<(&Offer, u64)> {
+        let offer = self.offer.as_ref()?;
+        match offer.promise.seconds_left(now) {
+            0 => None,
+            seconds => Some((offer, seconds)),
+        }
+    }
+
+    /// The situation at `now`.
+    pub fn state(&self, now: Timestamp) -> State {
+        match (&self.offer, self.servable(now)) {
+            (None, _) => State::None,
+            (Some(_), None) => State::Expired,
+            (Some(_), Some(_)) if self.rotation_at.is_some_and(|at| at <= now) => State::Due,
+            (Some(_), Some(_)) => State::Fresh,
+        }
+    }
+
+    /// How long until the next call to WeChat may have changed something; at least one second, for `Retry-After`.
+    pub fn retry_in(&self, now: Timestamp) -> Duration {
+        self.next_attempt_at.map_or(Duration::ZERO, |at| at.since(now)).max(Duration::from_secs(1))
+    }
+
+    /// Whether a call is under way or begins within `wait`: only then is it worth waiting for a credential.
+    pub fn is_worth_waiting(&self, now: Timestamp, wait: Duration) -> bool {
+        self.next_attempt_at.is_none_or(|at| at.since(now) < wait)
+    }
+}
+
+/// How the relay stands as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Readiness {
+    /// Every credential is served and stored.
+    Ready,
+    /// At least one is served, and at least one is not or cannot be stored.
+    Degraded,
+    /// None is served.
+    Unready,
+}
+
+impl Readiness {
+    /// Of credentials with these statuses at `now`; without any the relay is unready.
+    pub fn of<'s>(statuses: impl IntoIterator<Item = &'s Status>, now: Timestamp) -> Self {
+        let (mut is_any_served, mut is_any_amiss) = (false, false);
+        for status in statuses {
+            let is_served = status.state(now).is_served();
+            is_any_served |= is_served;
+            is_any_amiss |= !is_served || status.store_trouble.is_some();
+        }
+        match (is_any_served, is_any_amiss) {
+            (false, _) => Self::Unready,
+            (true, true) => Self::Degraded,
+            (true, false) => Self::Ready,
+        }
+    }
+
+    /// As it is shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Unready => "unready",
+        }
+    }
+}
+
+/// The value of a [`Fact`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// Whole seconds.
+    Seconds(u64),
+    /// A count or a number.
+    Number(u64),
+    /// Yes or no: in the metrics 1 or 0.
+    Flag(bool),
+    /// There is none now: `null` in `GET /status`, 0 in the metrics, this on the page.
+    Absent(&'static str),
+}
+
+/// The gauge that a [`Fact`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauge {
+    /// Its name, without the prefix `token_relay_`.
+    pub name: &'static str,
+    /// A label beside those that say whose it is.
+    pub label: Option<(&'static str, &'static str)>,
+    /// What Prometheus shows as its help.
+    pub help: &'static str,
+}
+
+/// A number or a flag that operators see. Every one is in [`FACTS`] and nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub struct Fact {
+    /// Its member in `GET /status`, with a dot for a member of a member.
+    pub member: Option<&'static str>,
+    /// Its name on the page.
+    pub label: Option<&'static str>,
+    /// Its gauge.
+    pub gauge: Option<Gauge>,
+    /// Its value at a moment.
+    pub read: fn(&Status, Timestamp) -> Value,
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Gauge {
+    Gauge { name, label: None, help }
+}
+
+const fn budget(label: &'static str) -> Gauge {
+    Gauge {
+        name: "budget_left",
+        label: Some(("budget", label)),
+        help: "Calls that may still be made in the rolling 24 hours",
+    }
+}
+
+/// Seconds from `now` to `at`, 0 once it has passed.
+fn until(at: Option<Timestamp>, now: Timestamp, absent: &'static str) -> Value {
+    at.map_or(Value::Absent(absent), |at| Value::Seconds(at.since(now).as_secs()))
+}
+
+/// All facts, in the order of the page.
+pub const FACTS: &[Fact] = &[
+    Fact {
+        member: Some("seconds_left"),
+        label: Some("token lives for"),
+        gauge: Some(gauge("token_seconds_left", "Seconds promised of the served token, 0 when none is served")),
+        read: |status, now| Value::Seconds(status.servable(now).map_or(0, |(_, seconds)| seconds)),
+    },
+    Fact {
+        member: Some("rotation_in_s"),
+        label: Some("rotation in"),
+        gauge: Some(gauge("rotation_in_seconds", "Seconds until the planned rotation, 0 when it is due")),
+        read: |status, now| until(status.rotation_at, now, "not planned"),
+    },
+    Fact {
+        member: Some("next_call_in_s"),
+        label: Some("next call in"),
+        gauge: None,
+        read: |status, now| until(status.next_attempt_at, now, "under way"),
+    },
+    Fact {
+        member: Some("failures"),
+        label: Some("failures in a row"),
+        gauge: Some(gauge("consecutive_failures", "Calls that failed since the last success")),
+        read: |status, _| Value::Number(status.failures.into()),
+    },
+    Fact {
+        member: Some("budget_left.calls"),
+        label: Some("calls left today"),
+        gauge: Some(budget("calls")),
+        read: |status, _| Value::Number(status.budget.calls.into()),
+    },
+    Fact {
+        member: Some("budget_left.forced"),
+        label: Some("forced left today"),
+        gauge: Some(budget("forced")),
+        read: |status, _| Value::Number(status.budget.forced.into()),
+    },
+    Fact {
+        member: Some("budget_left.probes"),
+        label: Some("probes left today"),
+        gauge: Some(budget("probes")),
+        read: |status, _| Value::Number(status.budget.probes.into()),
+    },
+    Fact {
+        member: Some("generation"),
+        label: Some("generation"),
+        gauge: Some(gauge("token_generation", "Generation of the token, about the Unix milliseconds of its birth")),
+        read: |status, _| {
+            status.offer.as_ref().map_or(Value::Absent("none"), |offer| Value::Number(offer.generation.0))
+        },
+    },
+    Fact {
+        member: None,
+        label: None,
+        gauge: Some(gauge("store_ok", "1 when the record is stored, 0 when the relay lives on memory alone")),
+        read: |status, _| Value::Flag(status.store_trouble.is_none()),
+    },
+    Fact {
+        member: Some("holds_lease"),
+        label: None,
+        gauge: Some(gauge("lease_held", "1 when this relay calls WeChat for the account: one of those on a Redis")),
+        read: |status, _| Value::Flag(status.holds_lease),
+    },
+];
