@@ -1,6 +1,6 @@
 //! Do the files, tests, log lines and links exist that the pages name?
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use crate::page::{Page, pages, plain, root};
 
@@ -70,6 +70,18 @@ fn every_compose_file_that_a_page_names_exists() {
         }
     }
     assert!(checked >= 10, "only {checked} were found");
+}
+
+#[test]
+fn every_script_that_a_page_runs_exists() {
+    let pages = pages();
+    let lines = pages.values().flat_map(|page| page.of_language("sh").flat_map(str::lines));
+    let scripts: BTreeSet<&str> =
+        lines.filter_map(|line| line.split(' ').next()).filter(|word| word.starts_with('.')).collect();
+    assert!(scripts.contains("./test.sh"), "{scripts:?}");
+    for script in scripts {
+        assert!(root().join(script).is_file(), "{script}");
+    }
 }
 
 #[test]
