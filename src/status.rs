@@ -229,7 +229,7 @@ pub const FACTS: &[Fact] = &[
     Fact {
         member: Some("seconds_left"),
         label: Some("token lives for"),
-        gauge: Some(gauge("token_seconds_left", "Seconds promised of the served token, 0 when none is served")),
+        gauge: Some(gauge("token_remaining_seconds", "Seconds promised of the served token, 0 when none is served")),
         read: |status, now| Value::Seconds(status.servable(now).map_or(0, |(_, seconds)| seconds)),
     },
     Fact {

@@ -130,8 +130,8 @@ async fn the_metrics_show_how_the_accounts_stand_and_what_was_asked() {
     assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     assert!(metrics.body.contains("# TYPE token_relay_requests_total counter\n") && !metrics.body.contains("# EOF"));
     for line in [
-        "token_relay_token_seconds_left{account=\"main\"} 3541",
-        "token_relay_token_seconds_left{account=\"shop\"} 0",
+        "token_relay_token_remaining_seconds{account=\"main\"} 3541",
+        "token_relay_token_remaining_seconds{account=\"shop\"} 0",
         "token_relay_token_generation{account=\"main\"} 7",
         "token_relay_consecutive_failures{account=\"shop\"} 4",
         "token_relay_store_ok{account=\"main\"} 1",
