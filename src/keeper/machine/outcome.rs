@@ -264,6 +264,7 @@ impl Machine {
 
     fn issued(&mut self, now: Now, intent: Intent, issued: Issued) {
         let lives_until = intent.sent_at.plus(issued.life);
+        let is_too_short = self.would_break_promises(now, lives_until);
         let current = self.record.credential.as_mut();
         let same = current.filter(|c| self.policy.manner == Manner::Sticky && c.token == issued.token);
         match same {
@@ -286,8 +287,27 @@ impl Machine {
                 self.record.retry_at = Some(now.boot.plus(self.policy.sticky_pace()));
                 self.note(Note::SameToken);
             }
+            _ if is_too_short => {
+                let reason = format!(
+                    "the new token lives {} only, less than the one before was promised for; that one is served on",
+                    humantime::format_duration(issued.life)
+                );
+                self.failed(now, intent, IssueError::Unknown { reason });
+            }
             _ => self.rotate(now, intent, issued),
         }
+    }
+
+    /// Whether a new token that lives until `lives_until` expires before the promises made of the current one have run out.
+    /// The call that must follow then would be the second rotation within an overlap, and kill the current one under those
+    /// promises (I3). So it is not taken: its call counts as an unknown one, and the next comes when nothing is promised any
+    /// more. Rejected: to take it and wait with the next call, which leaves nothing to serve for up to O − r.
+    fn would_break_promises(&self, now: Now, lives_until: Timestamp) -> bool {
+        let current = self.living(now.boot).filter(|_| self.is_rotating());
+        current.is_some_and(|current| {
+            let promise = self.promise(current, now);
+            promise.seconds_left(now.boot) > 0 && lives_until < promise.until
+        })
     }
 
     fn rotate(&mut self, now: Now, intent: Intent, issued: Issued) {

@@ -104,6 +104,33 @@ fn an_unknown_call_is_not_repeated_before_every_promise_has_run_out() {
 }
 
 #[test]
+fn a_token_that_expires_before_older_promises_do_is_not_taken_and_they_hold() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    let began_at = rig.boot;
+    rig.reply_token("two", 5);
+    assert_eq!((rig.shown(), rig.seconds()), ("one", 240));
+    // the next call comes when nothing is promised any more, and what it brings is served even if it is as short
+    rig.run_to_probe();
+    rig.probed(inconclusive());
+    rig.run_to_call();
+    assert_eq!(rig.boot, began_at.plus(s(240)));
+    rig.reply_token("three", 5);
+    assert_eq!((rig.shown(), rig.seconds()), ("three", 5));
+}
+
+#[test]
+fn a_short_token_is_taken_where_nothing_longer_was_promised() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 3);
+    assert_eq!((rig.shown(), rig.seconds()), ("one", 3));
+    rig.run_to_call();
+    rig.reply_token("two", 5);
+    assert_eq!((rig.shown(), rig.seconds()), ("two", 5));
+}
+
+#[test]
 fn a_rotation_is_asked_for_an_hour_before_the_end_give_or_take_its_jitter() {
     let mut rig = Rig::rotating();
     let asked_at = rig.boot;
