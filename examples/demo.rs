@@ -107,7 +107,11 @@ impl Stage {
                 });
                 self.say(
                     "relay",
-                    &format!("call {} failed ({}): {living}", status.failures, brief(&trouble.error.to_string())),
+                    &format!(
+                        "call {} failed ({}): {living}",
+                        status.failures,
+                        brief(&trouble.errors.describe(&trouble.error))
+                    ),
                 );
             }
             if was_served && served.is_none() {

@@ -107,7 +107,7 @@ impl Keeper {
         Self {
             replica,
             hints: parts.store.hints(&parts.id),
-            log: KeeperLog::new(parts.id.clone(), end.metrics),
+            log: KeeperLog::new(parts.id.clone(), parts.policy.issuer.errors, end.metrics),
             heartbeat: end.heartbeat,
             publisher: end.publisher,
             reports: end.reports,
@@ -263,12 +263,11 @@ impl Keeper {
         let (outcome, reported) = match answer {
             ReportAnswer::Superseded => (ReportOutcome::Renewed, Reported::Settled),
             ReportAnswer::Accepted => (ReportOutcome::Accepted, Reported::Settled),
-            ReportAnswer::TooMany { again_at, reason } => {
-                (ReportOutcome::TooMany, Reported::TooMany { retry_in: again_at.since(now.boot), reason })
+            ReportAnswer::TooMany { again_at, limit } => {
+                (ReportOutcome::TooMany, Reported::TooMany { retry_in: again_at.since(now.boot), limit })
             }
-            ReportAnswer::Failed { again_at, reason } => {
-                let retry_in = again_at.since(now.boot);
-                (ReportOutcome::Failed, Reported::Failed { retry_in, reason: reason.to_string() })
+            ReportAnswer::Failed { again_at, failure } => {
+                (ReportOutcome::Failed, Reported::Failed { retry_in: again_at.since(now.boot), failure })
             }
         };
         self.log.metrics().report(outcome);

@@ -45,6 +45,7 @@ pub mod keepers;
 pub mod lifecycle;
 pub mod metrics;
 pub mod registry;
+pub mod report;
 pub mod serve;
 pub mod settings;
 pub mod status;

@@ -15,6 +15,7 @@ use crate::{
     credential::{CredentialId, CredentialKind, Generation},
     heartbeat::Heartbeat,
     metrics::CredentialMetrics,
+    report::{ReportFailure, ReportLimit},
     status::{Offer, Status},
 };
 
@@ -221,15 +222,15 @@ pub enum Reported {
     TooMany {
         /// Until a report may be made again.
         retry_in: Duration,
-        /// Why, in words.
-        reason: &'static str,
+        /// Why.
+        limit: ReportLimit,
     },
     /// The probe was inconclusive, or the refresh failed.
     Failed {
         /// Until it makes sense to ask again.
         retry_in: Duration,
-        /// Why, in words for a client.
-        reason: String,
+        /// Why.
+        failure: ReportFailure,
     },
 }
 

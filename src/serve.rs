@@ -14,6 +14,7 @@ use crate::{
     credential::CredentialId,
     http::{AppState, Clients, Limits, Listener, Timeouts},
     issuer::{
+        Issuer, Profile,
         upstream::{Upstream, UpstreamError, UpstreamSettings},
         wechat::{WeChat, WeChatAccount},
     },
@@ -205,27 +206,29 @@ fn open_directory(dir: &Path) -> Result<Arc<dyn Store>, ServeError> {
 fn keepers(settings: &Settings, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Vec<Parts>, ServeError> {
     let upstream = Upstream::new(upstream_settings(&settings.wechat))?;
     let permits = Permits::new(settings.wechat.max_calls);
-    let parts = |(name, account): (&AccountName, &AccountSettings)| Parts {
-        id: CredentialId::access_token(name.clone()),
-        policy: policy(settings, account),
-        identity: Identity {
-            base_url: settings.wechat.base_url.as_str().to_owned(),
-            appid: account.appid.as_str().to_owned(),
-            endpoint: account.endpoint.label().to_owned(),
-        },
-        secret_mark: SecretMark::of(account.appid.as_str(), account.secret.expose_secret()),
-        store: store.clone(),
-        issuer: Arc::new(WeChat::new(upstream.clone(), wechat_account(account))),
-        permits: permits.clone(),
-        clock: clock.clone(),
+    let parts = |(name, account): (&AccountName, &AccountSettings)| {
+        let issuer = Arc::new(WeChat::new(upstream.clone(), wechat_account(settings, account)));
+        Parts {
+            id: CredentialId::access_token(name.clone()),
+            policy: policy(settings, account, issuer.profile()),
+            identity: Identity {
+                base_url: settings.wechat.base_url.as_str().to_owned(),
+                appid: account.appid.as_str().to_owned(),
+                endpoint: account.endpoint.label().to_owned(),
+            },
+            secret_mark: SecretMark::of(account.appid.as_str(), account.secret.expose_secret()),
+            store: store.clone(),
+            issuer,
+            permits: permits.clone(),
+            clock: clock.clone(),
+        }
     };
     Ok(settings.accounts.iter().map(parts).collect())
 }
 
-fn policy(settings: &Settings, account: &AccountSettings) -> Policy {
+fn policy(settings: &Settings, account: &AccountSettings, issuer: Profile) -> Policy {
     Policy {
-        manner: account.endpoint.manner(),
-        overlap: settings.refresh.overlap,
+        issuer,
         before_expiry: settings.refresh.before_expiry,
         report_cooldown: settings.refresh.report_cooldown,
         retry_min: settings.refresh.retry_min,
@@ -235,11 +238,12 @@ fn policy(settings: &Settings, account: &AccountSettings) -> Policy {
     }
 }
 
-fn wechat_account(account: &AccountSettings) -> WeChatAccount {
+fn wechat_account(settings: &Settings, account: &AccountSettings) -> WeChatAccount {
     WeChatAccount {
         appid: account.appid.as_str().to_owned(),
         secret: account.secret.clone(),
         endpoint: account.endpoint,
+        overlap: settings.refresh.overlap,
     }
 }
 

@@ -20,7 +20,7 @@ mod show;
 mod urls;
 mod values;
 
-pub use crate::issuer::Endpoint;
+pub use crate::issuer::wechat::Endpoint;
 pub use client_key::KeyDigest;
 pub use entry::LONGEST;
 pub use error::SettingsError;

@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::{
     clock::{Timestamp, WallTime},
     credential::{Generation, Promise, Token},
-    issuer::IssueError,
+    issuer::{ErrorTable, IssueError},
+    store::StoreError,
 };
 
 /// What is known of a credential. Published whole, so that a reader never sees half of a change.
@@ -27,7 +28,7 @@ pub struct Status {
     /// The last failure, until a success.
     pub trouble: Option<Arc<Failure>>,
     /// Why the record could not be stored, until it could.
-    pub store_trouble: Option<Arc<str>>,
+    pub store_trouble: Option<StoreTrouble>,
     /// Whether it is this relay that calls WeChat: always, if it is the only one on its store.
     pub holds_lease: bool,
     /// What is left of the rolling day's budgets.
@@ -50,10 +51,35 @@ pub struct Offer {
 pub struct Failure {
     /// Why.
     pub error: IssueError,
+    /// What that means at this issuer.
+    pub errors: &'static ErrorTable,
     /// When.
     pub at: WallTime,
     /// How many of this very kind came in a row, this one included: logs are damped by it.
     pub repeated: u32,
+}
+
+/// Why a credential's record is not stored, or not by this relay.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreTrouble {
+    /// The store did not take it, or did not answer.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Somebody else has changed it in a store of one relay.
+    #[error("the stored record was changed by somebody else")]
+    Changed,
+    /// On a store of several relays: it is of another base URL, appid or endpoint under the same name. Two deployments on
+    /// one Redis need two databases.
+    #[error("the stored record is of another base URL, appid or endpoint: taken over when nobody writes it")]
+    AnothersRecord,
+    /// On a store of several relays: what is stored is no record.
+    #[error("not a record of token-relay: nothing is written over it and nobody calls until it is removed")]
+    Foreign,
+    /// The same, and a newer relay wrote it.
+    #[error(
+        "written by a newer token-relay (layout {0}): nothing is written over it and nobody calls until it is removed"
+    )]
+    Newer(u32),
 }
 
 /// Calls that may still be made in the rolling 24 hours (I6).

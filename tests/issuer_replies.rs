@@ -8,7 +8,7 @@
 use std::panic::catch_unwind;
 
 use serde_json::Value;
-use token_relay::issuer::{IssueError, Issued, Verdict, reply};
+use token_relay::issuer::{IssueError, Issued, Verdict, reply, wechat};
 
 /// About a quarter of a minute in a debug build.
 const REPLIES: u32 = 1_000_000;
@@ -77,7 +77,9 @@ fn no_mutated_reply_panics_deceives_or_leaks() {
     let (mut issued, mut refused, mut unknown) = (0_u32, 0_u32, 0_u32);
     for round in 0..REPLIES {
         let body = if dice.bool() { composed(&mut dice) } else { mutated(&mut dice) };
-        let outcome = catch_unwind(|| (reply::parse_reply(&body, &[SECRET, APPID]), reply::parse_probe(&body)));
+        let outcome = catch_unwind(|| {
+            (reply::parse_reply(200, &body, "access_token", &[SECRET, APPID]), wechat::parse_probe(200, &body))
+        });
         let (outcome, verdict) = outcome.unwrap_or_else(|_| panic!("reply {round} of seed {SEED:#x}: {body:?}"));
         match &outcome {
             Ok(_) => issued += 1,
@@ -161,7 +163,7 @@ fn check(body: &[u8], outcome: &Result<Issued, IssueError>) {
             assert!(reply["errcode"].is_null() || number(&reply["errcode"]) == Some(0.0), "{reply}");
         }
         Err(error) => {
-            let shown = format!("{error} {error:?} {}", error.hint()).to_lowercase();
+            let shown = format!("{error} {error:?} {}", wechat::ERRORS.hint(error)).to_lowercase();
             assert!(!shown.contains(SECRET) && !shown.contains(APPID), "{shown}");
             if let IssueError::Refused { errcode, errmsg } = error {
                 assert!(*errcode != 0 && errmsg.chars().count() <= 256 && !errmsg.contains(char::is_control));
@@ -179,6 +181,6 @@ fn check_probe(body: &[u8], verdict: &Verdict) {
             assert!(reply["ip_list"].is_array() || !reply["errcode"].is_null(), "{reply}");
         }
         Verdict::Refused { errcode } => assert!([40001, 40014, 42001].contains(errcode)),
-        Verdict::Inconclusive { reason } => assert!(!reason.to_lowercase().contains(SECRET)),
+        Verdict::Inconclusive { cause } => assert!(!cause.to_string().to_lowercase().contains(SECRET)),
     }
 }

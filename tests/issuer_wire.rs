@@ -19,9 +19,9 @@ use secrecy::SecretString;
 use token_relay::{
     credential::Token,
     issuer::{
-        Endpoint, IssueError, Issuer as _, Verdict,
+        IssueError, Issuer as _, Verdict,
         upstream::{Upstream, UpstreamError, UpstreamSettings, Url},
-        wechat::{WeChat, WeChatAccount},
+        wechat::{ERRORS, Endpoint, WeChat, WeChatAccount},
     },
 };
 use wechat_sim::{Fault, Kind, Odd, Op, Plan, Sim, Times};
@@ -44,7 +44,8 @@ fn settings(base: &str) -> UpstreamSettings {
 }
 
 fn issuer(settings: UpstreamSettings, endpoint: Endpoint) -> WeChat {
-    let account = WeChatAccount { appid: APPID.to_owned(), secret: SecretString::from(SECRET), endpoint };
+    let account =
+        WeChatAccount { appid: APPID.to_owned(), secret: SecretString::from(SECRET), endpoint, overlap: LONG };
     WeChat::new(Upstream::new(settings).unwrap(), account)
 }
 
@@ -52,7 +53,7 @@ fn issuer(settings: UpstreamSettings, endpoint: Endpoint) -> WeChat {
 async fn ask(settings: UpstreamSettings, endpoint: Endpoint) -> Result<(String, u64), IssueError> {
     let outcome = issuer(settings, endpoint).issue(false).await;
     if let Err(error) = &outcome {
-        let shown = format!("{error} {error:?} {}", error.hint());
+        let shown = format!("{error} {error:?} {}", ERRORS.hint(error));
         for hidden in [SECRET, APPID, "access_token=", "secret=", "hunter2"] {
             assert!(!shown.contains(hidden), "{shown}");
         }
@@ -140,14 +141,14 @@ fn refusing() -> (tokio::net::TcpSocket, String) {
 
 fn not_sent(outcome: Result<(String, u64), IssueError>) -> String {
     match outcome {
-        Err(IssueError::NotSent { reason }) => reason,
+        Err(IssueError::NotSent { cause }) => cause.to_string(),
         other => panic!("not a call that was not sent: {other:?}"),
     }
 }
 
 fn unknown(outcome: Result<(String, u64), IssueError>) -> String {
     match outcome {
-        Err(IssueError::Unknown { reason }) => reason,
+        Err(IssueError::Unknown { cause }) => cause.to_string(),
         other => panic!("not an unknown call: {other:?}"),
     }
 }
@@ -159,6 +160,7 @@ async fn a_token_call_is_one_plain_get_with_its_values_encoded() {
         appid: "wx&appid=1 2".to_owned(),
         secret: SecretString::from("a+b/c=d%20é#?"),
         endpoint: Endpoint::Token,
+        overlap: LONG,
     };
     let upstream = Upstream::new(settings(&wire.url("http"))).unwrap();
     assert_eq!(WeChat::new(upstream, account).issue(true).await.unwrap().life, Duration::from_secs(7200));
@@ -381,10 +383,10 @@ async fn every_fault_of_a_reply_is_told_for_what_it_is_and_never_retried() {
 async fn a_refused_call_names_what_the_operator_must_do() {
     let sim = Sim::builder().app(APPID, "another secret").start().await.unwrap();
     let error = ask_token(settings(&sim.base_url())).await.unwrap_err();
-    assert!(error.hint().contains("AppSecret"), "{error}: {}", error.hint());
+    assert!(ERRORS.hint(&error).contains("AppSecret"), "{error}");
     sim.fault(Op::Token, Fault::errcode(40164), Times::Always);
     let error = ask_token(settings(&sim.base_url())).await.unwrap_err();
-    assert!(error.hint().starts_with("127.0.0.1 is not on the IP whitelist"), "{}", error.hint());
+    assert!(ERRORS.hint(&error).starts_with("127.0.0.1 is not on the IP whitelist"), "{}", ERRORS.hint(&error));
     let echo = format!("your secret {SECRET} of {APPID} is wrong");
     sim.clear_faults();
     sim.fault(Op::Token, Fault::Errcode { code: 40125, message: Some(echo) }, Times::Always);
@@ -497,7 +499,8 @@ async fn a_probe_that_is_not_answered_within_3_s_or_not_clearly_says_nothing() {
     ] {
         sim.fault(Op::Api, fault.clone(), Times::Next(1));
         let verdict = tokio::time::timeout(LONG, wechat.probe(&token)).await.expect("3 s, not the call's 60");
-        let Verdict::Inconclusive { reason } = verdict else { panic!("{fault:?}: {verdict:?}") };
+        let Verdict::Inconclusive { cause } = verdict else { panic!("{fault:?}: {verdict:?}") };
+        let reason = cause.to_string();
         assert!(!reason.contains(token.expose()) && !reason.contains("access_token"), "{reason}");
     }
     sim.fault(Op::Api, Fault::FalseRefusal, Times::Always);
@@ -628,7 +631,7 @@ mod children {
             Err(error) => println!("\noutcome: {error}"),
             Ok(_) => match ask_token(settings).await {
                 Ok((token, _)) => println!("\noutcome: issued {token}"),
-                Err(error) => println!("\noutcome: {error}"),
+                Err(error) => println!("\noutcome: {error}; hint: {}", ERRORS.hint(&error)),
             },
         }
     }
@@ -658,10 +661,13 @@ mod children {
         let sim = encrypted(good).await;
         let told = outcome(&sim.base_url(), &[("SSL_CERT_FILE", &ca)]).await;
         assert!(told.starts_with("issued "), "{told}");
+        let hint = format!("; hint: {}", ERRORS.certificate);
         let told = outcome(&sim.base_url(), &[("SSL_CERT_FILE", &other_ca)]).await;
         assert!(told.starts_with("not sent: ") && told.contains("UnknownIssuer"), "{told}");
+        assert!(told.ends_with(&hint), "{told}");
         let told = outcome(&encrypted(misnamed).await.base_url(), &[("SSL_CERT_FILE", &other_ca)]).await;
         assert!(told.starts_with("not sent: ") && told.contains("not valid for name"), "{told}");
+        assert!(told.ends_with(&hint), "{told}");
         assert_eq!(sim.calls(Op::Token).len(), 1);
     }
 

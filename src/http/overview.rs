@@ -81,7 +81,7 @@ impl Detail {
     pub(super) fn brief(&self) -> serde_json::Value {
         let mut brief = json!({"state": self.state(), "seconds_left": self.seconds_left()});
         if let Some(trouble) = &self.status().store_trouble {
-            brief["store_trouble"] = json!(&**trouble);
+            brief["store_trouble"] = json!(trouble.to_string());
         }
         brief
     }
@@ -109,7 +109,7 @@ impl Serialize for Detail {
             };
         }
         members.insert("trouble".to_owned(), json!(status.trouble.as_deref().map(Trouble::of)));
-        members.insert("store_trouble".to_owned(), json!(status.store_trouble.as_deref()));
+        members.insert("store_trouble".to_owned(), json!(status.store_trouble.as_ref().map(ToString::to_string)));
         members.serialize(serializer)
     }
 }
@@ -129,8 +129,8 @@ impl Trouble {
     pub(super) fn of(failure: &Failure) -> Self {
         Self {
             errcode: failure.error.errcode(),
-            message: failure.error.to_string(),
-            hint: failure.error.hint(),
+            message: failure.errors.describe(&failure.error),
+            hint: failure.errors.hint(&failure.error).into_owned(),
             at: failure.at.to_string(),
         }
     }

@@ -72,7 +72,7 @@ fn write_account(page: &mut String, name: &str, detail: &Detail) -> fmt::Result 
         write!(page, "<p>{message} <small>{errcode}at {at}</small></p><p class=\"hint\">{hint}</p>")?;
     }
     if let Some(trouble) = &status.store_trouble {
-        write!(page, "<p>The record cannot be stored: {}</p>", Escaped(trouble))?;
+        write!(page, "<p>The record cannot be stored: {}</p>", Escaped(&trouble.to_string()))?;
     }
     page.write_str("<dl>")?;
     for (label, value) in detail.labelled() {

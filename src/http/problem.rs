@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     clock::Timestamp,
+    report::{ReportFailure, ReportLimit},
     status::{Failure, Status},
 };
 
@@ -37,9 +38,11 @@ pub(super) enum Problem {
     /// 400, and the connection is closed: what would follow is not the next request.
     BodyTooSlow,
     /// 429
-    TooMany { retry_in: Duration, reason: &'static str },
+    TooMany { retry_in: Duration, limit: ReportLimit },
     /// 503
     Unavailable { retry_in: Duration, reason: Cow<'static, str>, trouble: Option<Arc<Failure>> },
+    /// 503
+    ReportFailed { retry_in: Duration, failure: ReportFailure, trouble: Option<Arc<Failure>> },
     /// 500: a handler panicked. Nothing else answers it.
     Panicked,
 }
@@ -53,7 +56,7 @@ struct Wire<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
     errcode: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
+    hint: Option<Cow<'static, str>>,
 }
 
 impl Problem {
@@ -77,7 +80,7 @@ impl Problem {
             Self::ForeignAccount => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable { .. } | Self::ReportFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -92,15 +95,9 @@ impl Problem {
             Self::BodyTooSlow => "the body did not arrive within 10 seconds",
             Self::Panicked => "the relay has a defect; its log tells where",
             Self::Unauthorized(detail) | Self::BadQuery(detail) | Self::BadBody(detail) => detail,
-            Self::TooMany { reason, .. } => reason,
-            Self::Unavailable { reason, trouble: None, .. } => reason,
-            // a failed refresh has told it already
-            Self::Unavailable { reason, trouble: Some(trouble), .. } if reason.contains(&trouble.error.to_string()) => {
-                reason
-            }
-            Self::Unavailable { reason, trouble: Some(trouble), .. } => {
-                return Cow::Owned(format!("{reason}; the last call to WeChat failed: {}", trouble.error));
-            }
+            Self::TooMany { limit, .. } => limited(*limit),
+            Self::Unavailable { reason, trouble, .. } => return with_trouble(reason, trouble.as_deref()),
+            Self::ReportFailed { failure, trouble, .. } => return failed(failure, trouble.as_deref()),
         })
     }
 
@@ -109,7 +106,9 @@ impl Problem {
         match self {
             Self::Unauthorized(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::BodyTooSlow => Some((header::CONNECTION, HeaderValue::from_static("close"))),
-            Self::TooMany { retry_in, .. } | Self::Unavailable { retry_in, .. } => Some(retry_after(*retry_in)),
+            Self::TooMany { retry_in, .. }
+            | Self::Unavailable { retry_in, .. }
+            | Self::ReportFailed { retry_in, .. } => Some(retry_after(*retry_in)),
             Self::NoSuchRoute
             | Self::WrongMethod
             | Self::BadQuery(_)
@@ -123,7 +122,7 @@ impl Problem {
 
     fn trouble(&self) -> Option<&Failure> {
         match self {
-            Self::Unavailable { trouble, .. } => trouble.as_deref(),
+            Self::Unavailable { trouble, .. } | Self::ReportFailed { trouble, .. } => trouble.as_deref(),
             _ => None,
         }
     }
@@ -138,13 +137,53 @@ impl IntoResponse for Problem {
             status: status.as_u16(),
             detail: &self.detail(),
             errcode: trouble.and_then(|trouble| trouble.error.errcode()),
-            hint: trouble.map(|trouble| trouble.error.hint()),
+            hint: trouble.map(|trouble| trouble.errors.hint(&trouble.error)),
         };
         let mut response = problem_json(status, &wire);
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+/// Why a report is not heard now.
+fn limited(limit: ReportLimit) -> &'static str {
+    match limit {
+        ReportLimit::Cooldown => "the token was probed or rotated just now",
+        ReportLimit::Calls => "the day's budget of calls is spent",
+        ReportLimit::Probes => "the day's budget of probes is spent",
+    }
+}
+
+/// Why a report brought nothing. A failed refresh is the last call that failed, so it is said once.
+fn failed<'f>(failure: &'f ReportFailure, trouble: Option<&Failure>) -> Cow<'f, str> {
+    let reason = match failure {
+        ReportFailure::RefreshFailed(error) => {
+            let error = trouble.map_or_else(|| error.to_string(), |trouble| trouble.errors.describe(error));
+            return Cow::Owned(format!("the refresh failed: {error}"));
+        }
+        ReportFailure::NoVerdict(cause) => &format!("the probe told nothing: {cause}"),
+        ReportFailure::ShuttingDown => "the relay is shutting down",
+        ReportFailure::TooSoon => {
+            let issuer = trouble.map_or("the issuer", |trouble| trouble.errors.issuer);
+            &format!("the token is dead, and {issuer}'s last answer forbids a call so soon")
+        }
+        ReportFailure::NotStored => "the relay cannot store its record",
+        ReportFailure::StoreAway => "the store is away: the report cannot be passed on",
+        ReportFailure::Worded(reason) => reason,
+    };
+    Cow::Owned(with_trouble(reason, trouble).into_owned())
+}
+
+/// `reason`, and why the last call failed, if it did.
+fn with_trouble<'r>(reason: &'r str, trouble: Option<&Failure>) -> Cow<'r, str> {
+    match trouble {
+        None => Cow::Borrowed(reason),
+        Some(Failure { error, errors, .. }) => {
+            let (issuer, error) = (errors.issuer, errors.describe(error));
+            Cow::Owned(format!("{reason}; the last call to {issuer} failed: {error}"))
+        }
     }
 }
 

@@ -83,13 +83,10 @@ async fn resolve(state: &AppState, credential: &Handle, bad: &str) -> Result<Res
         None => credential.metrics.report(ReportOutcome::Stale),
         Some(generation) => match credential.report(generation).await {
             Some(Reported::Settled) => {}
-            Some(Reported::TooMany { retry_in, reason }) => return Err(Problem::TooMany { retry_in, reason }),
-            Some(Reported::Failed { retry_in, reason }) => {
-                return Err(Problem::Unavailable {
-                    retry_in,
-                    reason: reason.into(),
-                    trouble: credential.published().status.trouble.clone(),
-                });
+            Some(Reported::TooMany { retry_in, limit }) => return Err(Problem::TooMany { retry_in, limit }),
+            Some(Reported::Failed { retry_in, failure }) => {
+                let trouble = credential.published().status.trouble.clone();
+                return Err(Problem::ReportFailed { retry_in, failure, trouble });
             }
             None => return Err(unavailable(state, credential, "the relay is starting the account's keeper again")),
         },

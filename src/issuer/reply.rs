@@ -1,10 +1,11 @@
-//! What does a reply say? Pure functions from bytes to a credential, a refusal or "nobody knows".
+//! What does a reply say? Pure functions from bytes to a credential, a refusal or "nobody knows". The shape is that of
+//! all of WeChat's platforms; the member that holds the credential, and what a code means, the issuer knows.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{IssueError, Issued, Verdict};
+use super::{Cause, IssueError, Issued, ReplyDefect};
 use crate::credential::Token;
 
 /// The longest life that is believed, in seconds: WeChat documents "a value within 7200 seconds".
@@ -13,51 +14,26 @@ pub const LONGEST_LIFE_S: u64 = 7200;
 /// The longest `errmsg` that is kept, in characters. Those seen are under 200.
 pub const LONGEST_ERRMSG: usize = 256;
 
-/// The errcodes by which WeChat calls an access token invalid, not the latest, or expired. 41001 (missing) is the
-/// caller's own mistake and 42007 and its like belong to tokens of users.
-pub const BAD_TOKEN: [i64; 3] = [40001, 40014, 42001];
-
 const REDACTED: &str = "[redacted]";
 
-/// Reads the reply of a token endpoint, whatever its status and Content-Type say. Success is a non-empty printable
-/// `access_token`, a positive `expires_in` and an `errcode` that is absent or 0: a failed reply was seen with
+/// Reads the reply of a call that asks for a credential, whatever its status and Content-Type say. Success is a non-empty
+/// printable text in `member`, a positive `expires_in` and an `errcode` that is absent or 0: a failed reply was seen with
 /// `"access_token":null`. Texts in `hidden` never appear in an error.
-pub fn parse_reply(body: &[u8], hidden: &[&str]) -> Result<Issued, IssueError> {
-    let unknown = |reason: String| IssueError::Unknown { reason };
-    let Some(reply) = object(body) else {
-        return Err(unknown(format!("the reply is not a JSON object ({} bytes)", body.len())));
-    };
-    let token = reply.get("access_token").and_then(Value::as_str).unwrap_or_default();
-    match errcode(&reply) {
-        Some(0) => {}
-        Some(errcode) => {
+pub fn parse_reply(status: u16, body: &[u8], member: &str, hidden: &[&str]) -> Result<Issued, IssueError> {
+    let unknown = |defect| IssueError::Unknown { cause: Cause::Unreadable { status, defect } };
+    let reply = object(body).map_err(unknown)?;
+    let token = reply.get(member).and_then(Value::as_str).unwrap_or_default();
+    match errcode(&reply).map_err(unknown)? {
+        0 => {}
+        errcode => {
             let errmsg = reply.get("errmsg").and_then(Value::as_str).unwrap_or_default();
             let hidden: Vec<&str> = hidden.iter().copied().chain([token]).collect();
             return Err(IssueError::Refused { errcode, errmsg: printable(errmsg, &hidden, LONGEST_ERRMSG) });
         }
-        None => return Err(unknown("the reply's errcode is not a number".to_owned())),
     }
-    let Ok(token) = Token::try_from(token.to_owned()) else {
-        return Err(unknown("the reply has neither an access_token that can be used nor an errcode".to_owned()));
-    };
-    match reply.get("expires_in").and_then(seconds) {
-        Some(life) => Ok(Issued { token, life }),
-        None => Err(unknown("the reply's expires_in is not a positive number of seconds".to_owned())),
-    }
-}
-
-/// Reads the reply of `/cgi-bin/get_api_domain_ip`.
-pub fn parse_probe(body: &[u8]) -> Verdict {
-    let inconclusive = |reason: &str| Verdict::Inconclusive { reason: reason.to_owned() };
-    let Some(reply) = object(body) else { return inconclusive("the reply is not a JSON object") };
-    let told = reply.get("errcode").is_some_and(|errcode| !errcode.is_null());
-    match errcode(&reply) {
-        Some(0) if told || reply.get("ip_list").is_some_and(Value::is_array) => Verdict::Accepted,
-        Some(0) => inconclusive("the reply has neither an ip_list nor an errcode"),
-        Some(errcode) if BAD_TOKEN.contains(&errcode) => Verdict::Refused { errcode },
-        Some(errcode) => Verdict::Inconclusive { reason: format!("errcode {errcode}") },
-        None => inconclusive("the reply's errcode is not a number"),
-    }
+    let token = Token::try_from(token.to_owned()).map_err(|_| unknown(ReplyDefect::NoCredential))?;
+    let life = reply.get("expires_in").and_then(seconds).ok_or_else(|| unknown(ReplyDefect::Life))?;
+    Ok(Issued { token, life })
 }
 
 /// `text` for a log line: unprintable characters are dropped, each text in `hidden` is replaced in whatever case, and at
@@ -92,19 +68,20 @@ fn without(text: &str, secret: &str) -> String {
 }
 
 /// The reply as an object. The parser's own message is not kept: it quotes the body.
-fn object(body: &[u8]) -> Option<Map<String, Value>> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    serde_json::from_slice(body).ok()
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, ReplyDefect> {
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    serde_json::from_slice(text).map_err(|_| ReplyDefect::NotJson(body.len()))
 }
 
-/// The errcode, 0 where it is absent or null; `None` where it cannot be read.
-fn errcode(reply: &Map<String, Value>) -> Option<i64> {
-    match reply.get("errcode") {
+/// The errcode, 0 where it is absent or null.
+pub(super) fn errcode(reply: &Map<String, Value>) -> Result<i64, ReplyDefect> {
+    let errcode = match reply.get("errcode") {
         None | Some(Value::Null) => Some(0),
         Some(Value::Number(number)) => number.as_i64().or_else(|| whole(number.as_f64()?)?.parse().ok()),
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
-    }
+    };
+    errcode.ok_or(ReplyDefect::Errcode)
 }
 
 /// A positive number of seconds as a number or a text of digits, at most [`LONGEST_LIFE_S`].
@@ -134,19 +111,23 @@ mod tests {
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
+    fn parse(body: &[u8], hidden: &[&str]) -> Result<Issued, IssueError> {
+        parse_reply(200, body, "access_token", hidden)
+    }
+
     fn life_s(body: &str) -> Option<u64> {
-        parse_reply(body.as_bytes(), &[SECRET]).ok().map(|issued| issued.life.as_secs())
+        parse(body.as_bytes(), &[SECRET]).ok().map(|issued| issued.life.as_secs())
     }
 
     fn refused(body: &str) -> Option<(i64, String)> {
-        match parse_reply(body.as_bytes(), &[SECRET]) {
+        match parse(body.as_bytes(), &[SECRET]) {
             Err(IssueError::Refused { errcode, errmsg }) => Some((errcode, errmsg)),
             _ => None,
         }
     }
 
     fn is_unknown(body: &str) -> bool {
-        matches!(parse_reply(body.as_bytes(), &[SECRET]), Err(IssueError::Unknown { .. }))
+        matches!(parse(body.as_bytes(), &[SECRET]), Err(IssueError::Unknown { .. }))
     }
 
     #[test]
@@ -252,24 +233,6 @@ mod tests {
         let body =
             serde_json::json!({ "errcode": 1, "errmsg": "a\nb\u{1b}[31m\u{202e}\u{0}无效\"\u{e000}" }).to_string();
         assert_eq!(refused(&body), Some((1, "a b[31m无效\"".to_owned())));
-        assert!(!format!("{:?}", parse_reply(b"\"75_secret\"", &[])).contains("75_secret"));
-    }
-
-    #[test]
-    fn only_the_three_bad_token_codes_refuse_a_probed_token() {
-        let probe = |body: &str| parse_probe(body.as_bytes());
-        for good in [r#"{"ip_list":["1.2.3.4"]}"#, r#"{"ip_list":[]}"#, r#"{"errcode":0,"errmsg":"ok"}"#] {
-            assert_eq!(probe(good), Verdict::Accepted);
-        }
-        for errcode in BAD_TOKEN {
-            assert_eq!(probe(&format!(r#"{{"errcode":{errcode}}}"#)), Verdict::Refused { errcode });
-        }
-        for body in ["", "{}", "<html>", r#"{"ip_list":"x"}"#, r#"{"errcode":null}"#, r#"{"errcode":[]}"#] {
-            assert!(matches!(probe(body), Verdict::Inconclusive { .. }), "{body}");
-        }
-        for errcode in [-1, 41001, 42007, 45009, 48001, 40164] {
-            let verdict = probe(&format!(r#"{{"errcode":{errcode},"ip_list":[]}}"#));
-            assert_eq!(verdict, Verdict::Inconclusive { reason: format!("errcode {errcode}") });
-        }
+        assert!(!format!("{:?}", parse(b"\"75_secret\"", &[])).contains("75_secret"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    io,
     pin::pin,
     sync::{
         Arc,
@@ -14,7 +15,7 @@ use reqwest::{Client, ClientBuilder, Method, Proxy, StatusCode, header, redirect
 use secrecy::{ExposeSecret, SecretString};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::{IssueError, reply::printable};
+use super::{Cause, IssueError, reply::printable};
 
 pub use reqwest::Url;
 
@@ -78,8 +79,8 @@ pub struct Upstream {
 
 /// One call, for whichever host takes it.
 pub(super) struct Call<'a> {
-    /// Path segments below the base URL.
-    pub(super) path: [&'static str; 2],
+    /// Path segments below the base URL, as many as the path has.
+    pub(super) path: &'a [&'a str],
     /// Query parameters, not yet encoded.
     pub(super) query: &'a [(&'static str, &'a str)],
     /// A JSON body makes it a POST.
@@ -120,7 +121,7 @@ impl Upstream {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|error| {
-            let reason = words(error);
+            let reason = flattened(error);
             if reason.contains("No CA certificates") {
                 UpstreamError::NoRoots
             } else {
@@ -141,11 +142,10 @@ impl Upstream {
         let hosts = self.first_or_fallback(call, limit, &connecting);
         let hosts = CONNECTING.scope(Arc::clone(&connecting), hosts);
         let Ok(outcome) = tokio::time::timeout(limit, hosts).await else {
-            let within = humantime::format_duration(limit);
             return Err(if connecting.load(Ordering::Relaxed) {
-                IssueError::NotSent { reason: format!("no connection within {within}") }
+                IssueError::NotSent { cause: Cause::NoConnection(limit) }
             } else {
-                IssueError::Unknown { reason: format!("no whole reply within {within}") }
+                IssueError::Unknown { cause: Cause::NoReply(limit) }
             });
         };
         outcome
@@ -158,8 +158,7 @@ impl Upstream {
             match tokio::time::timeout(limit / 2, &mut first).await {
                 Ok(outcome) => return outcome,
                 Err(_) if connecting.load(Ordering::Relaxed) => {
-                    let within = humantime::format_duration(limit / 2);
-                    return Err(IssueError::NotSent { reason: format!("no connection within {within}") });
+                    return Err(IssueError::NotSent { cause: Cause::NoConnection(limit / 2) });
                 }
                 Err(_) => {}
             }
@@ -173,11 +172,13 @@ impl Upstream {
         limit: Duration,
         connecting: &AtomicBool,
     ) -> Result<Reply, IssueError> {
-        let first = self.first_host(call, limit, connecting).await;
-        let (Some(fallback), Err(IssueError::NotSent { reason })) = (&self.fallback, &first) else { return first };
+        let outcome = self.first_host(call, limit, connecting).await;
+        let Some(fallback) = &self.fallback else { return outcome };
+        let Err(IssueError::NotSent { cause: first }) = outcome else { return outcome };
         match self.send(fallback, call).await {
-            Err(IssueError::NotSent { reason: second }) => {
-                Err(IssueError::NotSent { reason: format!("{reason}; {second}") })
+            Err(IssueError::NotSent { cause: second }) => {
+                let cause = Cause::BothHosts { first: Box::new(first), fallback: Box::new(second) };
+                Err(IssueError::NotSent { cause })
             }
             other => other,
         }
@@ -195,8 +196,8 @@ impl Upstream {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failure(host, error))? {
             if body.len() + chunk.len() > LARGEST_REPLY {
-                let reason = format!("{host}: HTTP {}, a reply over {LARGEST_REPLY} bytes", status.as_u16());
-                return Err(IssueError::Unknown { reason });
+                let cause = Cause::TooLarge { host: host.to_owned(), status: status.as_u16() };
+                return Err(IssueError::Unknown { cause });
             }
             body.extend_from_slice(&chunk);
         }
@@ -263,14 +264,28 @@ fn usable(url: &Url, key: &'static str) -> Result<(), UpstreamError> {
 /// What a failed call was: `is_connect()` covers name, TCP, proxy and TLS, all of which end before the request's first
 /// byte. Anything later may have been sent.
 fn failure(host: &str, error: reqwest::Error) -> IssueError {
-    let not_sent = error.is_connect() || error.is_builder();
-    let reason = format!("{host}: {}", words(error));
-    if not_sent { IssueError::NotSent { reason } } else { IssueError::Unknown { reason } }
+    let is_not_sent = error.is_connect() || error.is_builder();
+    let is_certificate = is_not_sent && is_certificate(&error);
+    let (host, detail) = (host.to_owned(), flattened(error));
+    let cause = if is_certificate { Cause::Certificate { host, detail } } else { Cause::Network { host, detail } };
+    if is_not_sent { IssueError::NotSent { cause } } else { IssueError::Unknown { cause } }
+}
+
+/// Whether the host's certificate was found wanting. An `io::Error` does not name what it wraps as its source, and the TLS
+/// library's error is wrapped in two of them.
+fn is_certificate(error: &(dyn Error + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented);
+    }
+    match error.downcast_ref().and_then(io::Error::get_ref) {
+        Some(wrapped) => is_certificate(wrapped),
+        None => error.source().is_some_and(is_certificate),
+    }
 }
 
 /// The one place where a reqwest error becomes text. It loses its URL, which holds the AppSecret, and its chain of
 /// causes is flattened, each told once; reqwest's own "error sending request" only where there is no cause.
-fn words(error: reqwest::Error) -> String {
+fn flattened(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut told = String::new();
     let mut cause = error.source().or(Some(&error));
@@ -284,4 +299,22 @@ fn words(error: reqwest::Error) -> String {
         cause = next.source();
     }
     printable(&told, &[], LONGEST_REASON)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_s_path_has_any_number_of_segments_and_each_is_encoded() {
+        for (base, path, expected) in [
+            ("http://h", &["ticket"][..], "http://h/ticket"),
+            ("http://h/", &["cgi-bin", "token"], "http://h/cgi-bin/token"),
+            ("http://h/a/b/", &["cgi-bin", "ticket", "getticket"], "http://h/a/b/cgi-bin/ticket/getticket"),
+            ("http://h", &["a b", "c/d", "e?f", "é"], "http://h/a%20b/c%2Fd/e%3Ff/%C3%A9"),
+        ] {
+            let call = Call { path, query: &[], json: None };
+            assert_eq!(call.url(&base.parse().unwrap()).as_str(), expected);
+        }
+    }
 }

@@ -13,10 +13,10 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::machine::Note;
+use super::machine::{NotRestored, Note};
 use crate::{
     credential::CredentialId,
-    issuer::{IssueError, Remedy, Verdict},
+    issuer::{ErrorTable, IssueError, Remedy, Verdict},
     metrics::{CallOutcome, CredentialMetrics, ProbeOutcome},
     status::Failure,
 };
@@ -28,15 +28,17 @@ const LOUD: u32 = 3;
 #[derive(Debug)]
 pub struct KeeperLog {
     id: CredentialId,
+    /// What the issuer's errors mean.
+    errors: &'static ErrorTable,
     metrics: Arc<CredentialMetrics>,
     /// Probes in a row that told nothing.
     without_verdict: AtomicU32,
 }
 
 impl KeeperLog {
-    /// For the credential `id`.
-    pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>) -> Self {
-        Self { id, metrics, without_verdict: AtomicU32::new(0) }
+    /// For the credential `id`, whose issuer's errors mean what `errors` says.
+    pub fn new(id: CredentialId, errors: &'static ErrorTable, metrics: Arc<CredentialMetrics>) -> Self {
+        Self { id, errors, metrics, without_verdict: AtomicU32::new(0) }
     }
 
     /// What is counted of this credential.
@@ -54,7 +56,7 @@ impl KeeperLog {
             Note::Restored { generation, seconds_left } => {
                 info!(%account, %generation, seconds_left, "stored token taken");
             }
-            Note::NotRestored(reason) => info!(%account, reason, "stored record not taken"),
+            Note::NotRestored(why) => info!(%account, reason = not_restored(*why), "stored record not taken"),
             Note::Unreadable(reason) => {
                 warn!(%account, %reason, "stored record cannot be read");
             }
@@ -82,12 +84,12 @@ impl KeeperLog {
             Note::ClockSet(by_ms) => {
                 warn!(%account, by_ms, "the wall clock was set: the token is probed and promised for less");
             }
-            Note::StoreFailed { reason, repeated } => {
+            Note::StoreFailed { trouble, repeated } => {
                 self.metrics.store_failed();
                 if *repeated <= LOUD {
-                    warn!(%account, %reason, repeated, "record not stored: serving from memory");
+                    warn!(%account, reason = %trouble, repeated, "record not stored: serving from memory");
                 } else {
-                    debug!(%account, %reason, repeated, "record not stored: serving from memory");
+                    debug!(%account, reason = %trouble, repeated, "record not stored: serving from memory");
                 }
             }
             Note::StoreRecovered(failures) => info!(%account, failures, "the store answers again"),
@@ -101,15 +103,16 @@ impl KeeperLog {
             IssueError::Refused { .. } => CallOutcome::Refused,
         });
         let account = &self.id;
-        let (error, repeated, hint) = (&failure.error, failure.repeated, failure.error.hint());
-        let loud = match error.remedy() {
+        let (errcode, repeated) = (failure.error.errcode(), failure.repeated);
+        let (error, hint) = (self.errors.describe(&failure.error), self.errors.hint(&failure.error));
+        let loud = match self.errors.remedy(&failure.error) {
             Remedy::Operator(_) => 1,
             Remedy::Soon | Remedy::Wait(_) => LOUD,
         };
         if repeated <= loud {
-            warn!(%account, errcode = error.errcode(), %error, repeated, ?next_in, hint, "token fetch failed");
+            warn!(%account, errcode, %error, repeated, ?next_in, %hint, "token fetch failed");
         } else {
-            debug!(%account, errcode = error.errcode(), %error, repeated, ?next_in, "token fetch failed");
+            debug!(%account, errcode, %error, repeated, ?next_in, "token fetch failed");
         }
     }
 
@@ -121,21 +124,31 @@ impl KeeperLog {
         match verdict {
             Verdict::Accepted => {
                 self.metrics.probe(ProbeOutcome::Accepted);
-                info!(%account, "probe: WeChat accepts the token");
+                info!(%account, "probe: the token is accepted");
             }
             Verdict::Refused { errcode } => {
                 self.metrics.probe(ProbeOutcome::Refused);
-                warn!(%account, errcode, "probe: WeChat refuses the token; it is served no more and a new one is fetched");
+                warn!(%account, errcode, "probe: the token is refused; it is served no more and a new one is fetched");
             }
-            Verdict::Inconclusive { reason } => {
+            Verdict::Inconclusive { cause } => {
                 self.metrics.probe(ProbeOutcome::Inconclusive);
                 let repeated = self.without_verdict.fetch_add(1, Ordering::Relaxed) + 1;
                 if repeated <= LOUD {
-                    warn!(%account, reason, repeated, "probe: no verdict, the token stays");
+                    warn!(%account, reason = %cause, repeated, "probe: no verdict, the token stays");
                 } else {
-                    debug!(%account, reason, repeated, "probe: no verdict, the token stays");
+                    debug!(%account, reason = %cause, repeated, "probe: no verdict, the token stays");
                 }
             }
         }
+    }
+}
+
+fn not_restored(why: NotRestored) -> &'static str {
+    match why {
+        NotRestored::AnothersRecord => "the stored record is of another base URL, appid or endpoint",
+        NotRestored::AnothersSharedRecord => {
+            "the stored record is of another base URL, appid or endpoint: taken over when nobody writes it"
+        }
+        NotRestored::NoToken => "the stored record holds no token, or one of unknown age",
     }
 }

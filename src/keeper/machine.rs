@@ -13,8 +13,9 @@ use super::{
 use crate::{
     clock::{BootId, Now, Timestamp},
     credential::{Generation, Promise, Token},
-    issuer::{IssueError, Issued, Manner, Remedy, Verdict},
-    status::{Failure, Offer, Status},
+    issuer::{Cause, IssueError, Issued, NoVerdict, Remedy, RotationMode, Verdict},
+    report::{ReportFailure, ReportLimit},
+    status::{Failure, Offer, Status, StoreTrouble},
     store::{Sealed, StoreError, Swap},
 };
 
@@ -101,6 +102,17 @@ pub enum Action {
     Stop,
 }
 
+/// Why a stored record is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotRestored {
+    /// It is of another base URL, appid or endpoint.
+    AnothersRecord,
+    /// The same, on a store that others share: another relay may be writing it.
+    AnothersSharedRecord,
+    /// It holds no token, or one of unknown age.
+    NoToken,
+}
+
 /// Something worth a log line or a count.
 #[derive(Debug)]
 pub enum Note {
@@ -112,7 +124,7 @@ pub enum Note {
         seconds_left: u64,
     },
     /// The stored record was not taken.
-    NotRestored(&'static str),
+    NotRestored(NotRestored),
     /// The stored bytes are no record.
     Unreadable(super::record::Unreadable),
     /// A new credential came.
@@ -149,7 +161,7 @@ pub enum Note {
     /// The store did not take the record.
     StoreFailed {
         /// Why.
-        reason: Arc<str>,
+        trouble: StoreTrouble,
         /// How often in a row.
         repeated: u32,
     },
@@ -208,9 +220,9 @@ struct Storing {
     has_stored: bool,
     /// The generation whose credential is durable.
     durable: Generation,
-    /// Failures in a row, and the last one's reason.
+    /// Failures in a row, and the last one.
     failures: u32,
-    trouble: Option<Arc<str>>,
+    trouble: Option<StoreTrouble>,
 }
 
 /// What probes have told of the current credential.
@@ -384,8 +396,7 @@ impl Machine {
     }
 
     fn stop(&mut self, now: Now) {
-        let reason = "the relay is shutting down".into();
-        self.answer_all(&ReportAnswer::Failed { again_at: now.boot, reason });
+        self.answer_all(&ReportAnswer::Failed { again_at: now.boot, failure: ReportFailure::ShuttingDown });
         self.phase = Phase::Stopped;
         self.act(Action::Stop);
     }
@@ -460,6 +471,6 @@ impl Machine {
     }
 
     fn is_rotating(&self) -> bool {
-        self.policy.manner == Manner::Rotating
+        self.policy.issuer.rotation == RotationMode::Rotating
     }
 }

@@ -12,10 +12,13 @@ use crate::{
     clock::{Timestamp, WallTime},
     credential::{Generation, Token},
     issuer::IssueError,
+    report::ReportFailure,
 };
 
 mod debits;
 pub mod layout;
+#[cfg(test)]
+mod tests;
 
 pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent};
 pub use layout::{CLOCK_TOLERANCE, Decoded, Sight, Unreadable};
@@ -173,8 +176,8 @@ pub enum WishAnswer {
     Accepted,
     /// The cool-down or a budget forbids a probe before this moment.
     TooMany(Timestamp),
-    /// No verdict or no new token: when to ask again, and why, in words.
-    Failed(Timestamp, String),
+    /// No verdict or no new token: when to ask again, and why.
+    Failed(Timestamp, ReportFailure),
 }
 
 /// A credential and the moments that its life is judged by.

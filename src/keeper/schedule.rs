@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, issuer::Manner};
+use crate::{
+    clock::Timestamp,
+    issuer::{Profile, RotationMode},
+};
 
 /// Two attempts are never less than this apart (I10).
 pub const ATTEMPT_GAP: Duration = Duration::from_secs(1);
@@ -23,13 +26,11 @@ pub const LEASE: Duration = Duration::from_secs(12);
 /// From the end of a lease to the first call of the next holder, by the slowest of clocks.
 pub const SUCCESSION: Duration = Duration::from_secs(3);
 
-/// The settings that an account's timing follows from.
+/// What an account's timing follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// How the issuer behaves.
-    pub manner: Manner,
-    /// O: how long the previous token works after a rotation.
-    pub overlap: Duration,
+    /// What the issuer says of itself; O is its overlap.
+    pub issuer: Profile,
     /// A rotating token is replaced this long before its deadline, or at half its life, whichever leaves less.
     pub before_expiry: Duration,
     /// A report is not probed within this of the last probe or rotation.
@@ -48,17 +49,17 @@ pub struct Policy {
 impl Policy {
     /// r: a fifth of the overlap, kept back for latency, clock error and a client's last request.
     pub fn reserve(&self) -> Duration {
-        self.overlap / 5
+        self.issuer.overlap / 5
     }
 
     /// O − r: what a rotation that begins now leaves of the previous token, less the reserve.
     pub fn window(&self) -> Duration {
-        self.overlap.saturating_sub(self.reserve())
+        self.issuer.overlap.saturating_sub(self.reserve())
     }
 
     /// How often a sticky issuer is asked for a new token inside its last overlap.
     pub fn sticky_pace(&self) -> Duration {
-        (self.overlap / 20).max(ATTEMPT_GAP)
+        (self.issuer.overlap / 20).max(ATTEMPT_GAP)
     }
 
     /// How often a token is probed that can be promised no longer.
@@ -68,15 +69,20 @@ impl Policy {
 
     /// The least time between two forced calls; sooner WeChat silently does not refresh.
     pub fn forced_pace(&self) -> Duration {
-        (self.overlap / 5).max(Duration::from_secs(2))
+        (self.issuer.overlap / 5).max(Duration::from_secs(2))
+    }
+
+    /// How often an issuer is asked that returns a refused token again and cannot be forced.
+    pub fn insisting_pace(&self) -> Duration {
+        self.report_cooldown.max(self.sticky_pace())
     }
 
     /// R for a credential asked for at `asked_at` that lives for `life`.
     pub fn rotation_at(&self, asked_at: Timestamp, life: Duration, rng: &mut fastrand::Rng) -> Timestamp {
         let deadline = asked_at.plus(life);
-        match self.manner {
-            Manner::Sticky => deadline.minus(self.overlap),
-            Manner::Rotating => {
+        match self.issuer.rotation {
+            RotationMode::Sticky => deadline.minus(self.issuer.overlap),
+            RotationMode::Rotating => {
                 let lead = self.before_expiry.min(life / 2);
                 let jitter = life.mul_f64(ROTATION_JITTER * rng.f64());
                 let planned = deadline.minus(lead).minus(jitter);

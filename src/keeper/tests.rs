@@ -16,7 +16,7 @@ use crate::{
     clock::FixedClock,
     credential::Token,
     heartbeat::STALE_AFTER,
-    issuer::{Endpoint, IssueError, Issued, Verdict},
+    issuer::{IssueError, Issued, Profile, Verdict, wechat::Endpoint},
     keepers::Keepers,
     lifecycle::{End, Lifecycle},
     metrics::Metrics,
@@ -34,6 +34,10 @@ struct FakeIssuer {
 }
 
 impl Issuer for FakeIssuer {
+    fn profile(&self) -> Profile {
+        Endpoint::Token.profile(Duration::from_secs(300))
+    }
+
     fn issue(&self, _force: bool) -> BoxFuture<'_, Result<Issued, IssueError>> {
         Box::pin(async {
             let number = self.calls.fetch_add(1, SeqCst) + 1;
@@ -134,8 +138,7 @@ impl Process {
         Parts {
             id: id(account),
             policy: Policy {
-                manner: Endpoint::Token.manner(),
-                overlap: Duration::from_secs(300),
+                issuer: self.issuer.profile(),
                 before_expiry: Duration::from_secs(3600),
                 report_cooldown: Duration::from_secs(30),
                 retry_min: Duration::from_secs(1),

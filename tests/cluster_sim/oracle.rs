@@ -141,7 +141,7 @@ impl World {
         self.tally.calls += 1;
         self.flights.retain(|flight| now < flight.ends_at);
         let on_time = self.flights.iter().filter(|other| !other.was_late).count() + usize::from(!flight.was_late);
-        let may_be_two = self.policy.manner == token_relay::issuer::Manner::Sticky || super::loses_all();
+        let may_be_two = self.policy.issuer.rotation == token_relay::issuer::RotationMode::Sticky || super::loses_all();
         self.kept("I1", on_time <= 1 || may_be_two, || {
             format!("relay {} calls while another call is under way", flight.who)
         });

@@ -120,7 +120,8 @@ impl World {
             _ => {
                 let (probes, calls) = (self.probes_made - self.trial.probes, self.calls_made.len() - self.trial.calls);
                 // a sticky issuer that insists on the refused token is asked once more, in forced mode
-                let refreshes = if self.policy.manner == token_relay::issuer::Manner::Sticky { 2 } else { 1 };
+                let refreshes =
+                    if self.policy.issuer.rotation == token_relay::issuer::RotationMode::Sticky { 2 } else { 1 };
                 let most = if number == 6 { refreshes } else { 0 };
                 self.kept("I5", probes <= 1 && calls <= most, || {
                     format!("200 reports cost {probes} probes, {calls} calls")

@@ -2,7 +2,7 @@
 
 use token_relay::{
     credential::Token,
-    issuer::{IssueError, Verdict},
+    issuer::{Cause, IssueError, NoVerdict, Verdict},
     keeper::machine::Event,
 };
 
@@ -58,7 +58,7 @@ impl World {
         let replies_at = arrives_at + self.dice.spread(1000, 4 * SECOND);
         let life = self.replicas[who].life;
         let call = Call { who, life, is_forced, is_stray: was_late, replies_at: None };
-        let unknown = || Event::Reply(Err(IssueError::Unknown { reason: "lost".to_owned() }));
+        let unknown = || Event::Reply(Err(IssueError::Unknown { cause: Cause::Worded("lost".to_owned()) }));
         let mut ends_at = replies_at;
         match fault {
             None => self.push(arrives_at, What::CallArrives(Call { replies_at: Some(replies_at), ..call })),
@@ -67,7 +67,7 @@ impl World {
                 self.send_event(
                     who,
                     now + 500_000,
-                    Event::Reply(Err(IssueError::NotSent { reason: "refused".to_owned() })),
+                    Event::Reply(Err(IssueError::NotSent { cause: Cause::Worded("refused".to_owned()) })),
                 );
             }
             Some(CallFault::LostReply) => {
@@ -137,7 +137,7 @@ impl World {
         let verdict = match fault {
             Some(ProbeFault::Inconclusive) => {
                 self.tally.count("inconclusive probe");
-                Verdict::Inconclusive { reason: "simulated".to_owned() }
+                Verdict::Inconclusive { cause: NoVerdict::Errcode(-1) }
             }
             Some(ProbeFault::FalseRefusal) if works => {
                 self.tally.count("false 40001");

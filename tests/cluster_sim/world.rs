@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use token_relay::{
     credential::Generation,
-    issuer::{Manner, Verdict},
+    issuer::{Verdict, wechat::Endpoint},
     keeper::{
         machine::{Action, Event, Machine, ReportAnswer, ReportId},
         record::{Identity, ReplicaId},
@@ -83,16 +83,15 @@ fn identity() -> Identity {
 impl World {
     pub(crate) fn new(seed: u64, is_told: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let manner = if dice.percent(75) { Manner::Rotating } else { Manner::Sticky };
+        let endpoint = if dice.percent(75) { Endpoint::Token } else { Endpoint::StableToken };
         let life_s = dice.pick(&[7200, 7200, 1800, 1200, 900]);
         let policy = Policy {
-            manner,
-            overlap: Duration::from_secs(300),
+            issuer: endpoint.profile(Duration::from_secs(300)),
             before_expiry: Duration::from_secs(3600),
             report_cooldown: Duration::from_secs(30),
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(60),
-            calls_per_day: if manner == Manner::Rotating { 400 } else { 1500 },
+            calls_per_day: endpoint.default_calls_per_day(),
             longest_call: Duration::from_secs(8),
         };
         let is_one_host = dice.percent(15);
@@ -125,7 +124,7 @@ impl World {
         let mut world = Self {
             seed,
             now: 0,
-            wechat: WeChat::new(manner, 300 * SECOND, vec![life_s], 20_000),
+            wechat: WeChat::new(policy.issuer.rotation, 300 * SECOND, vec![life_s], 20_000),
             policy,
             store: Store::default(),
             replicas,
@@ -147,7 +146,7 @@ impl World {
             queue: Queue::new(),
             dice,
         };
-        world.tell(format_args!("seed {seed}: {:?}, life {life_s}", world.policy.manner));
+        world.tell(format_args!("seed {seed}: {:?}, life {life_s}", world.policy.issuer.rotation));
         for who in 0..REPLICAS {
             let at = world.dice.pick(&[0, SECOND, 30 * SECOND]);
             world.push(at, What::Start(who));

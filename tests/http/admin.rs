@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::http::Request;
 use token_relay::{
     clock::{Clock, SystemClock},
-    issuer::IssueError,
+    issuer::{IssueError, wechat::ERRORS},
     status::Status,
+    store::StoreError,
 };
 
 use crate::house::{House, answer, idle, offering, trouble};
@@ -27,7 +28,10 @@ async fn readiness_tells_ready_degraded_and_neither() {
     assert_eq!(ready(&house).await.body, r#"{"status":"degraded"}"#);
     house.offer("shop", 7, "t", 3541);
     assert_eq!(ready(&house).await.body, r#"{"status":"ready"}"#);
-    house.publish("shop", Status { store_trouble: Some("disk full".into()), ..offering(7, "t", 60) });
+    house.publish(
+        "shop",
+        Status { store_trouble: Some(StoreError("disk full".to_owned()).into()), ..offering(7, "t", 60) },
+    );
     assert_eq!(ready(&house).await.body, r#"{"status":"degraded"}"#);
     house.publish("main", idle());
     house.publish("shop", idle());
@@ -77,7 +81,8 @@ async fn the_status_tells_all_but_the_token() {
     assert_eq!((&shop["state"], &shop["failures"]), (&"none".into(), &4.into()));
     assert_eq!(shop["trouble"]["errcode"], 40164);
     assert_eq!(shop["trouble"]["at"], "2026-11-22T12:02:03Z");
-    assert_eq!(shop["trouble"]["hint"], trouble().error.hint());
+    assert_eq!(shop["trouble"]["message"], "WeChat answered errcode 40164: invalid ip 1.2.3.4");
+    assert_eq!(shop["trouble"]["hint"], *ERRORS.hint(&trouble().error));
     assert_eq!(main["budget_left"], serde_json::json!({"calls": 0, "forced": 0, "probes": 0}));
 }
 
@@ -110,12 +115,16 @@ async fn no_token_is_anywhere_on_the_admin_listener() {
 async fn the_page_shows_what_is_wrong_first_and_escapes_what_comes_from_elsewhere() {
     let house = house();
     let mut evil = trouble();
-    evil.error = IssueError::Refused { errcode: 40164, errmsg: "<script>alert('x')</script>".to_owned() };
-    house.publish("shop", Status { trouble: Some(Arc::new(evil)), store_trouble: Some("<b>".into()), ..idle() });
+    let errmsg = "<script>alert('x')</script>".to_owned();
+    evil.error = IssueError::Refused { errcode: 40164, errmsg };
+    house.publish(
+        "shop",
+        Status { trouble: Some(Arc::new(evil)), store_trouble: Some(StoreError("<b>".to_owned()).into()), ..idle() },
+    );
     let page = house.admin("/").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.header("content-security-policy").contains("default-src 'none'"));
-    assert!(page.body.contains("<p>WeChat answered errcode 40164: &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; <small>errcode 40164, at 2026-"));
+    assert!(page.body.contains(": &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; <small>errcode 40164, at 2026-"));
     assert!(page.body.contains("cannot be stored: &lt;b&gt;") && !page.body.contains("<script"));
     assert!(page.body.find("<h2>shop").unwrap() < page.body.find("<h2>main").unwrap());
 }

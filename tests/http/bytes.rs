@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use token_relay::{http::Timeouts, registry::Reported, status::Status};
+use token_relay::{
+    http::Timeouts,
+    registry::Reported,
+    report::{ReportFailure, ReportLimit},
+    status::Status,
+};
 use tokio::runtime::Runtime;
 
 use crate::house::{BOTH_KEY, House, KEY, LIMITS, MAIN_KEY, Open};
@@ -87,8 +92,8 @@ async fn opened() -> (House, Open) {
         turn += 1;
         match turn % 3 {
             0 => Reported::Settled,
-            1 => Reported::TooMany { retry_in: Duration::ZERO, reason: "too many" },
-            _ => Reported::Failed { retry_in: Duration::MAX, reason: "failed".to_owned() },
+            1 => Reported::TooMany { retry_in: Duration::ZERO, limit: ReportLimit::Cooldown },
+            _ => Reported::Failed { retry_in: Duration::MAX, failure: ReportFailure::NotStored },
         }
     });
     let open = house.open(LIMITS).await;

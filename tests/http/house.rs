@@ -18,7 +18,7 @@ use token_relay::{
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
     http::{AppState, Clients, HttpService, Limits, Listener, Timeouts},
-    issuer::IssueError,
+    issuer::{IssueError, wechat::ERRORS},
     metrics::Metrics,
     registry::{Handle, Publisher, Registry, Report, Reported},
     status::{Failure, Offer, Status},
@@ -214,6 +214,7 @@ pub(crate) fn idle() -> Status {
 pub(crate) fn trouble() -> Failure {
     Failure {
         error: IssueError::Refused { errcode: 40164, errmsg: "invalid ip 1.2.3.4".to_owned() },
+        errors: &ERRORS,
         at: WallTime::from_millis(1_795_348_923_000),
         repeated: 4,
     }

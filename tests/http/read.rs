@@ -8,7 +8,7 @@ use token_relay::{
     status::Status,
 };
 
-use crate::house::{BOTH_KEY, House, KEY, MAIN_KEY, bearer, idle, offering, trouble};
+use crate::house::{BOTH_KEY, House, KEY, MAIN_KEY, bearer, idle, offering};
 
 #[tokio::test]
 async fn a_token_is_served_in_wechats_own_shape() {
@@ -185,7 +185,11 @@ async fn nothing_to_serve_and_no_call_soon_is_said_at_once_with_the_cause() {
     answer.assert_problem(503);
     let json = answer.json();
     assert_eq!(json["errcode"], 40164);
-    assert_eq!(json["hint"], trouble().error.hint());
+    let hint = json["hint"].as_str().unwrap();
+    assert!(hint.starts_with("1.2.3.4 is not on the IP whitelist: "), "{hint}");
+    let detail =
+        "no token can be served; the last call to WeChat failed: WeChat answered errcode 40164: invalid ip 1.2.3.4";
+    assert_eq!(json["detail"], detail);
     let retry: u64 = answer.header("retry-after").parse().unwrap();
     assert!((3000..=3600).contains(&retry), "{retry}");
 }

@@ -11,9 +11,15 @@ use std::{
 use axum::{body::Body, http::Request};
 use bytes::Bytes;
 use http_body_util::StreamBody;
-use token_relay::{http::Timeouts, registry::Reported, status::Status};
+use token_relay::{
+    http::Timeouts,
+    issuer::{IssueError, NoVerdict},
+    registry::Reported,
+    report::{ReportFailure, ReportLimit},
+    status::Status,
+};
 
-use crate::house::{House, KEY, answer, bearer, offering};
+use crate::house::{House, KEY, answer, bearer, offering, trouble};
 
 const OLD: &str = r#"{"access_token":"old"}"#;
 
@@ -68,23 +74,68 @@ async fn a_good_token_is_served_again() {
 async fn too_many_reports_are_told_when_to_come_again() {
     let house = house();
     let retry_in = Duration::from_millis(29_001);
-    house.keeper("main", move |_| Reported::TooMany { retry_in, reason: "within the cooldown" });
+    house.keeper("main", move |_| Reported::TooMany { retry_in, limit: ReportLimit::Cooldown });
     let answer = house.say(OLD).await;
     answer.assert_problem(429);
     assert_eq!(answer.header("retry-after"), "30");
-    assert_eq!(answer.json()["detail"], "within the cooldown");
+    assert_eq!(answer.json()["detail"], "the token was probed or rotated just now");
 }
 
 #[tokio::test]
 async fn a_report_without_a_verdict_is_503_and_says_why() {
     let house = house();
-    house
-        .keeper("main", |_| Reported::Failed { retry_in: Duration::ZERO, reason: "the probe told nothing".to_owned() });
+    let failure = ReportFailure::NoVerdict(NoVerdict::Errcode(-1));
+    house.keeper("main", move |_| Reported::Failed { retry_in: Duration::ZERO, failure: failure.clone() });
     let answer = house.say(OLD).await;
     answer.assert_problem(503);
-    assert_eq!(answer.json()["detail"], "the probe told nothing");
+    assert_eq!(answer.json()["detail"], "the probe told nothing: errcode -1");
     assert_eq!(answer.header("retry-after"), "1");
     assert_eq!(house.get("/token").await.status, 200);
+}
+
+#[tokio::test]
+async fn each_limit_and_each_failure_of_a_report_has_its_own_words() {
+    let house = house();
+    let limits = [ReportLimit::Cooldown, ReportLimit::Calls, ReportLimit::Probes];
+    let failures = [
+        ReportFailure::ShuttingDown,
+        ReportFailure::TooSoon,
+        ReportFailure::NotStored,
+        ReportFailure::StoreAway,
+        ReportFailure::NoVerdict(NoVerdict::NotStored),
+        ReportFailure::RefreshFailed(IssueError::Refused { errcode: 40125, errmsg: "invalid appsecret".to_owned() }),
+        ReportFailure::Worded("as it was told".to_owned()),
+    ];
+    let retry_in = Duration::ZERO;
+    let limits = limits.map(|limit| Reported::TooMany { retry_in, limit });
+    let mut answers = limits.into_iter().chain(failures.map(|failure| Reported::Failed { retry_in, failure }));
+    let count = answers.clone().count();
+    house.keeper("main", move |_| answers.next().expect("as many reports as answers"));
+    let mut details = std::collections::BTreeSet::new();
+    for _ in 0..count {
+        details.insert(house.say(OLD).await.json()["detail"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(details.len(), count, "{details:?}");
+}
+
+#[tokio::test]
+async fn the_last_failure_is_told_once_whether_the_report_met_it_or_another() {
+    let house = house();
+    let failed = trouble();
+    let standing = offering(7, "old", 3541);
+    house.publish("main", Status { trouble: Some(Arc::new(trouble())), failures: 1, ..standing });
+    let mut failures = [ReportFailure::RefreshFailed(failed.error), ReportFailure::TooSoon].into_iter();
+    house.keeper("main", move |_| Reported::Failed { retry_in: Duration::ZERO, failure: failures.next().unwrap() });
+    for detail in [
+        "the refresh failed: WeChat answered errcode 40164: invalid ip 1.2.3.4",
+        "the token is dead, and WeChat's last answer forbids a call so soon; the last call to WeChat failed: WeChat \
+         answered errcode 40164: invalid ip 1.2.3.4",
+    ] {
+        let json = house.say(OLD).await.json();
+        assert_eq!(json["detail"], detail);
+        assert_eq!(json["errcode"], 40164);
+        assert!(json["hint"].as_str().unwrap().starts_with("1.2.3.4 is not on the IP whitelist: "), "{json}");
+    }
 }
 
 #[tokio::test]
@@ -129,7 +180,7 @@ async fn a_token_whose_promise_has_run_out_can_still_be_reported() {
     house.publish("main", offering(7, "old", 0));
     house.keeper("main", |generation| Reported::Failed {
         retry_in: Duration::ZERO,
-        reason: format!("heard {generation}"),
+        failure: ReportFailure::Worded(format!("heard {generation}")),
     });
     assert_eq!(house.say(OLD).await.json()["detail"], "heard 7");
 }

@@ -15,7 +15,7 @@ mod house;
 use std::{io, sync::Arc, sync::Mutex};
 
 use axum::http::Request;
-use token_relay::registry::Reported;
+use token_relay::{registry::Reported, report::ReportLimit};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::house::{House, KEY, LIMITS, bearer, idle};
@@ -54,7 +54,7 @@ async fn no_token_and_no_key_is_in_any_log_or_error() {
     let house = House::of(&["main"]);
     house.offer("main", 7, "sentinel_token", 3541);
     let retry_in = std::time::Duration::ZERO;
-    house.keeper("main", move |_| Reported::TooMany { retry_in, reason: "too many" });
+    house.keeper("main", move |_| Reported::TooMany { retry_in, limit: ReportLimit::Cooldown });
     let mut said = Vec::new();
     said.push(house.say(r#"{"access_token":"sentinel_token"}"#).await);
     said.push(house.say(r#"{"access_token":"sentinel_token""#).await);

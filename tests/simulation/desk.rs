@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use token_relay::{
-    issuer::Manner,
+    issuer::RotationMode,
     keeper::machine::{ReportAnswer, ReportId},
 };
 
@@ -43,11 +43,11 @@ const STOP_LIMIT: i64 = CALL_LIMIT + 2 * STORE_LIMIT + SECOND;
 
 impl Desk {
     pub(crate) fn new(court: Court, setup: &Setup) -> Self {
-        let calls_per_report = match setup.policy.manner {
-            Manner::Rotating => 1,
+        let calls_per_report = match setup.policy.issuer.rotation {
+            RotationMode::Rotating => 1,
             // where an outsider's forced call stands in the way of ours, a report outlasts several at this pace
-            Manner::Sticky if setup.policy.forced_pace() < PATIENCE => 6,
-            Manner::Sticky => 2,
+            RotationMode::Sticky if setup.policy.forced_pace() < PATIENCE => 6,
+            RotationMode::Sticky => 2,
         };
         Self { court, waiting: BTreeMap::new(), made: 0, stop_by: None, calls_per_report }
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use token_relay::{
-    issuer::{IssueError, Issued, Manner},
+    issuer::{IssueError, Issued, RotationMode},
     keeper::record::{FORCED_PER_DAY, PROBES_PER_DAY},
 };
 
@@ -44,7 +44,7 @@ pub(crate) struct Plan {
 
 pub(crate) struct Ledger {
     court: Court,
-    manner: Manner,
+    rotation: RotationMode,
     window: i64,
     calls_per_day: usize,
     thrift: i64,
@@ -69,7 +69,7 @@ impl Ledger {
     pub(crate) fn new(court: Court, setup: &Setup) -> Self {
         Self {
             court,
-            manner: setup.policy.manner,
+            rotation: setup.policy.issuer.rotation,
             window: setup.window(),
             calls_per_day: usize::try_from(setup.policy.calls_per_day).expect("a small number"),
             thrift: micros(setup.policy.thrift()),
@@ -122,7 +122,9 @@ impl Ledger {
     fn is_due(&self, at: i64, plan: &Plan) {
         let unknown = self.unknown.filter(|(_, doomed)| *doomed == Some(plan.offer.id));
         let (promise, due_at) = match unknown {
-            Some((began_at, _)) if self.manner == Manner::Rotating => ("I8", plan.deadline.min(began_at + self.window)),
+            Some((began_at, _)) if self.rotation == RotationMode::Rotating => {
+                ("I8", plan.deadline.min(began_at + self.window))
+            }
             _ => ("I7", plan.rotation_at),
         };
         let began_at = self.reserved_at;

@@ -222,7 +222,7 @@ impl Oracle {
                 self.last_failure_waits = 0;
             }
             Err(error) => {
-                self.last_failure_waits = match error.remedy() {
+                self.last_failure_waits = match token_relay::issuer::wechat::ERRORS.remedy(error) {
                     token_relay::issuer::Remedy::Soon => 0,
                     token_relay::issuer::Remedy::Wait(wait) | token_relay::issuer::Remedy::Operator(wait) => {
                         micros(wait)

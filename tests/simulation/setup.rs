@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use token_relay::{issuer::Manner, keeper::schedule::Policy};
+use token_relay::{issuer::wechat::Endpoint, keeper::schedule::Policy};
 
 use super::{
     dice::{DAY, Dice, HOUR, MINUTE, SECOND},
@@ -31,11 +31,11 @@ pub(crate) const HEARTBEAT: i64 = 5 * SECOND;
 
 impl Setup {
     pub(crate) fn of(dice: &mut Dice) -> Self {
-        let manner = if dice.percent(65) { Manner::Rotating } else { Manner::Sticky };
+        let endpoint = if dice.percent(65) { Endpoint::Token } else { Endpoint::StableToken };
         let is_common = dice.percent(65);
         let overlap_s = if is_common { 300 } else { dice.pick(&[300, 60, 10, 5]) };
         let mut lives_s = if is_common { vec![7200] } else { odd_lives(dice) };
-        if manner == Manner::Sticky {
+        if endpoint == Endpoint::StableToken {
             // a sticky issuer mints only inside the last overlap, so its tokens outlive it
             for life in &mut lives_s {
                 *life = (*life).max(2 * overlap_s + 7);
@@ -45,7 +45,7 @@ impl Setup {
         let shortest = *lives_s.iter().min().expect("some life");
         let calls_per_day = match (is_common, shortest >= 3600) {
             (true, _) => {
-                if manner == Manner::Rotating {
+                if endpoint == Endpoint::Token {
                     400
                 } else {
                     1500
@@ -56,8 +56,7 @@ impl Setup {
         };
         let period = (shortest - before_expiry_s.min(shortest / 2)).max(1);
         let policy = Policy {
-            manner,
-            overlap: seconds(overlap_s),
+            issuer: endpoint.profile(seconds(overlap_s)),
             before_expiry: seconds(before_expiry_s),
             report_cooldown: seconds(dice.pick(&[30, 30, 0])),
             retry_min: seconds(1),
@@ -90,7 +89,7 @@ impl Setup {
     }
 
     pub(crate) fn overlap(&self) -> i64 {
-        micros(self.policy.overlap)
+        micros(self.policy.issuer.overlap)
     }
 
     /// O − r.

@@ -79,7 +79,7 @@ impl Sim {
                 was_set: false,
                 is_in_doubt: false,
             },
-            wechat: WeChat::new(setup.policy.manner, setup.overlap(), setup.lives_s.clone(), setup.quota),
+            wechat: WeChat::new(setup.policy.issuer.rotation, setup.overlap(), setup.lives_s.clone(), setup.quota),
             weather: Weather::default(),
             disk: Disk::default(),
             relay: None,

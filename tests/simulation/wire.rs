@@ -2,7 +2,7 @@
 
 use token_relay::{
     credential::Token,
-    issuer::{IssueError, Verdict},
+    issuer::{Cause, IssueError, NoVerdict, Verdict},
     keeper::machine::Event,
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct Probe {
 }
 
 fn unknown(reason: &str) -> Event {
-    Event::Reply(Err(IssueError::Unknown { reason: reason.to_owned() }))
+    Event::Reply(Err(IssueError::Unknown { cause: Cause::Worded(reason.to_owned()) }))
 }
 
 impl Sim {
@@ -50,7 +50,7 @@ impl Sim {
             None => self.arrive(arrives_at, Call { life, is_forced, replies_at: Some(replies_at) }),
             Some(CallFault::NotSent) => {
                 self.tally.count("connection refused");
-                let error = IssueError::NotSent { reason: "connection refused".to_owned() };
+                let error = IssueError::NotSent { cause: Cause::Worded("connection refused".to_owned()) };
                 let at = sent_at + self.dice.spread(1000, 3 * SECOND);
                 self.reply(at, life, Event::Reply(Err(error)));
             }
@@ -127,7 +127,7 @@ impl Sim {
         let verdict = match probe.fault {
             Some(ProbeFault::Inconclusive) => {
                 self.tally.count("inconclusive probe");
-                Verdict::Inconclusive { reason: "simulated".to_owned() }
+                Verdict::Inconclusive { cause: NoVerdict::Errcode(-1) }
             }
             Some(ProbeFault::FalseRefusal) if works => {
                 self.tally.count("false 40001");

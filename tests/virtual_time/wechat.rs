@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use token_relay::{
     credential::Token,
-    issuer::{IssueError, Issued, Manner},
+    issuer::{IssueError, Issued, RotationMode},
 };
 
 use super::{
@@ -62,7 +62,7 @@ impl Answer {
 }
 
 pub(crate) struct WeChat {
-    pub manner: Manner,
+    pub rotation: RotationMode,
     pub overlap: i64,
     /// The lives that tokens are given, in seconds; one of them by chance.
     pub lives_s: Vec<i64>,
@@ -77,9 +77,9 @@ pub(crate) struct WeChat {
 }
 
 impl WeChat {
-    pub(crate) fn new(manner: Manner, overlap: i64, lives_s: Vec<i64>, quota: u32) -> Self {
+    pub(crate) fn new(rotation: RotationMode, overlap: i64, lives_s: Vec<i64>, quota: u32) -> Self {
         let (tokens, ours, forced_at) = (Vec::new(), Vec::new(), Vec::new());
-        Self { manner, overlap, lives_s, tokens, ours, forced_at, quota, day: 0, calls_today: 0 }
+        Self { rotation, overlap, lives_s, tokens, ours, forced_at, quota, day: 0, calls_today: 0 }
     }
 
     pub(crate) fn works(&self, id: TokenId, at: i64) -> bool {
@@ -112,7 +112,7 @@ impl WeChat {
                 newest.expires_at = newest.expires_at.min(at);
             }
         }
-        if self.manner == Manner::Sticky && is_forgotten {
+        if self.rotation == RotationMode::Sticky && is_forgotten {
             // without it, the next call would not have minted
             self.beyond_proof();
         }
@@ -140,7 +140,7 @@ impl WeChat {
 
     /// The token that a sticky issuer answers with instead of minting.
     fn same_token(&mut self, at: i64, is_forced: bool) -> Option<TokenId> {
-        if self.manner == Manner::Rotating {
+        if self.rotation == RotationMode::Rotating {
             return None;
         }
         if is_forced {

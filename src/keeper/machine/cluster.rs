@@ -7,11 +7,11 @@
 //! No lock can stop a relay that is frozen between its last look at the lease and the first byte of its call. What can be
 //! done is to lose nothing by it: its token is handed over, never dropped, for it may be the one that WeChat keeps.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
-    Action, CallId, Generation, Intent, Machine, Manner, Note, Now, Phase, ReportAnswer, Sealed, StoreError, Then,
-    Timestamp, UnknownCall,
+    Action, CallId, Generation, Intent, Machine, Note, Now, Phase, ReportAnswer, ReportFailure, RotationMode, Sealed,
+    StoreError, StoreTrouble, Then, Timestamp, UnknownCall,
 };
 use crate::keeper::{
     record::{Credential, Lease, ReplicaId, Sight},
@@ -27,8 +27,6 @@ const POLL: Duration = Duration::from_secs(1);
 const BEAT: Duration = Duration::from_secs(5);
 /// A record that has stood still for so long has no holder any more: 3 s more than the holder counts on.
 const TAKE_OVER: Duration = LEASE.saturating_add(SUCCESSION);
-const OTHERS_RECORD: &str =
-    "the stored record is of another base URL, appid or endpoint: taken over when nobody writes it";
 /// A call that a frozen relay may still send dooms whatever credential it finds. A relay that has not woken after a day of
 /// hourly rotations is taken for dead.
 const STRAY_ROTATIONS: u8 = 24;
@@ -120,7 +118,7 @@ impl Machine {
             return true;
         }
         let is_holder = self.lease_until().is_some_and(|until| now.boot < until);
-        is_holder || (self.policy.manner == Manner::Sticky && self.is_store_away() && !self.is_foreign())
+        is_holder || (self.policy.issuer.rotation == RotationMode::Sticky && self.is_store_away() && !self.is_foreign())
     }
 
     /// What is stored must not be written over.
@@ -128,9 +126,9 @@ impl Machine {
         self.sharing.as_ref().is_some_and(|sharing| sharing.is_foreign)
     }
 
-    /// Told as long as another deployment writes under this account's name: two of them on one Redis need two databases.
-    pub(super) fn others_record(&self) -> Option<Arc<str>> {
-        self.sharing.as_ref().filter(|sharing| sharing.is_others).map(|_| OTHERS_RECORD.into())
+    /// Told as long as another deployment writes under this account's name.
+    pub(super) fn others_record(&self) -> Option<StoreTrouble> {
+        self.sharing.as_ref().filter(|sharing| sharing.is_others).map(|_| StoreTrouble::AnothersRecord)
     }
 
     /// The last moment up to which this relay knows that no call went unrecorded (I3); `None`: always.
@@ -236,7 +234,7 @@ impl Machine {
         match found {
             Err(error) => {
                 self.is_loaded |= self.floor == Generation::default();
-                self.store_failed(now, &error);
+                self.store_failed(now, error.into());
             }
             Ok(found) => {
                 self.is_loaded = true;
@@ -278,8 +276,8 @@ impl Machine {
             return;
         }
         if self.is_store_away() {
-            let reason = "the store is away: the report cannot be passed on".into();
-            return self.answer_all(&ReportAnswer::Failed { again_at: now.boot.plus(POLL), reason });
+            let failure = ReportFailure::StoreAway;
+            return self.answer_all(&ReportAnswer::Failed { again_at: now.boot.plus(POLL), failure });
         }
         self.wish();
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Action, Debit, Decoded, Failure, Generation, Intent, IssueError, Issued, LOAD_RETRY, Machine, Manner,
-    NEVER_STORED_GRACE, Note, Now, Phase, Record, Remedy, ReportAnswer, STORE_RETRY, Sealed, StoreError, Swap, Then,
-    UnknownCall, Verdict,
+    Action, Cause, Debit, Decoded, Failure, Generation, Intent, IssueError, Issued, LOAD_RETRY, Machine,
+    NEVER_STORED_GRACE, NoVerdict, NotRestored, Note, Now, Phase, Record, Remedy, ReportAnswer, ReportFailure,
+    RotationMode, STORE_RETRY, Sealed, StoreError, StoreTrouble, Swap, Then, UnknownCall, Verdict,
 };
 use crate::{
     clock::Timestamp,
@@ -26,10 +26,10 @@ impl Machine {
         match loaded {
             Err(error) if now.boot < self.started_at.plus(NEVER_STORED_GRACE) => {
                 self.phase = Phase::Loading { ask_at: Some(now.boot.plus(LOAD_RETRY)) };
-                self.store_failed(now, &error);
+                self.store_failed(now, error.into());
             }
             Err(error) => {
-                self.store_failed(now, &error);
+                self.store_failed(now, error.into());
                 self.storing.is_dirty = true;
                 self.is_loaded = true;
                 self.phase = Phase::Idle;
@@ -51,7 +51,7 @@ impl Machine {
         match Record::decode(sealed, &self.identity, &self.boot, now, self.sight(now)) {
             Ok(Decoded::Ours { record, doubt }) => self.resume(now, *record, doubt.is_zero()),
             Ok(Decoded::AnothersRecord) => {
-                self.note(Note::NotRestored("the stored record is of another base URL, appid or endpoint"));
+                self.note(Note::NotRestored(NotRestored::AnothersRecord));
             }
             Err(unreadable) => {
                 self.storing.held = None;
@@ -68,8 +68,7 @@ impl Machine {
             self.record.credential = None;
             self.record.generation = self.floor;
         }
-        // a stored wait never exceeds O: whatever it waited for, an operator who restarts expects an attempt
-        let latest = now.boot.plus(self.policy.overlap);
+        let latest = now.boot.plus(self.policy.issuer.wait_after_restart);
         self.record.retry_at = self.record.retry_at.map(|at| at.min(latest));
         if is_exact {
             self.storing.durable = self.record.generation;
@@ -87,7 +86,7 @@ impl Machine {
             self.record.remember(unrecorded);
         }
         match self.record.credential.clone() {
-            None => self.note(Note::NotRestored("the stored record holds no token, or one of unknown age")),
+            None => self.note(Note::NotRestored(NotRestored::NoToken)),
             Some(credential) => {
                 self.probes.checked_offset_ms = credential.clock_offset_ms;
                 let seconds_left = self.promise(&credential, now).seconds_left(now.boot);
@@ -98,8 +97,8 @@ impl Machine {
 
     /// The last failure is the record's.
     pub(super) fn recall_failure(&mut self) {
-        let last = self.record.last_error.clone();
-        self.last_failure = last.map(|(error, at)| Arc::new(Failure { error, at, repeated: 1 }));
+        let (last, errors) = (self.record.last_error.clone(), self.policy.issuer.errors);
+        self.last_failure = last.map(|(error, at)| Arc::new(Failure { error, errors, at, repeated: 1 }));
     }
 
     /// What WeChat said of another AppSecret does not bind this relay's own.
@@ -128,7 +127,7 @@ impl Machine {
     fn unrecorded_call(&mut self, now: Now) -> Option<UnknownCall> {
         let id = self.new_call(now);
         let credential = self.living(now.boot).filter(|_| self.is_rotating())?;
-        let sent_at = credential.last_chance(self.policy.overlap);
+        let sent_at = credential.last_chance(self.policy.issuer.overlap);
         (sent_at < now.boot).then_some(UnknownCall { id, sent_at, sent_by: now.boot, ended_at: now.boot })
     }
 
@@ -138,7 +137,9 @@ impl Machine {
         match self.living(now.boot) {
             // of several relays the next holder would promise on what the store says: there it waits for the store
             _ if self.sharing.is_some() && self.is_rotating() => false,
-            Some(credential) => self.storing.has_stored && credential.last_chance(self.policy.overlap) <= now.boot,
+            Some(credential) => {
+                self.storing.has_stored && credential.last_chance(self.policy.issuer.overlap) <= now.boot
+            }
             None => self.storing.has_stored || self.started_at.plus(NEVER_STORED_GRACE) <= now.boot,
         }
     }
@@ -159,11 +160,11 @@ impl Machine {
             Swap::Lost(current) if self.sharing.is_some() => return self.lost(now, then, current),
             Swap::Lost(current) => {
                 self.storing.held = current;
-                self.store_failed(now, &StoreError("the stored record was changed by somebody else".to_owned()));
+                self.store_failed(now, StoreTrouble::Changed);
                 false
             }
             Swap::Unknown(error) => {
-                self.store_failed(now, &error);
+                self.store_failed(now, error.into());
                 false
             }
         };
@@ -191,7 +192,7 @@ impl Machine {
             Then::Probe(sent) => {
                 self.record.debits.refund(Debit::Probe);
                 self.phase = Phase::Probing(sent);
-                self.probed(now, Verdict::Inconclusive { reason: "its debit could not be stored".to_owned() });
+                self.probed(now, Verdict::Inconclusive { cause: NoVerdict::NotStored });
             }
         }
     }
@@ -223,20 +224,18 @@ impl Machine {
         self.phase = Phase::Idle;
         self.act(Action::Release);
         // soon enough for a living token's last chance, when the call goes without a record
-        let last_chance = self.living(now.boot).map(|credential| credential.last_chance(self.policy.overlap));
+        let last_chance = self.living(now.boot).map(|credential| credential.last_chance(self.policy.issuer.overlap));
         let later = last_chance.filter(|at| now.boot < *at).unwrap_or(Timestamp::NEVER);
         let later = later.min(now.boot.plus(STORE_RETRY)).max(now.boot.plus(ATTEMPT_GAP));
         self.record.retry_at = Some(self.record.retry_at.map_or(later, |at| at.max(later)));
-        let reason = "the relay cannot store its record".into();
-        self.answer_all(&ReportAnswer::Failed { again_at: later, reason });
+        self.answer_all(&ReportAnswer::Failed { again_at: later, failure: ReportFailure::NotStored });
     }
 
-    pub(super) fn store_failed(&mut self, now: Now, error: &StoreError) {
-        let reason: Arc<str> = error.0.as_str().into();
+    pub(super) fn store_failed(&mut self, now: Now, trouble: StoreTrouble) {
         self.storing.retry_at = Some(now.boot.plus(STORE_RETRY));
         self.storing.failures = self.storing.failures.saturating_add(1);
-        self.storing.trouble = Some(reason.clone());
-        self.note(Note::StoreFailed { reason, repeated: self.storing.failures });
+        self.storing.trouble = Some(trouble.clone());
+        self.note(Note::StoreFailed { trouble, repeated: self.storing.failures });
     }
 
     pub(super) fn store_recovered(&mut self) {
@@ -265,18 +264,25 @@ impl Machine {
     fn issued(&mut self, now: Now, intent: Intent, issued: Issued) {
         let lives_until = intent.sent_at.plus(issued.life);
         let is_too_short = self.would_break_promises(now, lives_until);
+        let profile = self.policy.issuer;
         let current = self.record.credential.as_mut();
-        let same = current.filter(|c| self.policy.manner == Manner::Sticky && c.token == issued.token);
+        let same = current.filter(|c| profile.rotation == RotationMode::Sticky && c.token == issued.token);
         match same {
-            // forced, or asked normally: WeChat insists on the token that it refuses. The next call forces.
+            // forced, or asked normally: the issuer insists on the token that it refuses. The next call forces, if that is
+            // possible; if not, it is asked no more often than a report is probed.
             Some(credential) if credential.is_refused => {
-                self.must_force = true;
-                self.record.retry_at = Some(now.boot.plus(ATTEMPT_GAP));
+                self.must_force = profile.can_be_forced;
+                let pace = if self.must_force { ATTEMPT_GAP } else { self.policy.insisting_pace() };
+                self.record.retry_at = Some(now.boot.plus(pace));
                 self.note(Note::SameToken);
             }
             // handed over by a relay that was frozen before its call, so that its life counts from long before it was
             // minted: what is told of it now is longer, and never given to the same generation (I3)
-            Some(credential) if self.sharing.is_some() && credential.deadline.plus(CLOCK_TOLERANCE) < lives_until => {
+            Some(credential)
+                if profile.tells_remaining_life
+                    && self.sharing.is_some()
+                    && credential.deadline.plus(CLOCK_TOLERANCE) < lives_until =>
+            {
                 self.rotate(now, intent, issued);
             }
             Some(credential) if now.boot < credential.deadline => {
@@ -288,11 +294,7 @@ impl Machine {
                 self.note(Note::SameToken);
             }
             _ if is_too_short => {
-                let reason = format!(
-                    "the new token lives {} only, less than the one before was promised for; that one is served on",
-                    humantime::format_duration(issued.life)
-                );
-                self.failed(now, intent, IssueError::Unknown { reason });
+                self.failed(now, intent, IssueError::Unknown { cause: Cause::TooShort(issued.life) });
             }
             _ => self.rotate(now, intent, issued),
         }
@@ -364,7 +366,7 @@ impl Machine {
             IssueError::Refused { .. } => {}
         }
         self.record.failures = self.record.failures.saturating_add(1);
-        let wait = match error.remedy() {
+        let wait = match self.policy.issuer.errors.remedy(&error) {
             Remedy::Soon => {
                 let life_left = self.living(now.boot).map(|credential| credential.deadline.since(now.boot));
                 self.policy.back_off(self.record.failures, life_left, &mut self.rng)
@@ -375,17 +377,17 @@ impl Machine {
         let thrift = if is_sent && self.is_thrifty(now) { self.policy.thrift() } else { wait };
         self.record.retry_at = Some(now.boot.plus(wait.max(thrift)));
         let repeated = match &self.last_failure {
-            Some(last) if is_same_kind(&last.error, &error) => last.repeated.saturating_add(1),
+            Some(last) if last.error.is_same_kind(&error) => last.repeated.saturating_add(1),
             _ => 1,
         };
-        let reason = format!("the refresh failed: {error}").into();
+        let told = ReportFailure::RefreshFailed(error.clone());
         self.record.last_error = Some((error.clone(), now.wall));
-        let failure = Arc::new(Failure { error, at: now.wall, repeated });
+        let failure = Arc::new(Failure { error, errors: self.policy.issuer.errors, at: now.wall, repeated });
         self.last_failure = Some(failure.clone());
         self.record.intent = None;
         let retry_in = self.call_at(now).since(now.boot);
         self.note(Note::CallFailed { failure, retry_in });
-        self.answer_all(&ReportAnswer::Failed { again_at: self.call_at(now), reason });
+        self.answer_all(&ReportAnswer::Failed { again_at: self.call_at(now), failure: told });
     }
 
     /// Half the day's calls are spent.
@@ -431,11 +433,10 @@ impl Machine {
                 self.storing.is_dirty = true;
                 self.hurry(now);
             }
-            (Verdict::Inconclusive { reason }, _) => {
+            (Verdict::Inconclusive { cause }, _) => {
                 self.probes.retry_at = Some(sent.at.plus(pace));
-                let reason = format!("the probe told nothing: {reason}").into();
                 let again_at = sent.at.plus(self.policy.report_cooldown);
-                self.answer_all(&ReportAnswer::Failed { again_at, reason });
+                self.answer_all(&ReportAnswer::Failed { again_at, failure: ReportFailure::NoVerdict(cause.clone()) });
             }
             (_, None) => {}
         }
@@ -444,7 +445,8 @@ impl Machine {
 
     /// The token is gone: a back-off that was meant to spare a living one ends. What WeChat or thrift demands stays.
     fn hurry(&mut self, now: Now) {
-        let was_back_off = self.last_failure.as_ref().is_none_or(|failure| failure.error.remedy() == Remedy::Soon);
+        let errors = self.policy.issuer.errors;
+        let was_back_off = self.last_failure.as_ref().is_none_or(|last| errors.remedy(&last.error) == Remedy::Soon);
         if was_back_off && !self.is_thrifty(now) {
             self.record.retry_at = None;
         }
@@ -460,14 +462,5 @@ impl Credential {
     /// max(R, D − O): a call made from here on leaves this credential alive until its deadline comes near.
     fn last_chance(&self, overlap: std::time::Duration) -> Timestamp {
         self.rotation_at.max(self.deadline.minus(overlap))
-    }
-}
-
-fn is_same_kind(one: &IssueError, other: &IssueError) -> bool {
-    match (one, other) {
-        (IssueError::NotSent { .. }, IssueError::NotSent { .. })
-        | (IssueError::Unknown { .. }, IssueError::Unknown { .. }) => true,
-        (IssueError::Refused { errcode: one, .. }, IssueError::Refused { errcode: other, .. }) => one == other,
-        (IssueError::NotSent { .. } | IssueError::Unknown { .. } | IssueError::Refused { .. }, _) => false,
     }
 }

@@ -90,7 +90,7 @@ impl Machine {
     /// The spans in which the current credential may die of an unknown call: an overlap after it, and, if another one
     /// minted before it, at once.
     pub(super) fn perils(&self) -> Vec<Peril> {
-        let overlap = self.policy.overlap;
+        let overlap = self.policy.issuer.overlap;
         let calls = self.record.unknown_calls.iter();
         let dooms = calls
             .flat_map(|call| [overlap, Duration::ZERO].map(|after| Peril::of_call(call.sent_at, call.ended_at, after)));

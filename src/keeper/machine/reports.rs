@@ -3,9 +3,9 @@
 //! Reports wait here while anything is under way, and share its outcome. When nothing is, one rule decides for all that
 //! wait: stale ones are settled, the cool-down and the budget are told, and for the rest there is one probe.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::{Action, Generation, Machine, Now, Timestamp};
+use super::{Action, Generation, Machine, Now, ReportFailure, ReportLimit, Timestamp};
 
 /// Which report, in the shell's counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,14 +28,14 @@ pub enum ReportAnswer {
         /// When a report may be heard again.
         again_at: Timestamp,
         /// Why.
-        reason: &'static str,
+        limit: ReportLimit,
     },
-    /// The probe told nothing, or the refresh failed.
+    /// The probe was inconclusive, or the refresh failed.
     Failed {
         /// When it makes sense to ask again.
         again_at: Timestamp,
-        /// Why, in words.
-        reason: Arc<str>,
+        /// Why.
+        failure: ReportFailure,
     },
 }
 
@@ -93,10 +93,9 @@ impl Machine {
         if call_at < now.boot.plus(PATIENCE) {
             None
         } else if self.budget_at(now) >= call_at {
-            Some(ReportAnswer::TooMany { again_at: call_at, reason: "the day's budget of calls is spent" })
+            Some(ReportAnswer::TooMany { again_at: call_at, limit: ReportLimit::Calls })
         } else {
-            let reason = "the token is dead, and WeChat's last answer forbids a call so soon".into();
-            Some(ReportAnswer::Failed { again_at: call_at, reason })
+            Some(ReportAnswer::Failed { again_at: call_at, failure: ReportFailure::TooSoon })
         }
     }
 
@@ -104,12 +103,12 @@ impl Machine {
         let last = self.probes.last_at.max(self.rotated_at);
         let cool_at = last.map(|at| at.plus(self.policy.report_cooldown)).filter(|at| now.boot < *at);
         if let Some(again_at) = cool_at {
-            return Some(ReportAnswer::TooMany { again_at, reason: "the token was probed or rotated just now" });
+            return Some(ReportAnswer::TooMany { again_at, limit: ReportLimit::Cooldown });
         }
         let debits = &self.record.debits;
         (debits.left(now.boot, self.policy.calls_per_day).probes == 0).then(|| ReportAnswer::TooMany {
             again_at: debits.relief_at(now.boot, |spent| spent.probes),
-            reason: "the day's budget of probes is spent",
+            limit: ReportLimit::Probes,
         })
     }
 }

@@ -2,7 +2,10 @@
 //! token, and when it is replaced; reports and crashes have files of their own.
 
 use super::*;
-use crate::clock::WallTime;
+use crate::{
+    clock::WallTime,
+    issuer::{ErrorTable, Hint, Rule},
+};
 
 mod crashes;
 mod reports;
@@ -39,7 +42,7 @@ fn a_verified_token_is_not_promised_into_the_next_call() {
 
 #[test]
 fn attempts_are_a_second_apart_where_they_end_and_not_where_they_were_decided() {
-    let mut rig = Rig::with(policy(Manner::Rotating), true);
+    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
     // stopped between the decision and the call for longer than the token lives
     rig.pass(s(9000));
     rig.stored(Swap::Won);
@@ -168,7 +171,7 @@ fn a_failed_refresh_keeps_the_living_token() {
 
 #[test]
 fn a_new_token_is_shown_only_when_it_is_stored() {
-    let mut rig = Rig::with(policy(Manner::Rotating), true);
+    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
     rig.stored(Swap::Won);
     rig.reply_token("one", 7200);
     assert_eq!(rig.shown(), "nothing");
@@ -179,7 +182,7 @@ fn a_new_token_is_shown_only_when_it_is_stored() {
 
 #[test]
 fn what_cannot_be_stored_is_promised_for_the_window_only() {
-    let mut rig = Rig::with(policy(Manner::Rotating), true);
+    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
     rig.stored(Swap::Won);
     rig.reply_token("one", 7200);
     rig.fails_to_store();
@@ -231,6 +234,31 @@ fn what_was_not_sent_is_given_back() {
 }
 
 #[test]
+fn a_failed_call_waits_for_what_its_issuer_s_own_table_says() {
+    // at another issuer 40001 means something else than at WeChat, where it is tried every five minutes
+    static OTHER: ErrorTable = ErrorTable {
+        issuer: "Other",
+        rules: &[Rule { codes: &[40001], remedy: Remedy::Operator(s(3600)), hint: Hint::Text("stop") }],
+        others: Rule { codes: &[], remedy: Remedy::Wait(s(7)), hint: Hint::Text("look") },
+        not_sent: "",
+        certificate: "",
+        unknown: "",
+    };
+    let mut policy = policy(RotationMode::Rotating);
+    let wechat = policy.issuer.errors;
+    for (errors, errcode, wait) in
+        [(&OTHER, 40001, 3600), (&OTHER, 45009, 7), (wechat, 40001, 300), (wechat, 45009, 3600)]
+    {
+        policy.issuer.errors = errors;
+        let mut rig = Rig::new(policy);
+        rig.reply(Err(code(errcode)));
+        let failed_at = rig.boot;
+        rig.run_to_call();
+        assert_eq!(rig.boot.since(failed_at), s(wait), "{errcode} at {}", errors.issuer);
+    }
+}
+
+#[test]
 fn when_half_the_day_is_spent_a_failed_call_is_followed_by_a_long_pause() {
     let mut rig = Rig::rotating();
     for _ in 0..200 {
@@ -245,7 +273,7 @@ fn when_half_the_day_is_spent_a_failed_call_is_followed_by_a_long_pause() {
 
 #[test]
 fn no_more_calls_than_the_days_budget_are_made() {
-    let mut rig = Rig::new(Policy { calls_per_day: 20, ..policy(Manner::Rotating) });
+    let mut rig = Rig::new(Policy { calls_per_day: 20, ..policy(RotationMode::Rotating) });
     let began_at = rig.boot;
     for _ in 0..20 {
         rig.reply(Err(code(-1)));

@@ -16,6 +16,7 @@ use crate::{
     clock::{BootId, Now, Timestamp, WallTime},
     credential::{Generation, Token},
     issuer::IssueError,
+    report::ReportFailure,
     store::Sealed,
 };
 
@@ -111,7 +112,7 @@ struct WishLayout {
 enum WishAnswerLayout {
     Accepted,
     TooMany(Offset),
-    Failed(Offset, String),
+    Failed(Offset, ReportFailure),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -219,7 +220,7 @@ impl Record {
                 answer: wish.answer.map(|answer| match answer {
                     WishAnswer::Accepted => WishAnswerLayout::Accepted,
                     WishAnswer::TooMany(again_at) => WishAnswerLayout::TooMany(offset(again_at)),
-                    WishAnswer::Failed(again_at, reason) => WishAnswerLayout::Failed(offset(again_at), reason),
+                    WishAnswer::Failed(again_at, failure) => WishAnswerLayout::Failed(offset(again_at), failure),
                 }),
             }),
             strays: self.shared.strays,
@@ -404,7 +405,7 @@ impl Layout {
             answer: wish.answer.map(|answer| match answer {
                 WishAnswerLayout::Accepted => WishAnswer::Accepted,
                 WishAnswerLayout::TooMany(again) => WishAnswer::TooMany(latest(again)),
-                WishAnswerLayout::Failed(again, reason) => WishAnswer::Failed(latest(again), reason),
+                WishAnswerLayout::Failed(again, failure) => WishAnswer::Failed(latest(again), failure),
             }),
         });
         Ok(Record {

@@ -6,12 +6,13 @@
 
 use super::{
     super::{
-        Decoded, Generation, Machine, Note, Now, ProbeSent, Record, Sealed, StoreError, Timestamp, UnknownCall, Verdict,
+        Decoded, Generation, Machine, NotRestored, Note, Now, ProbeSent, Record, Sealed, StoreTrouble, Timestamp,
+        UnknownCall, Verdict,
     },
-    Fresh, OTHERS_RECORD,
+    Fresh,
 };
 use crate::keeper::{
-    record::{Candidate, Credential, Lease, ReplicaId, Shared},
+    record::{Candidate, Credential, Lease, ReplicaId, Shared, Unreadable},
     schedule::DEATH_MARGIN,
 };
 
@@ -39,7 +40,7 @@ impl Machine {
             Ok(Decoded::AnothersRecord) => {
                 // of settings that were changed, here or there: taken over like any other that stands still
                 if !std::mem::replace(&mut sharing.is_others, true) {
-                    self.note(Note::NotRestored(OTHERS_RECORD));
+                    self.note(Note::NotRestored(NotRestored::AnothersSharedRecord));
                 }
                 self.record.shared.lease = Some(Lease { holder: ReplicaId::default() });
             }
@@ -47,8 +48,13 @@ impl Machine {
                 self.note(Note::Unreadable(unreadable));
                 self.record.shared.lease = None;
                 self.sharing.as_mut().expect("only relays that share look").is_foreign = true;
-                let reason = format!("{unreadable}: nothing is written over it and nobody calls until it is removed");
-                self.store_failed(now, &StoreError(reason));
+                self.store_failed(
+                    now,
+                    match unreadable {
+                        Unreadable::Foreign => StoreTrouble::Foreign,
+                        Unreadable::Newer(layout) => StoreTrouble::Newer(layout),
+                    },
+                );
             }
         }
     }
@@ -218,7 +224,7 @@ impl Machine {
                     asked_at: credential.asked_at,
                     came_at: credential.came_at,
                     deadline: credential.deadline,
-                    decided_at: came_at.plus(self.policy.overlap).plus(DEATH_MARGIN),
+                    decided_at: came_at.plus(self.policy.issuer.overlap).plus(DEATH_MARGIN),
                 });
                 self.note(Note::HandedOver { is_candidate: true });
             }

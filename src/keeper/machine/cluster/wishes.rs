@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::super::{Machine, Now, ReportAnswer, ReportId};
+use super::super::{Machine, Now, ReportAnswer, ReportId, ReportLimit};
 use crate::keeper::record::{Wish, WishAnswer};
 
 /// A wish may take two looks to be seen: an accepted probe sent so shortly before answers it too.
@@ -19,10 +19,8 @@ impl Machine {
             Some(Wish { id, answer: Some(answer), .. }) if awaited == Some(id) => {
                 self.answer_all(&match answer {
                     WishAnswer::Accepted => ReportAnswer::Accepted,
-                    WishAnswer::TooMany(again_at) => {
-                        ReportAnswer::TooMany { again_at, reason: "the token was probed or rotated just now" }
-                    }
-                    WishAnswer::Failed(again_at, reason) => ReportAnswer::Failed { again_at, reason: reason.into() },
+                    WishAnswer::TooMany(again_at) => ReportAnswer::TooMany { again_at, limit: ReportLimit::Cooldown },
+                    WishAnswer::Failed(again_at, failure) => ReportAnswer::Failed { again_at, failure },
                 });
                 self.await_wish(None);
             }
@@ -62,7 +60,7 @@ impl Machine {
             }
             ReportAnswer::Accepted => WishAnswer::Accepted,
             ReportAnswer::TooMany { again_at, .. } => WishAnswer::TooMany(again_at),
-            ReportAnswer::Failed { again_at, reason } => WishAnswer::Failed(again_at, reason.to_string()),
+            ReportAnswer::Failed { again_at, failure } => WishAnswer::Failed(again_at, failure),
         };
         if let Some(wish) = &mut self.record.shared.wish {
             wish.answer = Some(answer);

@@ -90,7 +90,7 @@ fn a_reboot_does_not_bring_the_call_after_an_unknown_one_forward() {
 
 #[test]
 fn a_reboot_does_not_let_a_second_call_cut_short_what_was_promised_to_the_deadline() {
-    let mut rig = Rig::new(Policy { before_expiry: s(60), ..policy(Manner::Rotating) });
+    let mut rig = Rig::new(Policy { before_expiry: s(60), ..policy(RotationMode::Rotating) });
     rig.fetch("one", 7200);
     rig.run_to_call();
     let deadline = rig.machine.record.credential.as_ref().unwrap().deadline;
@@ -139,7 +139,7 @@ fn bytes_that_are_no_record_are_set_aside() {
 
 #[test]
 fn a_relay_that_never_could_write_calls_only_after_a_minute_and_without_a_token() {
-    let mut rig = Rig::with(policy(Manner::Rotating), true);
+    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
     let began_at = rig.boot;
     while rig.calls.is_empty() {
         rig.fails_to_store();
@@ -165,4 +165,18 @@ fn a_call_that_a_broken_store_forgot_is_reckoned_with() {
     rig.probed(inconclusive());
     rig.run_to_call();
     assert_eq!(rig.boot, deadline);
+}
+
+#[test]
+fn a_restart_shortens_a_wait_only_as_far_as_the_issuer_says() {
+    for wait_after_restart in [s(300), s(1800)] {
+        let mut policy = policy(RotationMode::Rotating);
+        policy.issuer.wait_after_restart = wait_after_restart;
+        let mut rig = Rig::new(policy);
+        rig.reply(Err(code(45009))); // an hour
+        rig.restart();
+        let restarted_at = rig.boot;
+        rig.run_to_call();
+        assert_eq!(rig.boot.since(restarted_at), wait_after_restart);
+    }
 }

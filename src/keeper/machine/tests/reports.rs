@@ -96,6 +96,28 @@ fn a_refused_sticky_token_is_asked_for_normally_and_then_forced() {
 }
 
 #[test]
+fn an_issuer_that_cannot_be_forced_is_asked_again_at_the_pace_of_reports_until_it_gives_another_token() {
+    let mut policy = policy(RotationMode::Sticky);
+    policy.issuer.can_be_forced = false;
+    let mut rig = Rig::new(policy);
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.probed(refused());
+    for _ in 0..3 {
+        rig.reply_token("one", 7100);
+        let answered_at = rig.boot;
+        rig.run_to_call();
+        let pause = rig.boot.since(answered_at);
+        assert!((s(30)..s(31)).contains(&pause), "{pause:?}");
+        assert_eq!(rig.shown(), "nothing");
+    }
+    assert!(rig.calls.iter().all(|is_forced| !is_forced), "{:?}", rig.calls);
+    rig.reply_token("two", 7200);
+    assert_eq!(rig.shown(), "two");
+}
+
+#[test]
 fn forced_calls_are_a_pace_apart_and_six_in_a_day() {
     let mut rig = Rig::sticky();
     rig.fetch("one", 7200);

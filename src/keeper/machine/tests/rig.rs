@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::issuer::{Cause, wechat::Endpoint};
 
 pub(super) struct Rig {
     pub(super) machine: Machine,
@@ -30,11 +31,11 @@ pub(super) struct Rig {
 }
 
 pub(super) fn unknown() -> IssueError {
-    IssueError::Unknown { reason: "time-out".to_owned() }
+    IssueError::Unknown { cause: Cause::NoReply(Duration::from_secs(8)) }
 }
 
 pub(super) fn not_sent() -> IssueError {
-    IssueError::NotSent { reason: "connection refused".to_owned() }
+    IssueError::NotSent { cause: Cause::NoConnection(Duration::from_secs(3)) }
 }
 
 pub(super) fn code(errcode: i64) -> IssueError {
@@ -50,13 +51,16 @@ pub(super) fn refused() -> Verdict {
 }
 
 pub(super) fn inconclusive() -> Verdict {
-    Verdict::Inconclusive { reason: "time-out".to_owned() }
+    Verdict::Inconclusive { cause: NoVerdict::Errcode(-1) }
 }
 
-pub(super) fn policy(manner: Manner) -> Policy {
+pub(super) fn policy(rotation: RotationMode) -> Policy {
+    let endpoint = match rotation {
+        RotationMode::Rotating => Endpoint::Token,
+        RotationMode::Sticky => Endpoint::StableToken,
+    };
     Policy {
-        manner,
-        overlap: s(300),
+        issuer: endpoint.profile(s(300)),
         before_expiry: s(3600),
         report_cooldown: s(30),
         retry_min: s(1),
@@ -72,11 +76,11 @@ pub(super) fn identity() -> Identity {
 
 impl Rig {
     pub(super) fn rotating() -> Self {
-        Self::new(policy(Manner::Rotating))
+        Self::new(policy(RotationMode::Rotating))
     }
 
     pub(super) fn sticky() -> Self {
-        Self::new(policy(Manner::Sticky))
+        Self::new(policy(RotationMode::Sticky))
     }
 
     pub(super) fn new(policy: Policy) -> Self {

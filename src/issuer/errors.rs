@@ -1,0 +1,179 @@
+//! What does an issuer's failure call for, and how is it said to the operator? By the issuer's own table.
+
+use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
+
+use super::IssueError;
+
+/// What a failure calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Try again with back-off, from `refresh.retry_min` to `refresh.retry_max`.
+    Soon,
+    /// A rate or quota: try again after this long, no operator needed.
+    Wait(Duration),
+    /// Only the operator can mend it: say so, and look again this often.
+    Operator(Duration),
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Soon => "soon",
+            Self::Wait(_) => "wait",
+            Self::Operator(_) => "operator",
+        })
+    }
+}
+
+/// What one issuer's errors mean. The same number means different things at different issuers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ErrorTable {
+    /// What the issuer is called in logs and answers.
+    pub issuer: &'static str,
+    /// Its errcodes, each in one rule.
+    pub rules: &'static [Rule],
+    /// For every other errcode.
+    pub others: Rule,
+    /// The hint for a call that was not sent.
+    pub not_sent: &'static str,
+    /// The hint for a host whose certificate is not trusted.
+    pub certificate: &'static str,
+    /// The hint for a call whose outcome is not known.
+    pub unknown: &'static str,
+}
+
+/// What some errcodes call for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The errcodes.
+    pub codes: &'static [i64],
+    /// When to try again, and whether only the operator can mend it.
+    pub remedy: Remedy,
+    /// What the operator should do.
+    pub hint: Hint,
+}
+
+/// What the operator should do, in one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hint {
+    /// This.
+    Text(&'static str),
+    /// This, after the IP that is not on the whitelist, where the issuer's text names it.
+    Whitelist(&'static str),
+}
+
+impl ErrorTable {
+    /// What `error` calls for.
+    pub fn remedy(&self, error: &IssueError) -> Remedy {
+        match error {
+            IssueError::NotSent { .. } | IssueError::Unknown { .. } => Remedy::Soon,
+            IssueError::Refused { errcode, .. } => self.rule(*errcode).remedy,
+        }
+    }
+
+    /// What the operator should do about `error`.
+    pub fn hint(&self, error: &IssueError) -> Cow<'static, str> {
+        match error {
+            IssueError::NotSent { cause } if cause.is_certificate() => self.certificate.into(),
+            IssueError::NotSent { .. } => self.not_sent.into(),
+            IssueError::Unknown { .. } => self.unknown.into(),
+            IssueError::Refused { errcode, errmsg } => match self.rule(*errcode).hint {
+                Hint::Text(text) => text.into(),
+                Hint::Whitelist(text) => match named_ip(errmsg) {
+                    Some(ip) => format!("{ip} is not on the IP whitelist: {text}").into(),
+                    None => format!("this machine's public IP is not on the IP whitelist: {text}").into(),
+                },
+            },
+        }
+    }
+
+    /// What `error` says, with the issuer's name where it was the issuer that answered.
+    pub fn describe(&self, error: &IssueError) -> String {
+        match error {
+            IssueError::Refused { .. } => format!("{} answered {error}", self.issuer),
+            IssueError::NotSent { .. } | IssueError::Unknown { .. } => error.to_string(),
+        }
+    }
+
+    fn rule(&self, errcode: i64) -> &Rule {
+        self.rules.iter().find(|rule| rule.codes.contains(&errcode)).unwrap_or(&self.others)
+    }
+}
+
+/// The first address in `errmsg`, as a whitelist wants it: WeChat writes `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in
+/// whitelist rid: …`.
+fn named_ip(errmsg: &str) -> Option<IpAddr> {
+    errmsg
+        .split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')))
+        .find_map(|word| word.trim_end_matches(['.', ':']).parse::<IpAddr>().ok())
+        .map(|ip| ip.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issuer::Cause;
+
+    /// An issuer at which the numbers mean something else than at WeChat.
+    static OTHER: ErrorTable = ErrorTable {
+        issuer: "Other",
+        rules: &[
+            Rule { codes: &[-1], remedy: Remedy::Wait(Duration::from_secs(7)), hint: Hint::Text("wait") },
+            Rule { codes: &[40001, 5], remedy: Remedy::Operator(HOUR), hint: Hint::Whitelist("ask Bob") },
+        ],
+        others: Rule { codes: &[], remedy: Remedy::Operator(Duration::from_secs(9)), hint: Hint::Text("look") },
+        not_sent: "the way there",
+        certificate: "the certificate",
+        unknown: "nobody knows",
+    };
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn refused(errcode: i64, errmsg: &str) -> IssueError {
+        IssueError::Refused { errcode, errmsg: errmsg.to_owned() }
+    }
+
+    #[test]
+    fn an_errcode_means_what_its_issuer_s_own_table_says() {
+        for (errcode, remedy, hint) in [
+            (-1, Remedy::Wait(Duration::from_secs(7)), "wait"),
+            (40001, Remedy::Operator(HOUR), "1.2.3.4 is not on the IP whitelist: ask Bob"),
+            (5, Remedy::Operator(HOUR), "1.2.3.4 is not on the IP whitelist: ask Bob"),
+            (40164, Remedy::Operator(Duration::from_secs(9)), "look"),
+        ] {
+            let error = refused(errcode, "from 1.2.3.4");
+            assert_eq!(OTHER.remedy(&error), remedy, "{errcode}");
+            assert_eq!(OTHER.hint(&error), hint, "{errcode}");
+            assert_eq!(OTHER.describe(&error), format!("Other answered errcode {errcode}: from 1.2.3.4"));
+        }
+    }
+
+    #[test]
+    fn what_was_not_answered_is_tried_again_soon_with_the_issuer_s_own_hint() {
+        let worded = |text: &str| Cause::Worded(text.to_owned());
+        let certificate = Cause::Certificate { host: "h".to_owned(), detail: "expired".to_owned() };
+        for (error, hint, text) in [
+            (IssueError::NotSent { cause: worded("a certificate?") }, "the way there", "not sent: a certificate?"),
+            (IssueError::NotSent { cause: certificate }, "the certificate", "not sent: h: expired"),
+            (IssueError::Unknown { cause: worded("502") }, "nobody knows", "outcome unknown: 502"),
+        ] {
+            assert_eq!(OTHER.remedy(&error), Remedy::Soon);
+            assert_eq!((&*OTHER.hint(&error), &*OTHER.describe(&error)), (hint, text));
+        }
+    }
+
+    #[test]
+    fn the_ip_is_found_as_the_whitelist_wants_it() {
+        for (errmsg, ip) in [
+            ("invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist rid: 6aac005a-01bfdbee-79769285", "1.2.3.4 is"),
+            ("invalid ip 2001:db8::1, not in whitelist rid: 6aac005a", "2001:db8::1 is"),
+            ("invalid ip ::ffff:203.0.113.9. not in whitelist", "203.0.113.9 is"),
+            ("not in whitelist rid: 6aac005a-01bfdbee-79769285", "this machine's public IP is"),
+            ("invalid ip 999.1.1.1 not in whitelist", "this machine's public IP is"),
+        ] {
+            let hint = OTHER.hint(&refused(40001, errmsg));
+            assert!(hint.starts_with(ip) && hint.ends_with("ask Bob"), "{hint}");
+        }
+        assert_eq!(OTHER.hint(&refused(40013, "invalid ip 1.2.3.4")), "look");
+    }
+}

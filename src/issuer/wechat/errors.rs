@@ -1,0 +1,227 @@
+//! What do WeChat's errcodes at its token endpoints call for? One table, after WeChat's documentation.
+
+use std::time::Duration;
+
+use crate::issuer::{ErrorTable, Hint, Remedy, Rule};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+/// What WeChat's errors mean. The paths are those of WeChat's consoles in 2026: an official account (公众号, 服务号) is
+/// kept in 微信开发者平台, a mini program (小程序) in 微信公众平台.
+pub static ERRORS: ErrorTable = ErrorTable {
+    issuer: "WeChat",
+    rules: RULES,
+    others: Rule {
+        codes: &[],
+        remedy: Remedy::Operator(minutes(5)),
+        hint: Hint::Text("look the errcode up in WeChat's table of global return codes (全局返回码)"),
+    },
+    not_sent: "the relay cannot connect: check DNS, the firewall, wechat.base_url and wechat.proxy",
+    certificate: "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's clock, \
+                  and whether something on the way intercepts TLS",
+    unknown: "nothing to do: the relay goes on by itself; if it lasts, check the network path and WeChat's status",
+};
+
+const RULES: &[Rule] = &[
+    Rule {
+        codes: &[-1, -1000],
+        remedy: Remedy::Soon,
+        hint: Hint::Text("nothing to do: WeChat is busy and the relay tries again soon"),
+    },
+    Rule {
+        codes: &[45011],
+        remedy: Remedy::Wait(MINUTE),
+        hint: Hint::Text(
+            "nothing to do: too many calls this minute; if it lasts, look for someone else who calls with this appid",
+        ),
+    },
+    Rule {
+        codes: &[45009],
+        remedy: Remedy::Wait(HOUR),
+        hint: Hint::Text(
+            "the appid's daily quota (每日调用上限) of token calls is used up: look for someone else who fetches tokens \
+             with this appid; the relay never clears the quota by itself (you can, 10 times a month: 清零接口调用次数)",
+        ),
+    },
+    Rule {
+        codes: &[40001, 40125],
+        remedy: Remedy::Operator(minutes(5)),
+        hint: Hint::Text(
+            "the AppSecret is wrong or was reset: compare it with 微信开发者平台 (developers.weixin.qq.com) → 我的业务 → \
+             公众号/服务号 → 基础信息 → 开发密钥; of a 小程序: 微信公众平台 (mp.weixin.qq.com) → 开发管理 → 开发设置 → 开发者ID",
+        ),
+    },
+    Rule {
+        codes: &[40013, 41002],
+        remedy: Remedy::Operator(minutes(5)),
+        hint: Hint::Text(
+            "the appid is wrong or missing: compare it with 微信开发者平台 (developers.weixin.qq.com) → 我的业务 → \
+             公众号/服务号 → 基础信息; of a 小程序: 微信公众平台 (mp.weixin.qq.com) → 开发管理 → 开发设置 → 开发者ID",
+        ),
+    },
+    Rule {
+        codes: &[41004],
+        remedy: Remedy::Operator(minutes(5)),
+        hint: Hint::Text("the AppSecret is missing: set the account's secret or secret_file"),
+    },
+    Rule {
+        codes: &[40002, 43001, 43002, 44002, 47001],
+        remedy: Remedy::Operator(minutes(5)),
+        hint: Hint::Text(
+            "WeChat did not understand the request: check wechat.base_url and wechat.proxy, which may alter it",
+        ),
+    },
+    Rule {
+        // the guide of 服务号 names 61004 where others get 40164
+        codes: &[40164, 61004, 40090, 40187, 45035],
+        remedy: Remedy::Operator(MINUTE),
+        hint: Hint::Whitelist(
+            "put exactly this IP on the whitelist: 微信开发者平台 (developers.weixin.qq.com) → 我的业务 → 公众号/服务号 → \
+             基础信息 → 开发信息 → IP白名单; of a 小程序: 微信公众平台 (mp.weixin.qq.com) → 开发管理 → 开发设置 → 开发者ID → \
+             IP白名单; the relay tries every minute and needs no restart",
+        ),
+    },
+    Rule {
+        codes: &[40243],
+        remedy: Remedy::Operator(minutes(5)),
+        hint: Hint::Text(
+            "the AppSecret is frozen (已冻结): unfreeze it at 微信开发者平台 (developers.weixin.qq.com) → 我的业务 → \
+             公众号/服务号 → 基础信息 → 开发密钥; it takes about 10 minutes",
+        ),
+    },
+    Rule {
+        codes: &[50004, 50007, 50002, 48001, 48004, 61024],
+        remedy: Remedy::Operator(minutes(10)),
+        hint: Hint::Text(
+            "the account may not use this API, is frozen, or is of the wrong kind: see the notices (通知中心) and API \
+             rights (接口权限) in WeChat's console",
+        ),
+    },
+    Rule {
+        codes: &[89501, 89502, 89503, 89504, 89505],
+        remedy: Remedy::Operator(minutes(10)),
+        hint: Hint::Text(
+            "an administrator (管理员) of the account must confirm this IP: look for the message in the administrator's \
+             WeChat; each try may send another",
+        ),
+    },
+    Rule {
+        codes: &[89507],
+        remedy: Remedy::Operator(HOUR),
+        hint: Hint::Text("the administrator (管理员) refused this IP; WeChat lets it ask again after 1 hour"),
+    },
+    Rule {
+        codes: &[89506],
+        remedy: Remedy::Operator(Duration::from_secs(24 * 60 * 60)),
+        hint: Hint::Text("the administrator (管理员) refused this IP twice; WeChat lets it ask again after 24 hours"),
+    },
+    Rule {
+        codes: &[45501, 45102],
+        remedy: Remedy::Wait(minutes(10)),
+        hint: Hint::Text(
+            "WeChat blocks this call for the time being; if it lasts, see the notices (通知中心) in WeChat's console",
+        ),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issuer::IssueError;
+
+    fn refused(errcode: i64) -> IssueError {
+        IssueError::Refused { errcode, errmsg: "invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist".to_owned() }
+    }
+
+    /// WECHAT.md's table, written down a second time.
+    const EXPECTED: &[(i64, Remedy)] = &[
+        (-1, Remedy::Soon),
+        (-1000, Remedy::Soon),
+        (45011, Remedy::Wait(Duration::from_secs(60))),
+        (45009, Remedy::Wait(Duration::from_secs(3600))),
+        (45501, Remedy::Wait(Duration::from_secs(600))),
+        (45102, Remedy::Wait(Duration::from_secs(600))),
+        (40001, Remedy::Operator(Duration::from_secs(300))),
+        (40125, Remedy::Operator(Duration::from_secs(300))),
+        (40013, Remedy::Operator(Duration::from_secs(300))),
+        (41002, Remedy::Operator(Duration::from_secs(300))),
+        (41004, Remedy::Operator(Duration::from_secs(300))),
+        (40002, Remedy::Operator(Duration::from_secs(300))),
+        (43001, Remedy::Operator(Duration::from_secs(300))),
+        (43002, Remedy::Operator(Duration::from_secs(300))),
+        (44002, Remedy::Operator(Duration::from_secs(300))),
+        (47001, Remedy::Operator(Duration::from_secs(300))),
+        (40243, Remedy::Operator(Duration::from_secs(300))),
+        (40164, Remedy::Operator(Duration::from_secs(60))),
+        (61004, Remedy::Operator(Duration::from_secs(60))),
+        (40090, Remedy::Operator(Duration::from_secs(60))),
+        (40187, Remedy::Operator(Duration::from_secs(60))),
+        (45035, Remedy::Operator(Duration::from_secs(60))),
+        (50004, Remedy::Operator(Duration::from_secs(600))),
+        (50007, Remedy::Operator(Duration::from_secs(600))),
+        (50002, Remedy::Operator(Duration::from_secs(600))),
+        (48001, Remedy::Operator(Duration::from_secs(600))),
+        (48004, Remedy::Operator(Duration::from_secs(600))),
+        (61024, Remedy::Operator(Duration::from_secs(600))),
+        (89501, Remedy::Operator(Duration::from_secs(600))),
+        (89502, Remedy::Operator(Duration::from_secs(600))),
+        (89503, Remedy::Operator(Duration::from_secs(600))),
+        (89504, Remedy::Operator(Duration::from_secs(600))),
+        (89505, Remedy::Operator(Duration::from_secs(600))),
+        (89507, Remedy::Operator(Duration::from_secs(3600))),
+        (89506, Remedy::Operator(Duration::from_secs(86400))),
+        (12345, Remedy::Operator(Duration::from_secs(300))),
+        (i64::MIN, Remedy::Operator(Duration::from_secs(300))),
+    ];
+
+    #[test]
+    fn every_errcode_of_the_table_has_its_remedy_and_a_hint_of_one_line() {
+        for (errcode, expected) in EXPECTED {
+            assert_eq!(ERRORS.remedy(&refused(*errcode)), *expected, "errcode {errcode}");
+            let hint = ERRORS.hint(&refused(*errcode));
+            assert!(!hint.is_empty() && !hint.contains('\n') && !hint.contains("  "), "errcode {errcode}: {hint}");
+        }
+        let told: usize = RULES.iter().map(|rule| rule.codes.len()).sum();
+        assert_eq!(told, EXPECTED.len() - 2, "each code stands in both tables, once");
+    }
+
+    #[test]
+    fn no_code_stands_in_two_rules_and_none_is_retried_in_a_tight_loop() {
+        let mut codes: Vec<i64> = RULES.iter().flat_map(|rule| rule.codes).copied().collect();
+        codes.sort_unstable();
+        assert!(codes.windows(2).all(|pair| pair[0] != pair[1]));
+        for rule in RULES.iter().chain([&ERRORS.others]) {
+            match rule.remedy {
+                Remedy::Soon => {}
+                Remedy::Wait(wait) | Remedy::Operator(wait) => assert!(wait >= MINUTE),
+            }
+        }
+    }
+
+    #[test]
+    fn the_hint_of_a_refused_ip_names_exactly_that_ip_and_where_each_kind_of_account_adds_it() {
+        for errcode in [40164, 61004, 40090, 40187, 45035] {
+            let hint = ERRORS.hint(&refused(errcode));
+            assert!(
+                hint.starts_with("1.2.3.4 is not on the IP whitelist: put exactly this IP on the whitelist"),
+                "{hint}"
+            );
+            assert!(hint.contains("公众号/服务号 → 基础信息 → 开发信息 → IP白名单"), "{hint}");
+            assert!(hint.contains("开发管理 → 开发设置 → 开发者ID → IP白名单"), "{hint}");
+        }
+        assert!(!ERRORS.hint(&refused(40013)).contains("1.2.3.4"));
+    }
+
+    #[test]
+    fn no_hint_names_a_place_that_the_consoles_no_longer_have() {
+        for rule in RULES {
+            let (Hint::Text(text) | Hint::Whitelist(text)) = rule.hint;
+            assert!(!text.contains("基本配置") && !text.contains("开发者密码"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Why does a client's report that the token is bad end without a verdict? Facts; only `http` words them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::issuer::{IssueError, NoVerdict};
+
+/// What forbids a probe for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportLimit {
+    /// The token was probed or rotated within `refresh.report_cooldown`.
+    Cooldown,
+    /// The token is dead, and the day's calls are spent.
+    Calls,
+    /// The day's probes are spent.
+    Probes,
+}
+
+/// Why a report brought neither a verdict nor a new token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportFailure {
+    /// The relay is shutting down.
+    ShuttingDown,
+    /// The token is dead, and the issuer's last answer forbids a call so soon.
+    TooSoon,
+    /// The relay cannot store its record, so no call is made.
+    NotStored,
+    /// The store is away, so the report cannot be passed on to the relay that calls.
+    StoreAway,
+    /// The probe was inconclusive.
+    NoVerdict(NoVerdict),
+    /// The token was refused, and no new one came.
+    RefreshFailed(IssueError),
+    /// A failure that an earlier version of the relay stored as a sentence.
+    #[serde(untagged)]
+    Worded(String),
+}
