@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
         public: format!("http://{public}"),
         handle: registry.handles().access_token("main").context("the demo has one account")?.clone(),
         sim,
-        http: reqwest::Client::builder().no_proxy().build()?,
+        http: Stage::client()?,
         started: Stage::instant(),
     };
     stage.introduce(admin.map(|address| format!("http://{address}/")));
@@ -68,6 +68,11 @@ impl Stage {
     #[expect(clippy::disallowed_methods, reason = "only to print how long ago the demo began")]
     fn instant() -> Instant {
         Instant::now()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "not the relay's client, but one of its clients")]
+    fn client() -> reqwest::Result<reqwest::Client> {
+        reqwest::Client::builder().no_proxy().build()
     }
 
     fn introduce(&self, admin: Option<String>) {

@@ -83,7 +83,7 @@ macro_rules! name {
 }
 
 name! {
-    /// The local name of one WeChat app: `[a-z0-9]+(_[a-z0-9]+)*`, at most [`NAME_MAX`] characters. A clone is a counter.
+    /// The local name of one WeChat app: `[a-z0-9]+(_[a-z0-9]+)*`, at most [`NAME_MAX`] characters. Cloning bumps a reference count.
     AccountName
 }
 

@@ -1,4 +1,4 @@
-//! What may be said on the command line?
+//! Which commands and flags are there?
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
-    /// What to do; `serve` where nothing is said
+    /// What to do; `serve` where it is left out
     #[command(subcommand)]
     pub command: Option<Command>,
 }

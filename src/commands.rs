@@ -28,7 +28,7 @@ pub enum CommandError {
 
 impl CommandError {
     /// How the process ends.
-    pub fn exit_code(&self) -> ExitCode {
+    fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => ExitCode::from(78),
             Self::Failed(_) => ExitCode::from(1),
@@ -39,7 +39,7 @@ impl CommandError {
 /// What a command prints, or why it failed.
 pub type Outcome = Result<String, CommandError>;
 
-/// Runs the relay until it is told to stop.
+/// Runs the relay until it is asked to stop.
 pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let settings = Settings::load(config, env)?;
     let _logs = telemetry::start(&settings.log);
@@ -59,7 +59,7 @@ fn failed(error: &dyn std::error::Error) -> CommandError {
     CommandError::Failed(error.to_string())
 }
 
-/// Validates the settings and tells them without secrets, each key with its origin. Reads secret files; uses no network.
+/// Validates the settings and prints them without secrets, each key with its origin. Reads secret files; uses no network.
 pub fn check(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let layers = Layers::read(config, env)?;
     let settings = Settings::from_layers(&layers)?;
@@ -68,18 +68,18 @@ pub fn check(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
     Ok(format!("{}\n# settings are valid: {accounts}, {clients}\n", layers.redacted(&settings)))
 }
 
-/// Prints what a command has to say and turns its outcome into the exit code.
-pub fn conclude(outcome: Outcome) -> ExitCode {
+/// Prints the output of a command and turns its outcome into the exit code.
+pub fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
-        Ok(said) => {
+        Ok(text) => {
             let mut out = io::stdout().lock();
-            match out.write_all(said.as_bytes()).and_then(|()| out.flush()) {
+            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
             }
         }
         Err(error) => {
-            // A closed stderr leaves the exit code as the only voice.
+            // With a closed stderr the exit code alone says it.
             let _ = writeln!(io::stderr(), "token-relay: {error}");
             error.exit_code()
         }

@@ -13,7 +13,6 @@ use crate::credential::Token;
 mod cause;
 mod errors;
 pub mod reply;
-pub mod tls;
 pub mod upstream;
 pub mod wechat;
 

@@ -20,14 +20,15 @@
 //!
 //! | module | answers |
 //! |---|---|
-//! | [`settings`], [`account`], [`cli`] | what was the relay told to do? |
+//! | [`settings`], [`account`], [`cli`] | which settings does the relay run with? |
 //! | [`registry`], [`status`], [`credential`] | which credentials are kept, what is known of each, and for how long is it good? |
 //! | [`keepers`], [`keeper`] | which keepers run, how is a credential kept alive, and what is done next? |
 //! | [`issuer`] | who hands it out, and what does each failure call for? |
 //! | [`store`] | where does it outlive the process? |
 //! | [`http`] | what do clients and operators see? |
-//! | [`metrics`], [`telemetry`], [`heartbeat`] | what is counted and logged, and is every keeper alive? |
+//! | [`metrics`], `telemetry`, [`heartbeat`] | what is counted and logged, and is every keeper alive? |
 //! | [`lifecycle`], [`clock`] | when does it end, and what time is it? |
+//! | `timing`, `secret_url`, `printable`, `tls` | what do several of them share? |
 //!
 //! Comments cite the promises I1 to I13; `docs/ARCHITECTURE.md` lists them, each with its place and its tests. The crate is the
 //! library behind the `token-relay` binary and its tests; its API follows their needs and promises nothing to others.
@@ -44,10 +45,14 @@ pub mod keeper;
 pub mod keepers;
 pub mod lifecycle;
 pub mod metrics;
+mod printable;
 pub mod registry;
 pub mod report;
+mod secret_url;
 pub mod serve;
 pub mod settings;
 pub mod status;
 pub mod store;
-pub mod telemetry;
+mod telemetry;
+mod timing;
+mod tls;

@@ -10,7 +10,7 @@ use token_relay::commands;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let config = cli.config.as_deref();
-    commands::conclude(match cli.command() {
+    commands::finish(match cli.command() {
         Command::Serve => commands::serve(config, vars_os()),
         Command::Check => commands::check(config, vars_os()),
         Command::Health => commands::health(config, vars_os()),

@@ -19,7 +19,6 @@ pub use labels::{CallOutcome, ProbeOutcome, ReportOutcome, Route, Side, StatusCo
 use crate::{
     clock::Timestamp,
     credential::{CredentialId, CredentialKind},
-    registry::Handles,
     status::{FACTS, Fact, Status, Value},
 };
 use labels::Label;
@@ -109,12 +108,9 @@ impl Metrics {
         self.families.remove(id);
     }
 
-    /// All metrics as text, with the facts of `handles` at `now`.
-    pub fn render(&self, handles: &Handles, now: Timestamp, uptime: Duration) -> String {
+    /// All metrics as text. The facts of the credentials are those that `CredentialMetrics::set_facts` was given last.
+    pub fn render(&self, uptime: Duration) -> String {
         self.uptime.set(whole(uptime.as_secs()));
-        for handle in handles.iter() {
-            handle.metrics.read(&handle.published().status, now);
-        }
         let mut page = String::with_capacity(16 * 1024);
         text::encode(&mut page, &self.registry).expect("writing to a string does not fail");
         page
@@ -158,7 +154,8 @@ impl CredentialMetrics {
         self.keeper_restarts.inc();
     }
 
-    fn read(&self, status: &Status, now: Timestamp) {
+    /// Sets the gauges of the facts that `status` has at `now`.
+    pub(crate) fn set_facts(&self, status: &Status, now: Timestamp) {
         for (fact, gauge) in &self.facts {
             gauge.set(match (fact.read)(status, now) {
                 Value::Seconds(number) | Value::Number(number) => whole(number),
@@ -347,7 +344,7 @@ mod tests {
     use super::*;
 
     fn page(metrics: &Metrics) -> String {
-        metrics.render(&Handles::default(), Timestamp::default(), Duration::from_secs(5))
+        metrics.render(Duration::from_secs(5))
     }
 
     fn id(account: &str, kind: CredentialKind) -> CredentialId {

@@ -78,6 +78,11 @@ impl Handles {
         self.0.values().flat_map(BTreeMap::values)
     }
 
+    /// Sets the gauges of every credential to what is published of it, as of `now`.
+    pub fn set_gauges(&self, now: Timestamp) {
+        self.iter().for_each(|handle| handle.metrics.set_facts(&handle.published().status, now));
+    }
+
     /// The credentials whose keeper is silent at `awake` (see [`crate::clock::Clock::awake`]), and for how long.
     pub fn silent(&self, awake: Duration) -> impl Iterator<Item = (&CredentialId, Duration)> {
         self.iter().filter_map(move |handle| Some((&handle.id, handle.heartbeat.silence(awake)?)))

@@ -1,4 +1,4 @@
-//! What was the relay told to do? Defaults, file and environment, parsed into types that cannot be wrong.
+//! Which settings does the relay run with? Defaults, file and environment, parsed into types that cannot be wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -21,11 +21,12 @@ mod urls;
 mod values;
 
 pub use crate::issuer::wechat::Endpoint;
+pub use crate::secret_url::SecretUrl;
 pub use client_key::KeyDigest;
 pub use entry::LONGEST;
 pub use error::SettingsError;
-pub use layers::{CONFIG_VARIABLE, Layers, PREFIX};
-pub use urls::{BaseUrl, ProxyUrl, SecretUrl, StateUrl};
+pub use layers::{CONFIG_VARIABLE, Layers};
+pub use urls::{BaseUrl, ProxyUrl, StateUrl};
 pub use values::{AppId, Invalid, LogFilter, LogFormat};
 
 /// Everything that an operator can set. `Debug` shows no secret.
@@ -132,13 +133,6 @@ pub struct ClientSettings {
     pub key_sha256: KeyDigest,
     /// The accounts that it may read, each of them configured; `None` is all.
     pub accounts: Option<BTreeSet<AccountName>>,
-}
-
-impl ClientSettings {
-    /// Whether the client may read the account.
-    pub fn may_use(&self, account: &str) -> bool {
-        self.accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
-    }
 }
 
 /// What `server.shutdown_grace` must leave beside `wechat.timeout`: a call's outcome is still to be stored and answered.

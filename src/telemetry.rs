@@ -1,7 +1,7 @@
 //! Where do the logs go, and in which form?
 //!
 //! To standard error, one line an event: standard output belongs to the commands that print a result. A thread of its own
-//! writes them: whoever reads the logs may stop reading, or go away, and the relay goes on; what finds no room is lost.
+//! writes them, so that the relay goes on when the reader of the logs stops or goes away; what does not fit the queue is lost.
 
 use std::io::{IsTerminal, stderr};
 
@@ -12,7 +12,7 @@ use tracing_subscriber::fmt;
 use crate::settings::{LogFormat, LogSettings};
 
 /// Starts logging for the whole process; the first call counts. What is left is written when the guard is dropped.
-pub fn start(settings: &LogSettings) -> WorkerGuard {
+pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
     let filter = settings.filter.to_env_filter();
     let is_json = match settings.format {
         LogFormat::Json => true,
@@ -33,7 +33,7 @@ pub fn start(settings: &LogSettings) -> WorkerGuard {
     guard
 }
 
-/// A panic becomes a log line that says where, not what: nobody knows what its message quotes (I9).
+/// A panic becomes a log line that says where, not what: its message may quote a secret (I9).
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

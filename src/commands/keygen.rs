@@ -3,7 +3,7 @@
 use super::{CommandError, Outcome};
 use crate::settings::KeyDigest;
 
-/// Makes a key of 256 bits from the system's generator and tells it with its hash, in lines for TOML. The prefix lets secret
+/// Makes a key of 256 bits from the system's generator and prints it with its hash, as lines of TOML. The prefix lets secret
 /// scanners and people recognise it.
 ///
 /// # Errors

@@ -13,7 +13,8 @@ use crate::metrics;
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
-    let page = state.metrics.render(&state.registry.handles(), state.clock.boot_now(), state.uptime());
+    state.registry.handles().set_gauges(state.clock.boot_now());
+    let page = state.metrics.render(state.uptime());
     let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let is_open = accepted.any(|accept| accept.contains("openmetrics-text"));
     let (content_type, page) =

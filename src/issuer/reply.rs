@@ -7,14 +7,13 @@ use serde_json::{Map, Value};
 
 use super::{Cause, IssueError, Issued, ReplyDefect};
 use crate::credential::Token;
+use crate::printable::printable;
 
 /// The longest life that is believed, in seconds: WeChat documents "a value within 7200 seconds".
 pub const LONGEST_LIFE_S: u64 = 7200;
 
 /// The longest `errmsg` that is kept, in characters. Those seen are under 200.
 pub const LONGEST_ERRMSG: usize = 256;
-
-const REDACTED: &str = "[redacted]";
 
 /// Reads the reply of a call that asks for a credential, whatever its status and Content-Type say. Success is a non-empty
 /// printable text in `member`, a positive `expires_in` and an `errcode` that is absent or 0: a failed reply was seen with
@@ -34,37 +33,6 @@ pub fn parse_reply(status: u16, body: &[u8], member: &str, hidden: &[&str]) -> R
     let token = Token::try_from(token.to_owned()).map_err(|_| unknown(ReplyDefect::NoCredential))?;
     let life = reply.get("expires_in").and_then(seconds).ok_or_else(|| unknown(ReplyDefect::Life))?;
     Ok(Issued { token, life })
-}
-
-/// `text` for a log line: unprintable characters are dropped, each text in `hidden` is replaced in whatever case, and at
-/// most `longest` characters remain. In this order: dropping a character may put a secret together, and cutting may
-/// leave a part of one.
-pub(crate) fn printable(text: &str, hidden: &[&str], longest: usize) -> String {
-    let mut clean: String =
-        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| is_printable(*c)).collect();
-    for secret in hidden.iter().filter(|secret| !secret.is_empty()) {
-        clean = without(&clean, secret);
-    }
-    clean.chars().take(longest).collect()
-}
-
-/// Not a control, a direction mark, an invisible or an unassigned character: `escape_debug` knows Unicode's tables.
-fn is_printable(c: char) -> bool {
-    matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1
-}
-
-fn without(text: &str, secret: &str) -> String {
-    let (text_lower, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
-    let mut kept = String::with_capacity(text.len());
-    let mut from = 0;
-    // ASCII lower case keeps every byte's place, so the places found are places in `text`.
-    for (at, found) in text_lower.match_indices(&secret) {
-        kept.push_str(&text[from..at]);
-        kept.push_str(REDACTED);
-        from = at + found.len();
-    }
-    kept.push_str(&text[from..]);
-    kept
 }
 
 /// The reply as an object. The parser's own message is not kept: it quotes the body.

@@ -15,7 +15,8 @@ use reqwest::{Client, ClientBuilder, Method, Proxy, StatusCode, header, redirect
 use secrecy::{ExposeSecret, SecretString};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::{Cause, IssueError, reply::printable};
+use super::{Cause, IssueError};
+use crate::printable::printable;
 
 pub use reqwest::Url;
 
@@ -108,7 +109,7 @@ impl Upstream {
         if let Some(fallback) = &fallback_base_url {
             usable(fallback, "wechat.fallback_base_url")?;
         }
-        super::tls::install_provider();
+        crate::tls::install_provider();
         let mut builder = calm_client(connect_timeout);
         let mut encrypted = [Some(&base_url), fallback_base_url.as_ref()].into_iter().flatten().any(is_https);
         if let Some(proxy) = &proxy {
@@ -217,6 +218,7 @@ impl Call<'_> {
 }
 
 /// Everything that the client does *not* do, in one place.
+#[expect(clippy::disallowed_methods, reason = "the one place that builds a client")]
 fn calm_client(connect_timeout: Duration) -> ClientBuilder {
     let mark = |connecting: bool| {
         // Outside a call there is nothing to mark.

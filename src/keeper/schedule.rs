@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+pub(crate) use crate::timing::{LEASE, SUCCESSION};
 use crate::{
     clock::Timestamp,
     issuer::{Profile, RotationMode},
@@ -21,10 +22,6 @@ const PROBE_SLACK: Duration = Duration::from_secs(4);
 /// After the latest moment at which a doomed token dies, this much passes before a probe is believed: WeChat's servers
 /// need not agree to the millisecond.
 pub const DEATH_MARGIN: Duration = Duration::from_secs(1);
-/// With several relays: what the holder of the lease counts on, from the start of its last write that was taken.
-pub const LEASE: Duration = Duration::from_secs(12);
-/// From the end of a lease to the first call of the next holder, by the slowest of clocks.
-pub const SUCCESSION: Duration = Duration::from_secs(3);
 
 /// What an account's timing follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

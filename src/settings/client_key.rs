@@ -20,7 +20,7 @@ impl KeyDigest {
 
     /// The digest of a key from the settings, if it is one: 32 to 512 printable ASCII characters without a space, since it
     /// travels in a header, and shorter ones can be guessed.
-    pub fn of_key(key: &str) -> Result<Self, Invalid> {
+    pub(super) fn of_key(key: &str) -> Result<Self, Invalid> {
         let fits = (32..=512).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
         let invalid = Invalid("32 to 512 printable ASCII characters without a space (`token-relay keygen` makes one)");
         if fits { Ok(Self::of(key.as_bytes())) } else { Err(invalid) }

@@ -43,8 +43,8 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Without the built-in default, which is nobody's word.
-    pub(super) fn said(self) -> Self {
+    /// Without the built-in default.
+    pub(super) fn without_default(self) -> Self {
         Self { value: self.value.filter(|value| value.origin().is_some()), key: self.key }
     }
 
@@ -68,7 +68,7 @@ impl<'a> Entry<'a> {
         SettingsError::new(&self.key, problem, self.origin())
     }
 
-    /// `None` if nobody set it, or to `""`.
+    /// `None` where it is not set, or set to `""`.
     pub(super) fn optional_text(&self) -> Result<Option<&'a str>, SettingsError> {
         match self.kind() {
             None => Ok(None),
@@ -118,7 +118,7 @@ impl<'a> Entry<'a> {
             .ok_or_else(|| self.error(format!("must be a whole number from {} to {}", bounds.start(), bounds.end())))
     }
 
-    /// The items of a list, or of a string at its commas; `None` if nobody set it.
+    /// The items of a list, or of a string at its commas; `None` where it is not set.
     pub(super) fn list(&self) -> Result<Option<Vec<&'a str>>, SettingsError> {
         let items: Vec<&str> = match self.kind() {
             None => return Ok(None),
@@ -155,29 +155,29 @@ impl<'a> Entry<'a> {
 }
 
 /// The path, if it is absolute. Anything else may be the secret itself, given in place of its file: half of all base64 keys
-/// have a slash somewhere, and a URL has two. One that begins with a slash cannot be told from a path and is shown.
+/// have a slash somewhere, and a URL has two. One that begins with a slash cannot be distinguished from a path and is shown.
 fn shown(path: &Path) -> String {
     if path.is_absolute() { path.display().to_string() } else { "the file that it names".to_owned() }
 }
 
-/// A secret and the key that told it.
-pub(super) struct Told<'a> {
+/// A secret and the key that it comes from.
+pub(super) struct SecretValue<'a> {
     pub(super) secret: SecretString,
-    pub(super) by: Entry<'a>,
+    pub(super) source: Entry<'a>,
 }
 
-impl Told<'_> {
+impl SecretValue<'_> {
     pub(super) fn parse<T: FromStr<Err = Invalid>>(&self) -> Result<T, SettingsError> {
-        self.secret.expose_secret().parse().map_err(|e: Invalid| self.by.error(e.to_string()))
+        self.secret.expose_secret().parse().map_err(|e: Invalid| self.source.error(e.to_string()))
     }
 }
 
-/// Resolves a secret and its `_file` twin: `None` if neither is set.
-pub(super) fn twins<'a>(plain: Entry<'a>, file: Entry<'a>) -> Result<Option<Told<'a>>, SettingsError> {
+/// Resolves a secret and its `_file` key: `None` if neither is set.
+pub(super) fn value_or_file<'a>(plain: Entry<'a>, file: Entry<'a>) -> Result<Option<SecretValue<'a>>, SettingsError> {
     match (plain.optional_text()?, file.optional_text()?) {
         (None, None) => Ok(None),
-        (Some(text), None) => Ok(Some(Told { secret: text.into(), by: plain })),
-        (None, Some(path)) => Ok(Some(Told { secret: file.secret_file(path.as_ref())?, by: file })),
+        (Some(text), None) => Ok(Some(SecretValue { secret: text.into(), source: plain })),
+        (None, Some(path)) => Ok(Some(SecretValue { secret: file.secret_file(path.as_ref())?, source: file })),
         (Some(_), Some(_)) => Err(conflict(&plain, &file)),
     }
 }

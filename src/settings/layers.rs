@@ -1,4 +1,4 @@
-//! What do the defaults, the file and the environment say together, and which of them says it?
+//! What do the defaults, the file and the environment set together, and which of them sets it?
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,19 +9,19 @@ use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueK
 
 use super::entry::Table;
 use super::error::SettingsError;
-use super::schema::{self, Place};
+use super::schema::{self, PathKind};
 
 /// The variable that names the settings file, where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "TOKEN_RELAY_CONFIG";
 
 /// Variables with this prefix are settings. Kubernetes makes `TOKEN_RELAY_PORT` and the like for a service of our name: those
-/// have one underscore and are nobody's settings.
-pub const PREFIX: &str = "TOKEN_RELAY__";
+/// have one underscore and are no settings.
+const PREFIX: &str = "TOKEN_RELAY__";
 
 /// The layers, merged: later wins, tables merge, lists replace. Every value knows the file or the variable that it came from.
 ///
-/// A key that is refused (unknown, misplaced, not UTF-8) is kept aside: [`Layers::sound`] tells of the first. So a health check
-/// can ask for the one key that it needs, whatever became of the others. Secrets lie here as `config` has them, not wiped on
+/// A key that is refused (unknown, misplaced, not UTF-8) is kept aside: [`Layers::sound`] returns the first. So a health check
+/// can read the one key that it needs, even if others are refused. Secrets are here as `config` has them, not wiped on
 /// drop: drop the layers once the settings are made.
 pub struct Layers {
     merged: Value,
@@ -56,22 +56,22 @@ impl Layers {
         Ok(Self { merged, refused })
     }
 
-    /// Tells the first key that was refused.
+    /// Whether no key was refused.
     ///
     /// # Errors
-    /// That key.
+    /// The first key that was refused.
     pub fn sound(&self) -> Result<(), SettingsError> {
         self.refused.first().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// The section of that name, empty if nobody spoke of it.
+    /// The section of that name, empty where none of its keys is set.
     pub(super) fn section(&self, name: &str) -> Table<'_> {
         let values = as_table(&self.merged).and_then(|root| root.get(name)).and_then(as_table);
         Table::new(name.to_owned(), values)
     }
 
     /// The tables of `[accounts]` or `[clients]`, by name and in order.
-    pub(super) fn named(&self, section: &str) -> Vec<(String, Table<'_>)> {
+    pub(super) fn tables(&self, section: &str) -> Vec<(String, Table<'_>)> {
         let values = as_table(&self.merged).and_then(|root| root.get(section)).and_then(as_table);
         let sorted: BTreeMap<_, _> = values.into_iter().flatten().collect();
         let table =
@@ -97,7 +97,7 @@ fn as_table(value: &Value) -> Option<&Map<String, Value>> {
 /// One layer: dotted paths that the schema knows, with their values.
 ///
 /// `config` reads a path as an expression with subscripts, so none reaches it unseen. Its own file and environment sources
-/// are not used: the one takes `server[9999999999]` for a list of that length, the other forgets which variable said what.
+/// are not used: the one takes `server[9999999999]` for a list of that length, the other forgets which variable set what.
 #[derive(Clone, Default)]
 struct Layer {
     values: BTreeMap<String, Value>,
@@ -132,20 +132,20 @@ impl Layer {
         for (name, value) in table.into_iter().collect::<BTreeMap<_, _>>() {
             path.push(name);
             let key = path.join(".");
-            let place = schema::place(&path.iter().map(String::as_str).collect::<Vec<_>>());
-            match (place, value.kind) {
-                (Place::Table, ValueKind::Table(inner)) => {
+            let path_kind = schema::lookup(&path.iter().map(String::as_str).collect::<Vec<_>>());
+            match (path_kind, value.kind) {
+                (PathKind::Table, ValueKind::Table(inner)) => {
                     // An account without any key is still an account.
                     self.values.insert(key, Value::new(None, ValueKind::Table(Map::new())));
                     self.add_table(path, inner, origin);
                 }
-                (Place::Table, _) => self.refuse(key, "must be a table", origin),
-                (Place::Key, ValueKind::Table(_)) => self.refuse(key, "must be a value, not a table", origin),
-                (Place::Key, kind) => {
+                (PathKind::Table, _) => self.refuse(key, "must be a table", origin),
+                (PathKind::Key, ValueKind::Table(_)) => self.refuse(key, "must be a value, not a table", origin),
+                (PathKind::Key, kind) => {
                     self.values.insert(key, Value::new(Some(&origin.to_owned()), kind));
                 }
-                (Place::Unknown(known), _) => self.refuse(key, unknown(&known), origin),
-                (Place::BadName(problem), _) => self.refuse(key, problem.to_string(), origin),
+                (PathKind::Unknown(known), _) => self.refuse(key, unknown(&known), origin),
+                (PathKind::BadName(problem), _) => self.refuse(key, problem.to_string(), origin),
             }
             path.pop();
         }
@@ -159,15 +159,15 @@ impl Layer {
             let path = rest.to_ascii_lowercase();
             let path: Vec<&str> = path.split("__").collect();
             let key = path.join(".");
-            match (schema::place(&path), value.to_str()) {
-                (Place::Unknown(known), _) => layer.refuse(key, unknown(&known), &variable),
-                (Place::BadName(problem), _) => layer.refuse(key, problem.to_string(), &variable),
-                (Place::Table, _) => layer.refuse(key, "is a section: add __ and the name of a key", &variable),
-                (Place::Key, None) => layer.refuse(key, "is not UTF-8", &variable),
-                (Place::Key, Some(_)) if layer.values.contains_key(&key) => {
+            match (schema::lookup(&path), value.to_str()) {
+                (PathKind::Unknown(known), _) => layer.refuse(key, unknown(&known), &variable),
+                (PathKind::BadName(problem), _) => layer.refuse(key, problem.to_string(), &variable),
+                (PathKind::Table, _) => layer.refuse(key, "is a section: add __ and the name of a key", &variable),
+                (PathKind::Key, None) => layer.refuse(key, "is not UTF-8", &variable),
+                (PathKind::Key, Some(_)) if layer.values.contains_key(&key) => {
                     layer.refuse(key, "is given twice, by variables that differ in case only", &variable);
                 }
-                (Place::Key, Some(text)) => {
+                (PathKind::Key, Some(text)) => {
                     layer.values.insert(key, Value::new(Some(&variable.into_owned()), text));
                 }
             }

@@ -1,4 +1,4 @@
-//! Do the layers make settings? Every key is parsed, then keys are held against each other.
+//! Do the layers make valid settings? Every key is parsed, then keys are compared with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::entry::{Entry, Table, conflict, twins};
+use super::entry::{Entry, Table, conflict, value_or_file};
 use super::values::Address;
 use super::{
     AccountSettings, ClientSettings, Endpoint, GRACE_MARGIN, KeyDigest, Layers, LogSettings, RefreshSettings,
     ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings,
 };
 use crate::account::{AccountName, ClientName, NameError};
-use crate::keeper::schedule::LEASE;
+use crate::timing::LEASE;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -62,17 +62,17 @@ impl Layers {
     ///
     /// # Errors
     /// `server.listen` is not an address, or has port 0.
-    pub fn own_address(&self) -> Result<SocketAddr, SettingsError> {
+    pub(crate) fn own_address(&self) -> Result<SocketAddr, SettingsError> {
         let listen = self.section("server").entry("listen");
         let Address(address) = listen.parse()?;
         if address.port() == 0 {
-            return Err(listen.error("has port 0, so nobody can know where the relay listens"));
+            return Err(listen.error("has port 0, so it does not say where the relay listens"));
         }
         Ok(reachable(address))
     }
 
-    /// The same of `server.admin_listen`; `None` where it is off, has port 0, or is no address.
-    pub fn own_admin_address(&self) -> Option<SocketAddr> {
+    /// The same for `server.admin_listen`; `None` where it is off, has port 0, or is no address.
+    pub(crate) fn own_admin_address(&self) -> Option<SocketAddr> {
         let Address(address) = self.section("server").entry("admin_listen").parse().ok()?;
         (address.port() != 0).then(|| reachable(address))
     }
@@ -99,13 +99,13 @@ fn server(table: &Table<'_>) -> Result<ServerSettings, SettingsError> {
         header_timeout: table.entry("header_timeout").duration(MILLISECOND)?,
     };
     if settings.admin_listen == Some(listen) && listen.port() != 0 {
-        return Err(admin.error("must not be server.listen: what it tells is not for clients"));
+        return Err(admin.error("must not be server.listen: what it shows is not for clients"));
     }
     Ok(settings)
 }
 
 fn wechat(table: &Table<'_>) -> Result<WechatSettings, SettingsError> {
-    let proxy = twins(table.entry("proxy"), table.entry("proxy_file"))?;
+    let proxy = value_or_file(table.entry("proxy"), table.entry("proxy_file"))?;
     let timeout = table.entry("timeout");
     let settings = WechatSettings {
         base_url: table.entry("base_url").parse()?,
@@ -138,8 +138,8 @@ fn refresh(table: &Table<'_>) -> Result<RefreshSettings, SettingsError> {
 fn state(table: &Table<'_>) -> Result<StateSettings, SettingsError> {
     let (url, file) = (table.entry("url"), table.entry("url_file"));
     let empty = url.error("must not be empty: \"memory:\" keeps nothing");
-    let url = if file.optional_text()?.is_some() { url.said() } else { url };
-    Ok(StateSettings { url: twins(url, file)?.ok_or(empty)?.parse()? })
+    let url = if file.optional_text()?.is_some() { url.without_default() } else { url };
+    Ok(StateSettings { url: value_or_file(url, file)?.ok_or(empty)?.parse()? })
 }
 
 fn log(table: &Table<'_>) -> Result<LogSettings, SettingsError> {
@@ -149,7 +149,7 @@ fn log(table: &Table<'_>) -> Result<LogSettings, SettingsError> {
 fn accounts(layers: &Layers) -> Result<BTreeMap<AccountName, AccountSettings>, SettingsError> {
     let mut accounts = BTreeMap::new();
     let mut taken = BTreeMap::new();
-    for (name, table) in layers.named("accounts") {
+    for (name, table) in layers.tables("accounts") {
         let settings = account(&table)?;
         let owner = format!("accounts.{name}");
         if let Some(other) = taken.insert((settings.appid.clone(), settings.endpoint), owner) {
@@ -168,7 +168,7 @@ fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
     let (secret, file) = (table.entry("secret"), table.entry("secret_file"));
     let none = secret.error(format!("no secret: give this or {}", file.key()));
     let appid = table.entry("appid").parse()?;
-    let secret = twins(secret, file)?.ok_or(none)?.secret;
+    let secret = value_or_file(secret, file)?.ok_or(none)?.secret;
     let endpoint = match table.entry("endpoint") {
         entry if entry.is_set() => entry.parse()?,
         _ => Endpoint::Token,
@@ -185,10 +185,10 @@ fn clients(
     accounts: &BTreeMap<AccountName, AccountSettings>,
 ) -> Result<BTreeMap<ClientName, ClientSettings>, SettingsError> {
     let mut clients: BTreeMap<ClientName, ClientSettings> = BTreeMap::new();
-    for (name, table) in layers.named("clients") {
-        let (by, key_sha256) = client_key(&table)?;
+    for (name, table) in layers.tables("clients") {
+        let (source, key_sha256) = client_key(&table)?;
         if let Some((other, _)) = clients.iter().find(|(_, other)| other.key_sha256 == key_sha256) {
-            return Err(by.error(format!("clients.{other} has the same key")));
+            return Err(source.error(format!("clients.{other} has the same key")));
         }
         let accounts = client_accounts(&table.entry("accounts"), accounts)?;
         clients.insert(parsed(&name), ClientSettings { key_sha256, accounts });
@@ -204,9 +204,9 @@ fn client_key<'a>(table: &Table<'a>) -> Result<(Entry<'a>, KeyDigest), SettingsE
     let (plain, file, hash) = (table.entry("key"), table.entry("key_file"), table.entry("key_sha256"));
     let none = plain.error(format!("no key: give this, {} or {}", file.key(), hash.key()));
     if hash.optional_text()?.is_none() {
-        let told = twins(plain, file)?.ok_or(none)?;
-        let digest = KeyDigest::of_key(told.secret.expose_secret()).map_err(|e| told.by.error(e.to_string()))?;
-        return Ok((told.by, digest));
+        let key = value_or_file(plain, file)?.ok_or(none)?;
+        let digest = KeyDigest::of_key(key.secret.expose_secret()).map_err(|e| key.source.error(e.to_string()))?;
+        return Ok((key.source, digest));
     }
     for other in [plain, file] {
         if other.optional_text()?.is_some() {
@@ -222,14 +222,57 @@ fn client_accounts(
     configured: &BTreeMap<AccountName, AccountSettings>,
 ) -> Result<Option<BTreeSet<AccountName>>, SettingsError> {
     let Some(names) = entry.list()? else { return Ok(None) };
-    let known = |name: &str| configured.get_key_value(name).map(|(name, _)| name.clone());
-    let unknown = || {
-        let configured: Vec<_> = configured.keys().map(AccountName::as_str).collect();
-        entry.error(format!("names an unknown account; configured: {}", configured.join(", ")))
+    let known = |(index, name): (usize, &str)| match configured.get_key_value(name) {
+        Some((name, _)) => Ok(name.clone()),
+        None => Err(unknown_account(entry, index + 1, configured.keys())),
     };
-    names.into_iter().map(|name| known(name).ok_or_else(unknown)).collect::<Result<_, _>>().map(Some)
+    names.into_iter().enumerate().map(known).collect::<Result<_, _>>().map(Some)
+}
+
+/// Says which entry it is by its position. The entry itself is not shown, even where it has the shape of a name: so has an
+/// AppSecret.
+fn unknown_account<'a>(
+    entry: &Entry<'_>,
+    position: usize,
+    configured: impl Iterator<Item = &'a AccountName>,
+) -> SettingsError {
+    let configured: Vec<_> = configured.map(AccountName::as_str).collect();
+    entry.error(format!("entry {position} names an unknown account; configured: {}", configured.join(", ")))
 }
 
 fn parsed<N: FromStr<Err = NameError>>(name: &str) -> N {
     name.parse().expect("a name that is refused never reaches the merged layers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    /// The message for `accounts` in the environment, of a client `orders` beside the accounts `main` and `shop`.
+    fn refused(accounts: &str) -> String {
+        let variables = [
+            ("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", "wx1"),
+            ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", SECRET),
+            ("TOKEN_RELAY__ACCOUNTS__SHOP__APPID", "wx2"),
+            ("TOKEN_RELAY__ACCOUNTS__SHOP__SECRET", SECRET),
+            ("TOKEN_RELAY__CLIENTS__ORDERS__KEY", "a-key-of-32-characters-or-a-few-more"),
+            ("TOKEN_RELAY__CLIENTS__ORDERS__ACCOUNTS", accounts),
+        ];
+        Settings::load(None, variables.map(|(name, value)| (name.into(), value.into()))).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_account_of_a_client_is_told_by_its_position_and_never_shown() {
+        assert_eq!(
+            refused("main,mian,shop"),
+            "clients.orders.accounts: entry 2 names an unknown account; configured: main, shop \
+             (from TOKEN_RELAY__CLIENTS__ORDERS__ACCOUNTS)"
+        );
+        // an AppSecret has the shape of an account's name
+        assert!(SECRET.parse::<AccountName>().is_ok());
+        let message = refused(&format!("main, shop, {SECRET}"));
+        assert!(message.contains("entry 3 names an unknown account") && !message.contains(SECRET), "{message}");
+    }
 }

@@ -5,13 +5,13 @@ use crate::account::{AccountName, ClientName, NameError};
 /// How a key's value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A string: an address, a duration, a path, a word.
+    /// A string: an address, a duration, a path, a choice.
     Text,
     /// A whole number, also as a string (the environment knows nothing else).
     Number,
     /// A list of strings, in the environment separated by commas.
     List,
-    /// A string that nobody may see again.
+    /// A string that is never shown.
     Secret,
     /// A URL that may hold a password.
     SecretUrl,
@@ -34,7 +34,7 @@ const fn unset(name: &'static str, kind: Kind) -> Key {
     Key { name, kind, default: None }
 }
 
-/// The sections whose keys are fixed, in the order in which they are read, printed and complained about.
+/// The sections whose keys are fixed, in the order in which they are read, printed and reported.
 pub(super) const SECTIONS: &[(&str, &[Key])] = &[
     (
         "server",
@@ -92,29 +92,31 @@ pub(super) const CLIENT: &[Key] = &[
 
 /// What a path in the settings is.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum PathKind {
     /// A table of keys or of tables.
     Table,
     /// A value.
     Key,
-    /// No key is called so; these are there.
+    /// No key has this name; these are known.
     Unknown(Vec<&'static str>),
     /// An account or a client with a name that is refused.
     BadName(NameError),
 }
 
 /// Looks a path up: `["accounts", "main", "appid"]`.
-pub(super) fn place(path: &[&str]) -> Place {
+pub(super) fn lookup(path: &[&str]) -> PathKind {
     match path {
-        ["accounts", name] => name.parse::<AccountName>().map_or_else(Place::BadName, |_| Place::Table),
-        ["clients", name] => name.parse::<ClientName>().map_or_else(Place::BadName, |_| Place::Table),
-        ["accounts" | "clients"] => Place::Table,
-        ["accounts", name, key] => name.parse::<AccountName>().map_or_else(Place::BadName, |_| among(ACCOUNT, key)),
-        ["clients", name, key] => name.parse::<ClientName>().map_or_else(Place::BadName, |_| among(CLIENT, key)),
-        [section] if keys_of(section).is_some() => Place::Table,
-        [section, key] if let Some(keys) = keys_of(section) => among(keys, key),
-        [_] | [_, _] => Place::Unknown(SECTIONS.iter().map(|(name, _)| *name).chain(["accounts", "clients"]).collect()),
-        _ => Place::Unknown(Vec::new()),
+        ["accounts", name] => name.parse::<AccountName>().map_or_else(PathKind::BadName, |_| PathKind::Table),
+        ["clients", name] => name.parse::<ClientName>().map_or_else(PathKind::BadName, |_| PathKind::Table),
+        ["accounts" | "clients"] => PathKind::Table,
+        ["accounts", name, key] => name.parse::<AccountName>().map_or_else(PathKind::BadName, |_| key_of(ACCOUNT, key)),
+        ["clients", name, key] => name.parse::<ClientName>().map_or_else(PathKind::BadName, |_| key_of(CLIENT, key)),
+        [section] if keys_of(section).is_some() => PathKind::Table,
+        [section, key] if let Some(keys) = keys_of(section) => key_of(keys, key),
+        [_] | [_, _] => {
+            PathKind::Unknown(SECTIONS.iter().map(|(name, _)| *name).chain(["accounts", "clients"]).collect())
+        }
+        _ => PathKind::Unknown(Vec::new()),
     }
 }
 
@@ -122,10 +124,10 @@ pub(super) fn keys_of(section: &str) -> Option<&'static [Key]> {
     SECTIONS.iter().find(|(name, _)| *name == section).map(|(_, keys)| *keys)
 }
 
-fn among(keys: &'static [Key], name: &str) -> Place {
+fn key_of(keys: &'static [Key], name: &str) -> PathKind {
     if keys.iter().any(|key| key.name == name) {
-        Place::Key
+        PathKind::Key
     } else {
-        Place::Unknown(keys.iter().map(|key| key.name).collect())
+        PathKind::Unknown(keys.iter().map(|key| key.name).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! What do the settings look like to someone who may not see the secrets?
+//! How are the settings shown without their secrets?
 
 use config::ValueKind;
 
@@ -16,10 +16,10 @@ impl Layers {
         for (name, keys) in SECTIONS {
             section(&mut out, name, keys, &self.section(name), None);
         }
-        for (name, table) in self.named("accounts") {
+        for (name, table) in self.tables("accounts") {
             section(&mut out, &format!("accounts.{name}"), ACCOUNT, &table, settings.accounts.get(name.as_str()));
         }
-        for (name, table) in self.named("clients") {
+        for (name, table) in self.tables("clients") {
             section(&mut out, &format!("clients.{name}"), CLIENT, &table, None);
         }
         out
@@ -32,7 +32,7 @@ fn section(out: &mut String, name: &str, keys: &[Key], table: &Table<'_>, accoun
     for key in keys {
         let entry = table.entry(key.name);
         let line = match (entry.kind(), account) {
-            _ if overruled(key, &entry, table) => None,
+            _ if has_no_effect(key, &entry, table) => None,
             (Some(kind), _) => Some(format!("{} = {} # {}", key.name, value(key.kind, kind), origin(key.kind, &entry))),
             (None, Some(account)) => {
                 default(key.name, account).map(|value| format!("{} = {value} # default", key.name))
@@ -47,14 +47,14 @@ fn section(out: &mut String, name: &str, keys: &[Key], table: &Table<'_>, accoun
     out.push_str(&lines);
 }
 
-/// A URL whose twin is set, and a secret or a twin that is set to `""`, have no say.
-fn overruled(key: &Key, entry: &Entry<'_>, table: &Table<'_>) -> bool {
+/// A URL whose `_file` key is set has no effect, nor has a secret or a `_file` key that is set to `""`.
+fn has_no_effect(key: &Key, entry: &Entry<'_>, table: &Table<'_>) -> bool {
     let set = |name: &str| matches!(table.entry(name).optional_text(), Ok(Some(_)));
     let empty = entry.is_set() && !set(key.name);
     match key.kind {
         Kind::SecretUrl => set(&format!("{}_file", key.name)),
         Kind::Secret => empty,
-        Kind::Text => key.default.is_none() && empty, // the twins of accounts and clients
+        Kind::Text => key.default.is_none() && empty, // the `_file` keys of accounts and clients
         Kind::Number | Kind::List => false,
     }
 }

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
 
 use super::values::Invalid;
+use crate::secret_url::{SecretUrl, strict_url};
 use crate::store::redis::Address;
 
 /// Where WeChat's API is: `http(s)://HOST[:PORT][/PREFIX]`, kept without a slash at its end.
@@ -44,47 +44,6 @@ impl FromStr for BaseUrl {
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
-    }
-}
-
-/// A URL that may hold a password. `Debug` and `Display` show scheme, host and port only.
-#[derive(Clone)]
-pub struct SecretUrl {
-    text: SecretString,
-    shown: Arc<str>,
-}
-
-impl SecretUrl {
-    /// Parses a URL of one of the schemes.
-    ///
-    /// An `@` behind the host is refused: a `/`, `?` or `#` in a password that is not percent-encoded ends the host early,
-    /// and what would be shown is then the beginning of that password.
-    fn parse(text: &str, schemes: &[&str]) -> Option<Self> {
-        let url = strict_url(text, schemes)?;
-        let behind_host = [Some(url.path()), url.query(), url.fragment()];
-        if behind_host.into_iter().flatten().any(|part| part.contains('@')) {
-            return None;
-        }
-        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let shown = format!("{}://{}{port}", url.scheme(), url.host_str()?).into();
-        Some(Self { text: text.into(), shown })
-    }
-
-    /// The whole URL, password included, as it was given.
-    pub fn expose(&self) -> &str {
-        self.text.expose_secret()
-    }
-}
-
-impl fmt::Display for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.shown)
-    }
-}
-
-impl fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SecretUrl({})", self.shown)
     }
 }
 
@@ -140,17 +99,9 @@ impl FromStr for StateUrl {
             Some(("memory", "")) => Ok(Self::Memory),
             _ => {
                 let url = SecretUrl::parse(text, &["redis", "rediss"]).ok_or(invalid)?;
-                Address::parse(&url)?;
+                Address::parse(&url).map_err(|unusable| Invalid(unusable.expected))?;
                 Ok(Self::Redis(url))
             }
         }
     }
-}
-
-/// Scheme, `://` and a host, and nothing that a URL parser would silently drop.
-fn strict_url(text: &str, schemes: &[&str]) -> Option<Url> {
-    let (scheme, _) = text.split_once("://")?;
-    let clean = text.chars().all(|c| !c.is_whitespace() && !c.is_control());
-    let url: Url = text.parse().ok().filter(|_| clean && schemes.contains(&scheme))?;
-    url.host_str().is_some_and(|host| !host.is_empty()).then_some(url)
 }

@@ -25,7 +25,7 @@ impl FromStr for Address {
     }
 }
 
-/// A WeChat appid: 1 to 64 printable ASCII characters without a space. Not a secret. A clone is a counter.
+/// A WeChat appid: 1 to 64 printable ASCII characters without a space. Not a secret. Cloning bumps a reference count.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AppId(Arc<str>);
 
@@ -86,7 +86,7 @@ impl LogFilter {
     }
 
     /// The directives as a filter.
-    pub fn to_env_filter(&self) -> EnvFilter {
+    pub(crate) fn to_env_filter(&self) -> EnvFilter {
         EnvFilter::try_new(&self.0).expect("the directives were accepted before")
     }
 }

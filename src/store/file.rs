@@ -18,12 +18,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::credential::CredentialId;
 
 mod directory;
-mod lane;
+mod serial_queue;
 
 use directory::Directory;
-use lane::Lane;
+use serial_queue::SerialQueue;
 
-/// The longest that an operation may take. A disk that needs longer is stuck, or will be missed by nobody.
+/// The longest that an operation may take. A disk slower than this counts as stuck.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a directory cannot be used.
@@ -54,9 +54,9 @@ fn holder(pid: Option<u32>) -> String {
 /// A store in a directory of files, for one relay.
 #[derive(Debug)]
 pub struct FileStore {
-    place: Arc<Place>,
+    state: Arc<StateDirectory>,
     /// One for each credential: its operations keep their order, and a stuck disk holds at most one thread for each.
-    lanes: Mutex<HashMap<CredentialId, Lane>>,
+    queues: Mutex<HashMap<CredentialId, SerialQueue>>,
 }
 
 impl FileStore {
@@ -68,19 +68,19 @@ impl FileStore {
     /// [`OpenError::InUse`] while another store holds the directory, [`OpenError::Unusable`] where it cannot be created,
     /// locked or written to.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        Ok(Self { place: Place::new(dir, Some(Directory::open(dir)?)), lanes: Mutex::default() })
+        Ok(Self { state: StateDirectory::new(dir, Some(Directory::open(dir)?)), queues: Mutex::default() })
     }
 
     /// A store in a `dir` that cannot be used yet (a full disk, a mount that is late): every operation tries to open it,
     /// and fails until one succeeds.
     pub fn opened_later(dir: &Path) -> Self {
-        Self { place: Place::new(dir, None), lanes: Mutex::default() }
+        Self { state: StateDirectory::new(dir, None), queues: Mutex::default() }
     }
 
-    fn lane(&self, id: &CredentialId) -> Lane {
+    fn queue(&self, id: &CredentialId) -> SerialQueue {
         // A map of handles cannot be left half changed, so a panic elsewhere poisons nothing.
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.entry(id.clone()).or_default().clone()
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.entry(id.clone()).or_default().clone()
     }
 
     async fn run<T: Send + 'static>(
@@ -88,20 +88,20 @@ impl FileStore {
         id: &CredentialId,
         operation: impl FnOnce(&Directory, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (place, name) = (Arc::clone(&self.place), id.to_string());
-        let done = self.lane(id).run(LIMIT, move || operation(&*place.directory()?, &name)).await;
-        done.map_err(|stuck| StoreError(format!("the record of {id} in {}: {stuck}", self.place.dir.display())))?
+        let (state, name) = (Arc::clone(&self.state), id.to_string());
+        let done = self.queue(id).run(LIMIT, move || operation(&*state.directory()?, &name)).await;
+        done.map_err(|stuck| StoreError(format!("the record of {id} in {}: {stuck}", self.state.dir.display())))?
     }
 }
 
 /// A directory that is open, or will be.
 #[derive(Debug)]
-struct Place {
+struct StateDirectory {
     dir: PathBuf,
     directory: Mutex<Option<Arc<Directory>>>,
 }
 
-impl Place {
+impl StateDirectory {
     fn new(dir: &Path, directory: Option<Directory>) -> Arc<Self> {
         Arc::new(Self { dir: dir.to_owned(), directory: Mutex::new(directory.map(Arc::new)) })
     }

@@ -26,18 +26,18 @@ use tokio_util::{
 };
 
 use super::{Sealed, Store, StoreError, Swap};
-use crate::{credential::CredentialId, issuer::tls::install_provider, settings::SecretUrl};
+use crate::{credential::CredentialId, secret_url::SecretUrl, tls::install_provider};
 
 mod address;
+mod availability;
+mod connection;
+mod errors;
 mod hints;
-mod journal;
-mod link;
-mod survey;
-mod words;
+mod preflight;
 
 pub(crate) use address::Address;
+use connection::Connection;
 use hints::Hints;
-use link::Link;
 
 /// What comes before the credential's id in its key and in the channel of its hints. `v1` is the version of this layout;
 /// the record tells its own.
@@ -58,7 +58,7 @@ const SWAP: &str = include_str!("redis/swap.lua");
 
 /// A store that several relays share. Dropping it ends its tasks.
 pub struct RedisStore {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     hints: Arc<Hints>,
     _end: DropGuard,
 }
@@ -70,20 +70,20 @@ impl RedisStore {
         install_provider();
         let address = Arc::new(Address::parse(url).expect("the settings took this URL, by the same function"));
         let hints = Arc::new(Hints::new(ids));
-        let link = Arc::new(Link::new(address.clone()));
+        let connection = Arc::new(Connection::new(address.clone()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (listening, listener) = (stop.clone(), hints.clone());
         tasks.spawn(async move { listening.run_until_cancelled(listener.listen(&address)).await });
-        let (surveying, surveyed) = (stop.clone(), link.clone());
-        tasks.spawn(async move { surveying.run_until_cancelled(survey::survey(&surveyed)).await });
-        Self { link, hints, _end: stop.drop_guard() }
+        let (checking, checked) = (stop.clone(), connection.clone());
+        tasks.spawn(async move { checking.run_until_cancelled(preflight::check(&checked)).await });
+        Self { connection, hints, _end: stop.drop_guard() }
     }
 
     async fn read(&self, id: &CredentialId) -> Result<Option<Sealed>, StoreError> {
-        match self.link.ask(Cmd::new().arg("GET").arg(key(id))).await? {
+        match self.connection.send(Cmd::new().arg("GET").arg(key(id))).await? {
             Value::Nil => Ok(None),
             Value::BulkString(bytes) => Ok(Some(Sealed::new(bytes))),
-            _ => Err(self.link.odd_reply("GET")),
+            _ => Err(self.connection.odd_reply("GET")),
         }
     }
 
@@ -100,12 +100,14 @@ impl RedisStore {
         let mut eval = Cmd::new();
         eval.arg("EVAL").arg(SWAP).arg(1).arg(key(id));
         eval.arg(presence).arg(expected).arg(next.expose()).arg(self.hints.writer());
-        let Value::Array(reply) = self.link.ask(&eval).await? else { return Err(self.link.odd_reply("EVAL")) };
+        let Value::Array(reply) = self.connection.send(&eval).await? else {
+            return Err(self.connection.odd_reply("EVAL"));
+        };
         match <[Value; 2]>::try_from(reply) {
             Err(won) if won == [Value::Int(1)] => Ok(Swap::Won),
             Ok([Value::Int(0), Value::Nil]) => Ok(Swap::Lost(None)),
             Ok([Value::Int(0), Value::BulkString(bytes)]) => Ok(Swap::Lost(Some(Sealed::new(bytes)))),
-            _ => Err(self.link.odd_reply("EVAL")),
+            _ => Err(self.connection.odd_reply("EVAL")),
         }
     }
 }
@@ -116,7 +118,7 @@ fn key(id: &CredentialId) -> String {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisStore({})", self.link.server())
+        write!(f, "RedisStore({})", self.connection.server())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use token_relay::{clock::Timestamp, credential::CredentialId, metrics::Metrics, registry::Handles};
+use token_relay::{credential::CredentialId, metrics::Metrics};
 
 use crate::page::{Page, pages, text_of};
 
@@ -12,7 +12,7 @@ const METRICS_PAGES: [&str; 2] = ["docs/OPERATIONS.md", "docs/OPERATIONS.zh-CN.m
 fn scraped() -> String {
     let metrics = Metrics::new();
     metrics.credential(&CredentialId::access_token("main".parse().unwrap()));
-    metrics.render(&Handles::default(), Timestamp::default(), Duration::ZERO)
+    metrics.render(Duration::ZERO)
 }
 
 /// The names of all metrics, as Prometheus stores them.

@@ -1,4 +1,4 @@
-//! How does another process steer the simulator? Paths under `/_control/`, JSON both ways; the README has the table.
+//! How does another process control the simulator? Paths under `/_control/`, JSON both ways; the README has the table.
 
 use std::time::Duration;
 
@@ -6,21 +6,22 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use member::{Lasting, Member};
+use field::{Field, HumanDuration};
 
+use crate::fault::{Plan, Times};
 use crate::http::{Reply, Request};
 use crate::model::{IpRange, Kind};
-use crate::server::{Shared, State};
-use crate::{Op, Plan, Times};
+use crate::operation::Op;
+use crate::shared::{Shared, State};
 
-mod member;
+mod field;
 mod rules;
-mod state;
+mod snapshot;
 
 const PREFIX: &str = "/_control/";
 
 /// Is this for the simulator rather than for WeChat?
-pub(crate) fn owns(request: &Request) -> bool {
+pub(crate) fn handles(request: &Request) -> bool {
     request.path.starts_with(PREFIX)
 }
 
@@ -33,29 +34,29 @@ pub(crate) fn answer(shared: &Shared, request: &Request) -> (Reply, Option<Durat
             Err(why) => (reply(Err(why)), None),
         };
     }
-    (reply(shared.with(|state, now| obey(state, now, command, request))), None)
+    (reply(shared.with(|state, now| dispatch(state, now, command, request))), None)
 }
 
-/// Why a command was not obeyed.
-enum Trouble {
+/// Why a command was not carried out.
+enum ControlError {
     /// 400
-    Unreadable(String),
+    BadRequest(String),
     /// 404
-    Unknown(&'static str),
+    NotFound(&'static str),
 }
 
-fn reply(result: Result<Value, Trouble>) -> Reply {
+fn reply(result: Result<Value, ControlError>) -> Reply {
     let (status, body) = match result {
         Ok(body) => (200, body),
-        Err(Trouble::Unreadable(why)) => (400, json!({"error": why})),
-        Err(Trouble::Unknown(what)) => (404, json!({"error": what})),
+        Err(ControlError::BadRequest(why)) => (400, json!({"error": why})),
+        Err(ControlError::NotFound(what)) => (404, json!({"error": what})),
     };
     Reply { status, content_type: "application/json", body: body.to_string().into_bytes() }
 }
 
-fn obey(state: &mut State, now: Duration, command: (&str, &str), request: &Request) -> Result<Value, Trouble> {
+fn dispatch(state: &mut State, now: Duration, command: (&str, &str), request: &Request) -> Result<Value, ControlError> {
     match command {
-        ("GET", "state") => Ok(state::report(state, now)),
+        ("GET", "state") => Ok(snapshot::snapshot(state, now)),
         ("GET", "alive") => Ok(alive(state, now, request.parameter("access_token").unwrap_or_default())),
         ("POST", "faults") => queue_faults(state, request),
         ("DELETE", "faults") => {
@@ -65,35 +66,35 @@ fn obey(state: &mut State, now: Duration, command: (&str, &str), request: &Reque
         ("POST", "rotate") => rotate(state, now, &body(request)?),
         ("POST", "revoke") => revoke(state, now, &body(request)?),
         ("POST", "quota") => leave_quota(state, now, &body(request)?),
-        ("POST", "app") => settle_app(state, body(request)?),
+        ("POST", "app") => change_app(state, body(request)?),
         ("POST", "rules") => {
             rules::change(state, body(request)?);
             Ok(json!({}))
         }
-        _ => Err(Trouble::Unknown("no such command")),
+        _ => Err(ControlError::NotFound("no such command")),
     }
 }
 
-fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Trouble> {
+fn body<T: DeserializeOwned>(request: &Request) -> Result<T, ControlError> {
     let body: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
-    serde_json::from_slice(body).map_err(|error| Trouble::Unreadable(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| ControlError::BadRequest(error.to_string()))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Refuse {
-    r#for: Lasting,
+    r#for: HumanDuration,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Script {
-    One(Told),
-    Many(Vec<Told>),
+enum FaultList {
+    One(QueuedFault),
+    Many(Vec<QueuedFault>),
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct QueuedFault {
     op: Op,
     #[serde(flatten)]
     plan: Plan,
@@ -105,12 +106,12 @@ fn once() -> Times {
     Times::Next(1)
 }
 
-fn queue_faults(state: &mut State, request: &Request) -> Result<Value, Trouble> {
-    let told = match body(request)? {
-        Script::One(told) => vec![told],
-        Script::Many(told) => told,
+fn queue_faults(state: &mut State, request: &Request) -> Result<Value, ControlError> {
+    let faults = match body(request)? {
+        FaultList::One(fault) => vec![fault],
+        FaultList::Many(faults) => faults,
     };
-    for Told { op, plan, times } in told {
+    for QueuedFault { op, plan, times } in faults {
         state.faults.push(op, plan, times);
     }
     Ok(json!({"queued": state.faults.len()}))
@@ -132,15 +133,15 @@ fn rotating() -> Kind {
 }
 
 /// The app that a command names, or the first one.
-fn appid_of(state: &State, named: Option<&str>) -> Result<String, Trouble> {
+fn appid_of(state: &State, named: Option<&str>) -> Result<String, ControlError> {
     let mut appids = state.model.appids();
     let found = appids.find(|appid| named.is_none_or(|named| named == *appid));
-    found.map(str::to_owned).ok_or(Trouble::Unknown("no such app"))
+    found.map(str::to_owned).ok_or(ControlError::NotFound("no such app"))
 }
 
-fn rotate(state: &mut State, now: Duration, target: &Target) -> Result<Value, Trouble> {
+fn rotate(state: &mut State, now: Duration, target: &Target) -> Result<Value, ControlError> {
     let appid = appid_of(state, target.appid.as_deref())?;
-    let grant = state.model.rotate(now, &appid, target.kind).ok_or(Trouble::Unknown("no such app"))?;
+    let grant = state.model.rotate(now, &appid, target.kind).ok_or(ControlError::NotFound("no such app"))?;
     Ok(json!({"access_token": grant.access_token, "expires_in": grant.left.as_secs()}))
 }
 
@@ -150,11 +151,15 @@ struct Revoke {
     access_token: String,
 }
 
-fn revoke(state: &mut State, now: Duration, revoke: &Revoke) -> Result<Value, Trouble> {
-    if state.model.revoke(now, &revoke.access_token) { Ok(json!({})) } else { Err(Trouble::Unknown("no such token")) }
+fn revoke(state: &mut State, now: Duration, revoke: &Revoke) -> Result<Value, ControlError> {
+    if state.model.revoke(now, &revoke.access_token) {
+        Ok(json!({}))
+    } else {
+        Err(ControlError::NotFound("no such token"))
+    }
 }
 
-fn leave_quota(state: &mut State, now: Duration, target: &Target) -> Result<Value, Trouble> {
+fn leave_quota(state: &mut State, now: Duration, target: &Target) -> Result<Value, ControlError> {
     let appid = appid_of(state, target.appid.as_deref())?;
     state.model.leave_quota(now, &appid, target.kind, target.left);
     Ok(json!({}))
@@ -162,21 +167,21 @@ fn leave_quota(state: &mut State, now: Duration, target: &Target) -> Result<Valu
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settle {
+struct AppChange {
     appid: Option<String>,
     /// `null`: everyone may call.
     #[serde(default)]
-    whitelist: Member<Option<Vec<IpRange>>>,
+    whitelist: Field<Option<Vec<IpRange>>>,
     #[serde(default)]
-    frozen: Member<bool>,
+    frozen: Field<bool>,
 }
 
-fn settle_app(state: &mut State, settle: Settle) -> Result<Value, Trouble> {
-    let appid = appid_of(state, settle.appid.as_deref())?;
-    if let Member::Told(whitelist) = settle.whitelist {
+fn change_app(state: &mut State, change: AppChange) -> Result<Value, ControlError> {
+    let appid = appid_of(state, change.appid.as_deref())?;
+    if let Field::Given(whitelist) = change.whitelist {
         state.model.set_whitelist(&appid, whitelist);
     }
-    if let Member::Told(frozen) = settle.frozen {
+    if let Field::Given(frozen) = change.frozen {
         state.model.set_frozen(&appid, frozen);
     }
     Ok(json!({}))

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use queue::Queue;
 
+mod json;
 mod queue;
-mod text;
 
 /// One way to fail. By itself a fault happens *instead of* the operation: nothing is minted, checked or counted.
 /// [`Fault::minting`] lets the operation happen first, and only its reply is lost.
@@ -34,15 +34,15 @@ pub enum Fault {
     Close,
     /// The right answer, late. The operation happens at the end of the delay, even if the client has left by then;
     /// with [`Fault::minting`] at its beginning.
-    Slow(#[serde(with = "text::duration")] Duration),
+    Slow(#[serde(with = "json::duration")] Duration),
     /// The head of a good reply, half of its body, and the end of the connection.
     Truncated,
     /// HTTP status 200 and an empty body.
     Empty,
     /// HTTP status 200 and this body, which need not be JSON or UTF-8.
-    Body(#[serde(with = "text::bytes")] Vec<u8>),
+    Body(#[serde(with = "json::bytes")] Vec<u8>),
     /// These bytes instead of an HTTP reply, then the end of the connection.
-    Raw(#[serde(with = "text::bytes")] Vec<u8>),
+    Raw(#[serde(with = "json::bytes")] Vec<u8>),
     /// A good reply in JSON, blown up to at least this many bytes. Over 64 KiB a client should refuse it.
     Huge(usize),
     /// A reply that looks like success and is not quite one.
@@ -80,13 +80,13 @@ impl Fault {
         Self::Errcode { code, message: None }
     }
 
-    /// The operation happens, then its reply fails: the token was minted and nobody got it.
+    /// The operation happens, then its reply fails: the token was minted and reached no one.
     pub fn minting(self) -> Plan {
         Plan { fault: self, minting: true }
     }
 }
 
-/// A fault and the moment at which it strikes.
+/// A fault and the moment at which it happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// What goes wrong.
@@ -142,7 +142,7 @@ impl Odd {
     }
 }
 
-/// How often a fault strikes.
+/// How often a fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
     /// For so many calls.

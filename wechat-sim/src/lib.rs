@@ -1,22 +1,24 @@
 #![doc = include_str!("../README.md")]
 
+pub use call_log::{Call, Outcome};
 pub use fault::{Fault, Odd, Plan, Times};
-pub use journal::{Call, Outcome};
 pub use model::{Grant, IpRange, Kind, Model, Refusal, Rules};
-pub use op::Op;
+pub use operation::Op;
 pub use sim::{Builder, Sim, StartError};
 pub use tls::{BadIdentity, Identity};
 
-mod ask;
+mod acceptor;
+mod api_request;
+mod call_log;
 mod clock;
 mod control;
-mod delivery;
-mod door;
 mod fault;
 mod http;
-mod journal;
 pub mod model;
-mod op;
+mod operation;
+mod port;
 mod server;
+mod shared;
 mod sim;
 mod tls;
+mod wire_reply;

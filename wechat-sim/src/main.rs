@@ -82,7 +82,7 @@ async fn main() -> ExitCode {
     match run(&Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("wechat-sim: {}", told(&failure));
+            eprintln!("wechat-sim: {}", with_causes(&failure));
             ExitCode::FAILURE
         }
     }
@@ -124,7 +124,7 @@ fn builder(flags: &Flags) -> Result<Builder, BadIdentity> {
 }
 
 /// The failure and its causes in one line.
-fn told(failure: &dyn std::error::Error) -> String {
+fn with_causes(failure: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(failure.source(), |cause| cause.source());
     causes.fold(failure.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -23,19 +23,19 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use app::App;
-use line::Standing;
+use lineage::TokenStatus;
 
 pub use app::{Claim, TicketKind};
-pub use line::Grant;
+pub use lineage::Grant;
 pub use refusal::Refusal;
 pub use rules::Rules;
 pub use whitelist::{BadIpRange, IpRange};
 
 mod app;
-mod line;
+mod lineage;
 mod refusal;
 mod rules;
-pub(crate) mod text;
+pub(crate) mod token_format;
 mod usage;
 mod whitelist;
 
@@ -54,13 +54,13 @@ pub enum Kind {
 pub struct Model {
     rules: Rules,
     apps: BTreeMap<String, App>,
-    dice: Rng,
+    rng: Rng,
 }
 
 impl Model {
     /// No apps yet. The same seed and the same calls give the same tokens.
     pub fn new(rules: Rules, seed: u64) -> Self {
-        Self { rules, apps: BTreeMap::new(), dice: Rng::with_seed(seed) }
+        Self { rules, apps: BTreeMap::new(), rng: Rng::with_seed(seed) }
     }
 
     /// Adds an app, or gives it another AppSecret: its tokens live on, as after a reset in WeChat's console.
@@ -85,9 +85,9 @@ impl Model {
 
     /// `GET /cgi-bin/token`: checks the caller, counts the call, mints.
     pub fn token(&mut self, now: Duration, ip: IpAddr, claim: &Claim<'_>) -> Result<Grant, Refusal> {
-        let app = claim.admit(&mut self.apps, ip)?;
+        let app = claim.authenticate(&mut self.apps, ip)?;
         app.rotating.usage.charge(now, self.rules.rotating_limits())?;
-        Ok(app.rotating.mint(now, &self.rules, &mut self.dice))
+        Ok(app.rotating.mint(now, &self.rules, &mut self.rng))
     }
 
     /// `POST /cgi-bin/stable_token`: checks the caller, counts the call, mints when due or forced.
@@ -98,9 +98,9 @@ impl Model {
         claim: &Claim<'_>,
         force: bool,
     ) -> Result<Grant, Refusal> {
-        let app = claim.admit(&mut self.apps, ip)?;
+        let app = claim.authenticate(&mut self.apps, ip)?;
         app.sticky.usage.charge(now, self.rules.sticky_limits())?;
-        Ok(app.sticky.hold(now, &self.rules, force, &mut self.dice))
+        Ok(app.sticky.hold(now, &self.rules, force, &mut self.rng))
     }
 
     /// A rotating token without credentials and quota, as if another server had called. `None`: unknown appid.
@@ -111,13 +111,13 @@ impl Model {
     /// The sticky answer without credentials and quota. `None`: unknown appid.
     pub fn hold(&mut self, now: Duration, appid: &str, force: bool) -> Option<Grant> {
         let app = self.apps.get_mut(appid)?;
-        Some(app.sticky.hold(now, &self.rules, force, &mut self.dice))
+        Some(app.sticky.hold(now, &self.rules, force, &mut self.rng))
     }
 
     /// A new token of either kind without credentials, quota and the spacing of forced refreshes. `None`: unknown appid.
     pub fn rotate(&mut self, now: Duration, appid: &str, kind: Kind) -> Option<Grant> {
         let app = self.apps.get_mut(appid)?;
-        Some(app.line_mut(kind).mint(now, &self.rules, &mut self.dice))
+        Some(app.lineage_mut(kind).mint(now, &self.rules, &mut self.rng))
     }
 
     /// Kills a token at once. `false`: it is not among the two newest of its kind.
@@ -129,12 +129,12 @@ impl Model {
 
     /// The token check of every other API: the owner's appid, or why the token is refused.
     pub fn check(&self, now: Duration, token: &str) -> Result<&str, Refusal> {
-        match self.standing(now, token) {
+        match self.status(now, token) {
             _ if token.is_empty() => Err(Refusal::MissingToken),
-            _ if !text::is_well_formed(token) => Err(Refusal::MalformedToken),
-            Some((appid, Standing::Alive(_))) => Ok(appid),
-            Some((_, Standing::Expired)) => Err(Refusal::ExpiredToken),
-            Some((_, Standing::Dead)) | None => Err(Refusal::NotLatestToken),
+            _ if !token_format::is_well_formed(token) => Err(Refusal::MalformedToken),
+            Some((appid, TokenStatus::Alive(_))) => Ok(appid),
+            Some((_, TokenStatus::Expired)) => Err(Refusal::ExpiredToken),
+            Some((_, TokenStatus::Dead)) | None => Err(Refusal::NotLatestToken),
         }
     }
 
@@ -145,32 +145,32 @@ impl Model {
 
     /// How long the token works if nothing happens; `None` when it does not.
     pub fn alive_for(&self, now: Duration, token: &str) -> Option<Duration> {
-        match self.standing(now, token)?.1 {
-            Standing::Alive(left) => Some(left),
-            Standing::Expired | Standing::Dead => None,
+        match self.status(now, token)?.1 {
+            TokenStatus::Alive(left) => Some(left),
+            TokenStatus::Expired | TokenStatus::Dead => None,
         }
     }
 
     /// The appid that owns this token, alive or lately dead.
     pub fn owner(&self, now: Duration, token: &str) -> Option<&str> {
-        self.standing(now, token).map(|(appid, _)| appid)
+        self.status(now, token).map(|(appid, _)| appid)
     }
 
     /// The tokens of an app that work, newest first: two at most.
     pub fn living(&self, now: Duration, appid: &str, kind: Kind) -> Vec<Grant> {
-        self.apps.get(appid).map_or_else(Vec::new, |app| app.line(kind).alive(now).collect())
+        self.apps.get(appid).map_or_else(Vec::new, |app| app.lineage(kind).alive(now).collect())
     }
 
     /// How many tokens were minted so far; 0 for an unknown appid.
     pub fn mints(&self, appid: &str, kind: Kind) -> u64 {
-        self.apps.get(appid).map_or(0, |app| app.line(kind).mints)
+        self.apps.get(appid).map_or(0, |app| app.lineage(kind).mints)
     }
 
     /// `GET /cgi-bin/ticket/getticket`: the same ticket for its whole life, always with the full life in the reply.
     pub fn ticket(&mut self, now: Duration, token: &str, kind: TicketKind) -> Result<Grant, Refusal> {
         let appid = self.check(now, token)?.to_owned();
         let app = self.apps.get_mut(&appid).ok_or(Refusal::UnknownAppid)?;
-        Ok(app.ticket(now, kind, &self.rules, &mut self.dice))
+        Ok(app.ticket(now, kind, &self.rules, &mut self.rng))
     }
 
     /// Leaves so many calls of today's quota; 0 drains it. `false`: unknown appid.
@@ -179,12 +179,12 @@ impl Model {
             Kind::Rotating => self.rules.rotating_limits(),
             Kind::Sticky => self.rules.sticky_limits(),
         };
-        self.apps.get_mut(appid).map(|app| app.line_mut(kind).usage.leave(now, limits, left)).is_some()
+        self.apps.get_mut(appid).map(|app| app.lineage_mut(kind).usage.leave(now, limits, left)).is_some()
     }
 
     /// The calls counted today; 0 for an unknown appid.
     pub fn spent(&self, now: Duration, appid: &str, kind: Kind) -> u32 {
-        self.apps.get(appid).map_or(0, |app| app.line(kind).usage.today(now, self.rules.day))
+        self.apps.get(appid).map_or(0, |app| app.lineage(kind).usage.today(now, self.rules.day))
     }
 
     /// Which machines may use the AppSecret; `None`, the default, is all of them. `false`: unknown appid.
@@ -204,18 +204,18 @@ impl Model {
 
     /// A token that looks real and never worked, for replies of which nothing was minted.
     pub(crate) fn counterfeit(&mut self) -> String {
-        text::token(&mut self.dice)
+        token_format::token(&mut self.rng)
     }
 
     /// A request id for an error text.
     pub(crate) fn rid(&mut self, unix_s: u64) -> String {
-        text::rid(unix_s, &mut self.dice)
+        token_format::rid(unix_s, &mut self.rng)
     }
 
-    fn standing(&self, now: Duration, token: &str) -> Option<(&str, Standing)> {
+    fn status(&self, now: Duration, token: &str) -> Option<(&str, TokenStatus)> {
         self.apps.iter().find_map(|(appid, app)| {
-            let standing = app.rotating.standing(now, token).or_else(|| app.sticky.standing(now, token))?;
-            Some((appid.as_str(), standing))
+            let status = app.rotating.status(now, token).or_else(|| app.sticky.status(now, token))?;
+            Some((appid.as_str(), status))
         })
     }
 }

@@ -2,60 +2,23 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ask::Ask;
-use crate::clock::Clock;
+use crate::api_request::ApiRequest;
+use crate::call_log::{Call, CallId, Outcome};
 use crate::control;
-use crate::delivery::{Delivery, Envelope};
-use crate::door::Door;
-use crate::fault::{Plan, Queue};
+use crate::fault::Plan;
 use crate::http::{Connection, Reply, Request, Socket};
-use crate::journal::{Call, CallId, Journal, Outcome};
-use crate::model::Model;
-
-/// Receives one line for each call, without secrets and tokens.
-pub(crate) type Log = Box<dyn Fn(&str) + Send + Sync>;
-
-/// What all connections share.
-pub(crate) struct Shared {
-    pub(crate) clock: Clock,
-    pub(crate) door: Door,
-    state: Mutex<State>,
-    log: Option<Log>,
-}
-
-/// WeChat, what was told to go wrong, and what happened.
-pub(crate) struct State {
-    pub(crate) model: Model,
-    pub(crate) faults: Queue,
-    pub(crate) journal: Journal,
-    /// Of every call; half of it passes before the operation.
-    pub(crate) latency: Duration,
-}
-
-impl Shared {
-    pub(crate) fn new(model: Model, latency: Duration, log: Option<Log>) -> Self {
-        let state = State { model, faults: Queue::default(), journal: Journal::default(), latency };
-        Self { clock: Clock::start(), door: Door::default(), state: Mutex::new(state), log }
-    }
-
-    /// The state, and the moment at which it is looked at: moments come in the order of the looks.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut State, Duration) -> T) -> T {
-        // A panic elsewhere leaves the state as good as it was: no change is made in two steps.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        look(&mut state, now)
-    }
-}
+use crate::shared::Shared;
+use crate::wire_reply::{ReplyContext, WireReply};
 
 /// Answers the requests of one connection, one after the other.
-pub(crate) async fn converse<S: Socket>(shared: Arc<Shared>, socket: S, ip: IpAddr) {
+pub(crate) async fn serve_connection<S: Socket>(shared: Arc<Shared>, socket: S, ip: IpAddr) {
     let mut connection = Connection::new(socket);
     loop {
         let again = match connection.request().await {
-            Ok(Some(request)) if control::owns(&request) => command(&shared, connection, &request).await,
+            Ok(Some(request)) if control::handles(&request) => command(&shared, connection, &request).await,
             Ok(Some(request)) => Exchange::new(&shared, &request, ip).run(connection).await,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return unreadable(&shared, connection).await,
             Ok(None) | Err(_) => return,
@@ -82,7 +45,7 @@ async fn command<S: Socket>(
     let (reply, after) = control::answer(shared, request);
     connection.send(&reply.to_bytes(shared.clock.wall(), request.keep_alive)).await.ok()?;
     if let Some(refusal) = after {
-        shared.door.close_for(refusal);
+        shared.port.close_for(refusal);
     }
     finish(connection, request.keep_alive).await
 }
@@ -98,7 +61,7 @@ async fn finish<S: Socket>(connection: Connection<S>, keep_alive: bool) -> Optio
 /// One call to WeChat, from its request to its end. Dropped early, it counts as abandoned.
 struct Exchange<'s> {
     shared: &'s Shared,
-    ask: Ask,
+    request: ApiRequest,
     plan: Plan,
     id: CallId,
     ip: IpAddr,
@@ -108,43 +71,43 @@ struct Exchange<'s> {
 
 impl<'s> Exchange<'s> {
     fn new(shared: &'s Shared, request: &Request, ip: IpAddr) -> Self {
-        let ask = Ask::read(request);
+        let api_request = ApiRequest::read(request);
         let (plan, id, latency) = shared.with(|state, at| {
-            let appid = ask.appid(&state.model, at);
-            let (op, forced, outcome) = (ask.op, ask.forced(), Outcome::Pending);
-            let id = state.journal.open(Call { op, appid, at, forced, minted: false, outcome });
+            let appid = api_request.appid(&state.model, at);
+            let (op, forced, outcome) = (api_request.op, api_request.forced(), Outcome::Pending);
+            let id = state.calls.open(Call { op, appid, at, forced, minted: false, outcome });
             (state.faults.take(op), id, state.latency)
         });
-        Self { shared, ask, plan, id, ip, latency, keep_alive: request.keep_alive }
+        Self { shared, request: api_request, plan, id, ip, latency, keep_alive: request.keep_alive }
     }
 
     /// Returns the connection when it can carry another request.
     async fn run<S: Socket>(self, mut connection: Connection<S>) -> Option<Connection<S>> {
         let (before, after) = self.plan.delays();
         self.pause(&mut connection, before + self.latency / 2).await;
-        let (delivery, outcome) = self.answer();
+        let (reply, outcome) = self.answer();
         self.pause(&mut connection, after + self.latency / 2).await;
-        self.hand_over(connection, delivery, outcome).await
+        self.send(connection, reply, outcome).await
     }
 
-    /// Lets the operation happen, or not, and prepares what the client gets.
-    fn answer(&self) -> (Delivery, Outcome) {
+    /// Executes the operation, or not, and prepares what the client gets.
+    fn answer(&self) -> (WireReply, Outcome) {
         self.shared.with(|state, now| {
             let minted = state.model.all_mints();
             let result = if self.plan.happens() {
-                self.ask.put(&mut state.model, now, self.ip)
+                self.request.execute(&mut state.model, now, self.ip)
             } else {
-                Ok(self.ask.pretend(&mut state.model))
+                Ok(self.request.fake_answer(&mut state.model))
             };
             if state.model.all_mints() > minted {
-                state.journal.minted(self.id);
+                state.calls.minted(self.id);
             }
             let rid = state.model.rid(self.shared.clock.unix_s());
-            Envelope { rid: &rid, ip: self.ip }.deliver(&self.plan.fault, &result)
+            ReplyContext { rid: &rid, ip: self.ip }.wire_reply(&self.plan.fault, &result)
         })
     }
 
-    /// Waits. When the client leaves meanwhile its call is over, but what WeChat does with the request takes its course.
+    /// Waits. When the client leaves meanwhile its call is over, but WeChat still does with the request what it would have done.
     async fn pause<S: Socket>(&self, connection: &mut Connection<S>, delay: Duration) {
         if delay.is_zero() {
             return;
@@ -153,35 +116,35 @@ impl<'s> Exchange<'s> {
         tokio::pin!(end);
         tokio::select! {
             () = &mut end => return,
-            () = connection.left() => self.close(Outcome::Abandoned),
+            () = connection.client_left() => self.close(Outcome::Abandoned),
         }
         end.await;
     }
 
-    async fn hand_over<S: Socket>(
+    async fn send<S: Socket>(
         self,
         mut connection: Connection<S>,
-        delivery: Delivery,
+        reply: WireReply,
         outcome: Outcome,
     ) -> Option<Connection<S>> {
-        let (bytes, keep_alive) = match delivery {
-            Delivery::Hang => {
-                connection.left().await;
+        let (bytes, keep_alive) = match reply {
+            WireReply::Hang => {
+                connection.client_left().await;
                 self.close(Outcome::Abandoned);
                 return None;
             }
-            Delivery::Reset => {
+            WireReply::Reset => {
                 self.close(outcome);
                 connection.reset();
                 return None;
             }
-            Delivery::Whole(reply) => (self.bytes(&reply), self.keep_alive),
-            Delivery::Half(reply) => {
+            WireReply::Complete(reply) => (self.bytes(&reply), self.keep_alive),
+            WireReply::HalfBody(reply) => {
                 let mut bytes = self.bytes(&reply);
                 bytes.truncate(bytes.len() - reply.body.len().div_ceil(2));
                 (bytes, false)
             }
-            Delivery::Raw(bytes) => (bytes, false),
+            WireReply::Raw(bytes) => (bytes, false),
         };
         // Closed first: a client that has its answer finds its call ended.
         self.close(outcome);
@@ -193,9 +156,9 @@ impl<'s> Exchange<'s> {
         reply.to_bytes(self.shared.clock.wall(), self.keep_alive)
     }
 
-    /// Ends the call in the journal and logs it, once.
+    /// Ends the call and logs it, once.
     fn close(&self, outcome: Outcome) {
-        let line = self.shared.with(|state, now| Some(state.journal.close(self.id, outcome)?.line(now)));
+        let line = self.shared.with(|state, now| Some(state.calls.close(self.id, outcome)?.log_line(now)));
         if let (Some(line), Some(log)) = (line, &self.shared.log) {
             log(&line);
         }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::journal::Call;
+use crate::call_log::Call;
+use crate::fault::{Plan, Times};
 use crate::model::{Grant, IpRange, Kind, Model, Rules};
-use crate::server::Shared;
-use crate::{Op, Plan, Times};
+use crate::operation::Op;
+use crate::shared::Shared;
 
 pub use builder::{Builder, StartError};
 
@@ -49,7 +50,7 @@ impl Sim {
         self.shared.clock.now()
     }
 
-    /// Queues a fault behind those already told.
+    /// Queues a fault behind those that wait already.
     pub fn fault(&self, op: Op, plan: impl Into<Plan>, times: Times) {
         self.shared.with(|state, _| state.faults.push(op, plan.into(), times));
     }
@@ -61,19 +62,19 @@ impl Sim {
         }
     }
 
-    /// Forgets the faults told. A call that met its fault already keeps it: a hanging one hangs on.
+    /// Removes the faults that wait. A call that met its fault already keeps it: a hanging one hangs on.
     pub fn clear_faults(&self) {
         self.shared.with(|state, _| state.faults.clear());
     }
 
     /// Closes the listener and all connections; returns when a new connection is refused.
     pub async fn refuse_connections(&self) {
-        self.shared.door.close().await;
+        self.shared.port.close().await;
     }
 
     /// Listens again, on the same port; returns when a new connection is accepted.
     pub async fn accept_connections(&self) {
-        self.shared.door.open().await;
+        self.shared.port.open().await;
     }
 
     /// Mints as if another server had called. It costs no quota and appears in no call.
@@ -142,12 +143,12 @@ impl Sim {
 
     /// The last 100,000 calls, in their order. A request that never arrived as a whole is no call.
     pub fn calls(&self, op: Op) -> Vec<Call> {
-        self.shared.with(|state, _| state.journal.calls(op).cloned().collect())
+        self.shared.with(|state, _| state.calls.calls(op).cloned().collect())
     }
 
     /// How many token calls (not probes) of this app were open at once, at most.
     pub fn most_concurrent(&self, appid: &str) -> usize {
-        self.shared.with(|state, _| state.journal.most_concurrent(appid))
+        self.shared.with(|state, _| state.calls.most_concurrent(appid))
     }
 
     fn model<T>(&self, look: impl FnOnce(&mut Model, Duration) -> T) -> T {

@@ -1,4 +1,4 @@
-//! The control endpoint, and the README that tells of it.
+//! The control endpoint, and the README that describes it.
 
 mod common;
 

@@ -167,7 +167,7 @@ async fn a_fault_for_ever_lasts_until_it_is_cleared() {
 }
 
 #[tokio::test]
-async fn a_closed_door_refuses_and_opens_on_the_same_port() {
+async fn a_closed_port_refuses_and_opens_again() {
     let sim = sim().start().await.unwrap();
     let mut idle = TcpStream::connect(sim.addr()).await.unwrap();
     for _ in 0..3 {

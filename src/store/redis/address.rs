@@ -5,30 +5,36 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::CONNECT_LIMIT;
-use crate::{
-    issuer::reply::printable,
-    settings::{Invalid, SecretUrl},
-};
+use crate::{printable::printable, secret_url::SecretUrl};
 
-/// The longest that a server's own words may be in an error, in characters.
+/// The longest that a server's own text may be in an error, in characters.
 const LONGEST_REASON: usize = 256;
 
-const UNUSABLE: Invalid =
-    Invalid("a Redis URL whose host and database can be used, and whose encoded characters make UTF-8");
+const UNUSABLE: UnusableUrl = UnusableUrl {
+    expected: "a Redis URL whose host and database can be used, and whose encoded characters make UTF-8",
+};
+
+/// The store cannot use a URL. Nothing of it is quoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be {expected}")]
+pub(crate) struct UnusableUrl {
+    /// What the URL must be.
+    pub(crate) expected: &'static str,
+}
 
 /// A server, and the way in.
 pub(crate) struct Address {
     shown: String,
-    /// Knows no password: the link logs in by itself, because the crate calls every failure "authentication failed".
+    /// Knows no password: the connection logs in by itself, because the crate calls every failure "authentication failed".
     pub(super) client: Client,
-    /// Logs in: a subscribing connection of the crate cannot be told to do so.
+    /// Logs in: the crate has no command for it on a subscribing connection.
     pub(super) subscriber: Client,
     pub(super) login: Option<Login>,
     /// 0 is where every connection begins.
     pub(super) database: i64,
 }
 
-/// Whom the server lets in.
+/// Which user logs in.
 pub(super) struct Login {
     /// Without one it is the user `default`.
     pub(super) user: Option<String>,
@@ -42,20 +48,22 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// What the URL must be, without a word of it.
-    pub(crate) fn parse(url: &SecretUrl) -> Result<Self, Invalid> {
-        let parsed: Url = url.expose().parse().map_err(|_| Invalid("a URL"))?;
+    /// What the URL must be, without quoting it.
+    pub(crate) fn parse(url: &SecretUrl) -> Result<Self, UnusableUrl> {
+        let parsed: Url = url.expose().parse().map_err(|_| UnusableUrl { expected: "a URL" })?;
         if parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err(Invalid("a Redis URL that ends with the number of the database, as in redis://HOST:6379/0"));
+            return Err(UnusableUrl {
+                expected: "a Redis URL that ends with the number of the database, as in redis://HOST:6379/0",
+            });
         }
         let database = parsed.path().strip_prefix('/').unwrap_or_default();
         if !database.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Invalid("a Redis URL whose database is a number, as in redis://HOST:6379/0"));
+            return Err(UnusableUrl { expected: "a Redis URL whose database is a number, as in redis://HOST:6379/0" });
         }
         if parsed.password().is_none() && !parsed.username().is_empty() {
-            return Err(Invalid(
-                "a Redis URL with a password for its user: redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST",
-            ));
+            return Err(UnusableUrl {
+                expected: "a Redis URL with a password for its user: redis://USER:PASSWORD@HOST, or redis://:PASSWORD@HOST",
+            });
         }
         let encoded = SecretString::from(parsed.password().unwrap_or_default());
         let whole = parsed.into_connection_info().map_err(|_| UNUSABLE)?;
@@ -80,12 +88,12 @@ impl Address {
         &self.shown
     }
 
-    /// A server's words for a log line, without the password.
-    pub(super) fn printable(&self, words: &str) -> String {
+    /// A server's text for a log line, without the password.
+    pub(super) fn printable(&self, text: &str) -> String {
         let secrets: Vec<&str> = match &self.login {
             Some(login) => vec![login.password.expose_secret(), login.encoded.expose_secret()],
             None => Vec::new(),
         };
-        printable(words, &secrets, LONGEST_REASON)
+        printable(text, &secrets, LONGEST_REASON)
     }
 }

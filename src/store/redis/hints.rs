@@ -1,4 +1,4 @@
-//! Whose record has another relay just changed?
+//! Which record has another relay just changed?
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,25 +13,25 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, address::Address, key as channel, words};
+use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, address::Address, errors, key as channel};
 use crate::credential::CredentialId;
 
-/// A connection that nothing came from for so long is asked whether it lives.
+/// A connection that nothing came from for so long is pinged.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The longest wait before the next attempt to listen. Polling tells the same, a little later.
+/// The longest wait before the next attempt to listen. Polling finds the same, a little later.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What is heard on the channels of all credentials. Only a hint: messages get lost, and nothing is told of a flush.
+/// What comes on the channels of all credentials. Only a hint: messages get lost, and a flush publishes none.
 pub(super) struct Hints {
-    /// How this store's own messages are known.
+    /// Marks this store's own messages.
     writer: String,
     /// By channel.
     changes: HashMap<String, watch::Sender<u64>>,
 }
 
 /// Why listening ended.
-enum Deaf {
+enum ListenError {
     /// The server does not allow it.
     Refused(String),
     /// The connection was lost, or there was none.
@@ -55,32 +55,34 @@ impl Hints {
 
     /// Listens for ever.
     pub(super) async fn listen(&self, address: &Address) {
-        let (mut pause, mut is_told) = (PAUSE, false);
+        let (mut pause, mut is_warned) = (PAUSE, false);
         while !self.changes.is_empty() {
-            let deaf = match self.subscribe(address).await {
+            let ended = match self.subscribe(address).await {
                 Ok((sink, messages)) => {
                     debug!(server = address.shown(), "listening for hints");
-                    (pause, is_told) = (PAUSE, false);
-                    self.hear(address, sink, messages).await
+                    (pause, is_warned) = (PAUSE, false);
+                    self.receive(address, sink, messages).await
                 }
-                Err(deaf) => deaf,
+                Err(error) => error,
             };
-            match deaf {
-                Deaf::Refused(reason) if !is_told => {
-                    is_told = true;
+            match ended {
+                ListenError::Refused(reason) if !is_warned => {
+                    is_warned = true;
                     warn!(
                         server = address.shown(),
                         reason, "no hints from Redis: others' rotations are seen by polling"
                     );
                 }
-                Deaf::Refused(reason) | Deaf::Lost(reason) => debug!(server = address.shown(), reason, "no hints"),
+                ListenError::Refused(reason) | ListenError::Lost(reason) => {
+                    debug!(server = address.shown(), reason, "no hints");
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn subscribe(&self, address: &Address) -> Result<(PubSubSink, PubSubStream), Deaf> {
+    async fn subscribe(&self, address: &Address) -> Result<(PubSubSink, PubSubStream), ListenError> {
         let channels: Vec<&String> = self.changes.keys().collect();
         let subscribing = async {
             let (mut sink, messages) = address.subscriber.get_async_pubsub().await?.split();
@@ -88,31 +90,31 @@ impl Hints {
             Ok((sink, messages))
         };
         let subscribed = timeout(CONNECT_LIMIT, subscribing).await;
-        let listening = subscribed.map_err(|_: Elapsed| Deaf::Lost(words::no_answer(address)))?;
+        let listening = subscribed.map_err(|_: Elapsed| ListenError::Lost(errors::no_answer(address)))?;
         listening.map_err(|error: RedisError| {
-            let reason = words::no_connection(address, &error);
-            if error.code() == Some("NOPERM") { Deaf::Refused(reason) } else { Deaf::Lost(reason) }
+            let reason = errors::no_connection(address, &error);
+            if error.code() == Some("NOPERM") { ListenError::Refused(reason) } else { ListenError::Lost(reason) }
         })
     }
 
-    async fn hear(&self, address: &Address, mut sink: PubSubSink, mut messages: PubSubStream) -> Deaf {
+    async fn receive(&self, address: &Address, mut sink: PubSubSink, mut messages: PubSubStream) -> ListenError {
         // What was published before cannot be known.
         self.changes.values().for_each(count);
         loop {
             match timeout(SILENCE, messages.next()).await {
-                Ok(Some(message)) => self.heard(&message),
-                Ok(None) => return Deaf::Lost("the server closed the connection".to_owned()),
-                // Whatever comes back shows that somebody is there.
+                Ok(Some(message)) => self.handle(&message),
+                Ok(None) => return ListenError::Lost("the server closed the connection".to_owned()),
+                // Any reply shows that the server is there.
                 Err(_) => match timeout(REPLY_LIMIT, sink.ping::<redis::Value>()).await {
                     Ok(Ok(_)) => {}
-                    Ok(Err(error)) => return Deaf::Lost(words::connection_lost(address, &error)),
-                    Err(_) => return late(REPLY_LIMIT),
+                    Ok(Err(error)) => return ListenError::Lost(errors::connection_lost(address, &error)),
+                    Err(_) => return no_reply(REPLY_LIMIT),
                 },
             }
         }
     }
 
-    fn heard(&self, message: &Msg) {
+    fn handle(&self, message: &Msg) {
         let change = self.changes.get(message.get_channel_name());
         if let Some(change) = change.filter(|_| message.get_payload_bytes() != self.writer.as_bytes()) {
             count(change);
@@ -124,6 +126,6 @@ fn count(change: &watch::Sender<u64>) {
     change.send_modify(|changes| *changes = changes.wrapping_add(1));
 }
 
-fn late(limit: Duration) -> Deaf {
-    Deaf::Lost(format!("no reply within {}", humantime::format_duration(limit)))
+fn no_reply(limit: Duration) -> ListenError {
+    ListenError::Lost(format!("no reply within {}", humantime::format_duration(limit)))
 }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::{Fault, Plan, Times};
-use crate::Op;
+use crate::operation::Op;
 
-/// The faults told and not yet used up, first told first.
+/// The faults that still wait for their calls, in the order in which they were queued.
 #[derive(Debug, Default)]
 pub(crate) struct Queue(VecDeque<Entry>);
 
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_written_in_json_as_the_readme_tells() {
+    fn faults_are_written_in_json_as_the_readme_says() {
         let read = |text: &str| serde_json::from_str::<Fault>(text).unwrap();
         assert_eq!(read(r#"{"status":502}"#), Fault::Status(502));
         assert_eq!(read(r#""hang""#), Fault::Hang);

@@ -60,7 +60,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Returns when the client has closed its side. Early requests are kept for later.
-    pub(crate) async fn left(&mut self) {
+    pub(crate) async fn client_left(&mut self) {
         while self.buffer.len() <= 2 * MAX_BODY {
             if !matches!(self.socket.read_buf(&mut self.buffer).await, Ok(1..)) {
                 return;
@@ -69,9 +69,9 @@ impl<S: Socket> Connection<S> {
         std::future::pending::<()>().await;
     }
 
-    /// Ends the connection in order (TLS's farewell, then FIN).
+    /// Ends the connection in order (TLS's `close_notify`, then FIN).
     pub(crate) async fn close(mut self) {
-        // The client may be gone already: then there is nobody to say farewell to.
+        // Fails where the client is gone already: then nothing has to be closed.
         let _ = self.socket.shutdown().await;
     }
 

@@ -8,8 +8,8 @@ use fastrand::Rng;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::line::{Grant, Line};
-use super::{IpRange, Kind, Refusal, Rules, text};
+use super::lineage::{Grant, Lineage};
+use super::{IpRange, Kind, Refusal, Rules, token_format};
 
 /// What a caller of a token endpoint claims to be; `None` is a parameter left out.
 #[derive(Clone, Copy, Default)]
@@ -37,11 +37,11 @@ pub enum TicketKind {
 pub(super) struct App {
     secret: SecretString,
     /// The AppSecret before the last reset.
-    former: Option<SecretString>,
+    previous_secret: Option<SecretString>,
     pub(super) frozen: bool,
     pub(super) whitelist: Option<Vec<IpRange>>,
-    pub(super) rotating: Line,
-    pub(super) sticky: Line,
+    pub(super) rotating: Lineage,
+    pub(super) sticky: Lineage,
     tickets: BTreeMap<TicketKind, Ticket>,
 }
 
@@ -54,14 +54,18 @@ struct Ticket {
 impl Claim<'_> {
     /// Finds the app that the caller may act for. The appid is checked before the grant type, as was seen; nobody has published
     /// the order of the rest.
-    pub(super) fn admit<'m>(&self, apps: &'m mut BTreeMap<String, App>, ip: IpAddr) -> Result<&'m mut App, Refusal> {
+    pub(super) fn authenticate<'m>(
+        &self,
+        apps: &'m mut BTreeMap<String, App>,
+        ip: IpAddr,
+    ) -> Result<&'m mut App, Refusal> {
         let appid = present(self.appid).ok_or(Refusal::MissingAppid)?;
         let app = apps.get_mut(appid).ok_or(Refusal::UnknownAppid)?;
         if self.grant_type != Some("client_credential") {
             return Err(Refusal::WrongGrantType);
         }
         let secret = present(self.secret).ok_or(Refusal::MissingSecret)?;
-        app.judge(secret, ip)?;
+        app.authorize(secret, ip)?;
         Ok(app)
     }
 }
@@ -73,34 +77,35 @@ fn present(parameter: Option<&str>) -> Option<&str> {
 impl App {
     pub(super) fn reset_secret(&mut self, secret: &str) {
         let known = !self.secret.expose_secret().is_empty();
-        self.former = Some(std::mem::replace(&mut self.secret, SecretString::from(secret))).filter(|_| known);
+        self.previous_secret = Some(std::mem::replace(&mut self.secret, SecretString::from(secret))).filter(|_| known);
     }
 
-    pub(super) fn line(&self, kind: Kind) -> &Line {
+    pub(super) fn lineage(&self, kind: Kind) -> &Lineage {
         match kind {
             Kind::Rotating => &self.rotating,
             Kind::Sticky => &self.sticky,
         }
     }
 
-    pub(super) fn line_mut(&mut self, kind: Kind) -> &mut Line {
+    pub(super) fn lineage_mut(&mut self, kind: Kind) -> &mut Lineage {
         match kind {
             Kind::Rotating => &mut self.rotating,
             Kind::Sticky => &mut self.sticky,
         }
     }
 
-    pub(super) fn ticket(&mut self, now: Duration, kind: TicketKind, rules: &Rules, dice: &mut Rng) -> Grant {
-        let fresh = || Ticket { text: text::ticket(dice).into(), expires: now + rules.life() };
+    pub(super) fn ticket(&mut self, now: Duration, kind: TicketKind, rules: &Rules, rng: &mut Rng) -> Grant {
+        let fresh = || Ticket { text: token_format::ticket(rng).into(), expires: now + rules.life() };
         let held = self.tickets.remove(&kind).filter(|ticket| now < ticket.expires).unwrap_or_else(fresh);
         let grant = Grant { access_token: held.text.expose_secret().to_owned(), left: rules.life() };
         self.tickets.insert(kind, held);
         grant
     }
 
-    fn judge(&self, secret: &str, ip: IpAddr) -> Result<(), Refusal> {
+    fn authorize(&self, secret: &str, ip: IpAddr) -> Result<(), Refusal> {
         if secret != self.secret.expose_secret() {
-            let reset = self.former.as_ref().is_some_and(|former| secret == former.expose_secret());
+            let reset =
+                self.previous_secret.as_ref().is_some_and(|previous_secret| secret == previous_secret.expose_secret());
             return Err(if reset { Refusal::ResetSecret } else { Refusal::WrongSecret });
         }
         if self.frozen {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// A business error. `Display` is WeChat's text without the closing ` rid: …`, which needs a clock and dice.
+/// A business error. `Display` is WeChat's text without the closing ` rid: …`, which needs a clock and random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// 41002

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// WeChat's numbers, which a test shrinks so that a life passes in seconds. A change counts from the next mint on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// The life of a new token (WeChat: 7200 s). Replies tell whole seconds, so less than one second is taken as one.
+    /// The life of a new token (WeChat: 7200 s). Replies have whole seconds, so less than one second is taken as one.
     pub lifetime: Duration,
     /// How long the previous token works after a rotation (WeChat: 5 minutes).
     pub overlap: Duration,
@@ -13,13 +13,13 @@ pub struct Rules {
     pub quota: u32,
     /// Calls of `/cgi-bin/stable_token` a day for each app (WeChat: 500,000).
     pub stable_quota: u32,
-    /// Calls of `/cgi-bin/token` a minute for each app; `None`, the default, is no limit: WeChat tells none.
+    /// Calls of `/cgi-bin/token` a minute for each app; `None`, the default, is no limit: WeChat documents none.
     pub per_minute: Option<u32>,
     /// Calls of `/cgi-bin/stable_token` a minute for each app (WeChat: 10,000).
     pub stable_per_minute: Option<u32>,
     /// Forced refreshes a day for each app (WeChat: 20).
     pub forced_per_day: u32,
-    /// The window of the daily numbers, counted from moment 0. WeChat tells no hour of reset; a test may shorten it.
+    /// The window of the daily numbers, counted from moment 0. WeChat documents no hour of reset; a test may shorten it.
     pub day: Duration,
 }
 

@@ -25,7 +25,7 @@ fn every_rotating_call_mints_a_token_that_looks_real() {
     for second in 0..100 {
         let grant = model.token(at(second), ip(), &CLAIM).unwrap();
         assert!((136..=157).contains(&grant.access_token.len()));
-        assert!(grant.access_token.starts_with("75_") && text::is_well_formed(&grant.access_token));
+        assert!(grant.access_token.starts_with("75_") && token_format::is_well_formed(&grant.access_token));
         assert_eq!(grant.left, at(7200));
         assert!(seen.insert(grant.access_token));
     }
@@ -224,15 +224,15 @@ fn the_same_seed_gives_the_same_tokens() {
 
 #[test]
 fn in_any_run_of_calls_two_tokens_live_at_most_and_no_life_grows() {
-    let mut dice = Rng::with_seed(5);
+    let mut rng = Rng::with_seed(5);
     let (mut model, mut now) = (model(), at(0));
     let mut promised = BTreeMap::<String, Duration>::new();
     for _ in 0..5000 {
-        now += Duration::from_millis(dice.u64(0..600_000));
-        let grant = match dice.u8(0..4) {
+        now += Duration::from_millis(rng.u64(0..600_000));
+        let grant = match rng.u8(0..4) {
             0 => model.mint(now, APP),
             1 => model.rotate(now, APP, Kind::Sticky),
-            _ => model.hold(now, APP, dice.bool()),
+            _ => model.hold(now, APP, rng.bool()),
         };
         let grant = grant.unwrap();
         promised.entry(grant.access_token).or_insert(now + grant.left);

@@ -19,7 +19,7 @@ pub struct IpRange {
 pub struct BadIpRange(String);
 
 impl IpRange {
-    /// Is the address within the range? An IPv4 address in IPv6 clothes counts as IPv4.
+    /// Is the address within the range? An IPv4 address mapped into IPv6 counts as IPv4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let (ours, ours_width) = bits(self.base);
         let (theirs, theirs_width) = bits(ip.to_canonical());

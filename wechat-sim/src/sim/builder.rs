@@ -9,9 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 
 use super::Sim;
-use crate::door::{Port, attend};
+use crate::acceptor::accept_forever;
 use crate::model::{Model, Rules};
-use crate::server::{Log, Shared};
+use crate::port::Port;
+use crate::shared::{Log, Shared};
 use crate::tls::Identity;
 
 /// The settings of a simulator that does not run yet.
@@ -60,7 +61,7 @@ impl Builder {
         self
     }
 
-    /// The life of a new token, at least a second; replies tell whole seconds.
+    /// The life of a new token, at least a second; replies have whole seconds.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.lifetime = lifetime;
         self
@@ -78,7 +79,7 @@ impl Builder {
         self
     }
 
-    /// All rules at once; replaces what was said of them before.
+    /// All rules at once; replaces those given before.
     pub fn rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
         self
@@ -129,7 +130,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(model, self.latency, self.log));
         let scheme = if self.identity.is_some() { "https" } else { "http" };
         let mut tasks = JoinSet::new();
-        tasks.spawn(attend(shared.clone(), port, listener, self.identity.map(Identity::acceptor)));
+        tasks.spawn(accept_forever(shared.clone(), port, listener, self.identity.map(Identity::acceptor)));
         Ok(Sim { shared, addr, scheme, _tasks: tasks })
     }
 }

@@ -1,18 +1,18 @@
-//! What is asked of WeChat, and what does it answer?
+//! Which call of WeChat's API is a request, and what is its answer?
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Op;
 use crate::http::Request;
 use crate::model::{Claim, Grant, Model, Refusal, TicketKind};
+use crate::operation::Op;
 
-/// A request to WeChat, understood. No `Debug`: it holds secrets and tokens.
-pub(crate) struct Ask {
+/// A request to WeChat with its operation and parameters. No `Debug`: it holds secrets and tokens.
+pub(crate) struct ApiRequest {
     pub(crate) op: Op,
-    form: Result<Form, Refusal>,
+    call: Result<ApiCall, Refusal>,
 }
 
 /// What WeChat gives when it does not refuse.
@@ -25,88 +25,90 @@ pub(crate) enum Answer {
     Done,
 }
 
-enum Form {
-    Token(Parameters),
-    StableToken(Parameters),
+enum ApiCall {
+    Token(TokenParameters),
+    StableToken(TokenParameters),
     Ticket { token: String, kind: TicketKind },
     IpList { token: String },
     Other { token: String },
 }
 
-/// The parameters of both token endpoints: of the query, or of the JSON body.
+/// The parameters of both token endpoints, from the query or the JSON body.
 #[derive(Deserialize)]
-struct Parameters {
+struct TokenParameters {
     appid: Option<String>,
     secret: Option<String>,
     grant_type: Option<String>,
     force_refresh: Option<bool>,
 }
 
-impl Ask {
+impl ApiRequest {
     pub(crate) fn read(request: &Request) -> Self {
-        let (op, form) = match request.path.as_str() {
-            "/cgi-bin/token" => (Op::Token, token_form(request)),
-            "/cgi-bin/stable_token" => (Op::StableToken, stable_token_form(request)),
-            "/cgi-bin/ticket/getticket" => (Op::Ticket, ticket_form(request)),
+        let (op, call) = match request.path.as_str() {
+            "/cgi-bin/token" => (Op::Token, token_call(request)),
+            "/cgi-bin/stable_token" => (Op::StableToken, stable_token_call(request)),
+            "/cgi-bin/ticket/getticket" => (Op::Ticket, ticket_call(request)),
             "/cgi-bin/get_api_domain_ip" | "/cgi-bin/getcallbackip" => {
-                (Op::Api, access_token(request).map(|token| Form::IpList { token }))
+                (Op::Api, access_token(request).map(|token| ApiCall::IpList { token }))
             }
-            _ => (Op::Api, access_token(request).map(|token| Form::Other { token })),
+            _ => (Op::Api, access_token(request).map(|token| ApiCall::Other { token })),
         };
-        Self { op, form }
+        Self { op, call }
     }
 
-    /// The app of the call: as claimed, or as the token tells.
+    /// The app of the call: as claimed, or the owner of the token.
     pub(crate) fn appid(&self, model: &Model, now: Duration) -> String {
-        let appid = match &self.form {
-            Ok(Form::Token(parameters) | Form::StableToken(parameters)) => parameters.appid.as_deref(),
-            Ok(Form::Ticket { token, .. } | Form::IpList { token } | Form::Other { token }) => model.owner(now, token),
+        let appid = match &self.call {
+            Ok(ApiCall::Token(parameters) | ApiCall::StableToken(parameters)) => parameters.appid.as_deref(),
+            Ok(ApiCall::Ticket { token, .. } | ApiCall::IpList { token } | ApiCall::Other { token }) => {
+                model.owner(now, token)
+            }
             Err(_) => None,
         };
         appid.unwrap_or_default().to_owned()
     }
 
     pub(crate) fn forced(&self) -> bool {
-        matches!(&self.form, Ok(Form::StableToken(parameters)) if parameters.force_refresh == Some(true))
+        matches!(&self.call, Ok(ApiCall::StableToken(parameters)) if parameters.force_refresh == Some(true))
     }
 
-    /// Lets it happen.
-    pub(crate) fn put(&self, model: &mut Model, now: Duration, ip: IpAddr) -> Result<Answer, Refusal> {
-        match self.form.as_ref().map_err(|refusal| *refusal)? {
-            Form::Token(parameters) => model.token(now, ip, &parameters.claim()).map(Answer::Token),
-            Form::StableToken(parameters) => {
+    /// Executes it.
+    pub(crate) fn execute(&self, model: &mut Model, now: Duration, ip: IpAddr) -> Result<Answer, Refusal> {
+        match self.call.as_ref().map_err(|refusal| *refusal)? {
+            ApiCall::Token(parameters) => model.token(now, ip, &parameters.claim()).map(Answer::Token),
+            ApiCall::StableToken(parameters) => {
                 model.stable_token(now, ip, &parameters.claim(), self.forced()).map(Answer::Token)
             }
-            Form::Ticket { token, kind } => model.ticket(now, token, *kind).map(Answer::Ticket),
-            Form::IpList { token } => model.check(now, token).map(|_| Answer::IpList),
-            Form::Other { token } => model.check(now, token).map(|_| Answer::Done),
+            ApiCall::Ticket { token, kind } => model.ticket(now, token, *kind).map(Answer::Ticket),
+            ApiCall::IpList { token } => model.check(now, token).map(|_| Answer::IpList),
+            ApiCall::Other { token } => model.check(now, token).map(|_| Answer::Done),
         }
     }
 
-    /// What a good answer would look like, though nothing happens: its token never worked.
-    pub(crate) fn pretend(&self, model: &mut Model) -> Answer {
+    /// What a good answer would look like, without executing anything: its token never worked.
+    pub(crate) fn fake_answer(&self, model: &mut Model) -> Answer {
         let grant = Grant { access_token: model.counterfeit(), left: model.rules().lifetime };
-        match (self.op, &self.form) {
+        match (self.op, &self.call) {
             (Op::Token | Op::StableToken, _) => Answer::Token(grant),
             (Op::Ticket, _) => Answer::Ticket(grant),
-            (Op::Api | Op::Any, Ok(Form::IpList { .. })) => Answer::IpList,
+            (Op::Api | Op::Any, Ok(ApiCall::IpList { .. })) => Answer::IpList,
             (Op::Api | Op::Any, _) => Answer::Done,
         }
     }
 }
 
-impl Parameters {
+impl TokenParameters {
     fn claim(&self) -> Claim<'_> {
         Claim { appid: self.appid.as_deref(), secret: self.secret.as_deref(), grant_type: self.grant_type.as_deref() }
     }
 }
 
-fn token_form(request: &Request) -> Result<Form, Refusal> {
+fn token_call(request: &Request) -> Result<ApiCall, Refusal> {
     if request.method != "GET" {
         return Err(Refusal::NotGet);
     }
     let parameter = |name| request.parameter(name).map(str::to_owned);
-    Ok(Form::Token(Parameters {
+    Ok(ApiCall::Token(TokenParameters {
         appid: parameter("appid"),
         secret: parameter("secret"),
         grant_type: parameter("grant_type"),
@@ -114,24 +116,24 @@ fn token_form(request: &Request) -> Result<Form, Refusal> {
     }))
 }
 
-fn stable_token_form(request: &Request) -> Result<Form, Refusal> {
+fn stable_token_call(request: &Request) -> Result<ApiCall, Refusal> {
     if request.method != "POST" {
         return Err(Refusal::NotPost);
     }
     if request.body.is_empty() {
         return Err(Refusal::EmptyBody);
     }
-    serde_json::from_slice(&request.body).map(Form::StableToken).map_err(|_| Refusal::NotJson)
+    serde_json::from_slice(&request.body).map(ApiCall::StableToken).map_err(|_| Refusal::NotJson)
 }
 
-fn ticket_form(request: &Request) -> Result<Form, Refusal> {
+fn ticket_call(request: &Request) -> Result<ApiCall, Refusal> {
     let token = access_token(request)?;
     let kind = match request.parameter("type") {
         Some("jsapi") => TicketKind::Jsapi,
         Some("wx_card") => TicketKind::WxCard,
         _ => return Err(Refusal::WrongTicketType),
     };
-    Ok(Form::Ticket { token, kind })
+    Ok(ApiCall::Ticket { token, kind })
 }
 
 fn access_token(request: &Request) -> Result<String, Refusal> {

@@ -18,8 +18,8 @@ use tokio::{
 /// its limit. An operation that overruns goes on, and until it ends all others fail at once: a stuck disk costs one
 /// thread, not one for each attempt.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lane {
-    gate: Arc<Mutex<()>>,
+pub(super) struct SerialQueue {
+    running: Arc<Mutex<()>>,
     stuck: Arc<AtomicBool>,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Stuck {
     Shutdown,
 }
 
-impl Lane {
+impl SerialQueue {
     pub(super) async fn run<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -46,7 +46,7 @@ impl Lane {
             return Err(Stuck::Earlier);
         }
         let work = async {
-            let turn = Turn { stuck: Arc::clone(&self.stuck), _gate: Arc::clone(&self.gate).lock_owned().await };
+            let turn = Turn { stuck: Arc::clone(&self.stuck), _running: Arc::clone(&self.running).lock_owned().await };
             spawn_blocking(move || {
                 let _turn = turn;
                 operation()
@@ -59,7 +59,7 @@ impl Lane {
             Err(_) => {
                 self.stuck.store(true, Ordering::Release);
                 // The operation may have ended between the time-out and the mark.
-                if self.gate.try_lock().is_ok() {
+                if self.running.try_lock().is_ok() {
                     self.stuck.store(false, Ordering::Release);
                 }
                 Err(Stuck::TimedOut(limit))
@@ -68,10 +68,10 @@ impl Lane {
     }
 }
 
-/// Held by the one operation that runs; its end, a panic too, takes the mark away and then opens the gate.
+/// Held by the one operation that runs; its end, a panic too, clears the mark and then lets the next one run.
 struct Turn {
     stuck: Arc<AtomicBool>,
-    _gate: OwnedMutexGuard<()>,
+    _running: OwnedMutexGuard<()>,
 }
 
 impl Drop for Turn {
@@ -87,36 +87,36 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stuck_operation_fails_the_following_at_once_until_it_ends_and_then_all_is_well() {
-        let lane = Lane::default();
+    async fn a_stuck_operation_fails_the_following_at_once_until_it_ends() {
+        let queue = SerialQueue::default();
         let (release, stuck_disk) = mpsc::channel::<()>();
         let short = Duration::from_millis(50);
-        assert_eq!(lane.run(short, move || stuck_disk.recv()).await, Err(Stuck::TimedOut(short)));
+        assert_eq!(queue.run(short, move || stuck_disk.recv()).await, Err(Stuck::TimedOut(short)));
         for _ in 0..1000 {
-            assert_eq!(lane.run(LONG, || ()).await, Err(Stuck::Earlier));
+            assert_eq!(queue.run(LONG, || ()).await, Err(Stuck::Earlier));
         }
         release.send(()).unwrap();
-        while lane.run(LONG, || ()).await.is_err() {
+        while queue.run(LONG, || ()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     #[tokio::test]
     async fn operations_run_one_after_the_other_in_the_order_in_which_they_came() {
-        let (lane, order) = (Lane::default(), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let (queue, order) = (SerialQueue::default(), Arc::new(std::sync::Mutex::new(Vec::new())));
         let runs = (0..50).map(|number| {
             let order = Arc::clone(&order);
-            lane.run(LONG, move || order.lock().unwrap().push(number))
+            queue.run(LONG, move || order.lock().unwrap().push(number))
         });
         futures_util::future::join_all(runs).await;
         assert_eq!(*order.lock().unwrap(), (0..50).collect::<Vec<_>>());
     }
 
     #[tokio::test]
-    async fn an_operation_that_panics_opens_the_gate() {
-        let lane = Lane::default();
-        assert_eq!(lane.run(LONG, || panic!("on purpose")).await, Err::<(), _>(Stuck::Panicked));
-        assert_eq!(lane.run(LONG, || 7).await, Ok(7));
+    async fn an_operation_that_panics_lets_the_next_one_run() {
+        let queue = SerialQueue::default();
+        assert_eq!(queue.run(LONG, || panic!("on purpose")).await, Err::<(), _>(Stuck::Panicked));
+        assert_eq!(queue.run(LONG, || 7).await, Ok(7));
     }
 
     const LONG: Duration = Duration::from_secs(60);

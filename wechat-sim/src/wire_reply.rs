@@ -1,22 +1,22 @@
-//! What becomes of an answer on its way to the client?
+//! What goes over the wire for an answer, once its fault is applied?
 
 use std::net::IpAddr;
 
 use serde_json::json;
 
-use crate::ask::{Answer, error_body};
+use crate::api_request::{Answer, error_body};
+use crate::call_log::Outcome;
+use crate::fault::{Fault, Odd};
 use crate::http::Reply;
-use crate::journal::Outcome;
 use crate::model::{Grant, Refusal};
-use crate::{Fault, Odd};
 
-/// What is done to the connection.
+/// What is sent, and whether the connection ends.
 #[derive(Debug)]
-pub(crate) enum Delivery {
+pub(crate) enum WireReply {
     /// A whole reply.
-    Whole(Reply),
+    Complete(Reply),
     /// The head of a reply and half of its body, then the end.
-    Half(Reply),
+    HalfBody(Reply),
     /// These bytes, then the end.
     Raw(Vec<u8>),
     /// Nothing, for ever.
@@ -25,40 +25,40 @@ pub(crate) enum Delivery {
     Reset,
 }
 
-/// What an answer is made from besides itself.
-pub(crate) struct Envelope<'a> {
+/// What a reply also shows of its call.
+pub(crate) struct ReplyContext<'a> {
     pub(crate) rid: &'a str,
     pub(crate) ip: IpAddr,
 }
 
-impl Envelope<'_> {
-    /// What the client gets, and how the journal calls it.
-    pub(crate) fn deliver(&self, fault: &Fault, result: &Result<Answer, Refusal>) -> (Delivery, Outcome) {
-        let honest = || Reply::json(self.body(result));
-        let delivery = match fault {
-            Fault::Pass | Fault::Slow(_) => return (Delivery::Whole(honest()), outcome(result)),
+impl ReplyContext<'_> {
+    /// What the client gets, and how the call ends.
+    pub(crate) fn wire_reply(&self, fault: &Fault, result: &Result<Answer, Refusal>) -> (WireReply, Outcome) {
+        let complete = || Reply::json(self.body(result));
+        let reply = match fault {
+            Fault::Pass | Fault::Slow(_) => return (WireReply::Complete(complete()), outcome(result)),
             Fault::Errcode { code, message } => return self.refuse(*code, message.as_deref()),
             Fault::FalseRefusal => return self.refuse(40001, None),
             Fault::Odd(odd) => match result {
-                Ok(Answer::Token(grant)) => Delivery::Whole(Reply::json(odd.body(grant))),
-                _ => return (Delivery::Whole(honest()), outcome(result)),
+                Ok(Answer::Token(grant)) => WireReply::Complete(Reply::json(odd.body(grant))),
+                _ => return (WireReply::Complete(complete()), outcome(result)),
             },
-            Fault::Status(status) => Delivery::Whole(Reply::html(*status)),
-            Fault::Hang => Delivery::Hang,
-            Fault::Reset => Delivery::Reset,
-            Fault::Close => Delivery::Raw(Vec::new()),
-            Fault::Truncated => Delivery::Half(honest()),
-            Fault::Empty => Delivery::Whole(Reply::json("")),
-            Fault::Body(bytes) => Delivery::Whole(Reply::json(bytes.clone())),
-            Fault::Raw(bytes) => Delivery::Raw(bytes.clone()),
-            Fault::Huge(least) => Delivery::Whole(Reply::json(blown_up(self.body(result), *least))),
+            Fault::Status(status) => WireReply::Complete(Reply::html(*status)),
+            Fault::Hang => WireReply::Hang,
+            Fault::Reset => WireReply::Reset,
+            Fault::Close => WireReply::Raw(Vec::new()),
+            Fault::Truncated => WireReply::HalfBody(complete()),
+            Fault::Empty => WireReply::Complete(Reply::json("")),
+            Fault::Body(bytes) => WireReply::Complete(Reply::json(bytes.clone())),
+            Fault::Raw(bytes) => WireReply::Raw(bytes.clone()),
+            Fault::Huge(least) => WireReply::Complete(Reply::json(padded(self.body(result), *least))),
         };
-        (delivery, Outcome::Faulted)
+        (reply, Outcome::Faulted)
     }
 
-    fn refuse(&self, errcode: i64, message: Option<&str>) -> (Delivery, Outcome) {
-        let text = message.map_or_else(|| documented(errcode, self.ip), str::to_owned);
-        (Delivery::Whole(Reply::json(error_body(errcode, &text, self.rid))), Outcome::Refused(errcode))
+    fn refuse(&self, errcode: i64, message: Option<&str>) -> (WireReply, Outcome) {
+        let text = message.map_or_else(|| documented_message(errcode, self.ip), str::to_owned);
+        (WireReply::Complete(Reply::json(error_body(errcode, &text, self.rid))), Outcome::Refused(errcode))
     }
 
     fn body(&self, result: &Result<Answer, Refusal>) -> Vec<u8> {
@@ -76,8 +76,8 @@ fn outcome(result: &Result<Answer, Refusal>) -> Outcome {
     }
 }
 
-/// The text of an errcode that was told without one.
-fn documented(errcode: i64, ip: IpAddr) -> String {
+/// The text of an errcode that was given without one.
+fn documented_message(errcode: i64, ip: IpAddr) -> String {
     use Refusal as R;
     let known = [
         R::MissingAppid,
@@ -103,7 +103,7 @@ fn documented(errcode: i64, ip: IpAddr) -> String {
 }
 
 /// The same JSON object with a member of padding.
-fn blown_up(mut body: Vec<u8>, least: usize) -> Vec<u8> {
+fn padded(mut body: Vec<u8>, least: usize) -> Vec<u8> {
     body.pop();
     body.extend_from_slice(br#","padding":""#);
     body.resize(body.len().max(least.saturating_sub(2)), b'x');

@@ -1,6 +1,6 @@
 //! What does an error of Redis mean, and what is to be done about it?
 //!
-//! Words of the server are shown only where they cannot hold what was sent: it quotes the arguments of a command that it
+//! Text of the server is shown only where it cannot hold what was sent: it quotes the arguments of a command that it
 //! does not know, and the crate quotes a reply that it did not expect.
 
 use redis::{ErrorKind, RedisError, ServerError};
@@ -30,7 +30,7 @@ const REFUSALS: [(&str, &str); 18] = [
 ];
 
 /// The kind of a refusal, where it is one that is known. An old Redis puts the code of what a script did behind its own
-/// words, or a second dash before it.
+/// text, or a second dash before it.
 pub(super) fn kind(error: &ServerError) -> Option<&'static str> {
     known(error).map(|(mark, _)| mark)
 }
@@ -38,8 +38,8 @@ pub(super) fn kind(error: &ServerError) -> Option<&'static str> {
 fn known(error: &ServerError) -> Option<(&'static str, &'static str)> {
     let (code, details) = (error.code().trim_start_matches('-'), error.details().unwrap_or_default());
     let is_word = |mark: &str| details.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == mark);
-    let is_told = |mark: &str| code == mark || if mark.contains(' ') { details.contains(mark) } else { is_word(mark) };
-    REFUSALS.into_iter().find(|(mark, _)| is_told(mark))
+    let is_given = |mark: &str| code == mark || if mark.contains(' ') { details.contains(mark) } else { is_word(mark) };
+    REFUSALS.into_iter().find(|(mark, _)| is_given(mark))
 }
 
 /// What a reply that is an error means.
@@ -66,25 +66,25 @@ pub(super) fn no_connection(address: &Address, error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::AuthenticationFailed => "it refuses the login of state.url".to_owned(),
         ErrorKind::Io | ErrorKind::Client | ErrorKind::InvalidClientConfig => {
-            let words = address.printable(&error.to_string());
-            let hint = hint(&words);
-            format!("cannot connect: {words}{hint}")
+            let text = address.printable(&error.to_string());
+            let hint = hint(&text);
+            format!("cannot connect: {text}{hint}")
         }
         _ => "what answers does not speak Redis's protocol; state.url may need rediss:// for TLS".to_owned(),
     }
 }
 
-fn hint(words: &str) -> &'static str {
-    if words.contains("certificate") || words.contains("PEM") {
+fn hint(text: &str) -> &'static str {
+    if text.contains("certificate") || text.contains("PEM") {
         "; the CA certificates are the system's, or those of SSL_CERT_FILE, and the host of state.url must be in the server's"
-    } else if words.contains("InvalidContentType") {
+    } else if text.contains("InvalidContentType") {
         "; without TLS, state.url begins with redis://"
     } else {
         ""
     }
 }
 
-/// Why there is no connection: nobody answered within [`CONNECT_LIMIT`].
+/// Why there is no connection: no answer within [`CONNECT_LIMIT`].
 pub(super) fn no_answer(address: &Address) -> String {
     // a server without TLS waits for the end of what it takes for a command
     let hint =
@@ -95,7 +95,7 @@ pub(super) fn no_answer(address: &Address) -> String {
 /// Why a connection that was there is no more.
 pub(super) fn connection_lost(address: &Address, error: &RedisError) -> String {
     match error.kind() {
-        // "it closed the connection" has no io::Error, and the crate's words for it repeat its kind
+        // "it closed the connection" has no io::Error, and the crate's text for it repeats its kind
         ErrorKind::Io if std::error::Error::source(error).is_some() => {
             format!("the connection was lost: {}", address.printable(&error.to_string()))
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::Op;
+use crate::operation::Op;
 
 /// One call, as WeChat saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,8 +27,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// The line for people who watch: when, what, who, how it ended, how long it took.
-    pub(crate) fn line(&self, now: Duration) -> String {
+    /// The line of the log: when, what, whose, how it ended, how long it took.
+    pub(crate) fn log_line(&self, now: Duration) -> String {
         // The appid comes from outside and may hold anything.
         let appid: String = if self.appid.is_empty() { "-".into() } else { self.appid.chars().take(32).collect() };
         let took = now.saturating_sub(self.at).as_millis();
@@ -47,7 +47,7 @@ pub enum Outcome {
     Granted,
     /// A business error with this errcode, by the rules or by a fault.
     Refused(i64),
-    /// An answer that no client can use, or an odd one: the fault's doing.
+    /// An answer that no client can use, or an odd one: because of a fault.
     Faulted,
     /// The client went away before an answer was sent.
     Abandoned,
@@ -77,7 +77,7 @@ fn as_ms<S: Serializer>(at: &Duration, serializer: S) -> Result<S::Ok, S::Error>
 
 /// The last calls, and how many token calls of an app were open at once.
 #[derive(Debug, Default)]
-pub(crate) struct Journal {
+pub(crate) struct CallLog {
     calls: VecDeque<Call>,
     /// How many calls came before the first one kept.
     forgotten: usize,
@@ -91,14 +91,14 @@ struct Concurrency {
     most: usize,
 }
 
-/// The place of a call in the journal, counted from the start.
+/// The number of a call, counted from the start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallId(usize);
 
 /// Enough for every test, and an end to the growth of a demo that runs for weeks.
 const KEPT: usize = 100_000;
 
-impl Journal {
+impl CallLog {
     pub(crate) fn open(&mut self, call: Call) -> CallId {
         if is_fetch(call.op) {
             let open = self.open.entry(call.appid.clone()).or_default();

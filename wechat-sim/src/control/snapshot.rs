@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::Op;
 use crate::model::{Grant, Kind};
-use crate::server::State;
+use crate::operation::Op;
+use crate::shared::State;
 
 /// Tokens appear by their first characters only: the oracle is `GET /_control/alive`.
-pub(super) fn report(state: &State, now: Duration) -> Value {
+pub(super) fn snapshot(state: &State, now: Duration) -> Value {
     let mut by_op = BTreeMap::<_, u64>::new();
     let mut by_outcome = BTreeMap::<_, u64>::new();
-    for call in state.journal.calls(Op::Any) {
+    for call in state.calls.calls(Op::Any) {
         *by_op.entry(call.op.name()).or_default() += 1;
         *by_outcome.entry(call.outcome.to_string()).or_default() += 1;
     }
@@ -22,8 +22,8 @@ pub(super) fn report(state: &State, now: Duration) -> Value {
         "now_ms": now.as_millis(),
         "calls_by_operation": by_op,
         "calls_by_outcome": by_outcome,
-        "calls": state.journal.calls(Op::Any).collect::<Vec<_>>(),
-        "calls_forgotten": state.journal.forgotten(),
+        "calls": state.calls.calls(Op::Any).collect::<Vec<_>>(),
+        "calls_forgotten": state.calls.forgotten(),
         "faults_queued": state.faults.len(),
         "apps": apps,
     })
@@ -31,13 +31,13 @@ pub(super) fn report(state: &State, now: Duration) -> Value {
 
 fn app(state: &State, now: Duration, appid: &str) -> Value {
     json!({
-        "most_concurrent": state.journal.most_concurrent(appid),
-        "rotating": line(state, now, appid, Kind::Rotating),
-        "sticky": line(state, now, appid, Kind::Sticky),
+        "most_concurrent": state.calls.most_concurrent(appid),
+        "rotating": lineage(state, now, appid, Kind::Rotating),
+        "sticky": lineage(state, now, appid, Kind::Sticky),
     })
 }
 
-fn line(state: &State, now: Duration, appid: &str, kind: Kind) -> Value {
+fn lineage(state: &State, now: Duration, appid: &str, kind: Kind) -> Value {
     let alive: Vec<_> = state.model.living(now, appid, kind).iter().map(token).collect();
     json!({
         "mints": state.model.mints(appid, kind),

@@ -1,7 +1,7 @@
-//! How does one question reach Redis, and how long is its answer waited for?
+//! How does one command reach Redis, and how long is its reply waited for?
 //!
 //! One connection for all accounts, made when it is needed and given up as soon as a reply is late: what comes back on it
-//! then is nobody's.
+//! then belongs to no command.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,17 +15,17 @@ use tokio::{
     time::timeout,
 };
 
-use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, StoreError, address::Address, journal::Journal, words};
+use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, StoreError, address::Address, availability::Availability, errors};
 use crate::clock::{Clock, SystemClock};
 
-/// The way to one server.
-pub(super) struct Link {
+/// The connection to one server.
+pub(super) struct Connection {
     address: Arc<Address>,
     slot: Mutex<Slot>,
     /// Held by the one task that connects.
-    turn: sync::Mutex<()>,
-    journal: Journal,
-    /// Told of each new connection.
+    connecting: sync::Mutex<()>,
+    availability: Availability,
+    /// Notified of each new connection.
     pub(super) connected: Notify,
 }
 
@@ -44,10 +44,10 @@ struct Live {
     connection: MultiplexedConnection,
 }
 
-impl Link {
+impl Connection {
     pub(super) fn new(address: Arc<Address>) -> Self {
-        let (slot, turn, journal, connected) = Default::default();
-        Self { address, slot, turn, journal, connected }
+        let (slot, connecting, availability, connected) = Default::default();
+        Self { address, slot, connecting, availability, connected }
     }
 
     /// The reply to one command, sent at most once.
@@ -55,27 +55,27 @@ impl Link {
     /// # Errors
     ///
     /// Every other outcome; the command may have been carried out.
-    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, StoreError> {
-        let Live { number, mut connection } = self.connection().await.map_err(|reason| self.error(&reason))?;
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, StoreError> {
+        let Live { number, mut connection } = self.live().await.map_err(|reason| self.error(&reason))?;
         let reason = match timeout(REPLY_LIMIT, connection.send_packed_command(command)).await {
             Ok(Ok(Value::ServerError(refused))) => {
-                self.journal.answered(&self.address);
-                let reason = words::refusal(&self.address, &refused);
-                if let Some("READONLY" | "NOAUTH") = words::kind(&refused) {
+                self.availability.answered(&self.address);
+                let reason = errors::refusal(&self.address, &refused);
+                if let Some("READONLY" | "NOAUTH") = errors::kind(&refused) {
                     // The name in the URL may lead to another server by now.
-                    self.give_up(number, &reason);
+                    self.discard(number, &reason);
                 }
                 return Err(self.error(&reason));
             }
             Ok(Ok(reply)) => {
-                self.journal.answered(&self.address);
+                self.availability.answered(&self.address);
                 return Ok(reply);
             }
-            Ok(Err(lost)) => words::connection_lost(&self.address, &lost),
+            Ok(Err(lost)) => errors::connection_lost(&self.address, &lost),
             Err(_) => format!("no reply within {}", humantime::format_duration(REPLY_LIMIT)),
         };
-        self.give_up(number, &reason);
-        self.journal.failed(&self.address, &reason);
+        self.discard(number, &reason);
+        self.availability.failed(&self.address, &reason);
         Err(self.error(&reason))
     }
 
@@ -93,26 +93,26 @@ impl Link {
         StoreError(format!("{}: {reason}", self.address.shown()))
     }
 
-    async fn connection(&self) -> Result<Live, String> {
+    async fn live(&self) -> Result<Live, String> {
         if let Some(live) = self.slot().live.clone() {
             return Ok(live);
         }
         let connecting = async {
-            let _turn = self.turn.lock().await;
-            if let Some(found) = self.found() {
-                return found;
+            let _turn = self.connecting.lock().await;
+            if let Some(outcome) = self.latest_outcome() {
+                return outcome;
             }
             let made = self.connect().await;
-            self.note(made)
+            self.record(made)
         };
         match timeout(CONNECT_LIMIT, connecting).await {
             Ok(outcome) => outcome,
-            Err(_) => self.note(Err(words::no_answer(&self.address))),
+            Err(_) => self.record(Err(errors::no_answer(&self.address))),
         }
     }
 
-    /// What another task came to while this one waited for its turn, or just before.
-    fn found(&self) -> Option<Result<Live, String>> {
+    /// The outcome of another task that connected while this one waited, or just before.
+    fn latest_outcome(&self) -> Option<Result<Live, String>> {
         let slot = self.slot();
         if let Some(live) = &slot.live {
             return Some(Ok(live.clone()));
@@ -121,7 +121,7 @@ impl Link {
         (SystemClock.awake().saturating_sub(*ended) < PAUSE).then(|| Err(reason.clone()))
     }
 
-    fn note(&self, made: Result<MultiplexedConnection, String>) -> Result<Live, String> {
+    fn record(&self, made: Result<MultiplexedConnection, String>) -> Result<Live, String> {
         let mut slot = self.slot();
         match made {
             Ok(connection) => {
@@ -135,19 +135,19 @@ impl Link {
             Err(reason) => {
                 slot.attempt = Some((SystemClock.awake(), reason.clone()));
                 drop(slot);
-                self.journal.failed(&self.address, &reason);
+                self.availability.failed(&self.address, &reason);
                 Err(reason)
             }
         }
     }
 
     /// Takes the connection of this number out of use, if it still is the current one.
-    fn give_up(&self, number: u64, reason: &str) {
+    fn discard(&self, number: u64, reason: &str) {
         let mut slot = self.slot();
         if slot.live.as_ref().is_some_and(|live| live.number == number) {
             slot.live = None;
-            if let Some((_, told)) = &mut slot.attempt {
-                reason.clone_into(told);
+            if let Some((_, latest)) = &mut slot.attempt {
+                reason.clone_into(latest);
             }
         }
     }
@@ -156,24 +156,24 @@ impl Link {
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let connection = self.address.client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut connection = connection.map_err(|error| words::no_connection(&self.address, &error))?;
+        let mut connection = connection.map_err(|error| errors::no_connection(&self.address, &error))?;
         if let Some(login) = &self.address.login {
             let mut auth = Cmd::new();
             auth.arg("AUTH").arg(login.user.as_deref()).arg(login.password.expose_secret());
-            self.tell(&mut connection, &auth).await?;
+            self.set_up(&mut connection, &auth).await?;
         }
         if self.address.database != 0 {
-            self.tell(&mut connection, Cmd::new().arg("SELECT").arg(self.address.database)).await?;
+            self.set_up(&mut connection, Cmd::new().arg("SELECT").arg(self.address.database)).await?;
         }
-        self.tell(&mut connection, Cmd::new().arg("PING")).await?;
+        self.set_up(&mut connection, Cmd::new().arg("PING")).await?;
         Ok(connection)
     }
 
-    async fn tell(&self, connection: &mut MultiplexedConnection, command: &Cmd) -> Result<(), String> {
+    async fn set_up(&self, connection: &mut MultiplexedConnection, command: &Cmd) -> Result<(), String> {
         match connection.send_packed_command(command).await {
-            Ok(Value::ServerError(refused)) => Err(words::refusal(&self.address, &refused)),
+            Ok(Value::ServerError(refused)) => Err(errors::refusal(&self.address, &refused)),
             Ok(_) => Ok(()),
-            Err(lost) => Err(words::connection_lost(&self.address, &lost)),
+            Err(lost) => Err(errors::connection_lost(&self.address, &lost)),
         }
     }
 

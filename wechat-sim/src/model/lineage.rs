@@ -7,14 +7,14 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::usage::{Usage, Window};
-use super::{Rules, text};
+use super::{Rules, token_format};
 
 /// A token handed out, and the time it has left.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The token itself.
     pub access_token: String,
-    /// The life left at the moment of the reply; the wire tells its whole seconds.
+    /// The life left at the moment of the reply; the wire has its whole seconds.
     pub left: Duration,
 }
 
@@ -25,9 +25,9 @@ impl fmt::Debug for Grant {
     }
 }
 
-/// How a line judges a token of its own.
+/// The state of a token of this lineage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum TokenStatus {
     /// Works for this long, if nothing happens.
     Alive(Duration),
     /// Has lived out its life.
@@ -38,9 +38,9 @@ pub(super) enum Standing {
 
 /// The tokens of one app and one kind, newest first.
 #[derive(Default)]
-pub(super) struct Line {
-    current: Option<Minted>,
-    previous: Option<Minted>,
+pub(super) struct Lineage {
+    current: Option<MintedToken>,
+    previous: Option<MintedToken>,
     /// The last tokens that lived to their natural end: WeChat answers 42001 for them, 40001 for all others.
     expired: VecDeque<String>,
     pub(super) mints: u64,
@@ -49,21 +49,21 @@ pub(super) struct Line {
     last_forced: Option<Duration>,
 }
 
-struct Minted {
+struct MintedToken {
     text: String,
     expires: Duration,
     /// When a rotation or a revocation ends it before its time.
-    doomed: Option<Duration>,
+    invalid_at: Option<Duration>,
 }
 
 const EXPIRED_REMEMBERED: usize = 64;
 
-impl Line {
+impl Lineage {
     /// Hands out a new token. The current one lives on for the overlap, the one before it dies now.
-    pub(super) fn mint(&mut self, now: Duration, rules: &Rules, dice: &mut Rng) -> Grant {
-        let minted = Minted { text: text::token(dice), expires: now + rules.life(), doomed: None };
+    pub(super) fn mint(&mut self, now: Duration, rules: &Rules, rng: &mut Rng) -> Grant {
+        let minted = MintedToken { text: token_format::token(rng), expires: now + rules.life(), invalid_at: None };
         let grant = minted.grant(now);
-        let outgoing = self.current.replace(minted).map(|current| current.doom(now + rules.overlap));
+        let outgoing = self.current.replace(minted).map(|current| current.invalidate(now + rules.overlap));
         let dropped = std::mem::replace(&mut self.previous, outgoing);
         self.remember_if_expired(now, dropped);
         self.mints += 1;
@@ -73,11 +73,11 @@ impl Line {
     /// The sticky answer: the current token while it has more than the overlap to live, else a new one.
     ///
     /// A revoked token is handed out all the same: only `force` replaces it, which is what clients of a leaked token must do.
-    pub(super) fn hold(&mut self, now: Duration, rules: &Rules, force: bool, dice: &mut Rng) -> Grant {
+    pub(super) fn hold(&mut self, now: Duration, rules: &Rules, force: bool, rng: &mut Rng) -> Grant {
         let kept = self.current.as_ref().map(|current| current.grant(now)).filter(|grant| grant.left >= rules.overlap);
         match kept {
             Some(grant) if !(force && self.may_force(now, rules)) => grant,
-            _ => self.mint(now, rules, dice),
+            _ => self.mint(now, rules, rng),
         }
     }
 
@@ -96,32 +96,32 @@ impl Line {
     pub(super) fn revoke(&mut self, now: Duration, token: &str) -> bool {
         let found = self.current.iter_mut().chain(&mut self.previous).find(|minted| minted.text == token);
         found.is_some_and(|minted| {
-            minted.doomed = Some(now);
+            minted.invalid_at = Some(now);
             true
         })
     }
 
-    /// `None`: this line never minted it, or has forgotten it.
-    pub(super) fn standing(&self, now: Duration, token: &str) -> Option<Standing> {
+    /// `None`: this lineage never minted it, or has forgotten it.
+    pub(super) fn status(&self, now: Duration, token: &str) -> Option<TokenStatus> {
         let minted = self.newest().find(|minted| minted.text == token);
-        let expired = || self.expired.iter().any(|old| old == token).then_some(Standing::Expired);
-        minted.map(|minted| minted.standing(now)).or_else(expired)
+        let expired = || self.expired.iter().any(|old| old == token).then_some(TokenStatus::Expired);
+        minted.map(|minted| minted.status(now)).or_else(expired)
     }
 
     /// The tokens that work, newest first.
     pub(super) fn alive(&self, now: Duration) -> impl Iterator<Item = Grant> {
-        self.newest().filter_map(move |minted| match minted.standing(now) {
-            Standing::Alive(left) => Some(Grant { access_token: minted.text.clone(), left }),
-            Standing::Expired | Standing::Dead => None,
+        self.newest().filter_map(move |minted| match minted.status(now) {
+            TokenStatus::Alive(left) => Some(Grant { access_token: minted.text.clone(), left }),
+            TokenStatus::Expired | TokenStatus::Dead => None,
         })
     }
 
-    fn newest(&self) -> impl Iterator<Item = &Minted> {
+    fn newest(&self) -> impl Iterator<Item = &MintedToken> {
         self.current.iter().chain(&self.previous)
     }
 
-    fn remember_if_expired(&mut self, now: Duration, dropped: Option<Minted>) {
-        if let Some(minted) = dropped.filter(|minted| minted.standing(now) == Standing::Expired) {
+    fn remember_if_expired(&mut self, now: Duration, dropped: Option<MintedToken>) {
+        if let Some(minted) = dropped.filter(|minted| minted.status(now) == TokenStatus::Expired) {
             self.expired.truncate(EXPIRED_REMEMBERED - 1);
             self.expired.push_front(minted.text);
         }
@@ -129,28 +129,28 @@ impl Line {
 }
 
 /// Shows no token.
-impl fmt::Debug for Line {
+impl fmt::Debug for Lineage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line").field("mints", &self.mints).finish_non_exhaustive()
+        f.debug_struct("Lineage").field("mints", &self.mints).finish_non_exhaustive()
     }
 }
 
-impl Minted {
+impl MintedToken {
     fn grant(&self, now: Duration) -> Grant {
         Grant { access_token: self.text.clone(), left: self.expires.saturating_sub(now) }
     }
 
-    fn doom(mut self, at: Duration) -> Self {
-        self.doomed = Some(self.doomed.map_or(at, |doomed| doomed.min(at)));
+    fn invalidate(mut self, at: Duration) -> Self {
+        self.invalid_at = Some(self.invalid_at.map_or(at, |invalid_at| invalid_at.min(at)));
         self
     }
 
-    fn standing(&self, now: Duration) -> Standing {
-        let doomed = self.doomed.unwrap_or(Duration::MAX);
-        match self.expires.min(doomed).checked_sub(now).filter(|left| !left.is_zero()) {
-            Some(left) => Standing::Alive(left),
-            None if doomed < self.expires => Standing::Dead,
-            None => Standing::Expired,
+    fn status(&self, now: Duration) -> TokenStatus {
+        let invalid_at = self.invalid_at.unwrap_or(Duration::MAX);
+        match self.expires.min(invalid_at).checked_sub(now).filter(|left| !left.is_zero()) {
+            Some(left) => TokenStatus::Alive(left),
+            None if invalid_at < self.expires => TokenStatus::Dead,
+            None => TokenStatus::Expired,
         }
     }
 }

@@ -1,24 +1,24 @@
-//! May this server lose a record by the way it is set up? Asked once, of the first connection that answers.
+//! May this server lose a record by its configuration? Checked once, on the first connection that answers.
 
 use redis::{Cmd, Value};
 use tracing::{debug, warn};
 
-use super::link::Link;
+use super::connection::Connection;
 
-/// Warns of what the operator should change. Without the permission for `INFO` nothing is said.
-pub(super) async fn survey(link: &Link) {
+/// Warns of what the operator should change. Without the permission for `INFO` nothing is logged but at DEBUG.
+pub(super) async fn check(connection: &Connection) {
     loop {
-        link.connected.notified().await;
-        match link.ask(Cmd::new().arg("INFO")).await {
+        connection.connected.notified().await;
+        match connection.send(Cmd::new().arg("INFO")).await {
             Ok(Value::BulkString(info)) => {
                 let info = String::from_utf8_lossy(&info);
                 for finding in findings(&info) {
-                    warn!(server = link.server(), "{finding}");
+                    warn!(server = connection.server(), "{finding}");
                 }
                 return;
             }
             Ok(_) => return,
-            Err(error) => debug!(%error, "Redis was not asked how it is set up"),
+            Err(error) => debug!(%error, "Redis's configuration was not checked"),
         }
     }
 }

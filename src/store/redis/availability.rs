@@ -1,4 +1,4 @@
-//! Does Redis answer? Told to the log when that changes, and not too often.
+//! Does Redis answer? Logged when that changes, and not too often.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,23 +10,23 @@ use tracing::{debug, info, warn};
 use super::address::Address;
 use crate::clock::{Clock, SystemClock};
 
-/// Between two warnings: a connection that comes and goes is told of once.
+/// Between two warnings: a connection that comes and goes is warned of once.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// What was told of one server.
+/// Whether one server answers, and what was logged of it.
 #[derive(Default)]
-pub(super) struct Journal(Mutex<State>);
+pub(super) struct Availability(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     /// Failures since it last answered.
     failures: u32,
-    /// Whether they were told at WARN, and so their end is told at INFO.
-    is_told: bool,
+    /// Whether they were logged at WARN, so that their end is logged at INFO.
+    is_warned: bool,
     warned_at: Option<Duration>,
 }
 
-impl Journal {
+impl Availability {
     /// It did not answer, or cannot be reached.
     pub(super) fn failed(&self, address: &Address, reason: &str) {
         let now = SystemClock.awake();
@@ -37,7 +37,7 @@ impl Journal {
             debug!(server = address.shown(), reason, failures = state.failures, "Redis does not answer");
             return;
         }
-        (state.is_told, state.warned_at) = (true, Some(now));
+        (state.is_warned, state.warned_at) = (true, Some(now));
         warn!(server = address.shown(), reason, "Redis does not answer");
     }
 
@@ -45,7 +45,7 @@ impl Journal {
     pub(super) fn answered(&self, address: &Address) {
         let mut state = self.state();
         let failures = std::mem::take(&mut state.failures);
-        match (failures, std::mem::take(&mut state.is_told)) {
+        match (failures, std::mem::take(&mut state.is_warned)) {
             (0, _) => {}
             (_, true) => info!(server = address.shown(), failures, "Redis answers again"),
             (_, false) => debug!(server = address.shown(), failures, "Redis answers again"),

@@ -1,8 +1,0 @@
-//! Which cryptography does TLS use?
-
-/// Installs ring as the process's one crypto provider; later calls change nothing. reqwest is built without a provider
-/// of its own and panics where none is installed, so [`super::upstream::Upstream::new`] calls this first.
-pub fn install_provider() {
-    // An error says that a provider is installed already: ours from an earlier call, or the embedding program's choice.
-    drop(rustls::crypto::ring::default_provider().install_default());
-}

@@ -1,0 +1,56 @@
+//! What may be shown of a URL that holds a password?
+
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+
+/// A URL that may hold a password. `Debug` and `Display` show scheme, host and port only.
+#[derive(Clone)]
+pub struct SecretUrl {
+    text: SecretString,
+    shown: Arc<str>,
+}
+
+impl SecretUrl {
+    /// Parses a URL of one of the schemes.
+    ///
+    /// An `@` behind the host is refused: a `/`, `?` or `#` in a password that is not percent-encoded ends the host early,
+    /// and what would be shown is then the beginning of that password.
+    pub(crate) fn parse(text: &str, schemes: &[&str]) -> Option<Self> {
+        let url = strict_url(text, schemes)?;
+        let behind_host = [Some(url.path()), url.query(), url.fragment()];
+        if behind_host.into_iter().flatten().any(|part| part.contains('@')) {
+            return None;
+        }
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let shown = format!("{}://{}{port}", url.scheme(), url.host_str()?).into();
+        Some(Self { text: text.into(), shown })
+    }
+
+    /// The whole URL, password included, as it was given.
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.shown)
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretUrl({})", self.shown)
+    }
+}
+
+/// Scheme, `://` and a host, and nothing that a URL parser would silently drop.
+pub(crate) fn strict_url(text: &str, schemes: &[&str]) -> Option<Url> {
+    let (scheme, _) = text.split_once("://")?;
+    let clean = text.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    let url: Url = text.parse().ok().filter(|_| clean && schemes.contains(&scheme))?;
+    url.host_str().is_some_and(|host| !host.is_empty()).then_some(url)
+}
