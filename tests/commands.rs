@@ -2,60 +2,29 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
-use std::io::{Read, Write};
 use std::iter;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use sha2::{Digest, Sha256};
+use test_support::{ClosedPort, FakeServer, Finished, run};
 
-fn relay(arguments: &[&str], env: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
-    command.env_clear().envs(env.iter().copied()).args(arguments).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Answers each request with the given bytes, and keeps the requests.
-fn answering(answer: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let heard = Arc::<Mutex<Vec<String>>>::default();
-    let kept = heard.clone();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut request = vec![0; 1024];
-            let length = stream.read(&mut request).unwrap_or_default();
-            request.truncate(length);
-            kept.lock().unwrap().push(String::from_utf8(request).unwrap());
-            // a client may have lost its patience
-            let _ = stream.write_all(answer.as_bytes());
-        }
-    });
-    (address, heard)
+fn relay(arguments: &[&str], env: &[(&str, &str)]) -> Finished {
+    run(env!("CARGO_BIN_EXE_token-relay"), arguments, env.iter().copied())
 }
 
 /// `health`, once more while a busy machine keeps the answer back for longer than it waits.
-fn health(env: &[(&str, &str)]) -> Output {
+fn health(env: &[(&str, &str)]) -> Finished {
     let ask = || relay(&["health"], env);
-    iter::repeat_with(ask).take(10).find(|output| !stderr(output).contains("no answer within")).unwrap()
+    iter::repeat_with(ask).take(10).find(|output| !output.stderr.contains("no answer within")).unwrap()
 }
 
 #[test]
 fn started_without_settings_the_relay_says_what_it_needs_and_how_to_try_it_without() {
     for command in [&[][..], &["check"]] {
         let output = relay(command, &[]);
-        assert_eq!(output.status.code(), Some(78));
-        let said = stderr(&output);
+        assert_eq!(output.code, Some(78));
+        let said = output.stderr;
         for part in ["accounts.NAME.appid", "TOKEN_RELAY__ACCOUNTS__NAME__SECRET", "`cargo run --example demo`"] {
             assert!(said.contains(part), "{said}");
         }
@@ -65,36 +34,32 @@ fn started_without_settings_the_relay_says_what_it_needs_and_how_to_try_it_witho
 
 #[test]
 fn health_asks_the_public_listener_and_needs_no_secret() {
-    let (address, heard) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-    let everywhere = format!("0.0.0.0:{}", address.port());
+    let server = FakeServer::replying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let everywhere = format!("0.0.0.0:{}", server.address.port());
     let env = [
         ("TOKEN_RELAY__SERVER__LISTEN", everywhere.as_str()),
         ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET_FILE", "/no/such/file"),
         ("TOKEN_RELAY__NOT__A__KEY", "x"),
     ];
-    let output = health(&env);
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert!(heard.lock().unwrap().last().unwrap().starts_with("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:"));
+    health(&env).succeeded();
+    assert!(server.requests().last().unwrap().starts_with("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:"));
 }
 
 #[test]
 fn health_says_in_one_line_why_not() {
-    // bound, so that nobody else gets the port, but not listening
-    let unreachable = tokio::net::TcpSocket::new_v4().unwrap();
-    unreachable.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let closed = unreachable.local_addr().unwrap();
+    let closed = ClosedPort::bind();
     let answers = [
         ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "answered 503"),
         ("SSH-2.0-OpenSSH_9.9\r\n", "no HTTP answer"),
         ("HTTP", ""),
     ];
-    let mut cases = vec![(closed, "refused")];
-    let servers: Vec<_> = answers.into_iter().map(|(answer, says)| (answering(answer), says)).collect();
-    cases.extend(servers.iter().map(|((address, _), says)| (*address, *says)));
+    let mut cases = vec![(closed.address(), "refused")];
+    let servers: Vec<_> = answers.into_iter().map(|(answer, says)| (FakeServer::replying(answer), says)).collect();
+    cases.extend(servers.iter().map(|(server, says)| (server.address, *says)));
     for (address, says) in cases {
         let output = health(&[("TOKEN_RELAY__SERVER__LISTEN", &address.to_string())]);
-        assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains(says) && stderr(&output).lines().count() == 1, "{}", stderr(&output));
+        assert_eq!(output.code, Some(1));
+        assert!(output.stderr.contains(says) && output.stderr.lines().count() == 1, "{}", output.stderr);
     }
 }
 
@@ -103,43 +68,42 @@ fn health_waits_three_seconds_at_most() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let output = relay(&["health"], &[("TOKEN_RELAY__SERVER__LISTEN", &address)]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no answer within 3 s"));
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("no answer within 3 s"));
 }
 
 #[test]
 fn health_asks_the_admin_listener_where_all_public_places_are_taken() {
     let full = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (admin, _server) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let admin = FakeServer::replying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let public = full.local_addr().unwrap().to_string();
     let settings =
-        [("TOKEN_RELAY__SERVER__LISTEN", &*public), ("TOKEN_RELAY__SERVER__ADMIN_LISTEN", &admin.to_string())];
-    let output = health(&settings);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        [("TOKEN_RELAY__SERVER__LISTEN", &*public), ("TOKEN_RELAY__SERVER__ADMIN_LISTEN", &admin.address.to_string())];
+    health(&settings).succeeded();
 }
 
 #[test]
 fn health_with_an_address_that_cannot_be_asked_is_bad_configuration() {
     for listen in ["sentinel-8f3a", "127.0.0.1:0"] {
         let output = relay(&["health"], &[("TOKEN_RELAY__SERVER__LISTEN", listen)]);
-        assert_eq!(output.status.code(), Some(78));
-        assert!(stderr(&output).contains("server.listen") && !stderr(&output).contains("sentinel"));
+        assert_eq!(output.code, Some(78));
+        assert!(output.stderr.contains("server.listen") && !output.stderr.contains("sentinel"));
     }
 }
 
 #[test]
 fn keygen_prints_a_key_and_its_hash_and_never_the_same_twice() {
-    let printed: toml::Table = stdout(&relay(&["keygen"], &[])).parse().unwrap();
+    let printed: toml::Table = relay(&["keygen"], &[]).succeeded().parse().unwrap();
     let (key, hash) = (printed["key"].as_str().unwrap(), printed["key_sha256"].as_str().unwrap());
     assert_eq!(key.len(), "trk_".len() + 64);
     assert!(key.starts_with("trk_"));
     assert_eq!(hash, hex::encode(Sha256::digest(key)));
-    assert_ne!(stdout(&relay(&["keygen"], &[])), stdout(&relay(&["keygen"], &[])));
+    assert_ne!(relay(&["keygen"], &[]).succeeded(), relay(&["keygen"], &[]).succeeded());
 }
 
 #[test]
 fn a_new_key_and_its_hash_are_accepted_as_settings() {
-    let printed: toml::Table = stdout(&relay(&["keygen"], &[])).parse().unwrap();
+    let printed: toml::Table = relay(&["keygen"], &[]).succeeded().parse().unwrap();
     for name in ["key", "key_sha256"] {
         let variable = format!("TOKEN_RELAY__CLIENTS__ORDERS__{}", name.to_uppercase());
         let env = [
@@ -147,9 +111,8 @@ fn a_new_key_and_its_hash_are_accepted_as_settings() {
             ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", "s"),
             (variable.as_str(), printed[name].as_str().unwrap()),
         ];
-        let output = relay(&["check"], &env);
-        assert!(output.status.success(), "{}", stderr(&output));
-        assert!(!stdout(&output).contains(printed[name].as_str().unwrap()));
+        let output = relay(&["check"], &env).succeeded();
+        assert!(!output.contains(printed[name].as_str().unwrap()));
     }
 }
 
@@ -162,29 +125,28 @@ fn the_settings_file_may_be_named_before_or_after_the_command() {
     std::fs::write(&file, text).unwrap();
     let file = file.to_str().unwrap();
     for arguments in [["--config", file, "check"], ["check", "--config", file]] {
-        assert!(relay(&arguments, &[]).status.success());
+        relay(&arguments, &[]).succeeded();
     }
-    assert!(relay(&["check"], &[("TOKEN_RELAY_CONFIG", file)]).status.success());
+    relay(&["check"], &[("TOKEN_RELAY_CONFIG", file)]).succeeded();
 }
 
 #[test]
 fn without_a_command_it_serves_and_bad_settings_end_it_with_78() {
     for arguments in [&[][..], &["serve"], &["check"]] {
         let output = relay(arguments, &[]);
-        assert_eq!(output.status.code(), Some(78));
-        assert!(stderr(&output).contains("accounts"));
+        assert_eq!(output.code, Some(78));
+        assert!(output.stderr.contains("accounts"));
     }
 }
 
 #[test]
 fn a_bad_command_line_ends_with_2_and_questions_with_0() {
     for arguments in [&["serv"][..], &["--confg", "x"], &["--config"], &["check", "x"]] {
-        assert_eq!(relay(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+        assert_eq!(relay(arguments, &[]).code, Some(2), "{arguments:?}");
     }
     let version = relay(&["--version"], &[]);
-    assert!(version.status.success());
-    assert_eq!(stdout(&version), format!("token-relay {}\n", env!("CARGO_PKG_VERSION")));
-    let help = stdout(&relay(&["--help"], &[]));
+    assert_eq!(version.succeeded(), format!("token-relay {}\n", env!("CARGO_PKG_VERSION")));
+    let help = relay(&["--help"], &[]).succeeded();
     for word in ["serve", "check", "health", "keygen", "--config", "TOKEN_RELAY_CONFIG", "78"] {
         assert!(help.contains(word), "{word} in {help}");
     }
@@ -201,6 +163,6 @@ fn check_leaves_nothing_behind() {
         ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", "s"),
         ("TOKEN_RELAY__CLIENTS__A__KEY", "0123456789abcdef0123456789abcdef"),
     ];
-    assert!(relay(&["check"], &env).status.success());
+    relay(&["check"], &env).succeeded();
     assert!(!Path::new(&state).exists());
 }

@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
 use std::collections::BTreeMap;
-use std::process::{Command, Output};
 use std::time::Duration;
+
+use test_support::{Finished, run};
 
 const DOCKERFILE: &str = include_str!("../Dockerfile");
 const COMPOSE: &str = include_str!("../compose.yaml");
@@ -31,18 +32,17 @@ fn default(value: &str) -> &str {
 }
 
 /// What `token-relay check` says where the secrets are those of the demo.
-fn check(files: &[&str], more: &[(&str, &str)]) -> Output {
+fn check(files: &[&str], more: &[(&str, &str)]) -> Finished {
     let mut env: BTreeMap<_, _> = files.iter().flat_map(|text| variables(text)).collect();
     env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     for value in env.values_mut() {
         *value = value.replace("/run/secrets/", concat!(env!("CARGO_MANIFEST_DIR"), "/demo/secrets/"));
     }
-    Command::new(env!("CARGO_BIN_EXE_token-relay")).env_clear().envs(env).arg("check").output().unwrap()
+    run(env!("CARGO_BIN_EXE_token-relay"), &["check"], env)
 }
 
-fn settings(output: &Output) -> toml::Table {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap().parse().unwrap()
+fn settings(output: Finished) -> toml::Table {
+    output.succeeded().parse().unwrap()
 }
 
 /// The value of the first `name: value` line.
@@ -53,7 +53,7 @@ fn value_of<'t>(text: &'t str, name: &str) -> &'t str {
 
 #[test]
 fn the_relay_accepts_what_the_image_and_compose_tell_it() {
-    let settings = settings(&check(&[DOCKERFILE, COMPOSE], &[("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", "wx1")]));
+    let settings = settings(check(&[DOCKERFILE, COMPOSE], &[("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", "wx1")]));
     assert_eq!(settings["accounts"].as_table().unwrap().len(), 1);
     assert_eq!(settings["clients"].as_table().unwrap().len(), 1);
 }
@@ -61,13 +61,13 @@ fn the_relay_accepts_what_the_image_and_compose_tell_it() {
 #[test]
 fn the_relays_of_a_cluster_accept_what_compose_tells_them_and_share_one_redis() {
     let appid = ("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", "wx1");
-    let settings = settings(&check(&[DOCKERFILE, CLUSTER], &[appid]));
+    let settings = settings(check(&[DOCKERFILE, CLUSTER], &[appid]));
     assert!(settings["state"]["url_file"].as_str().unwrap().ends_with("/redis_url"));
     assert_eq!(settings["accounts"].as_table().unwrap().len(), 1);
     assert_eq!(CLUSTER.matches("<<: *relay\n").count(), 3);
     // a call as long as the lease is refused where the state is shared
     let too_long = check(&[DOCKERFILE, CLUSTER], &[appid, ("TOKEN_RELAY__WECHAT__TIMEOUT", "12s")]);
-    assert!(String::from_utf8(too_long.stderr).unwrap().contains("where state.url is a Redis"));
+    assert!(too_long.stderr.contains("where state.url is a Redis"));
 }
 
 /// `NAME` and `image` of each `ARG NAME_IMAGE=image` of a Dockerfile, or `${NAME_IMAGE:-image}` of a compose file.
@@ -119,15 +119,15 @@ fn leaves_early(command: &str) -> bool {
 fn an_appid_that_nobody_told_is_asked_for() {
     for file in [COMPOSE, CLUSTER] {
         let output = check(&[DOCKERFILE, file], &[]);
-        assert_eq!(output.status.code(), Some(78));
-        assert!(String::from_utf8(output.stderr).unwrap().contains("accounts.main.appid"));
+        assert_eq!(output.code, Some(78));
+        assert!(output.stderr.contains("accounts.main.appid"));
     }
 }
 
 #[test]
 fn the_demos_call_the_simulator_and_nobody_else() {
     for (file, sim) in [(COMPOSE, SIM), (CLUSTER, CLUSTER_SIM)] {
-        let settings = settings(&check(&[DOCKERFILE, file, sim], &[]));
+        let settings = settings(check(&[DOCKERFILE, file, sim], &[]));
         assert_eq!(settings["wechat"]["base_url"].as_str(), Some("http://wechat-sim:8090"));
         assert_eq!(settings["wechat"]["fallback_base_url"].as_str(), Some(""));
         let overlap = settings["refresh"]["overlap"].as_str().unwrap();
@@ -150,7 +150,7 @@ fn the_demo_secret_is_the_one_that_the_simulator_knows() {
 #[test]
 fn compose_waits_longer_for_the_end_than_the_relay_does() {
     for (file, sim) in [(COMPOSE, SIM), (CLUSTER, CLUSTER_SIM)] {
-        let settings = settings(&check(&[DOCKERFILE, file, sim], &[]));
+        let settings = settings(check(&[DOCKERFILE, file, sim], &[]));
         let duration = |text| humantime::parse_duration(text).unwrap();
         let grace = duration(settings["server"]["shutdown_grace"].as_str().unwrap());
         assert!(duration(value_of(file, "stop_grace_period")) >= grace + Duration::from_secs(5));

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{IssueError, upstream::LARGEST_REPLY};
+use super::IssueError;
+
+/// The largest reply that is read, in bytes. A token reply is about 200; an error page of a gateway is a few thousand.
+pub(super) const LARGEST_REPLY: usize = 64 * 1024;
 
 /// What happened to a call that was not sent, or whose outcome is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]

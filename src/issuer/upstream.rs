@@ -15,13 +15,10 @@ use reqwest::{Client, ClientBuilder, Method, Proxy, StatusCode, header, redirect
 use secrecy::{ExposeSecret, SecretString};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::{Cause, IssueError};
+use super::{Cause, IssueError, cause::LARGEST_REPLY};
 use crate::printable::printable;
 
 pub use reqwest::Url;
-
-/// The largest reply that is read, in bytes. A token reply is about 200; an error page of a gateway is a few thousand.
-pub const LARGEST_REPLY: usize = 64 * 1024;
 
 /// The longest reason that an error gives, in characters: enough for two hosts' chains of causes.
 const LONGEST_REASON: usize = 512;

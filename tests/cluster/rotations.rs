@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use test_support::{Seen, Setup, appid};
 use tokio::time::sleep;
 use wechat_sim::{Kind, Op, Sim};
 
 use crate::{
-    fleet::{Fleet, REPLICAS, count, promised},
-    ledger::Seen,
-    world::{World, appid},
+    RELAY,
+    cluster::{Cluster, REPLICAS, count, promised},
 };
 
 const ROTATING: [&str; 4] = ["main", "shop", "news", "club"];
@@ -18,20 +18,20 @@ const STICKY: [&str; 2] = ["bank", "blog"];
 async fn a_rotation_is_one_call_and_all_relays_serve_it_within_two_seconds() {
     let (lifetime, overlap) = (Duration::from_secs(10), Duration::from_secs(4));
     let sim = Sim::builder().lifetime(lifetime).overlap(overlap).start().await.unwrap();
-    let mut world = World::around(sim);
-    world.set("refresh.overlap", "4s");
+    let mut setup = Setup::around(RELAY, sim);
+    setup.set("refresh.overlap", "4s");
     for name in ROTATING {
-        world.account(name, "token");
+        setup.account(name, "token");
     }
     for name in STICKY {
-        world.account(name, "stable_token");
+        setup.account(name, "stable_token");
     }
     let accounts = [&ROTATING[..], &STICKY[..]].concat();
-    let mut fleet = Fleet::of(world, &accounts).await;
+    let mut cluster = Cluster::of(setup, &accounts).await;
     sleep(Duration::from_secs(count("CLUSTER_SECONDS", 15))).await;
-    let seen = fleet.close().await;
-    fleet.end().await;
-    let sim = &fleet.world.sim;
+    let seen = cluster.close().await;
+    cluster.end().await;
+    let sim = &cluster.setup.sim;
     for account in ROTATING {
         let calls = sim.calls(Op::Token).iter().filter(|call| call.appid == appid(account)).count();
         assert_eq!(calls as u64, sim.mints(&appid(account), Kind::Rotating), "{account}: every call rotates");

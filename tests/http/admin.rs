@@ -1,4 +1,4 @@
-//! The admin listener, and health on both.
+//! What does the admin listener show to operators, and what does health say on both listeners?
 
 use std::sync::Arc;
 
@@ -10,62 +10,62 @@ use token_relay::{
     store::StoreError,
 };
 
-use crate::house::{House, answer, idle, offering, trouble};
+use crate::fake_relay::{FakeRelay, answer, idle, offering, trouble};
 
-fn house() -> House {
-    let house = House::of(&["main", "shop"]);
-    house.offer("main", 7, "sentinel_token", 3541);
-    house
+fn fake_relay() -> FakeRelay {
+    let fake = FakeRelay::of(&["main", "shop"]);
+    fake.offer("main", 7, "sentinel_token", 3541);
+    fake
 }
 
 #[tokio::test]
 async fn readiness_tells_ready_degraded_and_neither() {
-    let house = house();
-    let ready = |house: &House| {
-        let (face, request) = (house.relay.public(), Request::get("/readyz").body(axum::body::Body::empty()).unwrap());
-        async move { answer(&face, request).await }
+    let fake = fake_relay();
+    let ready = |fake: &FakeRelay| {
+        let (http, request) = (fake.relay.public(), Request::get("/readyz").body(axum::body::Body::empty()).unwrap());
+        async move { answer(&http, request).await }
     };
-    assert_eq!(ready(&house).await.body, r#"{"status":"degraded"}"#);
-    house.offer("shop", 7, "t", 3541);
-    assert_eq!(ready(&house).await.body, r#"{"status":"ready"}"#);
-    house.publish(
+    assert_eq!(ready(&fake).await.body, r#"{"status":"degraded"}"#);
+    fake.offer("shop", 7, "t", 3541);
+    assert_eq!(ready(&fake).await.body, r#"{"status":"ready"}"#);
+    fake.publish(
         "shop",
         Status { store_trouble: Some(StoreError("disk full".to_owned()).into()), ..offering(7, "t", 60) },
     );
-    assert_eq!(ready(&house).await.body, r#"{"status":"degraded"}"#);
-    house.publish("main", idle());
-    house.publish("shop", idle());
-    ready(&house).await.assert_problem(503);
+    assert_eq!(ready(&fake).await.body, r#"{"status":"degraded"}"#);
+    fake.publish("main", idle());
+    fake.publish("shop", idle());
+    ready(&fake).await.assert_problem(503);
 }
 
 #[tokio::test]
 async fn readiness_in_detail_is_for_operators() {
-    let house = house();
-    let all = house.admin("/readyz").await;
+    let fake = fake_relay();
+    let all = fake.admin("/readyz").await;
     assert_eq!(all.status, 200);
     assert_eq!(all.json()["accounts"]["main"], serde_json::json!({"state": "fresh", "seconds_left": 3541}));
     assert_eq!(all.json()["accounts"]["shop"], serde_json::json!({"state": "none", "seconds_left": 0}));
-    assert_eq!(house.admin("/readyz?account=main").await.json()["status"], "ready");
-    let shop = house.admin("/readyz?account=shop").await;
+    assert_eq!(fake.admin("/readyz?account=main").await.json()["status"], "ready");
+    let shop = fake.admin("/readyz?account=shop").await;
     shop.assert_problem(503);
     assert_eq!(shop.json()["accounts"]["shop"]["state"], "none");
-    house.admin("/readyz?account=missing").await.assert_problem(404);
-    house.admin("/readyz?account=").await.assert_problem(400);
-    house.admin("/readyz?account=main&account=main").await.assert_problem(400);
-    assert_eq!(house.ask(Request::get("/readyz?account=missing")).await.body, r#"{"status":"degraded"}"#);
+    fake.admin("/readyz?account=missing").await.assert_problem(404);
+    fake.admin("/readyz?account=").await.assert_problem(400);
+    fake.admin("/readyz?account=main&account=main").await.assert_problem(400);
+    assert_eq!(fake.send(Request::get("/readyz?account=missing")).await.body, r#"{"status":"degraded"}"#);
 }
 
 #[tokio::test]
 async fn a_living_relay_is_alive_whatever_its_accounts_do() {
-    let house = House::of(&["main"]);
-    assert_eq!(house.ask(Request::get("/healthz")).await.body, r#"{"status":"alive"}"#);
-    assert_eq!(house.admin("/healthz").await.status, 200);
+    let fake = FakeRelay::of(&["main"]);
+    assert_eq!(fake.send(Request::get("/healthz")).await.body, r#"{"status":"alive"}"#);
+    assert_eq!(fake.admin("/healthz").await.status, 200);
 }
 
 #[tokio::test]
 async fn the_status_tells_all_but_the_token() {
-    let house = house();
-    let status = house.admin("/status").await;
+    let fake = fake_relay();
+    let status = fake.admin("/status").await;
     assert_eq!(status.status, 200);
     let json = status.json();
     assert_eq!(json["status"], "degraded");
@@ -88,40 +88,40 @@ async fn the_status_tells_all_but_the_token() {
 
 #[tokio::test]
 async fn the_state_follows_the_clock() {
-    let house = House::of(&["main"]);
-    let state = async || house.admin("/status").await.json()["accounts"]["main"]["state"].clone();
+    let fake = FakeRelay::of(&["main"]);
+    let state = async || fake.admin("/status").await.json()["accounts"]["main"]["state"].clone();
     assert_eq!(state().await, "none");
-    house.publish("main", Status { rotation_at: Some(SystemClock.boot_now()), ..offering(7, "t", 600) });
+    fake.publish("main", Status { rotation_at: Some(SystemClock.boot_now()), ..offering(7, "t", 600) });
     assert_eq!(state().await, "due");
-    house.offer("main", 7, "t", 0);
+    fake.offer("main", 7, "t", 0);
     assert_eq!(state().await, "expired");
 }
 
 #[tokio::test]
 async fn no_token_is_anywhere_on_the_admin_listener() {
-    let house = house();
+    let fake = fake_relay();
     for path in ["/", "/status", "/metrics", "/healthz", "/readyz"] {
-        let answer = house.admin(path).await;
+        let answer = fake.admin(path).await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("cache-control"), "no-store");
         assert!(!answer.body.contains("sentinel"), "{path}");
     }
     for path in ["/token", "/token/refresh", "/status/"] {
-        house.admin(path).await.assert_problem(404);
+        fake.admin(path).await.assert_problem(404);
     }
 }
 
 #[tokio::test]
 async fn the_page_shows_what_is_wrong_first_and_escapes_what_comes_from_elsewhere() {
-    let house = house();
+    let fake = fake_relay();
     let mut evil = trouble();
     let errmsg = "<script>alert('x')</script>".to_owned();
     evil.error = IssueError::Refused { errcode: 40164, errmsg };
-    house.publish(
+    fake.publish(
         "shop",
         Status { trouble: Some(Arc::new(evil)), store_trouble: Some(StoreError("<b>".to_owned()).into()), ..idle() },
     );
-    let page = house.admin("/").await;
+    let page = fake.admin("/").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.header("content-security-policy").contains("default-src 'none'"));
     assert!(page.body.contains(": &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; <small>errcode 40164, at 2026-"));
@@ -131,11 +131,11 @@ async fn the_page_shows_what_is_wrong_first_and_escapes_what_comes_from_elsewher
 
 #[tokio::test]
 async fn the_metrics_show_how_the_accounts_stand_and_what_was_asked() {
-    let house = house();
-    house.get("/token?account=main").await;
-    house.get("/token?account=shop").await;
-    house.get("/nowhere").await;
-    let metrics = house.admin("/metrics").await;
+    let fake = fake_relay();
+    fake.get("/token?account=main").await;
+    fake.get("/token?account=shop").await;
+    fake.get("/nowhere").await;
+    let metrics = fake.admin("/metrics").await;
     assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     assert!(metrics.body.contains("# TYPE token_relay_requests_total counter\n") && !metrics.body.contains("# EOF"));
     for line in [

@@ -1,12 +1,15 @@
-//! The HTTP face, from outside: every row of the design's table, and what the wire can do.
+//! Does the HTTP side answer as its documentation says, whatever a client sends? Every row of the design's table, and every
+//! kind of bad client, with keepers that the test plays.
 // Helpers of tests are not tests to clippy; and a test may spawn and wait as it likes.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-mod house;
+mod fake_relay;
 
 mod admin;
-mod bytes;
+mod connections;
+mod leaks;
 mod poll;
+mod random_bytes;
+mod raw_http;
 mod read;
 mod report;
-mod wire;

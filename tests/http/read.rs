@@ -1,20 +1,20 @@
-//! `GET /token`, and the order of the checks.
+//! What does `GET /token` answer, and in which order are requests checked?
 
 use std::time::Duration;
 
 use axum::http::{Method, Request};
 use token_relay::{
     clock::{Clock, SystemClock},
+    http::Timeouts,
     status::Status,
 };
 
-use crate::house::{BOTH_KEY, House, KEY, MAIN_KEY, bearer, idle, offering};
+use crate::fake_relay::{BOTH_KEY, FakeRelay, KEY, MAIN_KEY, bearer, idle, offering};
 
 #[tokio::test]
 async fn a_token_is_served_in_wechats_own_shape() {
-    let house = House::of(&["main"]);
-    house.offer("main", 7, "75_token", 3541);
-    let answer = house.get("/token").await;
+    let fake = FakeRelay::serving("75_token");
+    let answer = fake.get("/token").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.body, r#"{"access_token":"75_token","expires_in":3541}"#);
     assert_eq!(answer.header("content-type"), "application/json");
@@ -25,57 +25,56 @@ async fn a_token_is_served_in_wechats_own_shape() {
 
 #[tokio::test]
 async fn a_token_with_less_than_a_minute_is_not_cached_for_longer_than_it_lives() {
-    let house = House::of(&["main"]);
-    house.offer("main", 7, "t", 12);
-    let answer = house.get("/token").await;
+    let fake = FakeRelay::of(&["main"]);
+    fake.offer("main", 7, "t", 12);
+    let answer = fake.get("/token").await;
     assert_eq!(answer.json()["expires_in"], 12);
     assert_eq!(answer.header("cache-control"), "private, max-age=12");
 }
 
 #[tokio::test]
 async fn a_head_is_a_get_without_a_body() {
-    let house = House::of(&["main"]);
-    house.offer("main", 7, "t", 3541);
-    let get = house.get("/token").await;
-    let head = house.ask(Request::head("/token").header("authorization", bearer(KEY))).await;
+    let fake = FakeRelay::serving("t");
+    let get = fake.get("/token").await;
+    let head = fake.send(Request::head("/token").header("authorization", bearer(KEY))).await;
     assert_eq!((head.status, head.body.as_str()), (get.status, ""));
     assert_eq!(head.headers, get.headers);
-    assert_eq!(house.ask(Request::head("/healthz")).await.status, 200);
+    assert_eq!(fake.send(Request::head("/healthz")).await.status, 200);
 }
 
 #[tokio::test]
 async fn no_answer_carries_an_expired_token() {
-    let house = House::of(&["main"]);
+    let fake = FakeRelay::of(&["main"]);
     let mut standing = offering(7, "sentinel", 0);
     standing.next_attempt_at = idle().next_attempt_at;
-    house.publish("main", standing);
-    let answer = house.get("/token").await;
+    fake.publish("main", standing);
+    let answer = fake.get("/token").await;
     answer.assert_problem(503);
     assert!(!answer.body.contains("sentinel"));
 }
 
 #[tokio::test]
 async fn the_route_is_checked_first() {
-    let house = House::of(&["main"]);
+    let fake = FakeRelay::of(&["main"]);
     let nowhere =
         ["/token/", "/", "/tokens", "//token", "/token/refresh/", "/metrics", "/status", "/%74oken", "/TOKEN"];
     for path in nowhere {
-        house.ask(Request::get(path)).await.assert_problem(404);
-        house.ask(Request::post(path)).await.assert_problem(404);
+        fake.send(Request::get(path)).await.assert_problem(404);
+        fake.send(Request::post(path)).await.assert_problem(404);
     }
-    house.ask(Request::builder().method(Method::CONNECT).uri("relay:443")).await.assert_problem(404);
+    fake.send(Request::builder().method(Method::CONNECT).uri("relay:443")).await.assert_problem(404);
 }
 
 #[tokio::test]
 async fn the_method_is_checked_before_the_key() {
-    let house = House::of(&["main"]);
+    let fake = FakeRelay::of(&["main"]);
     for (path, allow) in
         [("/token", "GET,HEAD"), ("/token/refresh", "POST"), ("/healthz", "GET,HEAD"), ("/readyz", "GET,HEAD")]
     {
         let wrong =
             if allow == "POST" { ["GET", "OPTIONS", "PUT", "BREW"] } else { ["POST", "OPTIONS", "DELETE", "BREW"] };
         for method in wrong {
-            let answer = house.ask(Request::builder().method(method).uri(path)).await;
+            let answer = fake.send(Request::builder().method(method).uri(path)).await;
             answer.assert_problem(405);
             assert_eq!(answer.header("allow"), allow);
         }
@@ -84,36 +83,32 @@ async fn the_method_is_checked_before_the_key() {
 
 #[tokio::test]
 async fn the_key_is_checked_before_the_query() {
-    let house = House::of(&["main"]);
-    house.offer("main", 7, "t", 3541);
+    let fake = FakeRelay::serving("t");
     let bad = ["", "Bearer", "Bearer wrong", "Basic a2V5", &format!("Bearer{KEY}"), &format!("Bearer {KEY}x"), KEY];
     for value in bad {
-        let answer = house.ask(Request::get("/token?account=%ff&wait=x").header("authorization", value)).await;
+        let answer = fake.send(Request::get("/token?account=%ff&wait=x").header("authorization", value)).await;
         answer.assert_problem(401);
         assert_eq!(answer.header("www-authenticate"), "Bearer");
         assert!(!answer.body.contains(KEY));
     }
-    house.ask(Request::get("/token")).await.assert_problem(401);
-    house.ask(Request::get("/token").header("authorization", &b"Bearer \xff\xfe"[..])).await.assert_problem(401);
+    fake.send(Request::get("/token")).await.assert_problem(401);
+    fake.send(Request::get("/token").header("authorization", &b"Bearer \xff\xfe"[..])).await.assert_problem(401);
     let twice = Request::get("/token").header("authorization", bearer(KEY)).header("authorization", bearer(KEY));
-    house.ask(twice).await.assert_problem(401);
+    fake.send(twice).await.assert_problem(401);
 }
 
 #[tokio::test]
 async fn the_scheme_is_taken_in_any_case() {
-    let house = House::of(&["main"]);
-    house.offer("main", 7, "t", 3541);
+    let fake = FakeRelay::serving("t");
     for scheme in ["bearer", "BEARER", "bEARER  "] {
-        assert_eq!(
-            house.ask(Request::get("/token").header("authorization", format!("{scheme} {KEY}"))).await.status,
-            200
-        );
+        let answer = fake.send(Request::get("/token").header("authorization", format!("{scheme} {KEY}"))).await;
+        assert_eq!(answer.status, 200);
     }
 }
 
 #[tokio::test]
 async fn the_query_is_checked_before_the_account() {
-    let house = House::of(&["main", "shop"]);
+    let fake = FakeRelay::of(&["main", "shop"]);
     let bad = [
         "account=main&account=main",
         "account=secret&account=main",
@@ -127,61 +122,58 @@ async fn the_query_is_checked_before_the_account() {
         "wait=-1&account=main",
     ];
     for query in bad {
-        let ask = Request::get(format!("/token?{query}")).header("authorization", bearer(MAIN_KEY));
-        house.ask(ask).await.assert_problem(400);
+        fake.get_as(MAIN_KEY, &format!("/token?{query}")).await.assert_problem(400);
     }
 }
 
 #[tokio::test]
 async fn a_client_without_restrictions_learns_which_accounts_there_are() {
-    let house = House::of(&["main", "shop"]);
-    house.offer("shop", 7, "of_shop", 3541);
-    assert_eq!(house.get("/token?account=shop").await.json()["access_token"], "of_shop");
-    house.get("/token?account=other").await.assert_problem(404);
-    house.get("/token").await.assert_problem(400);
+    let fake = FakeRelay::of(&["main", "shop"]);
+    fake.offer("shop", 7, "of_shop", 3541);
+    assert_eq!(fake.get("/token?account=shop").await.json()["access_token"], "of_shop");
+    fake.get("/token?account=other").await.assert_problem(404);
+    fake.get("/token").await.assert_problem(400);
 }
 
 #[tokio::test]
 async fn a_restricted_client_learns_nothing_of_other_accounts() {
-    let house = House::of(&["main", "shop", "other"]);
-    house.offer("main", 7, "of_main", 3541);
+    let fake = FakeRelay::of(&["main", "shop", "other"]);
+    fake.offer("main", 7, "of_main", 3541);
     for (key, name) in
         [(MAIN_KEY, "shop"), (MAIN_KEY, "missing"), (BOTH_KEY, "other"), (BOTH_KEY, "missing"), (MAIN_KEY, "a%20b")]
     {
-        let ask = Request::get(format!("/token?account={name}")).header("authorization", bearer(key));
-        house.ask(ask).await.assert_problem(403);
+        fake.get_as(key, &format!("/token?account={name}")).await.assert_problem(403);
     }
-    let only = house.ask(Request::get("/token").header("authorization", bearer(MAIN_KEY))).await;
+    let only = fake.get_as(MAIN_KEY, "/token").await;
     assert_eq!(only.json()["access_token"], "of_main");
-    house.ask(Request::get("/token").header("authorization", bearer(BOTH_KEY))).await.assert_problem(400);
+    fake.get_as(BOTH_KEY, "/token").await.assert_problem(400);
 }
 
 #[tokio::test]
 async fn the_account_called_default_is_the_default_of_who_may_use_it() {
-    let house = House::of(&["default", "main", "shop"]);
-    house.offer("default", 7, "of_default", 3541);
-    house.offer("main", 7, "of_main", 3541);
-    assert_eq!(house.get("/token").await.json()["access_token"], "of_default");
-    let only = house.ask(Request::get("/token").header("authorization", bearer(MAIN_KEY))).await;
+    let fake = FakeRelay::of(&["default", "main", "shop"]);
+    fake.offer("default", 7, "of_default", 3541);
+    fake.offer("main", 7, "of_main", 3541);
+    assert_eq!(fake.get("/token").await.json()["access_token"], "of_default");
+    let only = fake.get_as(MAIN_KEY, "/token").await;
     assert_eq!(only.json()["access_token"], "of_main");
-    house.ask(Request::get("/token").header("authorization", bearer(BOTH_KEY))).await.assert_problem(400);
+    fake.get_as(BOTH_KEY, "/token").await.assert_problem(400);
 }
 
 #[tokio::test]
 async fn unknown_parameters_and_a_tag_without_a_wait_are_ignored() {
-    let house = House::of(&["main"]);
-    house.offer("main", 7, "t", 3541);
+    let fake = FakeRelay::serving("t");
     for query in ["x", "x=1&x=2", "Wait=x", "&&", "wait=0", "wait=60"] {
-        assert_eq!(house.get(&format!("/token?{query}")).await.status, 200, "{query}");
+        assert_eq!(fake.get(&format!("/token?{query}")).await.status, 200, "{query}");
     }
     let tagged = Request::get("/token").header("authorization", bearer(KEY)).header("if-none-match", r#"W/"main-7""#);
-    assert_eq!(house.ask(tagged).await.status, 200);
+    assert_eq!(fake.send(tagged).await.status, 200);
 }
 
 #[tokio::test]
 async fn nothing_to_serve_and_no_call_soon_is_said_at_once_with_the_cause() {
-    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_secs(3000)));
-    let answer = house.get("/token").await;
+    let fake = FakeRelay::patient(&["main"], Timeouts::new(Duration::from_secs(3000)));
+    let answer = fake.get("/token").await;
     answer.assert_problem(503);
     let json = answer.json();
     assert_eq!(json["errcode"], 40164);
@@ -196,50 +188,50 @@ async fn nothing_to_serve_and_no_call_soon_is_said_at_once_with_the_cause() {
 
 #[tokio::test]
 async fn the_first_token_is_waited_for_while_a_call_is_under_way() {
-    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_secs(60)));
-    house.publish("main", Status::default());
-    let (answer, ()) = tokio::join!(house.get("/token"), async {
+    let fake = FakeRelay::patient(&["main"], Timeouts::new(Duration::from_secs(60)));
+    fake.publish("main", Status::default());
+    let (answer, ()) = tokio::join!(fake.get("/token"), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        house.publish("main", Status { failures: 1, ..Status::default() });
+        fake.publish("main", Status { failures: 1, ..Status::default() });
         tokio::time::sleep(Duration::from_millis(20)).await;
-        house.offer("main", 7, "first", 3541);
+        fake.offer("main", 7, "first", 3541);
     });
     assert_eq!(answer.json()["access_token"], "first");
 }
 
 #[tokio::test]
 async fn the_wait_for_the_first_token_ends_when_the_call_has_failed_and_the_next_is_far() {
-    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_secs(60)));
-    house.publish("main", Status::default());
-    let (answer, ()) = tokio::join!(house.get("/token"), async {
+    let fake = FakeRelay::patient(&["main"], Timeouts::new(Duration::from_secs(60)));
+    fake.publish("main", Status::default());
+    let (answer, ()) = tokio::join!(fake.get("/token"), async {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        house.publish("main", idle());
+        fake.publish("main", idle());
     });
     answer.assert_problem(503);
 }
 
 #[tokio::test]
 async fn the_wait_for_the_first_token_ends_in_time_and_at_shutdown() {
-    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_millis(50)));
-    house.publish("main", Status::default());
-    let answer = house.get("/token").await;
+    let fake = FakeRelay::patient(&["main"], Timeouts::new(Duration::from_millis(50)));
+    fake.publish("main", Status::default());
+    let answer = fake.get("/token").await;
     answer.assert_problem(503);
     assert_eq!(answer.header("retry-after"), "1");
 
-    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_secs(3000)));
-    house.publish("main", Status::default());
-    let (answer, ()) = tokio::join!(house.get("/token"), async { house.shutdown.cancel() });
+    let fake = FakeRelay::patient(&["main"], Timeouts::new(Duration::from_secs(3000)));
+    fake.publish("main", Status::default());
+    let (answer, ()) = tokio::join!(fake.get("/token"), async { fake.shutdown.cancel() });
     answer.assert_problem(503);
 }
 
 #[tokio::test]
 async fn a_dead_keeper_makes_no_reader_spin() {
-    let house = House::patient(&["main"], token_relay::http::Timeouts::new(Duration::from_millis(200)));
-    house.publish("main", Status::default());
-    let relay = house.relay.clone();
-    drop(house);
+    let fake = FakeRelay::patient(&["main"], Timeouts::new(Duration::from_millis(200)));
+    fake.publish("main", Status::default());
+    let relay = fake.relay.clone();
+    drop(fake);
     let request = Request::get("/token").header("authorization", bearer(KEY)).body(axum::body::Body::empty()).unwrap();
     let before = SystemClock.boot_now();
-    crate::house::answer(&relay.public(), request).await.assert_problem(503);
+    crate::fake_relay::answer(&relay.public(), request).await.assert_problem(503);
     assert!(SystemClock.boot_now().since(before) >= Duration::from_millis(150));
 }

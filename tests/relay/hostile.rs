@@ -3,16 +3,14 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use test_support::{CLIENT_KEY, PATIENCE, Relay, Setup, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
 
-use crate::{
-    process::{KEY, PATIENCE, Relay},
-    world::{World, eventually},
-};
+use crate::RELAY;
 
 /// The bytes of the answer, as far as one comes before the connection ends or the patience.
 async fn answer(at: SocketAddr, request: &[u8]) -> io::Result<String> {
@@ -26,11 +24,13 @@ async fn answer(at: SocketAddr, request: &[u8]) -> io::Result<String> {
 
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let get = |target: &str, headers: &str| {
-        format!("GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{headers}Connection: close\r\n\r\n")
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {CLIENT_KEY}\r\n{headers}Connection: close\r\n\r\n"
+        )
     };
     let post = |headers: &str, body: &str| {
         let head = "POST /token/refresh HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer";
-        format!("{head} {KEY}\r\n{headers}\r\n{body}")
+        format!("{head} {CLIENT_KEY}\r\n{headers}\r\n{body}")
     };
     let large = "x".repeat(200_000);
     let mut all: Vec<(&'static str, Vec<u8>)> = [
@@ -46,7 +46,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("an endless wait", get("/token?wait=99999999999999999999", "")),
         ("a negative wait", get("/token?wait=-1", "")),
         ("two waits", get("/token?wait=1&wait=2", "")),
-        ("two keys", get("/token", &format!("Authorization: Bearer {KEY}\r\n"))),
+        ("two keys", get("/token", &format!("Authorization: Bearer {CLIENT_KEY}\r\n"))),
         ("a folded header", get("/token", "X: a\r\n b\r\n")),
         ("no host", "GET /healthz? HTTP/1.1\r\n\r\n\0\0\0".to_owned()),
         ("HTTP/0.9", "GET /token\r\n\r\n".to_owned()),
@@ -85,27 +85,27 @@ async fn still_serves(relay: &Relay, token: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_malformed_request_gets_a_token_or_a_5xx_or_harms_another_client() {
-    let mut world = World::new(600, 60).await;
-    world.set("server.header_timeout", "3s");
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("server.header_timeout", "3s");
+    let relay = setup.start().await;
     let token = relay.get("/token").await.token();
     for (what, request) in malformed() {
         let answer = answer(relay.public, &request).await.unwrap();
         let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
         let fine = answer.is_empty() || status.starts_with('4') || what == "no host" && status == "200";
         assert!(fine, "{what}: {}", answer.chars().take(300).collect::<String>());
-        assert!(!answer.contains(&token) && !answer.contains(KEY), "{what}");
+        assert!(!answer.contains(&token) && !answer.contains(CLIENT_KEY), "{what}");
         still_serves(&relay, &token).await;
     }
     assert_eq!(relay.metric("token_relay_handler_panics_total").await, 0);
-    assert_eq!((world.calls().len(), world.probes()), (1, 0));
+    assert_eq!((setup.calls().len(), setup.probes()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn slow_senders_are_cut_off_and_the_others_are_served_meanwhile() {
-    let mut world = World::new(600, 60).await;
-    world.set("server.header_timeout", "2s");
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("server.header_timeout", "2s");
+    let relay = setup.start().await;
     let token = relay.get("/token").await.token();
     let mut slow = Vec::new();
     for _ in 0..300 {
@@ -135,10 +135,10 @@ async fn thousands_of_idle_connections_do_not_keep_others_from_their_token() {
     setrlimit(Resource::Nofile, raised).unwrap(); // the relay inherits it
     let allowed = limit.maximum.unwrap_or(u64::MAX).saturating_sub(500) / 2;
     let count = usize::try_from(allowed.min(4000)).unwrap();
-    let mut world = World::new(600, 60).await;
-    world.set("server.max_connections", "5000");
-    world.set("server.header_timeout", "10m");
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("server.max_connections", "5000");
+    setup.set("server.header_timeout", "10m");
+    let relay = setup.start().await;
     let token = relay.get("/token").await.token();
     let mut idle = Vec::new();
     for number in 0..count {
@@ -162,10 +162,10 @@ async fn thousands_of_idle_connections_do_not_keep_others_from_their_token() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn when_all_connections_are_taken_operators_still_get_in_and_clients_after_the_idle_ones_end() {
-    let mut world = World::new(600, 60).await;
-    world.set("server.max_connections", "50");
-    world.set("server.header_timeout", "10s");
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("server.max_connections", "50");
+    setup.set("server.header_timeout", "10s");
+    let relay = setup.start().await;
     let token = relay.get("/token").await.token();
     let mut idle = Vec::new();
     for _ in 0..60 {
@@ -178,12 +178,12 @@ async fn when_all_connections_are_taken_operators_still_get_in_and_clients_after
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reports_that_never_send_their_body_hold_nobody_up() {
-    let mut world = World::new(600, 60).await;
-    world.set("refresh.report_cooldown", "0s");
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("refresh.report_cooldown", "0s");
+    let relay = setup.start().await;
     let token = relay.get("/token").await.token();
     let head = format!(
-        "POST /token/refresh HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 300\r\n\r\n{{\"acc"
+        "POST /token/refresh HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {CLIENT_KEY}\r\nContent-Length: 300\r\n\r\n{{\"acc"
     );
     let mut slow = Vec::new();
     for _ in 0..100 {

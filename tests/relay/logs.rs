@@ -8,16 +8,17 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use test_support::{CLIENT_KEY, Setup, client};
 
-use crate::{client, process::KEY, world::World};
+use crate::RELAY;
 
 /// Many times what a pipe holds, at the level TRACE.
 const REQUESTS: usize = 400;
 
 /// Starts a relay that logs all it can, and reads its log up to the line that says where it serves.
-fn start(world: &World) -> (Child, BufReader<ChildStderr>, SocketAddr) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
-    command.env_clear().envs(&world.env).env("TOKEN_RELAY__LOG__FILTER", "trace").stdin(Stdio::null());
+fn start(setup: &Setup) -> (Child, BufReader<ChildStderr>, SocketAddr) {
+    let mut command = Command::new(RELAY);
+    command.env_clear().envs(&setup.env).env("TOKEN_RELAY__LOG__FILTER", "trace").stdin(Stdio::null());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -31,7 +32,7 @@ fn start(world: &World) -> (Child, BufReader<ChildStderr>, SocketAddr) {
 
 async fn serves_on_and_stops(mut child: Child, public: SocketAddr) {
     for _ in 0..REQUESTS {
-        let answer = client::get(public, "/token", Some(KEY)).await.unwrap();
+        let answer = client::get(public, "/token", Some(CLIENT_KEY)).await.unwrap();
         assert_eq!(answer.status, 200);
     }
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).unwrap();
@@ -42,16 +43,16 @@ async fn serves_on_and_stops(mut child: Child, public: SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_reader_that_goes_away_takes_nobody_with_it() {
-    let world = World::new(600, 60).await;
-    let (child, log, public) = start(&world);
+    let setup = Setup::new(RELAY, 600, 60).await;
+    let (child, log, public) = start(&setup);
     drop(log);
     serves_on_and_stops(child, public).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_reader_that_stops_reading_holds_nobody_up() {
-    let world = World::new(600, 60).await;
-    let (child, log, public) = start(&world);
+    let setup = Setup::new(RELAY, 600, 60).await;
+    let (child, log, public) = start(&setup);
     serves_on_and_stops(child, public).await;
     drop(log);
 }

@@ -7,19 +7,18 @@
 #![expect(clippy::print_stdout, reason = "figures for `--nocapture`; cargo shows the rest when a test fails")]
 
 mod attempts;
-mod client;
 mod disk;
 mod egress;
 mod freeze;
 mod hostile;
-mod ledger;
+mod leaks;
 mod logs;
 mod outage;
-mod process;
 mod reports;
 mod restarts;
-mod secrets;
 mod serving;
 mod state;
 mod stopping;
-mod world;
+
+/// The binary under test.
+const RELAY: &str = env!("CARGO_BIN_EXE_token-relay");

@@ -2,31 +2,30 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use test_support::{
+    CLIENT_KEY, Relay, Setup, TokenPoller,
+    client::{self, Answer},
+    eventually,
+};
 use tokio::{task::JoinSet, time::sleep};
 use wechat_sim::{Fault, Kind, Op, Outcome, Times};
 
-use crate::{
-    attempts::Attempts,
-    client::{self, Answer},
-    ledger::Ledger,
-    process::{KEY, Relay},
-    world::{World, eventually},
-};
+use crate::{RELAY, attempts::Attempts};
 
 const OFTEN: Duration = Duration::from_millis(25);
 
-async fn world_without_cooldown() -> World {
+async fn setup_without_cooldown() -> Setup {
     // lives so long that only reports rotate
-    let mut world = World::new(600, 10).await;
-    world.set("refresh.report_cooldown", "0s");
-    world
+    let mut setup = Setup::new(RELAY, 600, 10).await;
+    setup.set("refresh.report_cooldown", "0s");
+    setup
 }
 
 async fn all_at_once(relay: &Relay, count: usize, query: &str, token: &str) -> Vec<Answer> {
     let mut clients = JoinSet::new();
     for _ in 0..count {
         let (at, query, token) = (relay.public, query.to_owned(), token.to_owned());
-        clients.spawn(async move { client::report(at, KEY, &query, &token).await.unwrap() });
+        clients.spawn(async move { client::report(at, CLIENT_KEY, &query, &token).await.unwrap() });
     }
     clients.join_all().await
 }
@@ -35,10 +34,10 @@ async fn all_at_once(relay: &Relay, count: usize, query: &str, token: &str) -> V
 const COOLDOWN: Duration = Duration::from_secs(10);
 
 /// Two hundred reports at once, and how many probes they cost: another one where a busy machine had no verdict in time.
-async fn two_hundred_at_once(world: &World, relay: &Relay, token: &str) -> (Vec<Answer>, usize) {
+async fn two_hundred_at_once(setup: &Setup, relay: &Relay, token: &str) -> (Vec<Answer>, usize) {
     for probes in 1..=4 {
         let answers = all_at_once(relay, 200, "", token).await;
-        assert_eq!(world.probes(), probes, "one for all");
+        assert_eq!(setup.probes(), probes, "one for all");
         if answers.iter().any(|answer| answer.status == 200) {
             return (answers, probes);
         }
@@ -49,35 +48,35 @@ async fn two_hundred_at_once(world: &World, relay: &Relay, token: &str) -> (Vec<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_reports_of_a_dead_token_cost_one_probe_and_one_refresh() {
-    let mut world = World::new(600, 10).await;
-    world.set("refresh.report_cooldown", "10s");
-    let relay = world.start().await;
-    let ledger = Ledger::keep(&world.sim, &["main"], OFTEN);
-    ledger.read_from(&relay);
+    let mut setup = Setup::new(RELAY, 600, 10).await;
+    setup.set("refresh.report_cooldown", "10s");
+    let relay = setup.start().await;
+    let poller = TokenPoller::start(&setup.sim, &["main"], OFTEN);
+    poller.read_from(&relay);
     let dead = relay.get("/token").await.token();
-    world.sim.set_latency(Duration::from_millis(300));
-    ledger.forgive(&dead);
-    world.sim.revoke(&dead);
-    let (answers, probes) = two_hundred_at_once(&world, &relay, &dead).await;
-    ledger.hold_to_account(&dead);
+    setup.sim.set_latency(Duration::from_millis(300));
+    poller.forgive(&dead);
+    setup.sim.revoke(&dead);
+    let (answers, probes) = two_hundred_at_once(&setup, &relay, &dead).await;
+    poller.hold_to_account(&dead);
     let tokens: BTreeSet<String> = answers.iter().map(Answer::token).collect();
     assert_eq!(tokens.len(), 1, "all get one token");
     let new = tokens.first().unwrap();
-    assert!(*new != dead && world.sim.token_alive("wxmain", new));
-    assert_eq!((world.probes(), world.calls().len()), (probes, 2));
+    assert!(*new != dead && setup.sim.token_alive("wxmain", new));
+    assert_eq!((setup.probes(), setup.calls().len()), (probes, 2));
     let late = relay.report(&dead).await;
-    assert_eq!((late.token(), world.probes()), (new.clone(), probes), "a stale report costs nothing");
-    ledger.close().await;
+    assert_eq!((late.token(), setup.probes()), (new.clone(), probes), "a stale report costs nothing");
+    poller.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_reports_of_a_good_token_cost_one_probe_and_no_rotation() {
-    let mut world = World::new(600, 10).await;
-    world.set("refresh.report_cooldown", "10s");
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 10).await;
+    setup.set("refresh.report_cooldown", "10s");
+    let relay = setup.start().await;
     let good = relay.get("/token").await.token();
-    world.sim.set_latency(Duration::from_secs(1));
-    let (answers, probes) = two_hundred_at_once(&world, &relay, &good).await;
+    setup.sim.set_latency(Duration::from_secs(1));
+    let (answers, probes) = two_hundred_at_once(&setup, &relay, &good).await;
     // whoever came after the verdict is within the cool-down; nobody is told anything else
     let (heard, late): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert!(heard.len() >= 2 && heard.iter().all(|answer| answer.token() == good), "{} were heard", heard.len());
@@ -85,7 +84,7 @@ async fn two_hundred_reports_of_a_good_token_cost_one_probe_and_no_rotation() {
     let again = relay.report(&good).await;
     assert_eq!(again.status, 429);
     assert!(again.retry_after().is_some_and(|seconds| (1..=10).contains(&seconds)), "{again:?}");
-    assert_eq!((world.probes(), world.calls().len()), (probes, 1));
+    assert_eq!((setup.probes(), setup.calls().len()), (probes, 1));
     let mut more = 0;
     eventually("the cool-down ends", async || {
         let status = relay.report(&good).await.status;
@@ -93,13 +92,13 @@ async fn two_hundred_reports_of_a_good_token_cost_one_probe_and_no_rotation() {
         status == 200
     })
     .await;
-    assert_eq!((world.probes(), world.calls().len()), (probes + more, 1), "one probe more, and no rotation");
+    assert_eq!((setup.probes(), setup.calls().len()), (probes + more, 1), "one probe more, and no rotation");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_false_40001_does_not_rotate_and_an_inconclusive_probe_decides_nothing() {
-    let world = world_without_cooldown().await;
-    let relay = world.start().await;
+    let setup = setup_without_cooldown().await;
+    let relay = setup.start().await;
     let good = relay.get("/token").await.token();
     // The client met a false 40001; the relay's own probe is answered truthfully.
     eventually("the probe is answered", async || {
@@ -109,7 +108,7 @@ async fn a_false_40001_does_not_rotate_and_an_inconclusive_probe_decides_nothing
     })
     .await;
     for fault in [Fault::Status(502), Fault::Hang, Fault::Reset, Fault::errcode(-1), Fault::Body(b"{}".to_vec())] {
-        world.sim.fault(Op::Api, fault.clone(), Times::Next(1));
+        setup.sim.fault(Op::Api, fault.clone(), Times::Next(1));
         eventually("the probe is made", async || {
             let answer = relay.report(&good).await;
             assert!([429, 503].contains(&answer.status), "{fault:?}: {answer:?}");
@@ -119,21 +118,21 @@ async fn a_false_40001_does_not_rotate_and_an_inconclusive_probe_decides_nothing
         .await;
         assert_eq!(relay.get("/token").await.token(), good, "{fault:?}");
     }
-    assert_eq!(world.calls().len(), 1);
+    assert_eq!(setup.calls().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_by_somebody_else_is_healed_by_a_report() {
-    let world = world_without_cooldown().await;
-    let relay = world.start().await;
-    let ledger = Ledger::keep(&world.sim, &["main"], OFTEN);
-    ledger.read_from(&relay);
+    let setup = setup_without_cooldown().await;
+    let relay = setup.start().await;
+    let poller = TokenPoller::start(&setup.sim, &["main"], OFTEN);
+    poller.read_from(&relay);
     let mut undecided = 0;
     for _ in 0..3 {
         let stolen = relay.get("/token").await.token();
-        ledger.forgive(&stolen);
-        world.sim.rotate_outside("wxmain", Kind::Rotating);
-        world.sim.rotate_outside("wxmain", Kind::Rotating);
+        poller.forgive(&stolen);
+        setup.sim.rotate_outside("wxmain", Kind::Rotating);
+        setup.sim.rotate_outside("wxmain", Kind::Rotating);
         let mut healed = stolen.clone();
         eventually("a report heals it", async || {
             let answer = relay.report(&stolen).await;
@@ -145,78 +144,78 @@ async fn a_rotation_by_somebody_else_is_healed_by_a_report() {
             answer.status == 200
         })
         .await;
-        ledger.hold_to_account(&stolen);
+        poller.hold_to_account(&stolen);
         assert_ne!(healed, stolen);
-        assert!(world.sim.token_alive("wxmain", &healed));
+        assert!(setup.sim.token_alive("wxmain", &healed));
     }
-    assert!((3..=3 + undecided).contains(&world.probes()));
-    assert_eq!(world.calls().len(), 4);
-    ledger.close().await;
+    assert!((3..=3 + undecided).contains(&setup.probes()));
+    assert_eq!(setup.calls().len(), 4);
+    poller.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_sticky_token_is_asked_for_normally_and_then_by_force() {
-    let mut world = world_without_cooldown().await;
-    world.account("shop", "stable_token");
-    let relay = world.start().await;
-    let attempts = Attempts::watch(world.state().join("shop.json"));
+    let mut setup = setup_without_cooldown().await;
+    setup.account("shop", "stable_token");
+    let relay = setup.start().await;
+    let attempts = Attempts::watch(setup.state().join("shop.json"));
     let dead = relay.get("/token?account=shop").await.token();
     // WeChat goes on handing a revoked sticky token out until it is forced.
-    assert!(world.sim.revoke(&dead));
+    assert!(setup.sim.revoke(&dead));
     let answers = all_at_once(&relay, 50, "?account=shop", &dead).await;
     let tokens: BTreeSet<String> = answers.iter().map(Answer::token).collect();
     assert_eq!(tokens.len(), 1);
-    assert!(world.sim.token_alive("wxshop", tokens.first().unwrap()));
-    let calls = world.sim.calls(Op::StableToken);
+    assert!(setup.sim.token_alive("wxshop", tokens.first().unwrap()));
+    let calls = setup.sim.calls(Op::StableToken);
     assert_eq!(calls.iter().map(|call| call.forced).collect::<Vec<_>>(), [false, false, true], "first, normal, forced");
-    attempts.close(&world.sim, calls.len()).await;
-    assert_eq!(world.probes(), 1);
+    attempts.close(&setup.sim, calls.len()).await;
+    assert_eq!(setup.probes(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_token_is_never_served_again_though_the_refresh_fails_and_the_relay_restarts() {
-    let mut world = world_without_cooldown().await;
-    world.set("server.first_token_wait", "0s");
-    let relay = world.start().await;
-    let ledger = Ledger::keep(&world.sim, &["main"], OFTEN);
+    let mut setup = setup_without_cooldown().await;
+    setup.set("server.first_token_wait", "0s");
+    let relay = setup.start().await;
+    let poller = TokenPoller::start(&setup.sim, &["main"], OFTEN);
     eventually("a token is there", async || relay.get("/token").await.status == 200).await;
     let dead = relay.get("/token").await.token();
-    world.sim.fault(Op::Token, Fault::errcode(-1), Times::Next(2));
-    world.sim.revoke(&dead);
+    setup.sim.fault(Op::Token, Fault::errcode(-1), Times::Next(2));
+    setup.sim.revoke(&dead);
     let answer = relay.report(&dead).await;
     assert!(answer.status == 503 && answer.retry_after().is_some(), "{answer:?}");
     relay.kill();
-    let relay = world.start().await;
-    ledger.read_from(&relay);
+    let relay = setup.start().await;
+    poller.read_from(&relay);
     eventually("a new token is there", async || {
         let answer = relay.get("/token").await;
         assert!(answer.status != 200 || answer.token() != dead);
         answer.status == 200
     })
     .await;
-    ledger.close().await;
+    poller.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_waits_ten_seconds_at_most_and_the_next_one_joins_what_is_under_way() {
-    let mut world = world_without_cooldown().await;
-    world.set("wechat.timeout", "40s");
-    world.set("server.shutdown_grace", "60s");
-    let relay = world.start().await;
+    let mut setup = setup_without_cooldown().await;
+    setup.set("wechat.timeout", "40s");
+    setup.set("server.shutdown_grace", "60s");
+    let relay = setup.start().await;
     let dead = relay.get("/token").await.token();
-    world.sim.revoke(&dead);
-    world.sim.fault(Op::Token, Fault::Slow(Duration::from_secs(19)), Times::Next(1));
-    let started = world.sim.now();
+    setup.sim.revoke(&dead);
+    setup.sim.fault(Op::Token, Fault::Slow(Duration::from_secs(19)), Times::Next(1));
+    let started = setup.sim.now();
     let first = relay.report(&dead).await;
-    let waited = world.sim.now().saturating_sub(started);
+    let waited = setup.sim.now().saturating_sub(started);
     assert_eq!(first.status, 503, "{first:?}");
     assert!(waited > Duration::from_secs(9), "{waited:?}");
-    assert_eq!(world.calls()[1].outcome, Outcome::Pending, "it did not wait for the call");
+    assert_eq!(setup.calls()[1].outcome, Outcome::Pending, "it did not wait for the call");
     eventually("the call has ended", async || {
         let next = relay.report(&dead).await;
         assert!(next.status == 503 || next.token() != dead, "{next:?}");
         next.status == 200
     })
     .await;
-    assert_eq!((world.probes(), world.calls().len()), (1, 2));
+    assert_eq!((setup.probes(), setup.calls().len()), (1, 2));
 }

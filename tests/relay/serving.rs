@@ -2,33 +2,30 @@
 
 use std::time::Duration;
 
+use test_support::{CLIENT_KEY, Setup, TokenPoller, client, eventually};
 use wechat_sim::{Fault, Kind, Op, Times};
 
-use crate::{
-    client,
-    ledger::Ledger,
-    world::{World, eventually},
-};
+use crate::RELAY;
 
 const SHOP_KEY: &str = "sentinel-client-key-of-the-shop-9876543210";
 const OFTEN: Duration = Duration::from_millis(25);
 
 /// `main` rotates, `shop` is sticky and has a client of its own.
-async fn two_accounts(lifetime: u64, overlap: u64) -> World {
-    let mut world = World::new(lifetime, overlap).await;
-    world.account("shop", "stable_token");
-    world.set("clients.shop.key", SHOP_KEY);
-    world.set("clients.shop.accounts", "shop");
-    world
+async fn two_accounts(lifetime: u64, overlap: u64) -> Setup {
+    let mut setup = Setup::new(RELAY, lifetime, overlap).await;
+    setup.account("shop", "stable_token");
+    setup.set("clients.shop.key", SHOP_KEY);
+    setup.set("clients.shop.accounts", "shop");
+    setup
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_endpoints_are_served_to_those_who_may_read_them() {
-    let world = two_accounts(600, 60).await;
-    let relay = world.start().await;
+    let setup = two_accounts(600, 60).await;
+    let relay = setup.start().await;
     let (main, shop) = (relay.get("/token?account=main").await, relay.get("/token?account=shop").await);
     assert_ne!(main.token(), shop.token());
-    assert!(world.sim.token_alive("wxmain", &main.token()) && world.sim.token_alive("wxshop", &shop.token()));
+    assert!(setup.sim.token_alive("wxmain", &main.token()) && setup.sim.token_alive("wxshop", &shop.token()));
     assert!(main.etag().starts_with("W/\"main-"));
     assert_eq!(main.header("cache-control"), Some(format!("private, max-age={}", main.seconds().min(60)).as_str()));
 
@@ -37,59 +34,59 @@ async fn both_endpoints_are_served_to_those_who_may_read_them() {
     for (target, key, status) in [
         ("/token?account=main", Some(SHOP_KEY), 403),
         ("/token?account=nobody", Some(SHOP_KEY), 403),
-        ("/token?account=nobody", Some(crate::process::KEY), 404),
-        ("/token", Some(crate::process::KEY), 400),
+        ("/token?account=nobody", Some(CLIENT_KEY), 404),
+        ("/token", Some(CLIENT_KEY), 400),
         ("/token", Some("sentinel-wrong-key-wrong-key-wrong-key"), 401),
         ("/token", None, 401),
         ("/token/", Some(SHOP_KEY), 404),
     ] {
         assert_eq!(client::get(relay.public, target, key).await.unwrap().status, status, "{target}");
     }
-    assert_eq!(world.calls().len(), 2, "one call for each account");
+    assert_eq!(setup.calls().len(), 2, "one call for each account");
     assert_eq!(relay.get("/readyz").await.json()["status"], "ready");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotations_come_ahead_of_expiry_and_a_long_poll_sees_them() {
-    let mut world = two_accounts(16, 6).await;
-    world.set("server.first_token_wait", "3s");
-    let relay = world.start().await;
-    let ledger = Ledger::keep(&world.sim, &["main", "shop"], OFTEN);
+    let mut setup = two_accounts(16, 6).await;
+    setup.set("server.first_token_wait", "3s");
+    let relay = setup.start().await;
+    let poller = TokenPoller::start(&setup.sim, &["main", "shop"], OFTEN);
     eventually("both tokens are there", async || relay.get("/readyz").await.json()["status"] == "ready").await;
-    ledger.read_from(&relay);
+    poller.read_from(&relay);
     let first = relay.get("/token?account=main").await;
-    let asked = world.sim.now();
+    let asked = setup.sim.now();
     let held = format!("If-None-Match: {}\r\n", first.etag());
-    let poll = client::request("GET", "/token?account=main&wait=30", Some(crate::process::KEY), &held, "");
+    let poll = client::request("GET", "/token?account=main&wait=30", Some(CLIENT_KEY), &held, "");
     let second = client::send(relay.public, poll.as_bytes()).await.unwrap();
     assert_ne!(second.token(), first.token());
     assert!(second.generation() > first.generation());
-    let rotated = world.sim.calls(Op::Token)[1].at;
-    let alive = world.sim.alive_for(&first.token()).is_some();
-    assert!(alive || world.sim.now() >= rotated + Duration::from_secs(6), "the old token outlives the rotation");
-    ledger.enter("main", asked, &second);
+    let rotated = setup.sim.calls(Op::Token)[1].at;
+    let alive = setup.sim.alive_for(&first.token()).is_some();
+    assert!(alive || setup.sim.now() >= rotated + Duration::from_secs(6), "the old token outlives the rotation");
+    poller.record("main", asked, &second);
     eventually("both rotate by themselves", async || {
-        world.sim.mints("wxmain", Kind::Rotating) >= 3 && world.sim.mints("wxshop", Kind::Sticky) >= 2
+        setup.sim.mints("wxmain", Kind::Rotating) >= 3 && setup.sim.mints("wxshop", Kind::Sticky) >= 2
     })
     .await;
-    let seen = ledger.close().await;
+    let seen = poller.close().await;
     assert_eq!(seen.unavailable.get("main"), None, "a reader of a rotating account never waits");
-    assert!(world.sim.most_concurrent("wxmain") == 1 && world.sim.most_concurrent("wxshop") == 1, "I1");
+    assert!(setup.sim.most_concurrent("wxmain") == 1 && setup.sim.most_concurrent("wxshop") == 1, "I1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_waits_for_the_first_token_and_gives_up_with_a_reason() {
-    let mut world = World::new(600, 60).await;
-    world.set("server.first_token_wait", "30s");
-    world.sim.set_latency(Duration::from_millis(300));
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("server.first_token_wait", "30s");
+    setup.sim.set_latency(Duration::from_millis(300));
+    let relay = setup.start().await;
     assert_eq!(relay.get("/token").await.status, 200, "the call takes 300 ms");
 
-    world.account("poor", "token");
-    world.set("server.first_token_wait", "1s");
-    world.sim.fault(Op::Token, Fault::errcode(40164), Times::Always);
+    setup.account("poor", "token");
+    setup.set("server.first_token_wait", "1s");
+    setup.sim.fault(Op::Token, Fault::errcode(40164), Times::Always);
     relay.kill();
-    let relay = world.start().await;
+    let relay = setup.start().await;
     eventually("WeChat's refusal is told", async || relay.get("/token?account=poor").await.body.contains("40164"))
         .await;
     let refused = relay.get("/token?account=poor").await;

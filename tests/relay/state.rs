@@ -8,54 +8,53 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    process::Relay,
-    world::{World, eventually},
-};
+use test_support::{Relay, Setup, eventually};
+
+use crate::RELAY;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_relay_on_the_directory_refuses_to_start_and_harms_nothing() {
-    let world = World::new(600, 60).await;
-    let relay = world.start().await;
+    let setup = Setup::new(RELAY, 600, 60).await;
+    let relay = setup.start().await;
     let token = relay.get("/token").await.token();
-    let record = fs::read(world.record()).unwrap();
-    let mut second = world.spawn();
+    let record = fs::read(setup.record()).unwrap();
+    let mut second = setup.spawn();
     assert_eq!(second.ended().await, Some(1));
     let said = second.text();
     assert!(said.contains("in use by another relay"), "{said}");
-    assert!(said.contains(&relay.pid().to_string()) && said.contains(world.state().to_str().unwrap()), "{said}");
+    assert!(said.contains(&relay.pid().to_string()) && said.contains(setup.state().to_str().unwrap()), "{said}");
     assert_eq!(relay.get("/token").await.token(), token);
-    assert_eq!(fs::read(world.record()).unwrap(), record);
-    assert_eq!(world.calls().len(), 1);
+    assert_eq!(fs::read(setup.record()).unwrap(), record);
+    assert_eq!(setup.calls().len(), 1);
     relay.kill();
-    let next = world.start().await;
+    let next = setup.start().await;
     assert_eq!(next.get("/token").await.token(), token, "the lock ended with its holder");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_taken_port_is_told_by_its_key_and_costs_no_call() {
-    let mut world = World::new(600, 60).await;
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    let relay = setup.start().await;
     relay.get("/token").await.token();
     let (public, admin) = (relay.public.to_string(), relay.admin.to_string());
-    world.set("state.url", "memory:");
+    setup.set("state.url", "memory:");
     for (key, address) in [("server.listen", public), ("server.admin_listen", admin)] {
-        world.set(key, &address);
-        let mut second = world.spawn();
+        setup.set(key, &address);
+        let mut second = setup.spawn();
         assert_eq!(second.ended().await, Some(1));
         assert!(second.text().contains(&format!("{key}: cannot listen on {address}")), "{}", second.text());
-        world.set(key, "127.0.0.1:0");
+        setup.set(key, "127.0.0.1:0");
     }
-    assert_eq!(world.calls().len(), 1);
+    assert_eq!(setup.calls().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_are_for_their_owner_alone() {
-    let world = World::new(600, 60).await;
-    let relay = world.start().await;
+    let setup = Setup::new(RELAY, 600, 60).await;
+    let relay = setup.start().await;
     relay.get("/token").await.token();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode(&world.state()), mode(&world.record())), (0o700, 0o600));
+    assert_eq!((mode(&setup.state()), mode(&setup.record())), (0o700, 0o600));
 }
 
 /// Puts something in the place of a good record.
@@ -90,13 +89,13 @@ const DAMAGES: &[(&str, Damage)] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_record_is_set_aside_and_costs_one_call_over_any_number_of_restarts() {
     for (what, damage) in DAMAGES {
-        let world = World::new(600, 60).await;
-        let relay = world.start().await;
+        let setup = Setup::new(RELAY, 600, 60).await;
+        let relay = setup.start().await;
         let old = relay.get("/token").await;
         relay.kill();
-        let good = fs::read(world.record()).unwrap();
-        damage(&world.record(), &good);
-        let relay = world.start().await;
+        let good = fs::read(setup.record()).unwrap();
+        damage(&setup.record(), &good);
+        let relay = setup.start().await;
         eventually(what, async || relay.get("/token").await.status == 200).await;
         let new = relay.get("/token").await;
         assert!(new.token() != old.token() && new.generation() > old.generation(), "{what}");
@@ -108,44 +107,44 @@ async fn what_is_no_record_is_set_aside_and_costs_one_call_over_any_number_of_re
         assert_eq!(relay.get("/readyz").await.json()["status"], "ready", "{what}");
         relay.kill();
         for _ in 0..3 {
-            let relay = world.start().await;
+            let relay = setup.start().await;
             assert_eq!(relay.get("/token").await.etag(), new.etag(), "{what}");
             relay.kill();
         }
-        assert_eq!(world.calls().len(), 2, "{what}");
+        assert_eq!(setup.calls().len(), 2, "{what}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_of_another_account_is_not_taken() {
-    let mut world = World::new(600, 60).await;
-    world.account("shop", "token");
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.account("shop", "token");
+    let relay = setup.start().await;
     let shop = relay.get("/token?account=shop").await.token();
     relay.get("/token?account=main").await.token();
     relay.kill();
-    fs::copy(world.state().join("shop.json"), world.record()).unwrap();
+    fs::copy(setup.state().join("shop.json"), setup.record()).unwrap();
     for _ in 0..3 {
-        let relay = world.start().await;
+        let relay = setup.start().await;
         let main = relay.get("/token?account=main").await.token();
         assert_ne!(main, shop);
-        assert!(world.sim.token_alive("wxmain", &main));
+        assert!(setup.sim.token_alive("wxmain", &main));
         relay.kill();
     }
-    assert_eq!(world.calls().len(), 3);
+    assert_eq!(setup.calls().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dangling_link_in_the_records_place_is_replaced() {
-    let world = World::new(600, 60).await;
-    fs::create_dir(world.state()).unwrap();
-    symlink("nowhere", world.record()).unwrap();
-    let relay = world.start().await;
+    let setup = Setup::new(RELAY, 600, 60).await;
+    fs::create_dir(setup.state()).unwrap();
+    symlink("nowhere", setup.record()).unwrap();
+    let relay = setup.start().await;
     let token = relay.get("/token").await.token();
     relay.kill();
-    let relay = world.start().await;
+    let relay = setup.start().await;
     assert_eq!(relay.get("/token").await.token(), token);
-    assert_eq!(world.calls().len(), 1);
+    assert_eq!(setup.calls().len(), 1);
 }
 
 async fn is_stored(relay: &Relay) -> bool {
@@ -155,27 +154,27 @@ async fn is_stored(relay: &Relay) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_was_removed_while_the_relay_runs_is_written_again() {
     // A long life, so that the report's rotation is the only one and nothing is under way when the relay is killed.
-    let mut world = World::new(600, 60).await;
-    world.set("refresh.report_cooldown", "1s");
-    let relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("refresh.report_cooldown", "1s");
+    let relay = setup.start().await;
     let first = relay.get("/token").await.token();
-    fs::remove_file(world.record()).unwrap();
-    world.sim.revoke(&first);
+    fs::remove_file(setup.record()).unwrap();
+    setup.sim.revoke(&first);
     // The report that finds the record gone is answered with 503, once.
     eventually("the token was replaced", async || relay.report(&first).await.status == 200).await;
     let second = relay.get("/token").await.token();
     assert_ne!(first, second);
-    eventually("the record is there again", async || world.record().exists() && is_stored(&relay).await).await;
+    eventually("the record is there again", async || setup.record().exists() && is_stored(&relay).await).await;
     relay.kill();
-    let relay = world.start().await;
+    let relay = setup.start().await;
     assert_eq!(relay.get("/token").await.token(), second);
-    assert_eq!(world.calls().len(), 2);
+    assert_eq!(setup.calls().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_that_cannot_be_used_shows_in_metrics_and_status_from_the_start() {
-    let (world, file) = world_without_directory().await;
-    let relay = world.start().await;
+    let (setup, file) = setup_without_directory().await;
+    let relay = setup.start().await;
     eventually("the status tells why", async || {
         relay.look("/status").await.body.contains(&format!("{} cannot be used", file.join("state").display()))
     })
@@ -184,20 +183,20 @@ async fn a_state_directory_that_cannot_be_used_shows_in_metrics_and_status_from_
 }
 
 /// Its state directory would lie below a file.
-async fn world_without_directory() -> (World, PathBuf) {
-    let mut world = World::new(600, 60).await;
-    let file = world.path().join("file");
+async fn setup_without_directory() -> (Setup, PathBuf) {
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    let file = setup.path().join("file");
     fs::write(&file, "not a directory").unwrap();
-    world.set("state.url", &format!("file:{}", file.join("state").display()));
-    (world, file)
+    setup.set("state.url", &format!("file:{}", file.join("state").display()));
+    (setup, file)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_never_could_write_starts_says_so_and_does_not_call_in_a_crash_loop() {
-    let (mut world, file) = world_without_directory().await;
-    world.set("server.first_token_wait", "0s");
+    let (mut setup, file) = setup_without_directory().await;
+    setup.set("server.first_token_wait", "0s");
     for _ in 0..5 {
-        let relay = world.start().await;
+        let relay = setup.start().await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(relay.get("/healthz").await.status, 200);
         let refused = relay.get("/token").await;
@@ -205,10 +204,10 @@ async fn a_relay_that_never_could_write_starts_says_so_and_does_not_call_in_a_cr
         eventually("the log says so", async || relay.text().contains("serving from memory")).await;
         relay.kill();
     }
-    assert_eq!(world.calls().len(), 0, "a crash loop on a broken disk is no loop of calls (I6)");
-    let relay = world.start().await;
+    assert_eq!(setup.calls().len(), 0, "a crash loop on a broken disk is no loop of calls (I6)");
+    let relay = setup.start().await;
     fs::remove_file(&file).unwrap();
     eventually("the directory came late", async || relay.get("/token").await.status == 200).await;
     eventually("the record is stored", async || is_stored(&relay).await).await;
-    assert_eq!(world.calls().len(), 1);
+    assert_eq!(setup.calls().len(), 1);
 }

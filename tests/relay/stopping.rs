@@ -3,14 +3,11 @@
 use std::{process::Command, time::Duration};
 
 use rustix::process::Signal;
+use test_support::{CLIENT_KEY, Relay, Setup, client, eventually};
 use tokio::{task::JoinSet, time::sleep};
 use wechat_sim::{Fault, Op, Times};
 
-use crate::{
-    client,
-    process::{KEY, Relay},
-    world::{World, eventually},
-};
+use crate::RELAY;
 
 /// Far longer than a test waits for the end: who waits for the grace to run out fails it.
 const ENDLESS: &str = "10m";
@@ -18,9 +15,9 @@ const ENDLESS: &str = "10m";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_relay_stops_at_once_with_0_whatever_the_signal() {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut world = World::new(600, 60).await;
-        world.set("server.shutdown_grace", ENDLESS);
-        let mut relay = world.start().await;
+        let mut setup = Setup::new(RELAY, 600, 60).await;
+        setup.set("server.shutdown_grace", ENDLESS);
+        let mut relay = setup.start().await;
         relay.get("/token").await.token();
         relay.signal(signal);
         assert_eq!(relay.ended().await, Some(0), "{signal:?}");
@@ -32,28 +29,28 @@ async fn an_idle_relay_stops_at_once_with_0_whatever_the_signal() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_answers_long_polls_and_lets_the_call_under_way_end() {
     // The call begins after 10 s and takes 7 s; for 8 s the first token is served meanwhile.
-    let mut world = World::new(20, 10).await;
-    world.set("wechat.timeout", "20s");
-    world.set("server.shutdown_grace", "50s");
-    world.sim.script(Op::Token, [Fault::Pass.into(), Fault::Slow(Duration::from_secs(7)).minting()]);
-    let mut relay = world.start().await;
+    let mut setup = Setup::new(RELAY, 20, 10).await;
+    setup.set("wechat.timeout", "20s");
+    setup.set("server.shutdown_grace", "50s");
+    setup.sim.script(Op::Token, [Fault::Pass.into(), Fault::Slow(Duration::from_secs(7)).minting()]);
+    let mut relay = setup.start().await;
     let first = relay.get("/token").await;
     // the second token lives so long that the next relay has nothing to do
-    world.sim.change_rules(|rules| rules.lifetime = Duration::from_secs(600));
-    eventually("the rotation's call is under way", async || world.calls().len() == 2).await;
+    setup.sim.change_rules(|rules| rules.lifetime = Duration::from_secs(600));
+    eventually("the rotation's call is under way", async || setup.calls().len() == 2).await;
     let (at, etag) = (relay.public, first.etag());
     let mut polls = JoinSet::new();
-    polls.spawn(async move { client::poll(at, KEY, &etag, 60).await });
+    polls.spawn(async move { client::poll(at, CLIENT_KEY, &etag, 60).await });
     taken(&relay).await;
     relay.signal(Signal::TERM);
     let answer = polls.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(answer.status, 304, "neither the wait of 60 s nor the grace was over: {answer:?}");
     assert_eq!(relay.ended().await, Some(0));
-    let minted = world.sim.living("wxmain", wechat_sim::Kind::Rotating)[0].access_token.clone();
+    let minted = setup.sim.living("wxmain", wechat_sim::Kind::Rotating)[0].access_token.clone();
 
-    let next = world.start().await;
+    let next = setup.start().await;
     assert_eq!(next.get("/token").await.token(), minted, "the reply was stored");
-    assert_eq!(world.calls().len(), 2, "and the restart made no call (I7)");
+    assert_eq!(setup.calls().len(), 2, "and the restart made no call (I7)");
 }
 
 /// Waits until the relay has taken the one connection of a client, and a little for its request.
@@ -65,55 +62,55 @@ async fn taken(relay: &Relay) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_tokens_call_is_not_cut_off_by_a_stop_either() {
-    let mut world = World::new(600, 60).await;
-    world.set("wechat.timeout", "20s");
-    world.set("server.shutdown_grace", "50s");
-    world.sim.set_latency(Duration::from_secs(5));
-    let mut relay = world.start().await;
-    eventually("the call is under way", async || world.calls().len() == 1).await;
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("wechat.timeout", "20s");
+    setup.set("server.shutdown_grace", "50s");
+    setup.sim.set_latency(Duration::from_secs(5));
+    let mut relay = setup.start().await;
+    eventually("the call is under way", async || setup.calls().len() == 1).await;
     let at = relay.public;
     let mut readers = JoinSet::new();
-    readers.spawn(async move { client::get(at, "/token", Some(KEY)).await });
+    readers.spawn(async move { client::get(at, "/token", Some(CLIENT_KEY)).await });
     taken(&relay).await;
     relay.signal(Signal::TERM);
     let reader = readers.join_next().await.unwrap().unwrap().unwrap();
     assert!(reader.status == 503 && reader.retry_after().is_some(), "{reader:?}");
     assert_eq!(relay.ended().await, Some(0));
-    let next = world.start().await;
+    let next = setup.start().await;
     next.get("/token").await.token();
-    assert_eq!(world.calls().len(), 1);
+    assert_eq!(setup.calls().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_waits_is_answered_by_a_stop() {
-    let world = World::new(600, 60).await;
-    let mut relay = world.start().await;
+    let setup = Setup::new(RELAY, 600, 60).await;
+    let mut relay = setup.start().await;
     let dead = relay.get("/token").await.token();
-    world.sim.revoke(&dead);
-    world.sim.fault(Op::Token, Fault::Slow(Duration::from_secs(2)).minting(), Times::Next(1));
+    setup.sim.revoke(&dead);
+    setup.sim.fault(Op::Token, Fault::Slow(Duration::from_secs(2)).minting(), Times::Next(1));
     let at = relay.public;
     let mut reports = JoinSet::new();
     let bad = dead.clone();
-    reports.spawn(async move { client::report(at, KEY, "", &bad).await });
-    eventually("the refresh is under way", async || world.calls().len() == 2).await;
+    reports.spawn(async move { client::report(at, CLIENT_KEY, "", &bad).await });
+    eventually("the refresh is under way", async || setup.calls().len() == 2).await;
     relay.signal(Signal::TERM);
     let answer = reports.join_next().await.unwrap().unwrap().unwrap();
     assert!(answer.status == 503 || answer.status == 200 && answer.token() != dead, "{answer:?}");
     assert_eq!(relay.ended().await, Some(0));
-    let next = world.start().await;
-    assert!(world.sim.token_alive("wxmain", &next.get("/token").await.token()));
-    assert_eq!(world.calls().len(), 2);
+    let next = setup.start().await;
+    assert!(setup.sim.token_alive("wxmain", &next.get("/token").await.token()));
+    assert_eq!(setup.calls().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_is_quick_while_wechat_hangs_and_a_probe_waits() {
-    let mut world = World::new(60, 10).await;
-    world.set("wechat.timeout", "3s");
-    world.set("wechat.connect_timeout", "1s");
-    world.set("server.shutdown_grace", ENDLESS);
-    world.sim.fault(Op::Any, Fault::Hang, Times::Always);
-    let mut relay = world.start().await;
-    eventually("the call is under way", async || world.calls().len() == 1).await;
+    let mut setup = Setup::new(RELAY, 60, 10).await;
+    setup.set("wechat.timeout", "3s");
+    setup.set("wechat.connect_timeout", "1s");
+    setup.set("server.shutdown_grace", ENDLESS);
+    setup.sim.fault(Op::Any, Fault::Hang, Times::Always);
+    let mut relay = setup.start().await;
+    eventually("the call is under way", async || setup.calls().len() == 1).await;
     // A silent connection, a half-sent request and an idle one must not hold the process either.
     let silent = tokio::net::TcpStream::connect(relay.public).await.unwrap();
     let half = tokio::net::TcpStream::connect(relay.public).await.unwrap();
@@ -125,10 +122,10 @@ async fn a_stop_is_quick_while_wechat_hangs_and_a_probe_waits() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_tells_by_its_exit_code_whether_the_running_relay_lives() {
-    let world = World::new(60, 10).await;
-    let mut relay = world.start().await;
+    let setup = Setup::new(RELAY, 60, 10).await;
+    let mut relay = setup.start().await;
     let health = |relay: &Relay| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
+        let mut command = Command::new(RELAY);
         command.env_clear().env("TOKEN_RELAY__SERVER__LISTEN", relay.public.to_string());
         command.env("TOKEN_RELAY__SERVER__ADMIN_LISTEN", relay.admin.to_string());
         command.arg("health").output().unwrap()

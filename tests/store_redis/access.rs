@@ -1,14 +1,15 @@
-//! Passwords and permissions; and nothing of them is told.
+//! Do passwords and permissions work as documented, and does no error show them?
 
 use redis::Value;
+use test_support::{LogCapture, RECORD_KEY, RedisServer, eventually, free_port};
 use token_relay::{
     credential::CredentialId,
     store::{Store as _, Swap, redis::RedisStore},
 };
 
 use crate::{
-    house::{KEY, LATEST, Log, Server, account, free_port, load, sealed, secret_url, soon, store, swap, unknown},
-    wire::Wire,
+    fake_redis,
+    stores::{LATEST, account, load, sealed, secret_url, store, swap, unknown},
 };
 
 /// The line of the documentation, as arguments of `ACL`.
@@ -19,14 +20,14 @@ fn documented_user(password: &str) -> Vec<String> {
     ["ACL", "SETUSER", "relay"].into_iter().chain(rules.split(' ')).map(str::to_owned).collect()
 }
 
-fn allow(server: &Server, login: &str, rules: &[String]) {
+fn allow(server: &RedisServer, login: &str, rules: &[String]) {
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     assert_eq!(server.tell_as(login, &rules), Value::Okay);
 }
 
 #[tokio::test]
 async fn a_password_opens_and_a_wrong_or_missing_one_is_told() {
-    let server = Server::with(&["--requirepass", "p@ss/w:rd%"]);
+    let server = RedisServer::with(&["--requirepass", "p@ss/w:rd%"]);
     let at = |login: &str| store(&format!("redis://{login}127.0.0.1:{}", server.port));
     assert_eq!(load(&at(":p%40ss%2Fw%3Ard%25@")).await, Ok(None));
     assert_eq!(load(&at("default:p%40ss%2Fw%3Ard%25@")).await, Ok(None));
@@ -37,7 +38,7 @@ async fn a_password_opens_and_a_wrong_or_missing_one_is_told() {
     }
     let reason = unknown(&at(""), None, "one").await;
     assert!(reason.contains("NOAUTH: it asks for a password: state.url has none"), "{reason}");
-    let open = Server::start();
+    let open = RedisServer::start();
     let reason = load(&store(&format!("redis://:sentinel@127.0.0.1:{}", open.port))).await.unwrap_err().to_string();
     assert!(reason.contains("it has no password, and state.url has one"), "{reason}");
     let reason = load(&store(&format!("{}/99", open.url()))).await.unwrap_err().to_string();
@@ -46,9 +47,9 @@ async fn a_password_opens_and_a_wrong_or_missing_one_is_told() {
 
 #[tokio::test]
 async fn the_documented_acl_line_is_enough_and_every_other_key_is_closed() {
-    let log = Log::default();
+    let log = LogCapture::default();
     let _guard = log.listen();
-    let server = Server::with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lfu"]);
+    let server = RedisServer::with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lfu"]);
     allow(&server, "", &documented_user("secret"));
     let at = |database: u8| store(&format!("redis://relay:secret@127.0.0.1:{}/{database}", server.port));
     let (here, there) = (at(0), at(0));
@@ -58,7 +59,7 @@ async fn the_documented_acl_line_is_enough_and_every_other_key_is_closed() {
     tokio::time::timeout(LATEST, hints.changed()).await.expect("a hint").unwrap();
     assert_eq!(load(&there).await, Ok(Some(sealed("one"))));
     assert_eq!(load(&at(1)).await, Ok(None), "select");
-    soon("the survey", || log.count("maxmemory-policy is allkeys-lfu", "WARN") > 0).await;
+    eventually("the survey", async || log.count("maxmemory-policy is allkeys-lfu", "WARN") > 0).await;
     assert_eq!(log.count("no hints", "WARN"), 0, "{}", log.text());
     let client = redis::Client::open(format!("redis://relay:secret@127.0.0.1:{}", server.port)).unwrap();
     let closed = redis::cmd("GET").arg("another").query::<Value>(&mut client.get_connection().unwrap());
@@ -67,9 +68,9 @@ async fn the_documented_acl_line_is_enough_and_every_other_key_is_closed() {
 
 #[tokio::test]
 async fn without_the_permission_to_publish_or_to_be_told_a_swap_still_wins() {
-    let log = Log::default();
+    let log = LogCapture::default();
     let _guard = log.listen();
-    let server = Server::start();
+    let server = RedisServer::start();
     let mut rules = documented_user("secret");
     rules.retain(|rule| !rule.starts_with("+publish") && !rule.starts_with("+info") && !rule.starts_with('&'));
     allow(&server, "", &rules);
@@ -77,12 +78,12 @@ async fn without_the_permission_to_publish_or_to_be_told_a_swap_still_wins() {
     assert_eq!(swap(&store, None, "one").await, Swap::Won);
     assert_eq!(swap(&store, Some("one"), "two").await, Swap::Won);
     assert_eq!(load(&store).await, Ok(Some(sealed("two"))));
-    soon("the warning", || log.count("others' rotations are seen by polling", "WARN") == 1).await;
+    eventually("the warning", async || log.count("others' rotations are seen by polling", "WARN") == 1).await;
 }
 
 #[tokio::test]
 async fn a_permission_that_is_missing_is_named() {
-    let server = Server::start();
+    let server = RedisServer::start();
     for (missing, told) in [("+eval", "eval"), ("+set", "set"), ("~token-relay:v1:*", "key")] {
         let mut rules = documented_user("sentinel");
         rules.insert(3, "reset".to_owned());
@@ -93,12 +94,12 @@ async fn a_permission_that_is_missing_is_named() {
         assert!(reason.contains("permission") && reason.contains(told), "{missing}: {reason}");
         assert!(!reason.contains("sentinel"), "{reason}");
     }
-    assert_eq!(server.tell(&["EXISTS", KEY]), Value::Int(0));
+    assert_eq!(server.tell(&["EXISTS", RECORD_KEY]), Value::Int(0));
 }
 
 #[tokio::test]
 async fn a_server_with_as_many_clients_as_it_takes_says_so() {
-    let server = Server::with(&["--maxclients", "1"]);
+    let server = RedisServer::with(&["--maxclients", "1"]);
     let _other = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     let store = RedisStore::new(&secret_url(&format!("redis://:secret@127.0.0.1:{}", server.port)), []);
     let reason = load(&store).await.unwrap_err().to_string();
@@ -107,9 +108,9 @@ async fn a_server_with_as_many_clients_as_it_takes_says_so() {
 
 #[tokio::test]
 async fn no_password_and_no_record_is_in_any_error_or_log() {
-    let log = Log::default();
+    let log = LogCapture::default();
     let _guard = log.listen();
-    let mut server = Server::with(&[
+    let mut server = RedisServer::with(&[
         "--requirepass",
         "sentinel_password",
         "--maxmemory",
@@ -134,13 +135,13 @@ async fn no_password_and_no_record_is_in_any_error_or_log() {
     let closed = format!("redis://sentinel_user:sentinel_password@127.0.0.1:{}", free_port());
     said.push(load(&store(&closed)).await.unwrap_err().to_string());
     // it tells what was sent, as Redis does with commands that it does not know
-    let echo = Wire::saying(|request| {
+    let echo = fake_redis::replying(|request| {
         let request = String::from_utf8_lossy(request).replace("\r\n", " ");
         format!("-ERR sorry: {request}, with args beginning with: {request}\r\n").into_bytes()
     });
-    let echoed = format!("redis://:sentinel_password@127.0.0.1:{}", echo.port);
+    let echoed = format!("redis://:sentinel_password@127.0.0.1:{}", echo.address.port());
     said.push(load(&store(&echoed)).await.unwrap_err().to_string());
-    soon("the survey and the warning", || {
+    eventually("the survey and the warning", async || {
         ["evict", "Redis does not answer"].iter().all(|told| log.count(told, "WARN") > 0)
     })
     .await;

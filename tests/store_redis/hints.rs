@@ -1,14 +1,15 @@
-//! Others are told of a change at once, when all is well.
+//! Are the other relays told of a change at once, when all is well?
 
 use std::time::Duration;
 
+use test_support::{RedisServer, eventually};
 use token_relay::{
     credential::CredentialId,
     store::{Store as _, Swap, memory::MemoryStore, redis::RedisStore},
 };
 use tokio::{sync::watch, time::timeout};
 
-use crate::house::{LATEST, Server, account, healed, in_time, load, sealed, secret_url, soon, swap};
+use crate::stores::{LATEST, account, healed, in_time, load, sealed, secret_url, store_on, swap};
 
 async fn changed(hints: &mut watch::Receiver<u64>) {
     timeout(LATEST * 2, hints.changed()).await.expect("a hint").unwrap();
@@ -25,8 +26,8 @@ async fn listening(store: &RedisStore) -> watch::Receiver<u64> {
 
 #[tokio::test]
 async fn a_swap_that_wins_is_a_hint_to_the_others_and_one_that_loses_is_none() {
-    let server = Server::start();
-    let (here, there) = (server.store(), server.store());
+    let server = RedisServer::start();
+    let (here, there) = (store_on(&server), store_on(&server));
     let (mut own, mut hints) = (listening(&here).await, listening(&there).await);
     for (expected, next) in [(None, "one"), (Some("one"), "two")] {
         assert_eq!(swap(&here, expected, next).await, Swap::Won);
@@ -42,7 +43,7 @@ async fn a_swap_that_wins_is_a_hint_to_the_others_and_one_that_loses_is_none() {
 
 #[tokio::test]
 async fn a_hint_tells_whose_record_changed() {
-    let server = Server::start();
+    let server = RedisServer::start();
     let accounts = ["main", "shop"].map(|name| CredentialId::access_token(name.parse().unwrap()));
     let url = secret_url(&server.url());
     let (here, there) = (RedisStore::new(&url, accounts.clone()), RedisStore::new(&url, accounts.clone()));
@@ -60,8 +61,8 @@ async fn a_hint_tells_whose_record_changed() {
 
 #[tokio::test]
 async fn hints_come_again_after_the_connection_and_after_the_server_was_lost() {
-    let mut server = Server::start();
-    let (here, there) = (server.store(), server.store());
+    let mut server = RedisServer::start();
+    let (here, there) = (store_on(&server), store_on(&server));
     let mut hints = listening(&there).await;
     server.tell(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     changed(&mut hints).await; // something may have been missed
@@ -77,8 +78,8 @@ async fn hints_come_again_after_the_connection_and_after_the_server_was_lost() {
 
 #[tokio::test]
 async fn a_subscription_on_a_server_that_was_stopped_for_long_is_made_again() {
-    let server = Server::start();
-    let (here, there) = (server.store(), server.store());
+    let server = RedisServer::start();
+    let (here, there) = (store_on(&server), store_on(&server));
     let mut hints = listening(&there).await;
     server.freeze();
     tokio::time::sleep(Duration::from_secs(9)).await;
@@ -92,12 +93,12 @@ async fn a_subscription_on_a_server_that_was_stopped_for_long_is_made_again() {
 
 #[tokio::test]
 async fn a_store_that_is_dropped_leaves_no_connection_behind() {
-    let server = Server::start();
-    let store = server.store();
+    let server = RedisServer::start();
+    let store = store_on(&server);
     let _hints = listening(&store).await;
     assert_eq!(load(&store).await, Ok(None));
     let clients = || server.info("clients");
-    soon("its two connections and this one", || clients().contains("connected_clients:3")).await;
+    eventually("its two connections and this one", async || clients().contains("connected_clients:3")).await;
     drop(store);
-    soon("this one only", || clients().contains("connected_clients:1")).await;
+    eventually("this one only", async || clients().contains("connected_clients:1")).await;
 }

@@ -8,11 +8,10 @@
 )]
 
 mod access;
-mod faults;
+mod fake_redis;
 mod hints;
-mod house;
-#[path = "../own_ca/mod.rs"]
-mod own_ca;
+mod missing_server;
+mod outages;
 mod records;
+mod stores;
 mod tls;
-mod wire;

@@ -1,0 +1,246 @@
+//! How does a test serve HTTP without a keeper? A relay whose keepers are played by the test.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, StatusCode},
+};
+use http_body_util::BodyExt;
+use sha2::{Digest, Sha256};
+use token_relay::{
+    clock::{Clock, SystemClock, Timestamp, WallTime},
+    credential::{CredentialId, Generation, Promise, Sliding, Token},
+    heartbeat::Heartbeat,
+    http::{AppState, Clients, HttpService, Limits, Listener, Timeouts},
+    issuer::{IssueError, wechat::ERRORS},
+    metrics::Metrics,
+    registry::{Handle, Publisher, Registry, Report, Reported},
+    status::{Failure, Offer, Status},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// May use every account.
+pub(crate) const KEY: &str = "a-key-of-thirty-two-characters-1";
+/// May use `main` only.
+pub(crate) const MAIN_KEY: &str = "a-key-of-thirty-two-characters-2";
+/// May use `main` and `shop`.
+pub(crate) const BOTH_KEY: &str = "a-key-of-thirty-two-characters-3";
+
+pub(crate) struct FakeRelay {
+    pub(crate) relay: Arc<AppState>,
+    pub(crate) shutdown: CancellationToken,
+    publishers: BTreeMap<String, Publisher>,
+    reports: Mutex<BTreeMap<String, mpsc::Receiver<Report>>>,
+}
+
+/// An answer with its body read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
+    }
+
+    pub(crate) fn assert_problem(&self, status: u16) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        let json = self.json();
+        assert_eq!(json["status"], status);
+        assert!(json["title"].as_str().is_some_and(|title| !title.is_empty()));
+        assert!(json["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+        assert_eq!(self.headers.contains_key("retry-after"), matches!(status, 429 | 503), "{self:?}");
+        assert_eq!(self.headers.contains_key("allow"), status == 405, "{self:?}");
+        assert_eq!(self.headers.contains_key("www-authenticate"), status == 401, "{self:?}");
+    }
+}
+
+impl FakeRelay {
+    pub(crate) fn of(names: &[&str]) -> Self {
+        let long = Duration::from_secs(60);
+        Self::patient(names, Timeouts { report: long, ..Timeouts::new(long) })
+    }
+
+    /// One account, `main`, with generation 7 of this token.
+    pub(crate) fn serving(token: &str) -> Self {
+        let fake = Self::of(&["main"]);
+        fake.offer("main", 7, token, 3541);
+        fake
+    }
+
+    pub(crate) fn patient(names: &[&str], timeouts: Timeouts) -> Self {
+        let (registry, metrics) = (Registry::default(), Metrics::new());
+        let (mut publishers, mut reports) = (BTreeMap::new(), BTreeMap::new());
+        for name in names {
+            let id = CredentialId::access_token(name.parse().unwrap());
+            let heartbeat = Heartbeat::starting(SystemClock.awake());
+            let (handle, end) = Handle::new(id.clone(), metrics.credential(&id), heartbeat);
+            registry.insert(&[Arc::new(handle)]);
+            end.publisher.publish(idle());
+            publishers.insert((*name).to_owned(), end.publisher);
+            reports.insert((*name).to_owned(), end.reports);
+        }
+        let client = |name: &str, key: &str, accounts: Option<&[&str]>| {
+            let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
+            (name.to_owned(), Sha256::digest(key).into(), accounts)
+        };
+        let shutdown = CancellationToken::new();
+        let relay = Arc::new(AppState {
+            registry: Arc::new(registry),
+            clients: Clients::new([
+                client("all", KEY, None),
+                client("one", MAIN_KEY, Some(&["main"])),
+                client("two", BOTH_KEY, Some(&["main", "shop"])),
+            ]),
+            metrics: Arc::new(metrics),
+            clock: Arc::new(SystemClock),
+            timeouts,
+            shutdown: shutdown.clone(),
+            started: SystemClock.boot_now(),
+        });
+        Self { relay, shutdown, publishers, reports: Mutex::new(reports) }
+    }
+
+    pub(crate) fn publish(&self, name: &str, status: Status) {
+        self.publishers[name].publish(status);
+    }
+
+    /// Publishes a token that is promised for `seconds` whenever it is asked for.
+    pub(crate) fn offer(&self, name: &str, generation: u64, token: &str, seconds: u64) {
+        self.publish(name, offering(generation, token, seconds));
+    }
+
+    /// Answers every report to `name` with what `answer` says.
+    pub(crate) fn keeper(&self, name: &str, mut answer: impl FnMut(Generation) -> Reported + Send + 'static) {
+        let mut reports = self.reports.lock().unwrap().remove(name).unwrap();
+        tokio::spawn(async move {
+            while let Some(report) = reports.recv().await {
+                let _ = report.answer.send(answer(report.generation));
+            }
+        });
+    }
+
+    /// Takes what is reported to `name`.
+    pub(crate) fn take_reports(&self, name: &str) -> mpsc::Receiver<Report> {
+        self.reports.lock().unwrap().remove(name).unwrap()
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.get_as(KEY, target).await
+    }
+
+    pub(crate) async fn get_as(&self, key: &str, target: &str) -> Answer {
+        self.send(Request::get(target).header("authorization", bearer(key))).await
+    }
+
+    pub(crate) async fn send(&self, request: axum::http::request::Builder) -> Answer {
+        answer(&self.relay.public(), request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn report(&self, body: impl Into<Body>) -> Answer {
+        let request = Request::post("/token/refresh").header("authorization", bearer(KEY)).body(body.into()).unwrap();
+        answer(&self.relay.public(), request).await
+    }
+
+    pub(crate) async fn admin(&self, target: &str) -> Answer {
+        answer(&self.relay.admin(), Request::get(target).body(Body::empty()).unwrap()).await
+    }
+
+    /// Serves the public face on a socket.
+    pub(crate) async fn serve(&self, limits: Limits) -> Served {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(listener.serve(self.relay.public(), limits, self.shutdown.clone()));
+        Served { address, serving }
+    }
+}
+
+/// A relay that is served on a socket.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    pub(crate) serving: JoinHandle<()>,
+}
+
+impl Served {
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `bytes`, says that no more will come, and reads what comes back until the end.
+    pub(crate) async fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        // The relay may hang up in the middle of what is too long.
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.shutdown().await;
+        let mut back = Vec::new();
+        let _ = stream.read_to_end(&mut back).await;
+        String::from_utf8_lossy(&back).into_owned()
+    }
+}
+
+pub(crate) const LIMITS: Limits =
+    Limits { max_connections: 100, header_timeout: Duration::from_secs(120), grace: Duration::from_secs(60) };
+
+pub(crate) async fn answer(service: &HttpService, request: Request<Body>) -> Answer {
+    let (parts, body) = service.answer(request).await.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+pub(crate) fn bearer(key: &str) -> String {
+    format!("Bearer {key}")
+}
+
+/// Nothing to serve, and no call before an hour: nothing worth waiting for.
+pub(crate) fn idle() -> Status {
+    Status {
+        next_attempt_at: Some(SystemClock.boot_now().plus(Duration::from_secs(3600))),
+        trouble: Some(Arc::new(trouble())),
+        failures: 4,
+        ..Status::default()
+    }
+}
+
+pub(crate) fn trouble() -> Failure {
+    Failure {
+        error: IssueError::Refused { errcode: 40164, errmsg: "invalid ip 1.2.3.4".to_owned() },
+        errors: &ERRORS,
+        at: WallTime::from_millis(1_795_348_923_000),
+        repeated: 4,
+    }
+}
+
+pub(crate) fn offering(generation: u64, token: &str, seconds: u64) -> Status {
+    let now = SystemClock.boot_now();
+    // The same from any moment, so that a slow machine sees the same whole seconds.
+    let sliding = Sliding { window: Duration::from_secs(seconds), until_at_least: Timestamp::LONG_AGO };
+    let promise = Promise { until: Timestamp::NEVER, sliding: Some(sliding), verified_until: None };
+    let token = Token::try_from(token.to_owned()).unwrap();
+    Status {
+        offer: Some(Offer { generation: Generation(generation), token, promise }),
+        rotation_at: Some(now.plus(Duration::from_secs(1800))),
+        next_attempt_at: Some(now.plus(Duration::from_secs(1800))),
+        ..Status::default()
+    }
+}

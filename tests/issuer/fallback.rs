@@ -1,0 +1,46 @@
+//! When is the fallback host asked?
+
+use test_support::{ClosedPort, FakeServer};
+use token_relay::{
+    credential::Token,
+    issuer::{IssueError, Verdict, upstream::UpstreamSettings, wechat::Endpoint},
+};
+use wechat_sim::{Fault, Op, Times};
+
+use crate::{
+    call::{GOOD, ask, ask_token, issuer, not_sent, reply, settings, sim, unknown},
+    probe::verdict,
+};
+
+pub(crate) fn with_fallback(base: &str, fallback: &str) -> UpstreamSettings {
+    UpstreamSettings { fallback_base_url: Some(fallback.parse().unwrap()), ..settings(base) }
+}
+
+#[tokio::test]
+async fn the_fallback_host_is_asked_within_the_same_call_when_the_first_cannot_be_connected() {
+    let (sim, refused) = (sim().await, ClosedPort::bind());
+    for endpoint in Endpoint::ALL {
+        assert!(ask(with_fallback(&refused.url(), &sim.base_url()), endpoint).await.is_ok());
+    }
+    assert!(ask_token(with_fallback("http://wechat.invalid", &sim.base_url())).await.is_ok());
+    let token = Token::try_from("75_unknown".to_owned()).unwrap();
+    let wechat = issuer(with_fallback(&refused.url(), &sim.base_url()), Endpoint::Token);
+    assert!(matches!(verdict(&wechat, &token).await, Verdict::Refused { .. }));
+    let reason = not_sent(ask_token(with_fallback(&refused.url(), "http://wechat.invalid")).await);
+    assert!(reason.contains("127.0.0.1: ") && reason.contains("; wechat.invalid: "), "{reason}");
+}
+
+#[tokio::test]
+async fn the_fallback_host_is_not_asked_when_the_first_may_have_heard() {
+    let (sim, fallback) = (sim().await, FakeServer::replying(reply("200 OK", GOOD)));
+    sim.script(Op::Token, [Fault::Status(502), Fault::Reset, Fault::Close, Fault::Truncated, Fault::Empty]);
+    for _ in 0..5 {
+        unknown(ask_token(with_fallback(&sim.base_url(), &fallback.url("http"))).await);
+    }
+    sim.fault(Op::Token, Fault::errcode(-1), Times::Next(1));
+    assert!(matches!(
+        ask_token(with_fallback(&sim.base_url(), &fallback.url("http"))).await,
+        Err(IssueError::Refused { errcode: -1, .. })
+    ));
+    assert!(fallback.requests().is_empty());
+}

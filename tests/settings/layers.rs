@@ -1,0 +1,172 @@
+//! Which wins for every key: the environment, the file or the default? And does its value arrive as it was meant?
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use token_relay::settings::{Endpoint, KeyDigest, Layers, LogFormat, Settings, StateUrl};
+
+use crate::{
+    given::{HASH, KEY, SENTINEL, SMALLEST, Written, check, env, line_of, load, origins, toml},
+    shipped::SHIPPED,
+};
+
+#[test]
+fn three_variables_are_enough() {
+    let output = check(None, env(SMALLEST));
+    assert!(output.stderr.is_empty());
+    let stdout = output.succeeded();
+    assert!(stdout.ends_with("# settings are valid: 1 account, 1 client\n"), "{stdout}");
+    assert!(stdout.contains("secret = \"***\" # from TOKEN_RELAY__ACCOUNTS__MAIN__SECRET\n"), "{stdout}");
+    assert!(stdout.contains("calls_per_day = 400 # default\n"), "{stdout}");
+    assert!(!stdout.contains(SENTINEL));
+    let layers = format!("{:?}", Layers::read(None, env(SMALLEST)).unwrap());
+    assert!(!layers.contains(SENTINEL), "{layers}");
+}
+
+#[test]
+fn the_command_line_names_the_file_before_the_environment_does() {
+    let written = Written::new();
+    let (one, two) = (written.file("1", "[log]\nfilter = \"warn\""), written.file("2", "[log]\nfilter = \"error\""));
+    let variable = [("TOKEN_RELAY_CONFIG", two.to_str().unwrap())];
+    assert_eq!(load(Some(&one), variable).unwrap().log.filter.as_str(), "warn");
+    assert_eq!(load(None, variable).unwrap().log.filter.as_str(), "error");
+}
+
+/// Every key with a default: a value for the file and one for the environment.
+const EVERY_KEY: &[(&str, &str, &str)] = &[
+    ("server.listen", "\"127.0.0.2:1\"", "[::]:2"),
+    ("server.admin_listen", "\"127.0.0.2:3\"", ""),
+    ("server.first_token_wait", "\"1s\"", "0s"),
+    ("server.shutdown_grace", "\"1m\"", "2m"),
+    ("server.max_connections", "1", "2"),
+    ("server.header_timeout", "\"1m\"", "2m"),
+    ("wechat.base_url", "\"http://h:1/a\"", "https://i/b/c/"),
+    ("wechat.fallback_base_url", "\"http://h\"", ""),
+    ("wechat.proxy", "\"http://u:sentinel-8f3a@h:1\"", "socks5://h"),
+    ("wechat.proxy_file", "\"PROXY\"", "PROXY"),
+    ("wechat.connect_timeout", "\"1s\"", "7s"),
+    ("wechat.timeout", "\"9s\"", "10s"),
+    ("wechat.max_calls", "1", "1000"),
+    ("refresh.before_expiry", "\"5s\"", "30m"),
+    ("refresh.overlap", "\"5s\"", "10s"),
+    ("refresh.report_cooldown", "\"1s\"", "0s"),
+    ("refresh.retry_min", "\"2s\"", "3s"),
+    ("refresh.retry_max", "\"2m\"", "3m"),
+    ("state.url", "\"memory:\"", "rediss://:sentinel-8f3a@h:1/0"),
+    ("state.url_file", "\"STATE\"", "STATE"),
+    ("log.format", "\"text\"", "json"),
+    ("log.filter", "\"warn\"", "info,token_relay=debug"),
+];
+
+fn value_of(printed: &str, key: &str) -> toml::Value {
+    let (section, name) = key.rsplit_once('.').unwrap();
+    printed.parse::<toml::Table>().unwrap()[section][name].clone()
+}
+
+/// What is printed of a value that was given as this TOML.
+fn effective(key: &str, given: &str) -> toml::Value {
+    let hidden = matches!(key, "wechat.proxy" | "state.url") && given.contains("://");
+    let given = if hidden { "\"***\"" } else { given };
+    format!("v = {given}").parse::<toml::Table>().unwrap()["v"].clone()
+}
+
+fn quoted_unless_number(text: &str) -> String {
+    text.parse::<u32>().map_or_else(|_| toml::Value::from(text).to_string(), |number| number.to_string())
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_the_file_the_default_for_every_key() {
+    let written = Written::new();
+    let proxy = written.file("proxy", "http://u:sentinel-8f3a@h\n");
+    let state = written.file("url", "redis://u:sentinel-8f3a@h\n");
+    let paths = |text: &str| text.replace("PROXY", proxy.to_str().unwrap()).replace("STATE", state.to_str().unwrap());
+    let defaults = origins(None, &[]);
+    let shipped: toml::Table = SHIPPED.parse().unwrap();
+    let count: usize = shipped.values().map(|section| section.as_table().unwrap().len()).sum();
+    assert_eq!(EVERY_KEY.len(), count, "a key is missing in this table");
+    for (key, in_file, in_env) in EVERY_KEY {
+        let (section, name) = key.rsplit_once('.').unwrap();
+        let file = written.file("config.toml", paths(&format!("[{section}]\n{name} = {in_file}")));
+        let variable = format!("TOKEN_RELAY__{}__{}", section.to_uppercase(), name.to_uppercase());
+        let from_file = origins(Some(&file), &[]);
+        let from_env = origins(Some(&file), &[(&variable, &paths(in_env))]);
+        assert!(line_of(&defaults, key).ends_with("# default"), "{key}: {defaults}");
+        assert!(line_of(&from_file, key).ends_with(&format!("from {}", file.display())), "{key}: {from_file}");
+        assert!(line_of(&from_env, key).ends_with(&format!("from {variable}")), "{key}: {from_env}");
+        assert_eq!(value_of(&from_file, key), effective(key, &paths(in_file)));
+        assert_eq!(value_of(&from_env, key), effective(key, &quoted_unless_number(&paths(in_env))));
+        for printed in [&from_file, &from_env] {
+            assert!(!printed.contains(SENTINEL), "{printed}");
+            printed.parse::<toml::Table>().unwrap();
+        }
+    }
+}
+
+#[test]
+fn values_arrive_typed() {
+    let written = Written::new();
+    let file = written.file(
+        "config.toml",
+        toml(&[("accounts.shop_2", "appid = \"wx2\"\nsecret = \"s\"\nendpoint = \"stable_token\"")]),
+    );
+    let settings = load(
+        Some(&file),
+        [
+            ("TOKEN_RELAY__SERVER__ADMIN_LISTEN", ""),
+            ("TOKEN_RELAY__WECHAT__BASE_URL", "http://127.0.0.1:1/prefix/"),
+            ("TOKEN_RELAY__WECHAT__FALLBACK_BASE_URL", ""),
+            ("TOKEN_RELAY__REFRESH__BEFORE_EXPIRY", "1h 30m"),
+            ("TOKEN_RELAY__STATE__URL", "redis://:sentinel-8f3a@h:6379/1"),
+            ("TOKEN_RELAY__LOG__FORMAT", "json"),
+            ("TOKEN_RELAY__ACCOUNTS__MAIN__CALLS_PER_DAY", "7"),
+            ("TOKEN_RELAY__CLIENTS__ORDERS__ACCOUNTS", "main, shop_2"),
+            ("TOKEN_RELAY__CLIENTS__BILLING__KEY_SHA256", &HASH.to_uppercase()),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.server.admin_listen, None);
+    assert_eq!(settings.wechat.base_url.at("/cgi-bin/token").as_str(), "http://127.0.0.1:1/prefix/cgi-bin/token");
+    assert!(settings.wechat.fallback_base_url.is_none() && settings.wechat.proxy.is_none());
+    assert_eq!(settings.refresh.before_expiry, Duration::from_secs(5400));
+    assert!(matches!(&settings.state.url, StateUrl::Redis(url) if url.expose() == "redis://:sentinel-8f3a@h:6379/1"));
+    assert_eq!(settings.log.format, LogFormat::Json);
+    let (main, shop) = (&settings.accounts["main"], &settings.accounts["shop_2"]);
+    assert_eq!((main.appid.as_str(), main.endpoint, main.calls_per_day), ("wx0123456789abcdef", Endpoint::Token, 7));
+    assert_eq!((shop.endpoint, shop.calls_per_day), (Endpoint::StableToken, 1500));
+    let (orders, billing) = (&settings.clients["orders"], &settings.clients["billing"]);
+    assert!(orders.accounts.as_ref().unwrap().iter().map(AsRef::as_ref).eq(["main", "shop_2"]));
+    assert_eq!(orders.key_sha256, KeyDigest::of(KEY.as_bytes()));
+    assert!(billing.accounts.is_none() && billing.key_sha256 == KeyDigest::of(b"hello"));
+    let debug = format!("{settings:?}");
+    assert!(!debug.contains(SENTINEL) && !debug.contains("2cf2"), "{debug}");
+}
+
+#[test]
+fn a_list_in_the_environment_replaces_the_one_in_the_file() {
+    let written = Written::new();
+    let lines = format!("key = \"{KEY}\"\naccounts = [\"main\", \"other\"]");
+    let other = "appid = \"wx2\"\nsecret = \"s\"";
+    let file = written.file("config.toml", toml(&[("clients.orders", &lines), ("accounts.other", other)]));
+    let accounts = |settings: Settings| settings.clients["orders"].accounts.as_ref().unwrap().len();
+    assert_eq!(accounts(load(Some(&file), []).unwrap()), 2);
+    assert_eq!(accounts(load(Some(&file), [("TOKEN_RELAY__CLIENTS__ORDERS__ACCOUNTS", "other")]).unwrap()), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn no_value_of_any_key_panics_or_is_repeated(
+        (key, ..) in proptest::sample::select(EVERY_KEY),
+        value in "\\PC{0,12}|[0-9]{0,20}(ns|ms|s|h|y)?|(http|redis|file)://[a-z/@:?#]{0,9}",
+    ) {
+        let variable = format!("TOKEN_RELAY__{}", key.replace('.', "__").to_uppercase());
+        for value in [value.clone(), format!("{value}{SENTINEL}")] {
+            if let Err(error) = load(None, [(variable.as_str(), value.as_str())]) {
+                // The one value that is told: an absolute path of a file that cannot be read.
+                let path = key.ends_with("_file") && value.starts_with('/');
+                prop_assert!(path || !error.to_string().contains(SENTINEL), "{}", error);
+            }
+        }
+    }
+}
