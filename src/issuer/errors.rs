@@ -87,6 +87,17 @@ impl ErrorTable {
         }
     }
 
+    /// Whether `error` is about the address of the machine that called: another machine may be answered.
+    pub fn is_about_this_host(&self, error: &IssueError) -> bool {
+        match error {
+            IssueError::NotSent { .. } | IssueError::Unknown { .. } => false,
+            IssueError::Refused { errcode, .. } => match self.rule(*errcode).hint {
+                Hint::Whitelist(_) => true,
+                Hint::Text(_) => false,
+            },
+        }
+    }
+
     /// What `error` says, with the issuer's name where it was the issuer that answered.
     pub fn describe(&self, error: &IssueError) -> String {
         match error {

@@ -76,6 +76,9 @@ impl KeeperLog {
                 info!(%account, %generation, "token taken from the relay that holds the lease");
             }
             Note::LeaseTaken => info!(%account, "this relay calls WeChat for the account from now on"),
+            Note::LeaseYielded => {
+                warn!(%account, "this relay's IP is refused: the lease is given back, so that another relay may call");
+            }
             Note::HandedOver { is_candidate } => {
                 warn!(%account, is_candidate, "a token came after the lease was lost: handed over");
             }

@@ -142,6 +142,8 @@ pub enum Note {
     Followed(Generation),
     /// This relay calls from now on.
     LeaseTaken,
+    /// This relay has given the lease back, because its address is refused.
+    LeaseYielded,
     /// A token came after the lease was lost, and was handed over.
     HandedOver {
         /// It is not known whether it is the newer one.
@@ -371,6 +373,7 @@ impl Machine {
             Phase::Idle if self.must_store(now) => self.write(now, Then::Keep),
             Phase::Idle if self.is_stopping && self.must_leave() => self.leave(now),
             Phase::Idle if self.is_stopping => self.stop(now),
+            Phase::Idle if self.should_yield() => self.yield_lease(now),
             Phase::Idle if self.poll_at() <= now.boot => self.begin_look(now),
             Phase::Idle if self.may_call(now) => self.begin_what_is_due(now),
             Phase::Idle => self.follow(now),

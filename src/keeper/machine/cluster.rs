@@ -27,6 +27,9 @@ const POLL: Duration = Duration::from_secs(1);
 const BEAT: Duration = Duration::from_secs(5);
 /// A record that has stood still for so long has no holder any more: 3 s more than the holder counts on.
 const TAKE_OVER: Duration = LEASE.saturating_add(SUCCESSION);
+/// A holder whose address was refused so often in a row gives the lease back: at the whitelist's pace of one call a minute,
+/// that is five minutes, in which an operator may have put it on.
+const REFUSED_CALLS: u32 = 5;
 /// A call that a frozen relay may still send dooms whatever credential it finds. A relay that has not woken after a day of
 /// hourly rotations is taken for dead.
 const STRAY_ROTATIONS: u8 = 24;
@@ -63,6 +66,8 @@ pub(super) struct Sharing {
     is_others: bool,
     /// At the end the lease is given back once.
     is_leaving: bool,
+    /// The lease was given back because this relay's address is refused, and no other relay has held it since.
+    has_yielded: bool,
 }
 
 #[derive(Debug)]
@@ -92,6 +97,7 @@ impl Sharing {
             is_foreign: false,
             is_others: false,
             is_leaving: false,
+            has_yielded: false,
         }
     }
 }
@@ -259,7 +265,8 @@ impl Machine {
             return false;
         }
         let others = self.record.shared.lease.filter(|lease| lease.holder != sharing.me);
-        let is_free = self.storing.held.is_none() || others.is_none();
+        // a relay that has yielded lets the others take the lease first
+        let is_free = self.storing.held.is_none() || (others.is_none() && !sharing.has_yielded);
         is_free || sharing.changed_at.plus(TAKE_OVER) <= now.boot
     }
 
@@ -292,6 +299,29 @@ impl Machine {
         }
         self.record.shared.lease = Some(Lease { holder: me });
         self.write(now, Then::Keep);
+    }
+
+    /// Whether another relay should try: this one's address has been refused for some minutes.
+    pub(super) fn should_yield(&self) -> bool {
+        let errors = self.policy.issuer.errors;
+        self.has_lease()
+            && self
+                .last_failure
+                .as_ref()
+                .is_some_and(|failure| failure.repeated >= REFUSED_CALLS && errors.is_about_this_host(&failure.error))
+    }
+
+    /// Gives the lease back, so that another relay takes it at its next look. Where none does, this one takes it again when
+    /// the record has stood still, and counts anew.
+    pub(super) fn yield_lease(&mut self, now: Now) {
+        self.recall_failure();
+        if let Some(sharing) = &mut self.sharing {
+            sharing.has_yielded = true;
+            sharing.lease_until = None;
+            self.record.shared.lease = None;
+            self.note(Note::LeaseYielded);
+            self.write(now, Then::Keep);
+        }
     }
 
     pub(super) fn must_leave(&self) -> bool {

@@ -181,6 +181,11 @@ impl Machine {
             }
         }
         self.record = theirs;
+        if self.record.shared.lease.is_some()
+            && let Some(sharing) = &mut self.sharing
+        {
+            sharing.has_yielded = false;
+        }
         self.storing.is_dirty = has_news;
         self.storing.durable = self.record.generation;
         self.must_force = false;

@@ -93,6 +93,11 @@ impl Pair {
         self.step(who, Event::Reply(Ok(Issued { token, life: s(7200) })));
     }
 
+    /// WeChat refuses the call of that relay.
+    fn refuse(&mut self, who: usize, errcode: i64) {
+        self.step(who, Event::Reply(Err(code(errcode))));
+    }
+
     fn step(&mut self, who: usize, event: Event) {
         let mut news = VecDeque::from([event]);
         while let Some(event) = news.pop_front() {
@@ -273,4 +278,58 @@ fn bytes_that_are_no_record_are_never_written_over_and_nobody_calls() {
     assert_eq!(pair.kept, foreign);
     assert_eq!(pair.relays[0].calls + pair.relays[1].calls, 1);
     assert_eq!(pair.status(1).store_trouble, Some(StoreTrouble::Newer(99)));
+}
+
+#[test]
+fn a_holder_whose_ip_is_refused_for_minutes_gives_the_lease_to_a_relay_that_is_not() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    for _ in 1..5 {
+        pair.refuse(0, 40164);
+        assert!(pair.status(0).holds_lease && !pair.status(1).holds_lease);
+        pair.pass_until_call(0, 70);
+    }
+    pair.refuse(0, 40164);
+    pair.pass_until_call(1, 70);
+    assert!(!pair.status(0).holds_lease && pair.status(1).holds_lease);
+    pair.reply(1, "two");
+    pair.pass(2);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+    let calls = pair.relays[0].calls;
+    pair.pass(3000);
+    assert_eq!(pair.relays[0].calls, calls);
+}
+
+#[test]
+fn where_every_ip_is_refused_the_relays_take_turns_and_call_no_more_often_than_one_would() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    let began = (pair.boot, pair.relays[0].calls);
+    let mut turns = [0, 0];
+    while pair.boot.since(began.0) < s(3600) {
+        for who in 0..2 {
+            let before = pair.relays[who].calls;
+            pair.refuse(who, 40164);
+            turns[who] += u32::from(pair.status(who).holds_lease);
+            assert_eq!(pair.relays[who].calls, before, "never at once");
+        }
+        pair.pass(30);
+    }
+    let calls = pair.relays[0].calls - began.1 + pair.relays[1].calls;
+    assert!(turns[0] > 20 && turns[1] > 20, "{turns:?}");
+    assert!((40..=62).contains(&calls), "{calls} calls in an hour");
+}
+
+#[test]
+fn a_refused_holder_without_another_relay_takes_the_lease_back_and_calls_on() {
+    let mut pair = Pair::serving("one");
+    pair.relays[1].is_frozen = true;
+    pair.pass_until_call(0, 7200);
+    for _ in 0..12 {
+        pair.refuse(0, 40164);
+        pair.pass_until_call(0, 90);
+    }
+    pair.reply(0, "two");
+    pair.pass(1);
+    assert_eq!(pair.shown(0), "two");
 }
