@@ -222,6 +222,8 @@ struct Storing {
     has_stored: bool,
     /// The generation whose credential is durable.
     durable: Generation,
+    /// The generation whose credential was offered to the store and not taken.
+    untaken: Generation,
     /// Failures in a row, and the last one.
     failures: u32,
     trouble: Option<StoreTrouble>,
@@ -453,7 +455,7 @@ impl Machine {
     /// a crash must not make the next process serve an older one (I4).
     fn publish(&mut self, now: Now) {
         let is_mute = self.storing.trouble.is_none() || self.floor > Generation::default();
-        if !self.is_loaded && is_mute {
+        if !self.is_loaded && is_mute && self.record.credential.is_none() {
             // nothing to tell but why the record does not come; what this process has published before stays
             return;
         }
@@ -461,7 +463,8 @@ impl Machine {
         if let (Phase::Recording(Then::Keep), Some(published)) = (self.phase, &self.published) {
             let shown = published.offer.as_ref().map(|offer| offer.generation);
             let is_new = status.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
-            if is_new {
+            let is_settled = [self.storing.durable, self.storing.untaken].contains(&self.record.generation);
+            if is_new && !is_settled {
                 status.offer.clone_from(&published.offer);
                 status.rotation_at = published.rotation_at;
             }

@@ -187,6 +187,8 @@ pub struct Credential {
     pub token: Token,
     /// Its rotation.
     pub generation: Generation,
+    /// Which call brought it: another relay may have taken that one for lost.
+    pub call: Option<CallId>,
     /// s: the moment before the first byte of the call that brought it.
     pub asked_at: Timestamp,
     /// When the reply had come: it was minted before.
@@ -268,6 +270,6 @@ impl UnknownCall {
 
     /// Whether it may have minted after `credential` was.
     pub fn may_doom(&self, credential: &Credential) -> bool {
-        credential.asked_at < self.ended_at
+        credential.call != Some(self.id) && credential.asked_at < self.ended_at
     }
 }

@@ -1,21 +1,31 @@
-//! Under which policy does a run live, how wild is its weather, and how long does it last?
+//! Who runs, under which policy, how often does something go wrong, and how long does a run last?
 
 use std::time::Duration;
 
 use token_relay::{issuer::wechat::Endpoint, keeper::schedule::Policy};
 
 use super::{
-    dice::{DAY, Dice, HOUR, MINUTE, SECOND},
-    wire::CALL_LIMIT,
+    rng::{DAY, HOUR, MINUTE, Rng, SECOND},
+    wechat_link::CALL_LIMIT,
 };
 
+/// What is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One relay with a directory of its own, through months or years.
+    Alone,
+    /// So many relays on one store, for two hours.
+    Sharing(usize),
+}
+
 pub(crate) struct Setup {
+    pub replicas: usize,
+    pub is_shared: bool,
     pub policy: Policy,
     pub lives_s: Vec<i64>,
     pub quota: u32,
-    /// The mean time between two disturbances.
+    /// The mean time between two faults.
     pub unrest: i64,
-    /// How long storms and calms take together.
     pub length: i64,
     /// How long one storm takes.
     pub storm: i64,
@@ -25,66 +35,81 @@ pub(crate) struct Setup {
     pub is_starved: bool,
     /// Nothing but calls and probes goes wrong: no outsider, crash, or broken disk.
     pub is_wire_only: bool,
+    /// The longest time between two looks of the clients, in a storm and in a calm.
+    pub clients: (i64, i64),
 }
 
 pub(crate) const HEARTBEAT: i64 = 5 * SECOND;
 
 impl Setup {
-    pub(crate) fn of(dice: &mut Dice) -> Self {
-        let endpoint = if dice.percent(65) { Endpoint::Token } else { Endpoint::StableToken };
-        let is_common = dice.percent(65);
-        let overlap_s = if is_common { 300 } else { dice.pick(&[300, 60, 10, 5]) };
-        let mut lives_s = if is_common { vec![7200] } else { odd_lives(dice) };
+    pub(crate) fn of(shape: Shape, rng: &mut Rng) -> Self {
+        match shape {
+            Shape::Alone => Self::alone(rng),
+            Shape::Sharing(replicas) => Self::sharing(replicas, rng),
+        }
+    }
+
+    fn sharing(replicas: usize, rng: &mut Rng) -> Self {
+        let endpoint = if rng.percent(75) { Endpoint::Token } else { Endpoint::StableToken };
+        Self {
+            replicas,
+            is_shared: true,
+            policy: policy(endpoint, 300, 3600, 30, endpoint.default_calls_per_day()),
+            lives_s: vec![rng.pick(&[7200, 7200, 1800, 1200, 900])],
+            quota: 20_000,
+            unrest: rng.spread(8 * SECOND, 10 * MINUTE),
+            length: 2 * HOUR,
+            storm: 80 * MINUTE,
+            heartbeat: HEARTBEAT,
+            is_starved: false,
+            is_wire_only: false,
+            clients: (5 * MINUTE, 20 * SECOND),
+        }
+    }
+
+    fn alone(rng: &mut Rng) -> Self {
+        let endpoint = if rng.percent(65) { Endpoint::Token } else { Endpoint::StableToken };
+        let is_common = rng.percent(65);
+        let overlap_s = if is_common { 300 } else { rng.pick(&[300, 60, 10, 5]) };
+        let mut lives_s = if is_common { vec![7200] } else { odd_lives(rng) };
         if endpoint == Endpoint::StableToken {
             // a sticky issuer mints only inside the last overlap, so its tokens outlive it
             for life in &mut lives_s {
                 *life = (*life).max(2 * overlap_s + 7);
             }
         }
-        let before_expiry_s = if is_common { 3600 } else { dice.pick(&[3600, 600, 60]) };
+        let before_expiry_s = if is_common { 3600 } else { rng.pick(&[3600, 600, 60]) };
         let shortest = *lives_s.iter().min().expect("some life");
         let calls_per_day = match (is_common, shortest >= 3600) {
-            (true, _) => {
-                if endpoint == Endpoint::Token {
-                    400
-                } else {
-                    1500
-                }
-            }
-            (false, true) => dice.pick(&[400, 1500, 60, 20]),
-            (false, false) => dice.pick(&[400, 1500, 20_000, 100_000]),
+            (true, _) if endpoint == Endpoint::Token => 400,
+            (true, _) => 1500,
+            (false, true) => rng.pick(&[400, 1500, 60, 20]),
+            (false, false) => rng.pick(&[400, 1500, 20_000, 100_000]),
         };
         let period = (shortest - before_expiry_s.min(shortest / 2)).max(1);
-        let policy = Policy {
-            issuer: endpoint.profile(seconds(overlap_s)),
-            before_expiry: seconds(before_expiry_s),
-            report_cooldown: seconds(dice.pick(&[30, 30, 0])),
-            retry_min: seconds(1),
-            retry_max: seconds(60),
-            calls_per_day,
-            longest_call: seconds(CALL_LIMIT / SECOND),
-        };
-        // a run of short lives costs as much as one of long lives, so that both get their share
-        let is_full_beat = dice.percent(6);
-        let is_quiet = is_common && !is_full_beat && dice.percent(20);
+        let is_full_beat = rng.percent(6);
+        let is_quiet = is_common && !is_full_beat && rng.percent(20);
         // wild runs show the faults, quiet ones show what years of them do; a run of short lives costs as much as one of
         // long lives, so that both get their share
         let (storm, unrest) = match () {
-            () if is_quiet => (dice.spread(1000 * DAY, 4000 * DAY), dice.spread(5 * DAY, 120 * DAY)),
-            () if is_full_beat => (dice.spread(DAY, 3 * DAY), dice.spread(HOUR, 12 * HOUR)),
-            () if shortest >= 3600 => (dice.spread(2 * DAY, 20 * DAY), dice.spread(HOUR, 2 * DAY)),
-            () => (shortest * dice.between(50, 400) * SECOND, shortest * dice.between(1, 20) * SECOND),
+            () if is_quiet => (rng.spread(1000 * DAY, 4000 * DAY), rng.spread(5 * DAY, 120 * DAY)),
+            () if is_full_beat => (rng.spread(DAY, 3 * DAY), rng.spread(HOUR, 12 * HOUR)),
+            () if shortest >= 3600 => (rng.spread(2 * DAY, 20 * DAY), rng.spread(HOUR, 2 * DAY)),
+            () => (shortest * rng.between(50, 400) * SECOND, shortest * rng.between(1, 20) * SECOND),
         };
         Self {
-            policy,
+            replicas: 1,
+            is_shared: false,
+            policy: policy(endpoint, overlap_s, before_expiry_s, rng.pick(&[30, 30, 0]), calls_per_day),
             lives_s,
-            quota: if is_common { 2000 } else { dice.pick(&[2000, 200, 500_000]) },
+            quota: if is_common { 2000 } else { rng.pick(&[2000, 200, 500_000]) },
             unrest,
             length: 3 * storm,
             storm,
             heartbeat: if is_full_beat { HEARTBEAT } else { 12 * HOUR },
             is_starved: 86_400 / period + 10 > i64::from(calls_per_day / 2),
-            is_wire_only: dice.percent(15),
+            is_wire_only: rng.percent(15),
+            clients: (2 * HOUR, MINUTE),
         }
     }
 
@@ -98,31 +123,33 @@ impl Setup {
     }
 }
 
-fn odd_lives(dice: &mut Dice) -> Vec<i64> {
-    match dice.between(0, 5) {
+fn policy(endpoint: Endpoint, overlap_s: i64, before_expiry_s: i64, cooldown_s: i64, calls_per_day: u32) -> Policy {
+    Policy {
+        issuer: endpoint.profile(seconds(overlap_s)),
+        before_expiry: seconds(before_expiry_s),
+        report_cooldown: seconds(cooldown_s),
+        retry_min: seconds(1),
+        retry_max: seconds(60),
+        calls_per_day,
+        longest_call: seconds(CALL_LIMIT / SECOND),
+    }
+}
+
+fn odd_lives(rng: &mut Rng) -> Vec<i64> {
+    match rng.between(0, 5) {
         0 => vec![7200, 7199, 6543, 3601],
         1 => vec![600],
         2 => vec![300, 299, 60],
         3 => vec![30],
         4 => vec![7200, 61, 1800],
-        _ => vec![dice.between(1, 7200)],
+        _ => vec![rng.between(1, 7200)],
     }
 }
 
-pub(crate) fn seconds(seconds: i64) -> Duration {
+fn seconds(seconds: i64) -> Duration {
     Duration::from_secs(seconds.unsigned_abs())
 }
 
 pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// How long a trouble lasts: often a single call, at times a day.
-pub(crate) fn trouble_span(dice: &mut Dice) -> i64 {
-    match dice.between(0, 9) {
-        0..=3 => dice.spread(SECOND, 20 * SECOND),
-        4..=7 => dice.spread(MINUTE, 2 * HOUR),
-        8 => dice.spread(HOUR, 8 * HOUR),
-        _ => dice.spread(8 * HOUR, 30 * HOUR),
-    }
 }

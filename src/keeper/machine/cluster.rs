@@ -60,17 +60,25 @@ pub(super) struct Sharing {
     astray: Option<UnknownCall>,
     /// The wish that answers the reports waiting here.
     awaited: Option<u64>,
-    /// What is stored is no record that we can read: nothing is written over it, and nothing is called.
-    is_foreign: bool,
-    /// What is stored is a record of another appid, endpoint or base URL under the same name.
-    is_others: bool,
+    stored: Stored,
     /// At the end the lease is given back once.
     is_leaving: bool,
     /// The lease was given back because this relay's address is refused, and no other relay has held it since.
     has_yielded: bool,
 }
 
-#[derive(Debug)]
+/// Whose bytes the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    /// A record of this credential, or nothing.
+    Ours,
+    /// A record of another appid, endpoint or base URL under the same name.
+    Anothers,
+    /// No record that we can read: nothing is written over it, and nothing is called.
+    Foreign,
+}
+
+#[derive(Debug, Clone)]
 struct Fresh {
     credential: Credential,
     /// The generation that this relay knew when it called: the call came after that one's reply, provably.
@@ -94,8 +102,7 @@ impl Sharing {
             fresh: None,
             astray: None,
             awaited: None,
-            is_foreign: false,
-            is_others: false,
+            stored: Stored::Ours,
             is_leaving: false,
             has_yielded: false,
         }
@@ -129,12 +136,12 @@ impl Machine {
 
     /// What is stored must not be written over.
     pub(super) fn is_foreign(&self) -> bool {
-        self.sharing.as_ref().is_some_and(|sharing| sharing.is_foreign)
+        self.sharing.as_ref().is_some_and(|sharing| sharing.stored == Stored::Foreign)
     }
 
     /// Told as long as another deployment writes under this account's name.
     pub(super) fn others_record(&self) -> Option<StoreTrouble> {
-        self.sharing.as_ref().filter(|sharing| sharing.is_others).map(|_| StoreTrouble::AnothersRecord)
+        self.sharing.as_ref().filter(|sharing| sharing.stored == Stored::Anothers).map(|_| StoreTrouble::AnothersRecord)
     }
 
     /// The last moment up to which this relay knows that no call went unrecorded (I3); `None`: always.
@@ -213,8 +220,7 @@ impl Machine {
             sharing.lease_until = has_lease.then(|| sharing.asked_at.plus(LEASE));
             sharing.fresh = None;
             sharing.astray = None;
-            sharing.is_foreign = false;
-            sharing.is_others = false;
+            sharing.stored = Stored::Ours;
         }
     }
 
@@ -261,7 +267,8 @@ impl Machine {
     /// Whether the lease may be taken: nobody has it, or its record has stood still.
     fn may_take_lease(&self, now: Now) -> bool {
         let Some(sharing) = &self.sharing else { return false };
-        if sharing.contact_at.is_none() || self.is_store_away() || self.is_stopping || sharing.is_foreign {
+        if sharing.contact_at.is_none() || self.is_store_away() || self.is_stopping || sharing.stored == Stored::Foreign
+        {
             return false;
         }
         let others = self.record.shared.lease.filter(|lease| lease.holder != sharing.me);

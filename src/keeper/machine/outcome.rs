@@ -160,10 +160,12 @@ impl Machine {
             Swap::Lost(current) if self.sharing.is_some() => return self.lost(now, then, current),
             Swap::Lost(current) => {
                 self.storing.held = current;
+                self.storing.untaken = self.record.generation;
                 self.store_failed(now, StoreTrouble::Changed);
                 false
             }
             Swap::Unknown(error) => {
+                self.storing.untaken = self.record.generation;
                 self.store_failed(now, error.into());
                 false
             }
@@ -213,7 +215,10 @@ impl Machine {
         if !self.is_foreign() {
             self.store_recovered();
         }
-        self.answer_stale();
+        if !self.storing.is_dirty {
+            // a token handed over shows when it is stored: until then readers see the reported one
+            self.answer_stale();
+        }
     }
 
     /// The call is not made: nothing left the process.
@@ -327,6 +332,7 @@ impl Machine {
             token: issued.token,
             generation,
             asked_at: intent.sent_at,
+            call: Some(intent.id),
             came_at: now.boot,
             deadline: intent.sent_at.plus(life),
             expired_by: intent.sent_at.plus(life),
@@ -452,9 +458,11 @@ impl Machine {
         }
     }
 
-    /// The generation that readers see now.
+    /// The generation that readers see now: until the record is read, what this process published before its keeper was
+    /// started again.
     pub(super) fn current_generation(&self) -> Option<Generation> {
-        self.record.credential.as_ref().map(|credential| credential.generation)
+        let before = (!self.is_loaded).then_some(self.floor);
+        self.record.credential.as_ref().map(|credential| credential.generation).or(before)
     }
 }
 

@@ -134,6 +134,8 @@ struct Stamp {
 #[serde(deny_unknown_fields)]
 struct CredentialLayout {
     access_token: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    call: Option<CallId>,
     asked_us: Offset,
     came_us: Offset,
     deadline_us: Offset,
@@ -163,6 +165,7 @@ impl Record {
         let offset = |moment: Timestamp| moment.as_micros().saturating_sub(now.boot.as_micros());
         let credential = self.credential.as_ref().map(|credential| CredentialLayout {
             access_token: credential.token.expose().to_owned(),
+            call: credential.call,
             asked_us: offset(credential.asked_at),
             came_us: offset(credential.came_at),
             deadline_us: offset(credential.deadline),
@@ -363,6 +366,7 @@ impl Layout {
                 clock_offset_ms: clock_offset_ms(&layout),
                 token: Token::try_from(layout.access_token).map_err(|_| Unreadable::Foreign)?,
                 generation: self.generation,
+                call: layout.call,
                 asked_at: earliest(layout.asked_us),
                 came_at: latest(layout.came_us),
                 deadline: earliest(layout.deadline_us),

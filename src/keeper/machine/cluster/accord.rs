@@ -9,7 +9,7 @@ use super::{
         Decoded, Generation, Machine, NotRestored, Note, Now, ProbeSent, Record, Sealed, StoreTrouble, Timestamp,
         UnknownCall, Verdict,
     },
-    Fresh,
+    Fresh, Stored,
 };
 use crate::keeper::{
     record::{Candidate, Credential, Lease, ReplicaId, Shared, Unreadable},
@@ -25,7 +25,7 @@ impl Machine {
         let Some(sharing) = &mut self.sharing else { return };
         sharing.changed_at = now.boot;
         sharing.absent_at = sharing.contact_at;
-        sharing.is_foreign = false;
+        let before = std::mem::replace(&mut sharing.stored, Stored::Ours);
         let Some(sealed) = found else { return self.repair() };
         match Record::decode(&sealed, &self.identity, &self.boot, now, sight) {
             Ok(Decoded::Ours { record, doubt }) => {
@@ -34,12 +34,12 @@ impl Machine {
                 if !is_stale {
                     sharing.doubt = doubt;
                 }
-                sharing.is_others = false;
                 self.agree(now, *record, is_stale);
             }
             Ok(Decoded::AnothersRecord) => {
                 // of settings that were changed, here or there: taken over like any other that stands still
-                if !std::mem::replace(&mut sharing.is_others, true) {
+                sharing.stored = Stored::Anothers;
+                if before != Stored::Anothers {
                     self.note(Note::NotRestored(NotRestored::AnothersSharedRecord));
                 }
                 self.record.shared.lease = Some(Lease { holder: ReplicaId::default() });
@@ -47,7 +47,7 @@ impl Machine {
             Err(unreadable) => {
                 self.note(Note::Unreadable(unreadable));
                 self.record.shared.lease = None;
-                self.sharing.as_mut().expect("only relays that share look").is_foreign = true;
+                self.sharing.as_mut().expect("only relays that share look").stored = Stored::Foreign;
                 self.store_failed(
                     now,
                     match unreadable {
@@ -82,14 +82,23 @@ impl Machine {
             self.restore(now, theirs);
         } else {
             self.adopt(now, theirs);
+            if self.has_lease()
+                && let Some(intent) = self.record.intent.take()
+            {
+                // the last run of this keeper had the lease, and ended in a panic in mid-call
+                self.crashed_in(now, intent);
+            }
             if let Some(call) = self.sharing.as_mut().and_then(|sharing| sharing.astray.take()) {
                 self.record.remember(call);
                 self.storing.is_dirty = true;
             }
             self.record.forget_earlier_calls();
         }
-        if let Some(fresh) = fresh {
-            self.hand_over(now, fresh);
+        if let Some(mut fresh) = fresh {
+            self.hand_over(now, &fresh);
+            // it is fresh until it is stored: another relay may rotate before, and then nobody can tell which is newer
+            fresh.credential.generation = fresh.credential.generation.max(self.record.generation);
+            self.sharing.as_mut().expect("only relays that share agree").fresh = Some(fresh);
         }
     }
 
@@ -204,9 +213,9 @@ impl Machine {
     /// A token of ours came while somebody else had the lease. If nobody has rotated since we knew the stored one, our call
     /// came after it and wins. Else nobody can tell which is newer: the stored one stays, ours is the candidate, and its call
     /// may have doomed the stored one. A third rotation now would kill one of the two at once.
-    fn hand_over(&mut self, now: Now, fresh: Fresh) {
+    fn hand_over(&mut self, now: Now, fresh: &Fresh) {
         self.storing.is_dirty = true;
-        let Fresh { mut credential, after, call } = fresh;
+        let Fresh { mut credential, after, call } = fresh.clone();
         if self.record.credential.as_ref().is_some_and(|stored| stored.token == credential.token) {
             // a sticky issuer gives the same one to all
             return self.relabel(now, credential.generation);
@@ -234,9 +243,11 @@ impl Machine {
                 self.note(Note::HandedOver { is_candidate: true });
             }
             _ => {
-                self.record.generation = self.record.generation.max(credential.generation).next(now.wall);
+                let is_later = self.record.generation < credential.generation;
+                self.record.generation =
+                    if is_later { credential.generation } else { self.record.generation.next(now.wall) };
                 credential.generation = self.record.generation;
-                self.record.unknown_calls.retain(|other| other.id != call && other.may_doom(&credential));
+                self.record.unknown_calls.retain(|other| other.may_doom(&credential));
                 self.record.credential = Some(credential);
                 self.record.vouched_at = None;
                 self.new_credential(now);
@@ -285,6 +296,7 @@ impl Machine {
                     token: candidate.token,
                     generation: self.record.generation,
                     asked_at: candidate.asked_at,
+                    call: Some(candidate.call),
                     came_at: candidate.came_at,
                     deadline: candidate.deadline,
                     expired_by: candidate.deadline,

@@ -23,6 +23,8 @@ struct Pair {
     kept: Option<Sealed>,
     /// The relay that the store does not answer.
     cut: Option<usize>,
+    /// The relay whose writes the store refuses.
+    read_only: Option<usize>,
     stores: usize,
     /// The token that WeChat refuses.
     dead: Option<&'static str>,
@@ -50,7 +52,8 @@ impl Pair {
             notes: Vec::new(),
             is_frozen: false,
         };
-        let mut pair = Self { relays: [relay(1), relay(2)], boot, kept: None, cut: None, stores: 0, dead: None };
+        let mut pair =
+            Self { relays: [relay(1), relay(2)], boot, kept: None, cut: None, read_only: None, stores: 0, dead: None };
         pair.pass(2);
         assert_eq!((pair.relays[0].calls, pair.relays[1].calls), (1, 0));
         pair
@@ -98,6 +101,18 @@ impl Pair {
         self.step(who, Event::Reply(Err(code(errcode))));
     }
 
+    /// The keeper of a relay panics and is started again; what it had under way is lost.
+    fn panics(&mut self, who: usize) {
+        let (boot, id) = (BootId::from_text("a"), u64::try_from(who).unwrap() + 1);
+        let shown = self.relays[who].status.as_ref().and_then(|status| status.offer.as_ref());
+        let floor = shown.map_or(Generation::default(), |offer| offer.generation);
+        self.relays[who].machine =
+            Machine::new(policy(RotationMode::Rotating), identity(), boot, now(self.boot, 0), floor, id)
+                .sharing_as(ReplicaId(id))
+                .asking_with(secret("one"));
+        self.step(who, Event::Tick);
+    }
+
     fn step(&mut self, who: usize, event: Event) {
         let mut news = VecDeque::from([event]);
         while let Some(event) = news.pop_front() {
@@ -112,6 +127,9 @@ impl Pair {
                     Action::Load if is_cut => news.push_back(Event::Loaded(Err(away()))),
                     Action::Load => news.push_back(Event::Loaded(Ok(self.kept.clone()))),
                     Action::Store { .. } if is_cut => news.push_back(Event::Stored(Swap::Unknown(away()))),
+                    Action::Store { .. } if self.read_only == Some(who) => {
+                        news.push_back(Event::Stored(Swap::Unknown(StoreError("read-only".to_owned()))));
+                    }
                     Action::Store { expected, .. } if expected != self.kept => {
                         news.push_back(Event::Stored(Swap::Lost(self.kept.clone())));
                     }
@@ -307,10 +325,10 @@ fn where_every_ip_is_refused_the_relays_take_turns_and_call_no_more_often_than_o
     let began = (pair.boot, pair.relays[0].calls);
     let mut turns = [0, 0];
     while pair.boot.since(began.0) < s(3600) {
-        for who in 0..2 {
+        for (who, turns) in turns.iter_mut().enumerate() {
             let before = pair.relays[who].calls;
             pair.refuse(who, 40164);
-            turns[who] += u32::from(pair.status(who).holds_lease);
+            *turns += u32::from(pair.status(who).holds_lease);
             assert_eq!(pair.relays[who].calls, before, "never at once");
         }
         pair.pass(30);
@@ -332,4 +350,45 @@ fn a_refused_holder_without_another_relay_takes_the_lease_back_and_calls_on() {
     pair.reply(0, "two");
     pair.pass(1);
     assert_eq!(pair.shown(0), "two");
+}
+
+#[test]
+fn a_keeper_that_panicked_in_mid_call_takes_that_call_for_lost() {
+    let mut pair = Pair::new();
+    pair.panics(0);
+    pair.pass(7);
+    assert_eq!(pair.relays[0].calls, 1, "the call of the keeper before it may still be under way");
+    pair.pass_until_call(0, 10);
+}
+
+#[test]
+fn a_report_to_a_keeper_that_cannot_read_its_record_is_not_settled() {
+    let mut pair = Pair::serving("t1");
+    pair.cut = Some(1);
+    let reported = pair.relays[1].status.as_ref().unwrap().offer.as_ref().unwrap().generation;
+    pair.panics(1);
+    let boot = pair.boot;
+    let actions = pair.relays[1].machine.step(now(boot, 0), Event::Report(ReportId(1), reported));
+    let answer = actions.into_iter().find_map(|action| match action {
+        Action::Answer(_, answer) => Some(answer),
+        _ => None,
+    });
+    assert!(matches!(answer, Some(ReportAnswer::Failed { .. })), "{answer:?}");
+}
+
+#[test]
+fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
+    let mut pair = Pair::serving("t1");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass(20);
+    pair.read_only = Some(0);
+    pair.reply(0, "t2");
+    pair.pass_until_call(1, 300);
+    pair.reply(1, "t3");
+    pair.pass(2);
+    pair.read_only = None;
+    pair.pass(10);
+    let notes = &pair.relays[0].notes;
+    assert!(notes.iter().any(|note| note == "HandedOver { is_candidate: true }"), "{:?}", &notes[notes.len() - 5..]);
 }

@@ -2,23 +2,28 @@
 
 use std::{collections::BTreeMap, fmt::Arguments};
 
-use super::dice::{DAY, SECOND};
+use super::rng::{DAY, SECOND};
 
 /// Counts of one run, or of many.
 #[derive(Default, Clone)]
 pub(crate) struct Tally {
     pub simulated: i64,
+    /// The same, times the relays.
+    pub relay_time: i64,
     pub steps: u64,
     pub replies: u64,
-    /// Replies that an outsider made wrong, as I3 excepts.
+    /// Replies that were wrong and are not held against the relay (see `excuses`).
     pub excused: u64,
+    pub calls: u64,
     pub faults: BTreeMap<&'static str, u64>,
-    /// Time for which the relay was up and held a token that worked, and how much of it that token was served.
+    /// Time for which a relay was up and a token that it could know of worked, and how much of it a token was served.
     pub alive: i64,
     pub served: i64,
-    /// The same without crashes, outsiders and broken disks.
+    /// The same of the runs without crashes, outsiders and broken disks.
     pub wire_alive: i64,
     pub wire_served: i64,
+    /// How long it took until another relay held the lease, in milliseconds, by what became of the holder.
+    pub successions: BTreeMap<&'static str, (u64, i64)>,
     pub hash: u64,
 }
 
@@ -31,11 +36,18 @@ impl Tally {
         self.hash = (self.hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
 
+    pub(crate) fn succession(&mut self, after: &'static str, times: u64, millis: i64) {
+        let (count, longest) = self.successions.entry(after).or_default();
+        (*count, *longest) = (*count + times, millis.max(*longest));
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.simulated += other.simulated;
+        self.relay_time += other.relay_time;
         self.steps += other.steps;
         self.replies += other.replies;
         self.excused += other.excused;
+        self.calls += other.calls;
         self.alive += other.alive;
         self.served += other.served;
         self.wire_alive += other.wire_alive;
@@ -43,23 +55,18 @@ impl Tally {
         for (what, count) in &other.faults {
             *self.faults.entry(what).or_default() += count;
         }
+        for (after, (times, longest)) in &other.successions {
+            self.succession(after, *times, *longest);
+        }
         // seeds may be run in any order
         self.hash = self.hash.wrapping_add(other.hash);
-    }
-
-    pub(crate) fn years(&self) -> f64 {
-        f64::from(u32::try_from(self.simulated / DAY).unwrap_or(u32::MAX)) / 365.0
     }
 }
 
 /// `part` of `whole`, for people.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
 pub(crate) fn ratio(part: i64, whole: i64) -> f64 {
-    let exact = |number: i64| f64::from(u32::try_from(number.unsigned_abs() >> 20).unwrap_or(u32::MAX));
-    if whole < 1 << 32 {
-        let small = |number: i64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-        return if whole == 0 { 1.0 } else { small(part) / small(whole) };
-    }
-    exact(part) / exact(whole)
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
 /// Prints what happens, if somebody reads along.

@@ -11,10 +11,7 @@ use token_relay::{
     issuer::{IssueError, Issued, RotationMode},
 };
 
-use super::{
-    Mark,
-    dice::{DAY, Dice, SECOND},
-};
+use super::rng::{DAY, Rng, SECOND};
 
 /// A token by its place in [`WeChat::tokens`].
 pub(crate) type TokenId = usize;
@@ -35,10 +32,14 @@ pub(crate) struct Minted {
     /// The latest moment that a reply has promised of it, and when that was said.
     pub promised_until: i64,
     pub promised_at: i64,
-    /// Nothing that is said of it can be held against the relay (see `Oracle::record_is_beyond_proof`).
+    /// Which relay made that promise.
+    pub promised_by: usize,
+    /// Nothing that is said of it can be held against a relay (see `excuses`).
     pub is_beyond_proof: bool,
-    /// What the simulation itself remembers of it.
-    pub mark: Mark,
+    /// The relay that knew it died before it could store it (see `excuses`).
+    pub is_orphan: bool,
+    /// By a call of a relay that was frozen between its last look at the lease and the first byte.
+    pub is_stray: bool,
 }
 
 /// WeChat's answer to a call that it understood.
@@ -66,6 +67,8 @@ pub(crate) struct WeChat {
     pub overlap: i64,
     /// The lives that tokens are given, in seconds; one of them by chance.
     pub lives_s: Vec<i64>,
+    /// Whether some lives are much shorter.
+    pub has_odd_lives: bool,
     pub tokens: Vec<Minted>,
     /// Those of them that our calls minted or were given.
     pub ours: Vec<TokenId>,
@@ -79,15 +82,26 @@ pub(crate) struct WeChat {
 impl WeChat {
     pub(crate) fn new(rotation: RotationMode, overlap: i64, lives_s: Vec<i64>, quota: u32) -> Self {
         let (tokens, ours, forced_at) = (Vec::new(), Vec::new(), Vec::new());
-        Self { rotation, overlap, lives_s, tokens, ours, forced_at, quota, day: 0, calls_today: 0 }
+        Self { rotation, overlap, lives_s, has_odd_lives: true, tokens, ours, forced_at, quota, day: 0, calls_today: 0 }
     }
 
     pub(crate) fn works(&self, id: TokenId, at: i64) -> bool {
         at <= self.tokens[id].dies_at
     }
 
+    pub(crate) fn newest_works(&self, at: i64) -> bool {
+        self.tokens.len().checked_sub(1).is_some_and(|id| self.works(id, at))
+    }
+
+    /// The token that our own calls brought after this one.
+    pub(crate) fn next_of_ours(&self, id: TokenId) -> Option<&Minted> {
+        // asked of every reply, and nearly always about the newest few
+        let after = self.ours.iter().rev().take_while(|next| id < **next).last();
+        after.map(|next| &self.tokens[*next])
+    }
+
     /// A call of ours arrives, or of a process of which nobody knows any more.
-    pub(crate) fn call(&mut self, at: i64, is_forced: bool, is_ours: bool, dice: &mut Dice) -> Answer {
+    pub(crate) fn call(&mut self, at: i64, is_forced: bool, is_ours: bool, rng: &mut Rng) -> Answer {
         if self.day != at.div_euclid(DAY) {
             (self.day, self.calls_today) = (at.div_euclid(DAY), 0);
         }
@@ -95,45 +109,27 @@ impl WeChat {
         if self.calls_today > self.quota {
             return Answer::Code(45009);
         }
-        let (id, life) = self.issue(at, is_forced, is_ours, dice);
+        let (id, life) = self.issue(at, is_forced, is_ours, rng);
         Answer::Token { id, life_s: life / SECOND }
     }
 
     /// Somebody else calls: with a sticky issuer in forced mode, for otherwise it is given what we are given.
-    pub(crate) fn outside_call(&mut self, at: i64, dice: &mut Dice) {
-        self.issue(at, true, false, dice);
+    pub(crate) fn outside_call(&mut self, at: i64, rng: &mut Rng) {
+        self.issue(at, true, false, rng);
     }
 
-    /// WeChat drops its newest token. A sticky issuer may go on handing it out all the same.
-    pub(crate) fn revoke(&mut self, at: i64, is_forgotten: bool) {
-        if let Some(newest) = self.tokens.last_mut() {
-            newest.dies_at = newest.dies_at.min(at);
-            if is_forgotten {
-                newest.expires_at = newest.expires_at.min(at);
-            }
-        }
-        if self.rotation == RotationMode::Sticky && is_forgotten {
-            // without it, the next call would not have minted
-            self.beyond_proof();
-        }
-    }
-
-    fn beyond_proof(&mut self) {
-        for id in self.ours.iter().rev().take(3) {
-            self.tokens[*id].is_beyond_proof = true;
-        }
-    }
-
-    fn issue(&mut self, at: i64, is_forced: bool, is_ours: bool, dice: &mut Dice) -> (TokenId, i64) {
+    fn issue(&mut self, at: i64, is_forced: bool, is_ours: bool, rng: &mut Rng) -> (TokenId, i64) {
         if let Some(same) = self.same_token(at, is_forced) {
             if is_ours && self.ours.last() != Some(&same) {
                 // an outsider minted it, so what becomes of those before it is his doing
-                self.beyond_proof();
+                self.outsider_was_first();
                 self.ours.push(same);
             }
             return (same, self.tokens[same].expires_at - at);
         }
-        let life = dice.pick(&self.lives_s) * SECOND;
+        // WeChat says only that a life is "within 7200 seconds": now and then one is shorter than the promises before it
+        let is_odd = self.has_odd_lives && self.rotation == RotationMode::Rotating && rng.percent(1);
+        let life = if is_odd { rng.pick(&[5, 30, 200]) } else { rng.pick(&self.lives_s) } * SECOND;
         let id = self.mint(at, life, is_ours);
         (id, life)
     }
@@ -177,7 +173,9 @@ impl WeChat {
             promised_until: i64::MIN,
             promised_at: i64::MIN,
             is_beyond_proof: false,
-            mark: Mark::default(),
+            promised_by: 0,
+            is_orphan: false,
+            is_stray: false,
         });
         id
     }

@@ -1,4 +1,4 @@
-//! Which way does chance fall? Everything random in a run comes from one seed.
+//! Everything random in a run comes from one seed.
 
 /// One microsecond-exact second.
 pub(crate) const SECOND: i64 = 1_000_000;
@@ -9,10 +9,10 @@ pub(crate) const HOUR: i64 = 60 * MINUTE;
 /// A day of microseconds.
 pub(crate) const DAY: i64 = 24 * HOUR;
 
-/// A seeded source of chance.
-pub(crate) struct Dice(fastrand::Rng);
+/// A seeded source of random numbers.
+pub(crate) struct Rng(fastrand::Rng);
 
-impl Dice {
+impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         // neighbouring seeds must not look alike
         Self(fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995))

@@ -1,0 +1,139 @@
+//! What does a relay do that its machine decides, and where is it killed or frozen in the midst of it? The only interpreter
+//! of the machine's actions.
+
+use token_relay::{
+    keeper::machine::{Action, Event},
+    status::Status,
+};
+
+use super::{
+    replica::Offer,
+    rng::SECOND,
+    store::Kept,
+    store_link::Ask,
+    wechat::token_id,
+    world::{Message, What, World},
+};
+
+impl World {
+    /// Does what the machine asks for, in its order, until the process is killed or frozen in the midst of it.
+    pub(crate) fn obey(&mut self, who: usize, actions: Vec<Action>) {
+        let mut actions = actions.into_iter();
+        while let Some(action) = actions.next() {
+            let is_quiet = self.now < self.quiet_until;
+            let replica = &mut self.replicas[who];
+            let is_send = matches!(action, Action::Send { .. });
+            if is_send && !is_quiet && std::mem::take(&mut replica.freeze_before_send) {
+                replica.freeze_in = Some(0);
+            }
+            let counts = !is_quiet && !matches!(action, Action::Load | Action::WakeAt(_) | Action::Note(_));
+            if counts && due(&mut replica.kill_in) {
+                self.tally.count("kill at an action");
+                self.trace.line(self.now, format_args!("[{who}] killed before {action:?}"));
+                return self.kill(who);
+            }
+            if counts && due(&mut replica.freeze_in) {
+                self.tally.count("freeze at an action");
+                let (life, stepped_at) = (replica.life, replica.stepped_at);
+                let pause = self.absence();
+                let thaw = self.freeze(who, pause);
+                self.trace.line(self.now, format_args!("[{who}] frozen {pause} µs before {action:?}"));
+                let rest = std::iter::once(action).chain(actions).collect();
+                return self.push(thaw, What::ToRelay(who, life, Message::Rest(rest, stepped_at)));
+            }
+            self.perform(who, action);
+        }
+    }
+
+    fn perform(&mut self, who: usize, action: Action) {
+        let (at, is_shared) = (self.now, self.setup.is_shared);
+        let is_going_on = matches!(action, Action::Reserve { .. } | Action::Store { .. }) && !is_shared;
+        if is_going_on && std::mem::take(&mut self.replicas[who].load_failed) {
+            // it gave up loading and goes on without the record that it never read
+            self.record_read(who, None);
+        }
+        let replica = &mut self.replicas[who];
+        match action {
+            Action::Load => self.ask_store(who, Ask::Load),
+            Action::SetAside => {
+                self.breach.unless(!is_shared, at, "I2", || "a shared record is set aside".to_owned());
+                self.store.kept = None;
+            }
+            Action::Store { expected, next } => {
+                let next = Kept::by(&replica.host, at, next);
+                if self.trace.is_on {
+                    self.trace.line(at, format_args!("[{who}]   writes {}", next.text()));
+                }
+                self.ask_store(who, Ask::Swap { expected, next });
+            }
+            Action::Reserve { .. } => {
+                let wait = self.troubles.slot_takes(at, &mut self.rng);
+                self.send_event(who, at + wait, Event::Reserved);
+            }
+            Action::Release => {}
+            Action::Send { is_forced } => self.send(who, is_forced),
+            Action::Probe(token) => {
+                let is_promised = replica.offer.is_some_and(|offer| {
+                    offer.promise.verified_until.is_none() && offer.promise.seconds_left(replica.host.boot(at)) > 0
+                });
+                let is_wanted = self.reports.is_anybody_waiting() || replica.host.is_in_doubt || !is_promised;
+                self.calls.probes(at, is_wanted || is_shared);
+                self.send_probe(who, &token);
+            }
+            Action::Publish(outlook) => self.show(who, outlook),
+            Action::Answer(id, answer) => self.reports.answered(at, id, &answer, replica.offer, &self.calls),
+            Action::Note(note) => self.trace.line(at, format_args!("[{who}]   {note:?}")),
+            Action::WakeAt(moment) => {
+                let wake_at = replica.host.at(moment).min(at + self.setup.heartbeat);
+                replica.timer += 1;
+                let (life, timer) = (replica.life, replica.timer);
+                self.oracles[who].wakes(at, wake_at);
+                self.push(wake_at.max(at + 1), What::ToRelay(who, life, Message::Wake(timer)));
+            }
+            Action::Stop => self.stopped(who),
+        }
+    }
+
+    fn send(&mut self, who: usize, is_forced: bool) {
+        let at = self.now;
+        let is_late = at - self.replicas[who].stepped_at > SECOND;
+        if !self.setup.is_shared {
+            self.unstored_call(who);
+        }
+        let ends_at = self.send_call(who, is_forced, is_late);
+        self.tally.calls += 1;
+        let plan = self.oracles[who].plan;
+        self.calls.sends(at, who, plan, is_forced, (self.setup.is_shared && is_late, ends_at));
+    }
+
+    fn show(&mut self, who: usize, outlook: Status) {
+        let at = self.now;
+        let replica = &mut self.replicas[who];
+        let offer = outlook.offer.as_ref().map(|offered| Offer {
+            id: token_id(offered.token.expose()),
+            generation: offered.generation,
+            promise: offered.promise,
+        });
+        let rotation_at = outlook.rotation_at.map(|moment| replica.host.at(moment));
+        replica.offer = offer;
+        replica.floor = offer.map_or(replica.floor, |offer| offer.generation.max(replica.floor));
+        replica.outlook = Some(outlook);
+        self.trace.line(
+            at,
+            format_args!(
+                "[{who}]   publishes {:?} for {} s, {:?}",
+                offer.map(|offer| (offer.id, offer.generation.0 % 1_000_000_000)),
+                replica.seconds(at),
+                replica.outlook.as_ref().map(|outlook| (outlook.budget, outlook.failures)),
+            ),
+        );
+        self.oracles[who].published(at, offer, rotation_at);
+        self.followed(who);
+    }
+}
+
+fn due(count: &mut Option<i64>) -> bool {
+    let is_due = count.is_some_and(|left| left <= 0);
+    *count = if is_due { None } else { count.map(|left| left - 1) };
+    is_due
+}

@@ -1,0 +1,178 @@
+//! Up to when must each promise hold, and what is excused? Every excuse of the simulation stands here, with the reason why no
+//! relay could have kept the promise.
+//!
+//! 1. **An outsider's doing.** Promises are held against the death that our own calls bring (`dies_by_us_at`); that somebody
+//!    else rotates or revokes is what I3 itself excepts. With a sticky issuer the model marks the tokens before one that an
+//!    outsider minted, or that he made WeChat forget: without him, our next call would have minted nothing.
+//! 2. **A refused token.** A probe was refused, rightly or not. I3 excepts what was promised of that token, and I8 lets the
+//!    relay rotate at once, which may cut short what is left of the one before it. A refusal that is
+//!    not stored is forgotten with its keeper, and found out again.
+//! 3. **An orphan.** A token that could not be stored ("promised for O − r at most") and whose process then crashed. The next
+//!    process cannot know of it. Its first call leaves the token its overlap; a second one, which I8 allows at once where no
+//!    token lives, does not. Nor can it know the token's R (I7), should a sticky issuer give the same one again.
+//! 4. **A brief successor.** A token whose successor lives for less than O − r. When the successor has expired no token lives,
+//!    I8 calls at once (R = min(D, …)), and what was promised of the one before the successor may not have run out.
+//! 5. **A lost record.** With a record that is gone, unreadable, or of unknown age, the design has the relay call at once,
+//!    whatever an earlier process promised. A wall clock that was set between two boots to something possible cannot be noticed.
+//! 6. **A process that can neither read nor write** for a minute calls all the same, and betrays a record that can be read
+//!    again later. The same where a refusal and the call that follows it could not be stored.
+//! 7. **A double stroke.** A stray call (of a relay frozen between its last look at the lease and the first byte, which I1 allows
+//!    as the one call more) within an overlap of another relay's own rotation. WeChat keeps the two newest tokens only, so the
+//!    one before both dies at once, and no promise but none at all could have known.
+//! 8. **A lost stray.** A stray call whose token is not handed over within r, because its relay was frozen, killed or cut off
+//!    once more: nobody alive can know of it, and O − r from more than r after it reaches past the token's end.
+
+use token_relay::issuer::RotationMode;
+
+use super::{
+    replica::Offer,
+    rng::SECOND,
+    store::{AGED_BY, Judgement},
+    tally::clock,
+    wechat::WeChat,
+    world::World,
+};
+
+impl World {
+    /// I3 and I4 of one reply.
+    pub(crate) fn promised(&mut self, who: usize, at: i64, offer: Offer, seconds: u64) {
+        let until = at + i64::try_from(seconds).expect("a life") * SECOND;
+        let is_lost_stray = self.is_lost_stray(offer, at, seconds);
+        let token = &mut self.wechat.tokens[offer.id];
+        let is_excused = token.is_beyond_proof || is_lost_stray;
+        self.breach.unless(is_excused || until <= token.dies_by_us_at, at, "I3", || {
+            let too_soon = until - token.dies_by_us_at;
+            format!("relay {who} promises token {} for {seconds} s, and it dies {too_soon} µs too soon", offer.id)
+        });
+        if token.promised_until < until {
+            (token.promised_until, token.promised_at, token.promised_by) = (until, at, who);
+        }
+        self.tally.excused += u64::from(token.dies_at < until);
+        self.oracles[who].serves(at, offer);
+        self.follows(who, at, offer.generation.0);
+    }
+
+    fn is_lost_stray(&self, offer: Offer, at: i64, seconds: u64) -> bool {
+        let stray = self.wechat.next_of_ours(offer.id).filter(|next| next.is_stray);
+        stray.is_some_and(|stray| stray.born_at + 55 * SECOND < at && seconds <= 240)
+    }
+
+    /// A call of ours reached WeChat and may have minted: every promise still open must hold.
+    pub(crate) fn minted(&mut self) {
+        let newest: Vec<_> = self.wechat.lately_ours().collect();
+        let is_double = newest.iter().take(2).any(|id| self.wechat.tokens[*id].is_stray);
+        let is_brief = !self.setup.is_shared && self.is_succeeded_by_a_brief_one();
+        for (age, id) in newest.into_iter().enumerate() {
+            if age == 2 && is_double {
+                self.wechat.tokens[id].is_beyond_proof = true;
+                self.tally.count("stray call within an overlap of a rotation");
+            }
+            let token = &self.wechat.tokens[id];
+            let is_excused = token.is_beyond_proof || (age == 2 && (token.is_orphan || is_brief));
+            self.breach.unless(is_excused || token.promised_until <= token.dies_by_us_at, self.now, "I3", || {
+                format!(
+                    "a call kills token {id} {} µs before what relay {} promised of it at {}",
+                    token.promised_until - token.dies_by_us_at,
+                    token.promised_by,
+                    clock(token.promised_at)
+                )
+            });
+        }
+    }
+
+    fn is_succeeded_by_a_brief_one(&self) -> bool {
+        let successor = self.wechat.lately_ours().nth(1).map(|id| &self.wechat.tokens[id]);
+        successor.is_some_and(|token| token.expires_at - token.born_at < self.setup.window())
+    }
+
+    /// A probe was answered.
+    pub(crate) fn verdict_known(&mut self, who: usize) {
+        if !self.oracles[who].has_refused() {
+            return;
+        }
+        if self.setup.is_shared {
+            // the others go on with it until they learn of it
+            self.wechat.is_refused(self.replicas[who].probed);
+        } else {
+            self.wechat.waive();
+        }
+    }
+
+    /// The record of a relay alone was read, and its age can be judged so; or it was given up.
+    pub(crate) fn record_read(&mut self, who: usize, judgement: Option<Judgement>) {
+        let is_readable = judgement.is_some() && self.store.is_readable();
+        let generation = judgement.and_then(|_| self.store.number("generation")).unwrap_or(0);
+        let judgement = judgement.unwrap_or(Judgement::Right);
+        if !is_readable {
+            self.lost_before = self.lives;
+        }
+        let oracle = &mut self.oracles[who];
+        let is_aged = is_readable && judgement == Judgement::RightByWall;
+        oracle.record_read(judgement == Judgement::RightByWall, if is_aged { AGED_BY } else { 0 });
+        if !self.calls.is_stored {
+            // what its writer served last could not be stored: the record may be of an earlier generation
+            oracle.served = oracle.served.min(generation);
+        }
+        if is_readable && matches!(judgement, Judgement::Right | Judgement::RightByWall) {
+            return oracle.forget_unstored_refusal();
+        }
+        self.wechat.waive();
+        self.calls.record_is_lost();
+        oracle.record_is_lost(is_readable, judgement == Judgement::Deceived);
+        if judgement == Judgement::Deceived {
+            self.wechat.tokens.iter_mut().for_each(|token| token.is_beyond_proof = true);
+        }
+    }
+
+    /// A relay alone calls.
+    pub(crate) fn unstored_call(&mut self, who: usize) {
+        let oracle = &self.oracles[who];
+        if self.calls.is_stored {
+            return;
+        }
+        if oracle.is_blind {
+            self.wechat.tokens.iter_mut().rev().take(16).for_each(|token| token.is_beyond_proof = true);
+        }
+        if let Some(id) = oracle.unstored_refusal() {
+            self.wechat.tokens[id].is_beyond_proof = true;
+        }
+    }
+}
+
+impl WeChat {
+    /// What was promised until now does not count.
+    fn waive(&mut self) {
+        self.tokens.iter_mut().rev().take(16).for_each(|token| token.promised_until = i64::MIN);
+    }
+
+    fn is_refused(&mut self, refused: usize) {
+        let newest = self.tokens.len().saturating_sub(2);
+        for (id, token) in self.tokens.iter_mut().enumerate() {
+            token.is_beyond_proof |= id == refused || newest <= id;
+        }
+        // the outsider's token stands between two of ours
+        for id in self.ours.iter().rev().take(2) {
+            self.tokens[*id].is_beyond_proof = true;
+        }
+    }
+
+    /// WeChat drops its newest token. A sticky issuer may go on handing it out all the same.
+    pub(crate) fn revoke(&mut self, at: i64, is_forgotten: bool) {
+        if let Some(newest) = self.tokens.last_mut() {
+            newest.dies_at = newest.dies_at.min(at);
+            if is_forgotten {
+                newest.expires_at = newest.expires_at.min(at);
+            }
+        }
+        if self.rotation == RotationMode::Sticky && is_forgotten {
+            // without it, the next call would not have minted
+            self.outsider_was_first();
+        }
+    }
+
+    pub(crate) fn outsider_was_first(&mut self) {
+        for id in self.ours.iter().rev().take(3) {
+            self.tokens[*id].is_beyond_proof = true;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! One relay: its host's clocks, its process, its machine, and what its readers see.
+
+use token_relay::{
+    clock::{BootId, Now, Timestamp, WallTime},
+    credential::{Generation, Promise},
+    issuer::Issued,
+    keeper::machine::Machine,
+    status::Status,
+};
+
+use super::{setup::micros, wechat::TokenId};
+
+/// 2025-01-01, in Unix milliseconds: where a run begins.
+const BEGIN_MS: i64 = 1_735_689_600_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub id: TokenId,
+    pub generation: Generation,
+    pub promise: Promise,
+}
+
+/// The clocks of the host that a relay runs on.
+#[derive(Clone, Default)]
+pub(crate) struct Host {
+    pub boot_name: String,
+    pub booted_at: i64,
+    /// How far the wall clock is off.
+    pub wall_error_ms: i64,
+    /// Somebody ever set it.
+    pub was_set: bool,
+    /// Somebody set it since WeChat last confirmed the token, or since the process began.
+    pub is_in_doubt: bool,
+}
+
+impl Host {
+    pub(crate) fn boot(&self, at: i64) -> Timestamp {
+        Timestamp::from_micros(at - self.booted_at)
+    }
+
+    /// When, in the time of the run, the boot clock shows `moment`.
+    pub(crate) fn at(&self, moment: Timestamp) -> i64 {
+        moment.as_micros().saturating_add(self.booted_at)
+    }
+
+    pub(crate) fn wall_ms(&self, at: i64) -> i64 {
+        BEGIN_MS + at.div_euclid(1000) + self.wall_error_ms
+    }
+
+    pub(crate) fn now(&self, at: i64) -> Now {
+        Now { boot: self.boot(at), wall: WallTime::from_millis(self.wall_ms(at)) }
+    }
+
+    pub(crate) fn boot_id(&self) -> BootId {
+        BootId::from_text(&self.boot_name)
+    }
+}
+
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
+pub(crate) struct Replica {
+    pub host: Host,
+    /// How many times its AppSecret was changed.
+    pub secret: u32,
+    /// The process runs, if its keeper does not: readers are served.
+    pub is_up: bool,
+    /// Which process, and which keeper in it.
+    pub process: u64,
+    pub life: u64,
+    pub machine: Option<Machine>,
+    pub outlook: Option<Status>,
+    pub offer: Option<Offer>,
+    /// The greatest generation that the process has published.
+    pub floor: Generation,
+    /// Up to here its readers were judged.
+    pub read_to: i64,
+    pub started_at: i64,
+    /// Since when its readers get nothing.
+    pub unserved_since: Option<i64>,
+    pub frozen_until: i64,
+    pub is_stopping: bool,
+    pub timer: u64,
+    /// It is killed or frozen so many actions from now; frozen right before a call's first byte.
+    pub kill_in: Option<i64>,
+    pub freeze_in: Option<i64>,
+    pub freeze_before_send: bool,
+    /// Kill it again soon after its start, so many times.
+    pub kills_to_come: i64,
+    /// Its requests do not reach the store, its answers do not reach it.
+    pub cut_out_until: i64,
+    pub cut_in_until: i64,
+    /// The step that decided what is being done was then.
+    pub stepped_at: i64,
+    /// Which token it probed last.
+    pub probed: TokenId,
+    /// The last load failed.
+    pub load_failed: bool,
+}
+
+impl Replica {
+    pub(crate) fn runs(&self, at: i64) -> bool {
+        self.machine.is_some() && self.frozen_until <= at
+    }
+
+    pub(crate) fn cut_until(&self) -> i64 {
+        self.cut_in_until.max(self.cut_out_until)
+    }
+
+    /// Whether a rotating issuer's reply to a call of `sent_at` may replace the shown token: not one that expires while the
+    /// shown one is promised, for the next call would kill that one.
+    pub(crate) fn may_take(&self, at: i64, sent_at: i64, issued: &Issued) -> bool {
+        let promised = self.offer.filter(|offer| offer.promise.seconds_left(self.host.boot(at)) > 0);
+        let verified = |offer: &Offer| offer.promise.until <= self.host.boot(at);
+        promised.filter(|offer| !verified(offer)).is_none_or(|offer| {
+            let lives_until = sent_at + micros(issued.life);
+            lives_until >= self.host.at(offer.promise.until)
+        })
+    }
+
+    /// What a reader is given at `at`.
+    pub(crate) fn seconds(&self, at: i64) -> u64 {
+        self.offer.map_or(0, |offer| offer.promise.seconds_left(self.host.boot(at)))
+    }
+}

@@ -1,0 +1,153 @@
+//! What happens to requests on their way to the store and back, and to its hints?
+
+use token_relay::{
+    keeper::machine::Event,
+    store::{Sealed, StoreError, Swap},
+};
+
+use super::{
+    fault_plan::{Fate, StoreFault},
+    rng::SECOND,
+    store::Kept,
+    world::{Message, What, World},
+};
+
+/// A disk answers within this.
+pub(crate) const DISK_LIMIT: i64 = 5 * SECOND;
+/// The client of a shared store gives up after this.
+const CLIENT_LIMIT: i64 = 2 * SECOND;
+
+/// A request on its way to the store.
+pub(crate) enum Ask {
+    Load,
+    Swap { expected: Option<Sealed>, next: Kept },
+}
+
+/// A request of one keeper.
+pub(crate) struct Request {
+    who: usize,
+    life: u64,
+    ask: Ask,
+    fate: Fate,
+    answer_takes: i64,
+}
+
+impl World {
+    pub(crate) fn ask_store(&mut self, who: usize, ask: Ask) {
+        let (now, is_shared) = (self.now, self.setup.is_shared);
+        let mut fate = match ask {
+            Ask::Load => self.troubles.load_fate(now),
+            Ask::Swap { .. } => self.troubles.swap_fate(now, is_shared, &mut self.rng),
+        };
+        if fate != Fate::Answered {
+            self.tally.count(if matches!(ask, Ask::Load) { "failed load" } else { "failed write" });
+        }
+        let (there, back) = (self.way(), if is_shared { self.way() } else { self.rng.pick(&[0, 1, 500, 100_000]) });
+        if is_shared && fate == Fate::Answered && there + back > CLIENT_LIMIT {
+            fate = Fate::DoneUnseen;
+        }
+        self.requests_made += 1;
+        let request = Request { who, life: self.replicas[who].life, ask, fate, answer_takes: back };
+        self.requests.insert(self.requests_made, request);
+        self.push(now + there, What::Request(self.requests_made));
+    }
+
+    fn way(&mut self) -> i64 {
+        let is_slow = self.troubles.store(self.now) == Some(StoreFault::Slow);
+        match (self.setup.is_shared, self.troubles.store(self.now)) {
+            (true, _) if is_slow => self.rng.spread(50_000, 4 * SECOND),
+            (true, _) => self.rng.between(200, 25_000),
+            (false, _) if is_slow => self.rng.spread(20_000, DISK_LIMIT),
+            (false, Some(_)) if self.rng.coin() => self.rng.spread(1000, DISK_LIMIT),
+            (false, _) => self.rng.between(200, 20_000),
+        }
+    }
+
+    /// A request reaches the store: to a directory only while its process lives.
+    pub(crate) fn request_arrives(&mut self, number: u64) {
+        let Some(mut request) = self.requests.remove(&number) else { return };
+        let now = self.now;
+        let replica = &self.replicas[request.who];
+        if now < replica.cut_out_until || (self.setup.is_shared && self.troubles.store(now) == Some(StoreFault::Away)) {
+            request.fate = Fate::NotDone;
+        }
+        if request.fate == Fate::DoneLater {
+            self.no_answer(&request);
+            let later = now + self.rng.spread(SECOND, 8 * SECOND);
+            request.fate = Fate::DoneUnseen;
+            self.requests_made += 1;
+            self.requests.insert(self.requests_made, request);
+            return self.push(later, What::LateWrite(self.requests_made));
+        }
+        if request.fate == Fate::NotDone {
+            return self.no_answer(&request);
+        }
+        let is_unseen = request.fate == Fate::DoneUnseen || now < replica.cut_in_until;
+        let (who, life, answer_takes) = (request.who, request.life, request.answer_takes);
+        if is_unseen {
+            self.no_answer(&request);
+        }
+        let event = match request.ask {
+            Ask::Load => Event::Loaded(Ok(self.store.bytes().cloned())),
+            Ask::Swap { expected, next } => Event::Stored(self.swap(who, life, expected.as_ref(), next)),
+        };
+        if !is_unseen {
+            self.push(now + answer_takes, What::ToRelay(who, life, Message::Event(event)));
+        }
+    }
+
+    fn swap(&mut self, who: usize, life: u64, expected: Option<&Sealed>, next: Kept) -> Swap {
+        let swap = self.store.swap(expected, next, self.setup.is_shared);
+        if swap == Swap::Won && self.setup.is_shared {
+            self.store.written_by = (who, life);
+            self.hint();
+        }
+        swap
+    }
+
+    /// An error, at once from a disk, from a server after a while.
+    fn no_answer(&mut self, request: &Request) {
+        let is_slow = self.setup.is_shared && self.troubles.store(self.now) != Some(StoreFault::Full);
+        let error = if is_slow { StoreError("no answer".to_owned()) } else { self.troubles.store_error(self.now) };
+        let event = match request.ask {
+            Ask::Load => Event::Loaded(Err(error)),
+            Ask::Swap { .. } => Event::Stored(Swap::Unknown(error)),
+        };
+        let takes = if is_slow { CLIENT_LIMIT } else { request.answer_takes };
+        self.push(self.now + takes, What::ToRelay(request.who, request.life, Message::Event(event)));
+    }
+
+    pub(crate) fn late_write(&mut self, number: u64) {
+        let Some(Request { who, ask: Ask::Swap { expected, next }, .. }) = self.requests.remove(&number) else {
+            return;
+        };
+        self.store.written_by = (who, 0); // it does not know
+        if self.store.swap(expected.as_ref(), next, true) == Swap::Won {
+            self.tally.count("swap written after its answer");
+            self.trace.line(self.now, format_args!("[{who}] a write of its is done late"));
+        }
+    }
+
+    /// The process, or its keeper, is gone in the midst of writing to its directory.
+    pub(crate) fn settle_writes(&mut self, who: usize, is_done: bool) {
+        for request in std::mem::take(&mut self.requests).into_values() {
+            if let Ask::Swap { expected, next } = request.ask
+                && is_done
+                && request.fate != Fate::NotDone
+            {
+                self.swap(who, request.life, expected.as_ref(), next);
+            }
+        }
+    }
+
+    fn hint(&mut self) {
+        for who in 0..self.setup.replicas {
+            if self.now < self.replicas[who].cut_in_until || self.rng.percent(15) {
+                continue;
+            }
+            let is_late = self.rng.percent(10);
+            let takes = if is_late { self.rng.between(0, 3 * SECOND) } else { self.rng.between(300, 9000) };
+            self.send_event(who, self.now + takes, Event::Hint);
+        }
+    }
+}
