@@ -56,7 +56,7 @@ at() { stack port "$1" "$2"; }
 only_token() { sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p'; }
 read_token() { curl -fsS -m 5 -H "Authorization: Bearer $(<demo/secrets/orders_key)" "http://$1/token" | only_token; }
 token() { read_token "$(at relay 8080)"; }
-calls() { local state; state=$(curl -fsS -m 5 "http://$(at wechat-sim 8090)/_control/state"); state=${state#*'"token":'}; echo "${state%%[!0-9]*}"; }
+calls() { [[ $(curl -fsS -m 5 "http://$(at wechat-sim 8090)/_control/state") =~ \"token\":([0-9]+) ]] && echo "${BASH_REMATCH[1]}"; }
 
 # Waits until all of these containers are healthy; the relay, if none is named.
 wait_healthy() {
