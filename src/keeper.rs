@@ -77,7 +77,7 @@ pub struct Keeper {
     publisher: Publisher,
     reports: mpsc::Receiver<Report>,
     /// The last generation that was published.
-    floor: Generation,
+    min_generation: Generation,
 }
 
 /// What comes back from the keeper's I/O.
@@ -111,7 +111,7 @@ impl Keeper {
             heartbeat: end.heartbeat,
             publisher: end.publisher,
             reports: end.reports,
-            floor: Generation::default(),
+            min_generation: Generation::default(),
             parts,
         }
     }
@@ -187,10 +187,10 @@ impl Keeper {
     fn machine(&self, started: Now) -> Machine {
         let Parts { policy, identity, secret_mark, clock, .. } = &self.parts;
         let seed = fastrand::u64(..);
-        let machine = Machine::new(*policy, identity.clone(), clock.boot_id(), started, self.floor, seed)
+        let machine = Machine::new(*policy, identity.clone(), clock.boot_id(), started, self.min_generation, seed)
             .asking_with(secret_mark.clone());
         match self.replica {
-            Some(replica) => machine.sharing_as(replica),
+            Some(replica) => machine.as_replica(replica),
             None => machine,
         }
     }
@@ -254,7 +254,7 @@ impl Keeper {
 
     fn publish(&mut self, status: Status) {
         if let Some(offer) = &status.offer {
-            self.floor = self.floor.max(offer.generation);
+            self.min_generation = self.min_generation.max(offer.generation);
         }
         self.publisher.publish(status);
     }

@@ -20,10 +20,10 @@ use crate::{
 };
 
 mod cluster;
-mod outcome;
 mod plan;
 mod promise;
 mod reports;
+mod transitions;
 
 #[cfg(test)]
 mod tests;
@@ -47,7 +47,7 @@ pub enum Event {
     Loaded(Result<Option<Sealed>, StoreError>),
     /// The store answered [`Action::Store`].
     Stored(Swap),
-    /// The slot asked for by [`Action::Reserve`] is ours.
+    /// The permit asked for by [`Action::Reserve`] is ours.
     Reserved,
     /// The call of [`Action::Send`] ended.
     Reply(Result<Issued, IssueError>),
@@ -75,15 +75,15 @@ pub enum Action {
         /// What it shall hold.
         next: Sealed,
     },
-    /// Wait for one of the relay's upstream slots; answered by [`Event::Reserved`].
+    /// Wait for one of the process's permits to call; answered by [`Event::Reserved`].
     Reserve {
         /// No token lives: go before those that have one.
         is_urgent: bool,
     },
-    /// Give the slot back, or stop waiting for it: the call is not made. A slot that is granted all the same is answered
+    /// Give the permit back, or stop waiting for it: the call is not made. A permit that is granted all the same is answered
     /// by another one of these.
     Release,
-    /// Call the issuer, in the reserved slot; answered by [`Event::Reply`].
+    /// Call the issuer, with the permit; answered by [`Event::Reply`].
     Send {
         /// Ask a sticky issuer to rotate.
         is_forced: bool,
@@ -178,7 +178,7 @@ enum Phase {
     Loading { ask_at: Option<Timestamp> },
     /// Nothing.
     Idle,
-    /// Waiting for an upstream slot.
+    /// Waiting for a permit to call.
     Reserving,
     /// The record is being written.
     Recording(Then),
@@ -251,7 +251,7 @@ pub struct Machine {
     /// How far the wall clock was ahead of the boot clock when that was last told.
     seen_offset_ms: i64,
     /// No generation below this is served: a keeper that was started again does not go back (I4).
-    floor: Generation,
+    min_generation: Generation,
     record: Record,
     /// The record was looked at, so there is something to publish.
     is_loaded: bool,
@@ -267,7 +267,7 @@ pub struct Machine {
     published: Option<Status>,
     is_stopping: bool,
     /// What is known of the other relays on the store, if there can be any.
-    sharing: Option<cluster::Sharing>,
+    replica: Option<cluster::Replica>,
     actions: Vec<Action>,
 }
 
@@ -278,9 +278,16 @@ impl fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// A machine that has not read its record yet. `floor` is the last generation that this process has served, `seed`
+    /// A machine that has not read its record yet. `min_generation` is the last generation that this process has served, `seed`
     /// fixes its jitter.
-    pub fn new(policy: Policy, identity: Identity, boot: BootId, started: Now, floor: Generation, seed: u64) -> Self {
+    pub fn new(
+        policy: Policy,
+        identity: Identity,
+        boot: BootId,
+        started: Now,
+        min_generation: Generation,
+        seed: u64,
+    ) -> Self {
         Self {
             policy,
             identity,
@@ -289,8 +296,8 @@ impl Machine {
             rng: fastrand::Rng::with_seed(seed),
             started_at: started.boot,
             seen_offset_ms: started.offset_ms(),
-            floor,
-            record: Record { generation: floor, ..Record::default() },
+            min_generation,
+            record: Record { generation: min_generation, ..Record::default() },
             is_loaded: false,
             phase: Phase::Loading { ask_at: Some(started.boot) },
             storing: Storing::default(),
@@ -301,15 +308,15 @@ impl Machine {
             reports: Vec::new(),
             published: None,
             is_stopping: false,
-            sharing: None,
+            replica: None,
             actions: Vec::new(),
         }
     }
 
     /// The same machine as one of several relays on one store.
     #[must_use]
-    pub fn sharing_as(mut self, me: ReplicaId) -> Self {
-        self.sharing = Some(cluster::Sharing::new(me, self.started_at));
+    pub fn as_replica(mut self, me: ReplicaId) -> Self {
+        self.replica = Some(cluster::Replica::new(me, self.started_at));
         self
     }
 
@@ -335,7 +342,7 @@ impl Machine {
             Event::Shutdown => {
                 self.is_stopping = true;
                 if self.phase == Phase::Reserving {
-                    self.give_up_slot();
+                    self.give_up_permit();
                 }
             }
         }
@@ -367,9 +374,9 @@ impl Machine {
         match self.phase {
             Phase::Loading { .. } if self.is_stopping && !self.is_loaded => self.stop(now),
             Phase::Loading { ask_at: Some(at) } if at <= now.boot => self.begin_look(now),
-            // the wait for a slot has no bound, and must not cost the lease
-            Phase::Reserving if self.is_beat_due(now) => {
-                self.give_up_slot();
+            // the wait for a permit has no bound, and must not cost the lease
+            Phase::Reserving if self.is_renewal_due(now) => {
+                self.give_up_permit();
                 self.write(now, Then::Keep);
             }
             Phase::Idle if self.must_store(now) => self.write(now, Then::Keep),
@@ -384,20 +391,20 @@ impl Machine {
     }
 
     fn begin_what_is_due(&mut self, now: Now) {
-        self.hear_wish(now);
+        self.take_forwarded(now);
         if self.decide_at() <= now.boot {
             self.begin_probe(now, true);
         } else if self.call_at(now) <= now.boot {
             self.phase = Phase::Reserving;
             self.act(Action::Reserve { is_urgent: self.living(now.boot).is_none() });
-        } else if self.hear_reports(now) || self.probe_at(now) <= now.boot {
+        } else if self.take_reports(now) || self.probe_at(now) <= now.boot {
             self.begin_probe(now, false);
         }
     }
 
     fn must_store(&self, now: Now) -> bool {
         let may_try = self.storing.retry_at.is_none_or(|at| at <= now.boot);
-        may_try && !self.is_foreign() && (self.storing.is_dirty || self.is_beat_due(now))
+        may_try && !self.is_foreign() && (self.storing.is_dirty || self.is_renewal_due(now))
     }
 
     fn stop(&mut self, now: Now) {
@@ -406,14 +413,14 @@ impl Machine {
         self.act(Action::Stop);
     }
 
-    /// The slot is ours: the call is debited and its intent recorded before its first byte (I6, I8).
+    /// The permit is ours: the call is debited and its intent recorded before its first byte (I6, I8).
     fn reserved(&mut self, now: Now) {
         if self.phase != Phase::Reserving {
             // it was given up before it was granted
             return self.act(Action::Release);
         }
         if !self.may_call(now) || self.call_at(now) > now.boot {
-            return self.give_up_slot();
+            return self.give_up_permit();
         }
         let intent =
             Intent { id: self.new_call(now), sent_at: now.boot, sent_by: now.boot, is_forced: self.must_force };
@@ -429,10 +436,10 @@ impl Machine {
 
     /// A name for a call. Among several relays it is random; for one alone the moment is name enough.
     fn new_call(&mut self, now: Now) -> CallId {
-        CallId(if self.sharing.is_some() { self.rng.u64(..) } else { now.boot.as_micros().unsigned_abs() })
+        CallId(if self.replica.is_some() { self.rng.u64(..) } else { now.boot.as_micros().unsigned_abs() })
     }
 
-    fn give_up_slot(&mut self) {
+    fn give_up_permit(&mut self) {
         self.phase = Phase::Idle;
         self.act(Action::Release);
     }
@@ -454,7 +461,7 @@ impl Machine {
     /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:
     /// a crash must not make the next process serve an older one (I4).
     fn publish(&mut self, now: Now) {
-        let is_mute = self.storing.trouble.is_none() || self.floor > Generation::default();
+        let is_mute = self.storing.trouble.is_none() || self.min_generation > Generation::default();
         if !self.is_loaded && is_mute && self.record.credential.is_none() {
             // nothing to tell but why the record does not come; what this process has published before stays
             return;

@@ -21,7 +21,7 @@ pub mod layout;
 mod tests;
 
 pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent};
-pub use layout::{CLOCK_TOLERANCE, Decoded, Sight, Unreadable};
+pub use layout::{CLOCK_TOLERANCE, ClockBasis, Decoded, Unreadable};
 
 /// Whose record it is: one that differs in any part is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub struct Record {
     /// Why the last call failed, for the operator, until one succeeds; and when.
     pub last_error: Option<(IssueError, WallTime)>,
     /// When the last accepted probe of the current credential was sent, if nothing since could have killed it (I8).
-    pub vouched_at: Option<Timestamp>,
+    pub verified_at: Option<Timestamp>,
     /// What several relays agree on.
     pub shared: Shared,
 }
@@ -90,7 +90,7 @@ impl Record {
         if let Some(known) = self.unknown_calls.iter_mut().find(|known| known.id == call.id) {
             let both = known.or(call);
             if std::mem::replace(known, both) != both {
-                self.vouched_at = None;
+                self.verified_at = None;
             }
             return;
         }
@@ -99,13 +99,13 @@ impl Record {
             let oldest = self.unknown_calls.remove(0);
             self.unknown_calls[0] = self.unknown_calls[0].or(oldest);
         }
-        self.vouched_at = None;
+        self.verified_at = None;
     }
 
     /// A call that another relay tells of may have ended, by what this one knows, before the current credential was asked for.
     pub fn forget_earlier_calls(&mut self) {
         if let Some(credential) = &self.credential {
-            self.unknown_calls.retain(|call| call.may_doom(credential));
+            self.unknown_calls.retain(|call| call.may_invalidate(credential));
         }
     }
 }
@@ -119,10 +119,10 @@ pub struct Shared {
     /// proved.
     pub candidate: Option<Candidate>,
     /// A follower's report, and the holder's answer.
-    pub wish: Option<Wish>,
+    pub forwarded: Option<ForwardedReport>,
     /// For how many more rotations a call may still come that a frozen relay had announced: as long, nothing is promised for
     /// more than O − r.
-    pub strays: u8,
+    pub orphan_rotations: u8,
     /// Grows with every write, whoever makes it: a record with a revision that was seen before is one that the store has gone
     /// back to.
     pub revision: u64,
@@ -133,7 +133,7 @@ pub struct Shared {
 #[serde(transparent)]
 pub struct ReplicaId(pub u64);
 
-/// The right to call WeChat. It ends by standing still: its holder writes again and again.
+/// The right to call WeChat. It expires when the record stops changing: its holder writes again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lease {
@@ -160,18 +160,18 @@ pub struct Candidate {
 
 /// A report that reached a follower, for the holder to probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct ForwardedReport {
     /// Random, so that an answer is known by it.
     pub id: u64,
     /// Which generation is said to be bad.
     pub generation: Generation,
     /// What the holder found, once it has; a new generation answers as well.
-    pub answer: Option<WishAnswer>,
+    pub answer: Option<ForwardedAnswer>,
 }
 
-/// The holder's answer to a [`Wish`].
+/// The holder's answer to a [`ForwardedReport`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WishAnswer {
+pub enum ForwardedAnswer {
     /// WeChat accepts the token.
     Accepted,
     /// The cool-down or a budget forbids a probe before this moment.
@@ -207,14 +207,14 @@ pub struct Credential {
 
 impl Credential {
     /// How far its moments may be off.
-    pub fn doubt(&self) -> Duration {
+    pub fn uncertainty(&self) -> Duration {
         self.expired_by.since(self.deadline)
     }
 
     /// Whether its moments are known so much better than those of `other`, the same one as another relay tells it, that it
     /// is worth a write. Each look adds some seconds.
     pub fn is_much_clearer_than(&self, other: &Self) -> bool {
-        self.doubt().saturating_add(CLEARER) < other.doubt()
+        self.uncertainty().saturating_add(CLEARER) < other.uncertainty()
     }
 }
 
@@ -269,7 +269,7 @@ impl UnknownCall {
     }
 
     /// Whether it may have minted after `credential` was.
-    pub fn may_doom(&self, credential: &Credential) -> bool {
+    pub fn may_invalidate(&self, credential: &Credential) -> bool {
         credential.call != Some(self.id) && credential.asked_at < self.ended_at
     }
 }

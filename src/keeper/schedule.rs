@@ -19,7 +19,7 @@ const ROTATION_JITTER: f64 = 0.03;
 /// How long a probe may take, and its debit before it: an accepted probe is good for its pace and this much more, so that
 /// the next one's verdict arrives before the last one's runs out.
 const PROBE_SLACK: Duration = Duration::from_secs(4);
-/// After the latest moment at which a doomed token dies, this much passes before a probe is believed: WeChat's servers
+/// After the latest moment at which an invalidated token dies, this much passes before a probe is believed: WeChat's servers
 /// need not agree to the millisecond.
 pub const DEATH_MARGIN: Duration = Duration::from_secs(1);
 
@@ -106,48 +106,53 @@ impl Policy {
 
 /// The span in which a token dies if a call that began and ended then has minted another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peril {
+pub struct RiskWindow {
     /// The token works up to here.
     pub from: Timestamp,
     /// If it works past here, the call has not minted.
     pub to: Timestamp,
 }
 
-impl Peril {
+impl RiskWindow {
     /// Of a call whose first byte may have left at `sent_at` and that was given up at `ended_at`; the token dies `after`
     /// its mint.
     pub fn of_call(sent_at: Timestamp, ended_at: Timestamp, after: Duration) -> Self {
         Self { from: sent_at.plus(after), to: ended_at.plus(after).plus(DEATH_MARGIN) }
     }
 
-    /// Up to when a probe sent at `probed_at` speaks for a token with these perils and this `deadline`.
-    pub fn vouched_until(probed_at: Timestamp, pace: Duration, deadline: Timestamp, perils: &[Self]) -> Timestamp {
+    /// Up to when a probe sent at `probed_at` speaks for a token with these risk windows and this `deadline`.
+    pub fn verified_until(
+        probed_at: Timestamp,
+        pace: Duration,
+        deadline: Timestamp,
+        risk_windows: &[Self],
+    ) -> Timestamp {
         let lapse = deadline.min(probed_at.plus(pace).plus(PROBE_SLACK));
         // "expires_in 1" needs a second more than the moment it is said
-        perils
+        risk_windows
             .iter()
-            .filter(|peril| probed_at < peril.to)
-            .map(|peril| peril.from)
+            .filter(|risk_window| probed_at < risk_window.to)
+            .map(|risk_window| risk_window.from)
             .fold(lapse, Timestamp::min)
             .minus(ATTEMPT_GAP)
     }
 
     /// When to probe again after an accepted probe sent at `probed_at`: at its pace, or as soon as the next span is over.
-    pub fn next_probe(probed_at: Timestamp, pace: Duration, perils: &[Self]) -> Timestamp {
-        let ahead = perils.iter().filter(|peril| probed_at < peril.to);
-        let at = ahead.map(|peril| peril.to).fold(probed_at.plus(pace), Timestamp::min);
-        Self::next_safe(at, perils)
+    pub fn next_probe(probed_at: Timestamp, pace: Duration, risk_windows: &[Self]) -> Timestamp {
+        let ahead = risk_windows.iter().filter(|risk_window| probed_at < risk_window.to);
+        let at = ahead.map(|risk_window| risk_window.to).fold(probed_at.plus(pace), Timestamp::min);
+        Self::next_safe(at, risk_windows)
     }
 
-    /// The first moment from `at` on that lies in none of `perils`: where a probe is worth its debit.
-    pub fn next_safe(at: Timestamp, perils: &[Self]) -> Timestamp {
+    /// The first moment from `at` on that lies in none of `risk_windows`: where a probe is worth its debit.
+    pub fn next_safe(at: Timestamp, risk_windows: &[Self]) -> Timestamp {
         let mut safe = at;
         // spans may touch: at most one pass per span moves the moment on
-        for _ in perils {
-            safe = perils
+        for _ in risk_windows {
+            safe = risk_windows
                 .iter()
-                .filter(|peril| peril.from <= safe && safe < peril.to)
-                .map(|peril| peril.to)
+                .filter(|risk_window| risk_window.from <= safe && safe < risk_window.to)
+                .map(|risk_window| risk_window.to)
                 .fold(safe, Timestamp::max);
         }
         safe

@@ -116,7 +116,8 @@ impl World {
         });
         let rotation_at = outlook.rotation_at.map(|moment| replica.host.at(moment));
         replica.offer = offer;
-        replica.floor = offer.map_or(replica.floor, |offer| offer.generation.max(replica.floor));
+        replica.min_generation =
+            offer.map_or(replica.min_generation, |offer| offer.generation.max(replica.min_generation));
         replica.outlook = Some(outlook);
         self.trace.line(
             at,

@@ -30,7 +30,7 @@ struct Spent {
 #[derive(Debug, Clone, Copy)]
 struct Flight {
     who: usize,
-    /// s, as the relay counts: when its slot was granted.
+    /// s, as the relay counts: when its permit was granted.
     began_at: i64,
     offered: Option<TokenId>,
     is_durable: bool,
@@ -62,7 +62,7 @@ pub(crate) struct CallChecks {
     pub is_stored: bool,
     last_sent_at: Option<i64>,
     flights: Vec<Flight>,
-    /// s of the last call that may have minted unseen, and which token it may have doomed.
+    /// s of the last call that may have minted unseen, and which token it may have invalidated.
     unknown: Option<(i64, Option<TokenId>)>,
     /// When the last sent call failed when half the day was spent.
     thrifty_since: Option<i64>,
@@ -171,7 +171,7 @@ impl CallChecks {
     /// A call while the shown token lives and is not refused has a reason: its rotation is due (I7), or the promises that an
     /// unknown call left have run out (I8).
     fn is_due(&self, at: i64, began_at: i64, plan: &Plan) {
-        let unknown = self.unknown.filter(|(_, doomed)| *doomed == Some(plan.offer.id));
+        let unknown = self.unknown.filter(|(_, invalidated)| *invalidated == Some(plan.offer.id));
         let (promise, due_at) = match unknown {
             Some((began_at, _)) if self.rotation == RotationMode::Rotating => {
                 ("I8", plan.deadline.min(began_at + self.window))

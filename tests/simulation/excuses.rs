@@ -16,10 +16,10 @@
 //!    whatever an earlier process promised. A wall clock that was set between two boots to something possible cannot be noticed.
 //! 6. **A process that can neither read nor write** for a minute calls all the same, and betrays a record that can be read
 //!    again later. The same where a refusal and the call that follows it could not be stored.
-//! 7. **A double stroke.** A stray call (of a relay frozen between its last look at the lease and the first byte, which I1 allows
+//! 7. **A double stroke.** An orphan call (of a relay frozen between its last look at the lease and the first byte, which I1 allows
 //!    as the one call more) within an overlap of another relay's own rotation. WeChat keeps the two newest tokens only, so the
 //!    one before both dies at once, and no promise but none at all could have known.
-//! 8. **A lost stray.** A stray call whose token is not handed over within r, because its relay was frozen, killed or cut off
+//! 8. **A lost orphan.** An orphan call whose token is not handed over within r, because its relay was frozen, killed or cut off
 //!    once more: nobody alive can know of it, and O − r from more than r after it reaches past the token's end.
 
 use token_relay::issuer::RotationMode;
@@ -53,8 +53,8 @@ impl World {
     }
 
     fn is_lost_stray(&self, offer: Offer, at: i64, seconds: u64) -> bool {
-        let stray = self.wechat.next_of_ours(offer.id).filter(|next| next.is_stray);
-        stray.is_some_and(|stray| stray.born_at + 55 * SECOND < at && seconds <= 240)
+        let orphan = self.wechat.next_of_ours(offer.id).filter(|next| next.is_stray);
+        orphan.is_some_and(|orphan| orphan.born_at + 55 * SECOND < at && seconds <= 240)
     }
 
     /// A call of ours reached WeChat and may have minted: every promise still open must hold.
@@ -65,7 +65,7 @@ impl World {
         for (age, id) in newest.into_iter().enumerate() {
             if age == 2 && is_double {
                 self.wechat.tokens[id].is_beyond_proof = true;
-                self.tally.count("stray call within an overlap of a rotation");
+                self.tally.count("orphan call within an overlap of a rotation");
             }
             let token = &self.wechat.tokens[id];
             let is_excused = token.is_beyond_proof || (age == 2 && (token.is_orphan || is_brief));

@@ -157,7 +157,7 @@ pub(crate) struct Troubles {
     codes: &'static [i64],
     probes: Option<(ProbeFault, i64)>,
     store: Option<(StoreFault, i64)>,
-    slots: i64,
+    permits: i64,
 }
 
 impl World {
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    /// Calls, probes, the store or the slots fail for a while.
+    /// Calls, probes, the store or the permits fail for a while.
     pub(crate) fn trouble(&mut self, kind: Kind) {
         let until = self.now + self.trouble_span();
         let (troubles, rng) = (&mut self.troubles, &mut self.rng);
@@ -250,7 +250,7 @@ impl World {
                 });
                 troubles.store = Some((fault, until));
             }
-            _ => troubles.slots = until,
+            _ => troubles.permits = until,
         }
     }
 }
@@ -269,7 +269,7 @@ fn kind(setup: &Setup, rng: &mut Rng) -> Kind {
 impl Troubles {
     pub(crate) fn none(setup: &Setup) -> Self {
         let codes: &[i64] = if setup.is_shared { &BRIEF_CODES } else { &CODES };
-        Self { calls: None, codes, probes: None, store: None, slots: 0 }
+        Self { calls: None, codes, probes: None, store: None, permits: 0 }
     }
 
     pub(crate) fn call(&self, now: i64, rng: &mut Rng) -> Option<CallFault> {
@@ -314,7 +314,7 @@ impl Troubles {
 
     pub(crate) fn slot_takes(&self, now: i64, rng: &mut Rng) -> i64 {
         match () {
-            () if now < self.slots => rng.spread(10_000, 30 * SECOND),
+            () if now < self.permits => rng.spread(10_000, 30 * SECOND),
             () if rng.percent(2) => rng.between(0, 20 * SECOND),
             () => rng.between(0, 500),
         }

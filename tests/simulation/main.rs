@@ -79,17 +79,17 @@ fn one_relay_keeps_every_promise_under_every_fault() {
 
 #[test]
 fn several_relays_keep_every_promise_under_every_fault() {
-    run(SEVERAL, &chosen(SEEDS_OF_THREE), |_| Shape::Sharing(3));
+    run(SEVERAL, &chosen(SEEDS_OF_THREE), |_| Shape::Replica(3));
 }
 
 #[test]
 fn one_or_two_relays_on_a_shared_store_keep_every_promise() {
-    run(FEWER, &chosen(SEEDS_OF_FEWER), |seed| Shape::Sharing(if seed % 4 == 0 { 1 } else { 2 }));
+    run(FEWER, &chosen(SEEDS_OF_FEWER), |seed| Shape::Replica(if seed % 4 == 0 { 1 } else { 2 }));
 }
 
 #[test]
 fn a_seed_replays_identically() {
-    for shape in [Shape::Alone, Shape::Sharing(3)] {
+    for shape in [Shape::Alone, Shape::Replica(3)] {
         for seed in [3, 14, 159] {
             let run = || World::new(shape, "a_seed_replays_identically", seed, false).run();
             let (first, second) = (run(), run());

@@ -71,7 +71,7 @@ pub(crate) struct Replica {
     pub outlook: Option<Status>,
     pub offer: Option<Offer>,
     /// The greatest generation that the process has published.
-    pub floor: Generation,
+    pub min_generation: Generation,
     /// Up to here its readers were judged.
     pub read_to: i64,
     pub started_at: i64,

@@ -36,7 +36,7 @@ pub(crate) struct ReportChecks {
     calls_per_report: u64,
 }
 
-/// A slot, a probe, a normal and a forced call and the writes between them.
+/// A permit, a probe, a normal and a forced call and the writes between them.
 const REPORT_LIMIT: i64 = 30 * SECOND + 2 * CALL_LIMIT + PROBE_LIMIT + 6 * DISK_LIMIT + 30 * SECOND;
 /// How long a report waits for a call that is not due yet.
 const PATIENCE: Duration = Duration::from_secs(10);

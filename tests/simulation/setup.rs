@@ -15,7 +15,7 @@ pub(crate) enum Shape {
     /// One relay with a directory of its own, through months or years.
     Alone,
     /// So many relays on one store, for two hours.
-    Sharing(usize),
+    Replica(usize),
 }
 
 pub(crate) struct Setup {
@@ -45,11 +45,11 @@ impl Setup {
     pub(crate) fn of(shape: Shape, rng: &mut Rng) -> Self {
         match shape {
             Shape::Alone => Self::alone(rng),
-            Shape::Sharing(replicas) => Self::sharing(replicas, rng),
+            Shape::Replica(replicas) => Self::replica(replicas, rng),
         }
     }
 
-    fn sharing(replicas: usize, rng: &mut Rng) -> Self {
+    fn replica(replicas: usize, rng: &mut Rng) -> Self {
         let endpoint = if rng.percent(75) { Endpoint::Token } else { Endpoint::StableToken };
         Self {
             replicas,

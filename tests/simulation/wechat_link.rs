@@ -47,7 +47,7 @@ impl World {
     pub(crate) fn send_call(&mut self, who: usize, is_forced: bool, is_stray: bool) -> i64 {
         let (sent_at, life) = (self.now, self.replicas[who].life);
         let fault = self.troubles.call(sent_at, &mut self.rng);
-        self.trace.line(sent_at, format_args!("[{who}]   CALLS, forced {is_forced}, stray {is_stray}, {fault:?}"));
+        self.trace.line(sent_at, format_args!("[{who}]   CALLS, forced {is_forced}, orphan {is_stray}, {fault:?}"));
         let arrives_at = sent_at + self.rng.pick(&[0, 1, 30_000, 200_000, 3 * SECOND]);
         let replies_at = arrives_at + self.rng.spread(1000, 4 * SECOND);
         let call = Call { who, life, is_forced, is_stray, replies_at: None };

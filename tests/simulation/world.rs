@@ -209,10 +209,11 @@ impl World {
         replica.life = self.lives;
         replica.host.is_in_doubt = replica.host.was_set;
         let (boot, started) = (replica.host.boot_id(), replica.host.now(now));
-        let machine = Machine::new(self.setup.policy, identity(), boot, started, replica.floor, self.rng.seed())
-            .asking_with(SecretMark::of("wxsimulated", &replica.secret.to_string()));
+        let machine =
+            Machine::new(self.setup.policy, identity(), boot, started, replica.min_generation, self.rng.seed())
+                .asking_with(SecretMark::of("wxsimulated", &replica.secret.to_string()));
         let id = 1_000_000 * (who as u64 + 1) + replica.process;
-        replica.machine = Some(if is_shared { machine.sharing_as(ReplicaId(id)) } else { machine });
+        replica.machine = Some(if is_shared { machine.as_replica(ReplicaId(id)) } else { machine });
         if replica.kills_to_come > 0 && self.is_storm {
             replica.kills_to_come -= 1;
             replica.kill_in = Some(self.rng.between(0, 12));

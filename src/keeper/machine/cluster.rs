@@ -1,6 +1,6 @@
 //! Several relays on one store: who may call, how do the others follow, and what becomes of a token that came too late?
 //!
-//! The lease is a part of the record and ends by standing still. Its holder writes at least every [`BEAT`] and counts on it
+//! The lease is a part of the record and expires when the record stops changing. Its holder writes at least every [`RENEWAL`] and counts on it
 //! for [`LEASE`] from the start of its last write; a follower takes it over when the record has not changed for
 //! [`TAKE_OVER`] of its own clock. So no clock of another machine is ever asked. Everybody looks every [`POLL`].
 //!
@@ -14,29 +14,29 @@ use super::{
     StoreError, StoreTrouble, Then, Timestamp, UnknownCall,
 };
 use crate::keeper::{
-    record::{Credential, Lease, ReplicaId, Sight},
+    record::{ClockBasis, Credential, Lease, ReplicaId},
     schedule::{LEASE, SUCCESSION},
 };
 
-mod accord;
-mod wishes;
+mod forwarded;
+mod reconcile;
 
 /// How often everybody looks at the record.
 const POLL: Duration = Duration::from_secs(1);
 /// How often the holder writes, so that the record changes.
-const BEAT: Duration = Duration::from_secs(5);
+const RENEWAL: Duration = Duration::from_secs(5);
 /// A record that has stood still for so long has no holder any more: 3 s more than the holder counts on.
 const TAKE_OVER: Duration = LEASE.saturating_add(SUCCESSION);
 /// A holder whose address was refused so often in a row gives the lease back: at the whitelist's pace of one call a minute,
 /// that is five minutes, in which an operator may have put it on.
 const REFUSED_CALLS: u32 = 5;
-/// A call that a frozen relay may still send dooms whatever credential it finds. A relay that has not woken after a day of
+/// A call that a frozen relay may still send invalidates whatever credential it finds. A relay that has not woken after a day of
 /// hourly rotations is taken for dead.
-const STRAY_ROTATIONS: u8 = 24;
+const ORPHAN_ROTATIONS: u8 = 24;
 
 /// What a relay knows of the others.
 #[derive(Debug)]
-pub(super) struct Sharing {
+pub(super) struct Replica {
     me: ReplicaId,
     /// Up to here the lease is ours, if the record says that it is.
     lease_until: Option<Timestamp>,
@@ -52,13 +52,13 @@ pub(super) struct Sharing {
     /// The greatest revision that was read or written.
     seen_revision: u64,
     /// How far the moments of the record may be off, as it was last read.
-    doubt: Duration,
+    uncertainty: Duration,
     poll_at: Timestamp,
     /// A credential that this relay fetched and that is not durable yet.
     fresh: Option<Fresh>,
     /// A call of this relay whose outcome is not known and not durable either.
-    astray: Option<UnknownCall>,
-    /// The wish that answers the reports waiting here.
+    orphan: Option<UnknownCall>,
+    /// The forwarded report that answers the reports waiting here.
     awaited: Option<u64>,
     stored: Stored,
     /// At the end the lease is given back once.
@@ -87,7 +87,7 @@ struct Fresh {
     call: CallId,
 }
 
-impl Sharing {
+impl Replica {
     pub(super) fn new(me: ReplicaId, now: Timestamp) -> Self {
         Self {
             me,
@@ -97,10 +97,10 @@ impl Sharing {
             absent_at: None,
             asked_at: now,
             seen_revision: 0,
-            doubt: Duration::ZERO,
+            uncertainty: Duration::ZERO,
             poll_at: now,
             fresh: None,
-            astray: None,
+            orphan: None,
             awaited: None,
             stored: Stored::Ours,
             is_leaving: false,
@@ -112,12 +112,12 @@ impl Sharing {
 impl Machine {
     pub(super) fn has_lease(&self) -> bool {
         let holder = self.record.shared.lease.map(|lease| lease.holder);
-        self.sharing.as_ref().is_some_and(|sharing| Some(sharing.me) == holder)
+        self.replica.as_ref().is_some_and(|replica| Some(replica.me) == holder)
     }
 
     /// Up to when the lease is ours by our own clock.
     fn lease_until(&self) -> Option<Timestamp> {
-        self.sharing.as_ref().and_then(|sharing| sharing.lease_until).filter(|_| self.has_lease())
+        self.replica.as_ref().and_then(|replica| replica.lease_until).filter(|_| self.has_lease())
     }
 
     fn is_store_away(&self) -> bool {
@@ -127,7 +127,7 @@ impl Machine {
     /// Whether this relay may call WeChat: alone always; of several the holder; and with a sticky issuer anybody while the
     /// store is away, since all are given the same token.
     pub(super) fn may_call(&self, now: Now) -> bool {
-        if self.sharing.is_none() {
+        if self.replica.is_none() {
             return true;
         }
         let is_holder = self.lease_until().is_some_and(|until| now.boot < until);
@@ -136,91 +136,91 @@ impl Machine {
 
     /// What is stored must not be written over.
     pub(super) fn is_foreign(&self) -> bool {
-        self.sharing.as_ref().is_some_and(|sharing| sharing.stored == Stored::Foreign)
+        self.replica.as_ref().is_some_and(|replica| replica.stored == Stored::Foreign)
     }
 
     /// Told as long as another deployment writes under this account's name.
     pub(super) fn others_record(&self) -> Option<StoreTrouble> {
-        self.sharing.as_ref().filter(|sharing| sharing.stored == Stored::Anothers).map(|_| StoreTrouble::AnothersRecord)
+        self.replica.as_ref().filter(|replica| replica.stored == Stored::Anothers).map(|_| StoreTrouble::AnothersRecord)
     }
 
     /// The last moment up to which this relay knows that no call went unrecorded (I3); `None`: always.
     pub(super) fn watched(&self) -> Option<Timestamp> {
-        let sharing = self.sharing.as_ref().filter(|_| self.is_rotating())?;
-        Some(self.lease_until().max(sharing.contact_at).unwrap_or(Timestamp::LONG_AGO))
+        let replica = self.replica.as_ref().filter(|_| self.is_rotating())?;
+        Some(self.lease_until().max(replica.contact_at).unwrap_or(Timestamp::LONG_AGO))
     }
 
     /// How much later than this relay knows another one may take the moments of the credential to be.
-    pub(super) fn doubt(&self, credential: &Credential) -> Duration {
-        if self.sharing.is_some() && self.is_rotating() { credential.doubt() } else { Duration::ZERO }
+    pub(super) fn uncertainty(&self, credential: &Credential) -> Duration {
+        if self.replica.is_some() && self.is_rotating() { credential.uncertainty() } else { Duration::ZERO }
     }
 
     /// How much later than this relay takes it to be the holder of the lease may take a moment of the record to be.
-    pub(super) fn record_doubt(&self) -> Duration {
-        self.sharing.as_ref().map_or(Duration::ZERO, |sharing| sharing.doubt)
+    pub(super) fn record_uncertainty(&self) -> Duration {
+        self.replica.as_ref().map_or(Duration::ZERO, |replica| replica.uncertainty)
     }
 
-    pub(super) fn sight(&self, now: Now) -> Sight {
-        match &self.sharing {
-            None => Sight::Alone,
-            Some(sharing) => Sight::Shared(sharing.absent_at.map(|at| now.boot.since(at))),
+    pub(super) fn clock_basis(&self, now: Now) -> ClockBasis {
+        match &self.replica {
+            None => ClockBasis::Alone,
+            Some(replica) => ClockBasis::Shared(replica.absent_at.map(|at| now.boot.since(at))),
         }
     }
 
     pub(super) fn poll_at(&self) -> Timestamp {
-        self.sharing.as_ref().map_or(Timestamp::NEVER, |sharing| sharing.poll_at)
+        self.replica.as_ref().map_or(Timestamp::NEVER, |replica| replica.poll_at)
     }
 
     pub(super) fn poll_now(&mut self, now: Now) {
-        if let Some(sharing) = &mut self.sharing {
-            sharing.poll_at = now.boot;
+        if let Some(replica) = &mut self.replica {
+            replica.poll_at = now.boot;
         }
     }
 
-    pub(super) fn is_beat_due(&self, now: Now) -> bool {
-        self.beat_at() <= now.boot
+    pub(super) fn is_renewal_due(&self, now: Now) -> bool {
+        self.renew_at() <= now.boot
     }
 
     /// When the holder writes next, if nothing else makes it.
-    pub(super) fn beat_at(&self) -> Timestamp {
-        let Some(sharing) = self.sharing.as_ref().filter(|_| self.has_lease()) else { return Timestamp::NEVER };
-        sharing.lease_until.map_or(Timestamp::LONG_AGO, |until| until.minus(LEASE).plus(BEAT))
+    pub(super) fn renew_at(&self) -> Timestamp {
+        let Some(replica) = self.replica.as_ref().filter(|_| self.has_lease()) else { return Timestamp::NEVER };
+        replica.lease_until.map_or(Timestamp::LONG_AGO, |until| until.minus(LEASE).plus(RENEWAL))
     }
 
     /// Looks at the record.
     pub(super) fn begin_look(&mut self, now: Now) {
         self.phase = Phase::Loading { ask_at: None };
-        if let Some(sharing) = &mut self.sharing {
-            sharing.asked_at = now.boot;
-            sharing.poll_at = now.boot.plus(POLL);
+        if let Some(replica) = &mut self.replica {
+            replica.asked_at = now.boot;
+            replica.poll_at = now.boot.plus(POLL);
         }
         self.act(Action::Load);
     }
 
     /// Numbers the write, and notes when it began.
     pub(super) fn number(&mut self, now: Now) {
-        if let Some(sharing) = &mut self.sharing {
-            sharing.asked_at = now.boot;
-            self.record.shared.revision = self.record.shared.revision.max(sharing.seen_revision) + 1;
+        if let Some(replica) = &mut self.replica {
+            replica.asked_at = now.boot;
+            self.record.shared.revision = self.record.shared.revision.max(replica.seen_revision) + 1;
         }
     }
 
     /// The write was taken: it renews the lease, and what was fresh is durable.
     pub(super) fn written(&mut self, now: Now) {
         let has_lease = self.has_lease();
-        if has_lease && self.sharing.as_ref().is_some_and(|sharing| sharing.lease_until.is_none()) {
+        if has_lease && self.replica.as_ref().is_some_and(|replica| replica.lease_until.is_none()) {
             self.note(Note::LeaseTaken); // not before: several may try at once
         }
-        if let Some(sharing) = &mut self.sharing {
-            sharing.contact_at = Some(sharing.asked_at);
-            sharing.absent_at = sharing.contact_at;
-            sharing.doubt = Duration::ZERO;
-            sharing.seen_revision = self.record.shared.revision;
-            sharing.changed_at = now.boot;
-            sharing.lease_until = has_lease.then(|| sharing.asked_at.plus(LEASE));
-            sharing.fresh = None;
-            sharing.astray = None;
-            sharing.stored = Stored::Ours;
+        if let Some(replica) = &mut self.replica {
+            replica.contact_at = Some(replica.asked_at);
+            replica.absent_at = replica.contact_at;
+            replica.uncertainty = Duration::ZERO;
+            replica.seen_revision = self.record.shared.revision;
+            replica.changed_at = now.boot;
+            replica.lease_until = has_lease.then(|| replica.asked_at.plus(LEASE));
+            replica.fresh = None;
+            replica.orphan = None;
+            replica.stored = Stored::Ours;
         }
     }
 
@@ -228,15 +228,15 @@ impl Machine {
     /// frozen before its first byte may have sent it a moment ago, long after the intent that the others read.
     pub(super) fn remember_unknown(&mut self, now: Now, intent: Intent) {
         let sent_at = intent.sent_at.max(now.boot.minus(self.policy.longest_call));
-        if let Some(sharing) = &mut self.sharing {
-            sharing.astray = Some(UnknownCall { id: intent.id, sent_at, sent_by: now.boot, ended_at: now.boot });
+        if let Some(replica) = &mut self.replica {
+            replica.orphan = Some(UnknownCall { id: intent.id, sent_at, sent_by: now.boot, ended_at: now.boot });
         }
     }
 
     /// A credential came by our own call: should the lease be lost by now, it is handed over.
     pub(super) fn remember_fresh(&mut self, credential: &Credential, after: Generation, call: CallId) {
-        if let Some(sharing) = &mut self.sharing {
-            sharing.fresh = Some(Fresh { credential: credential.clone(), after, call });
+        if let Some(replica) = &mut self.replica {
+            replica.fresh = Some(Fresh { credential: credential.clone(), after, call });
         }
     }
 
@@ -245,20 +245,20 @@ impl Machine {
         self.phase = Phase::Idle;
         match found {
             Err(error) => {
-                self.is_loaded |= self.floor == Generation::default();
+                self.is_loaded |= self.min_generation == Generation::default();
                 self.store_failed(now, error.into());
             }
             Ok(found) => {
                 self.is_loaded = true;
-                if found != self.storing.held || self.sharing.as_ref().is_some_and(|s| s.contact_at.is_none()) {
+                if found != self.storing.held || self.replica.as_ref().is_some_and(|s| s.contact_at.is_none()) {
                     self.learn(now, found);
                 }
                 // a store that is full or read-only can be read: that is no recovery
                 if !self.storing.is_dirty && !self.is_foreign() {
                     self.store_recovered();
                 }
-                if let Some(sharing) = &mut self.sharing {
-                    sharing.contact_at = Some(sharing.asked_at);
+                if let Some(replica) = &mut self.replica {
+                    replica.contact_at = Some(replica.asked_at);
                 }
             }
         }
@@ -266,15 +266,15 @@ impl Machine {
 
     /// Whether the lease may be taken: nobody has it, or its record has stood still.
     fn may_take_lease(&self, now: Now) -> bool {
-        let Some(sharing) = &self.sharing else { return false };
-        if sharing.contact_at.is_none() || self.is_store_away() || self.is_stopping || sharing.stored == Stored::Foreign
+        let Some(replica) = &self.replica else { return false };
+        if replica.contact_at.is_none() || self.is_store_away() || self.is_stopping || replica.stored == Stored::Foreign
         {
             return false;
         }
-        let others = self.record.shared.lease.filter(|lease| lease.holder != sharing.me);
+        let others = self.record.shared.lease.filter(|lease| lease.holder != replica.me);
         // a relay that has yielded lets the others take the lease first
-        let is_free = self.storing.held.is_none() || (others.is_none() && !sharing.has_yielded);
-        is_free || sharing.changed_at.plus(TAKE_OVER) <= now.boot
+        let is_free = self.storing.held.is_none() || (others.is_none() && !replica.has_yielded);
+        is_free || replica.changed_at.plus(TAKE_OVER) <= now.boot
     }
 
     /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
@@ -284,8 +284,8 @@ impl Machine {
         }
         self.answer_stale();
         if self.reports.is_empty() {
-            if let Some(sharing) = &mut self.sharing {
-                sharing.awaited = None;
+            if let Some(replica) = &mut self.replica {
+                replica.awaited = None;
             }
             return;
         }
@@ -293,16 +293,16 @@ impl Machine {
             let failure = ReportFailure::StoreAway;
             return self.answer_all(&ReportAnswer::Failed { again_at: now.boot.plus(POLL), failure });
         }
-        self.wish();
+        self.forwarded();
     }
 
     fn take_lease(&mut self, now: Now) {
-        let Some(me) = self.sharing.as_ref().map(|sharing| sharing.me) else { return };
+        let Some(me) = self.replica.as_ref().map(|replica| replica.me) else { return };
         self.forget_old_secret();
         if let Some(intent) = self.record.intent.take() {
             // its sender may be frozen, and send it later
             self.crashed_in(now, intent);
-            self.record.shared.strays = STRAY_ROTATIONS;
+            self.record.shared.orphan_rotations = ORPHAN_ROTATIONS;
         }
         self.record.shared.lease = Some(Lease { holder: me });
         self.write(now, Then::Keep);
@@ -322,9 +322,9 @@ impl Machine {
     /// the record has stood still, and counts anew.
     pub(super) fn yield_lease(&mut self, now: Now) {
         self.recall_failure();
-        if let Some(sharing) = &mut self.sharing {
-            sharing.has_yielded = true;
-            sharing.lease_until = None;
+        if let Some(replica) = &mut self.replica {
+            replica.has_yielded = true;
+            replica.lease_until = None;
             self.record.shared.lease = None;
             self.note(Note::LeaseYielded);
             self.write(now, Then::Keep);
@@ -332,14 +332,14 @@ impl Machine {
     }
 
     pub(super) fn must_leave(&self) -> bool {
-        self.has_lease() && self.sharing.as_ref().is_some_and(|sharing| !sharing.is_leaving)
+        self.has_lease() && self.replica.as_ref().is_some_and(|replica| !replica.is_leaving)
     }
 
     /// Gives the lease back, once, so that another relay takes it at its next look.
     pub(super) fn leave(&mut self, now: Now) {
-        if let Some(sharing) = &mut self.sharing {
-            sharing.is_leaving = true;
-            sharing.lease_until = None;
+        if let Some(replica) = &mut self.replica {
+            replica.is_leaving = true;
+            replica.lease_until = None;
             self.record.shared.lease = None;
             self.write(now, Then::Keep);
         }

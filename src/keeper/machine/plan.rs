@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{ATTEMPT_GAP, Machine, Now, Phase, Timestamp, promise::disagree};
 use crate::keeper::{
     record::{Credential, Spent},
-    schedule::Peril,
+    schedule::RiskWindow,
 };
 
 impl Machine {
@@ -24,12 +24,12 @@ impl Machine {
     }
 
     fn due_at(&self, credential: &Credential) -> Timestamp {
-        match self.dooms() {
+        match self.invalidations() {
             // two tokens, and one probe will tell which is the newer: a call before would kill one at once
             _ if self.record.shared.candidate.is_some() => credential.expired_by,
             Some((_, last)) => credential.expired_by.min(last.plus(self.policy.window())),
             // by another relay's clock it may be promised for so much longer
-            None => credential.rotation_at.plus(self.doubt(credential)),
+            None => credential.rotation_at.plus(self.uncertainty(credential)),
         }
     }
 
@@ -48,16 +48,16 @@ impl Machine {
     /// clock was set.
     pub(super) fn probe_at(&self, now: Now) -> Timestamp {
         let Some(credential) = self.living(now.boot.plus(ATTEMPT_GAP)) else { return Timestamp::NEVER };
-        let perils = self.perils();
+        let risk_windows = self.risk_windows();
         let pace = self.policy.probe_pace();
         let wanted = if disagree(self.probes.checked_offset_ms, now.offset_ms()) {
             now.boot
         } else if self.promise(credential, now).seconds_left(now.boot) > 0 {
             return Timestamp::NEVER;
         } else {
-            match self.record.vouched_at {
-                Some(at) => Peril::next_probe(at, pace, &perils),
-                None => Peril::next_safe(now.boot, &perils),
+            match self.record.verified_at {
+                Some(at) => RiskWindow::next_probe(at, pace, &risk_windows),
+                None => RiskWindow::next_safe(now.boot, &risk_windows),
             }
         };
         let budget = match self.record.debits.left(now.boot, self.policy.calls_per_day).probes {
@@ -82,7 +82,7 @@ impl Machine {
                 };
                 due.min(store_at).min(lapse).min(self.poll_at())
             }
-            Phase::Reserving => self.beat_at(),
+            Phase::Reserving => self.renew_at(),
             _ => Timestamp::NEVER,
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     credential::Sliding,
     keeper::{
         record::{CLOCK_TOLERANCE, Credential},
-        schedule::{Peril, SUCCESSION},
+        schedule::{RiskWindow, SUCCESSION},
     },
 };
 
@@ -32,7 +32,7 @@ impl Machine {
                 generation: credential.generation,
                 token: credential.token.clone(),
                 promise: Promise {
-                    verified_until: self.vouched_until(credential, now),
+                    verified_until: self.verified_until(credential, now),
                     ..self.promise(credential, now)
                 },
             }),
@@ -52,14 +52,14 @@ impl Machine {
             failures: self.record.failures,
             trouble: self.last_failure.clone().filter(|_| self.record.failures > 0),
             store_trouble: self.storing.trouble.clone().or_else(|| self.others_record()),
-            holds_lease: self.sharing.is_none() || self.has_lease(),
+            holds_lease: self.replica.is_none() || self.has_lease(),
             budget: self.record.debits.left(now.boot, self.policy.calls_per_day),
         }
     }
 
     /// The earliest moment since the credential came at which a call may have left that minted another one, and the
     /// latest.
-    pub(super) fn dooms(&self) -> Option<(Timestamp, Timestamp)> {
+    pub(super) fn invalidations(&self) -> Option<(Timestamp, Timestamp)> {
         if !self.is_rotating() {
             return None;
         }
@@ -71,43 +71,50 @@ impl Machine {
     /// What may be promised without a probe (I3).
     pub(super) fn promise(&self, credential: &Credential, now: Now) -> Promise {
         let window = self.policy.window();
-        let doomed = self.dooms().map(|(first, _)| first.plus(window));
+        let invalidated = self.invalidations().map(|(first, _)| first.plus(window));
         let is_durable = self.storing.durable == credential.generation;
         // the other relays call no sooner than the stored R; of a token that is not stored they know nothing, and two calls of
         // theirs kill it at once, when the lease has passed on
         let unwatched = self.watched().map(|watched| {
             if is_durable { watched.max(credential.rotation_at).plus(window) } else { watched.plus(SUCCESSION) }
         });
-        let until = [doomed, unwatched].into_iter().flatten().fold(credential.deadline, Timestamp::min);
+        let until = [invalidated, unwatched].into_iter().flatten().fold(credential.deadline, Timestamp::min);
         // what is not durable, or was not checked since a clock was set, is promised for O − r from any moment
-        let is_provisional =
-            !is_durable || self.record.shared.strays > 0 || disagree(credential.clock_offset_ms, now.offset_ms());
+        let is_provisional = !is_durable
+            || self.record.shared.orphan_rotations > 0
+            || disagree(credential.clock_offset_ms, now.offset_ms());
         let until_at_least = if is_provisional { Timestamp::LONG_AGO } else { credential.rotation_at.plus(window) };
-        let slides = is_provisional || (self.is_rotating() && self.dooms().is_none());
+        let slides = is_provisional || (self.is_rotating() && self.invalidations().is_none());
         Promise { until, sliding: slides.then_some(Sliding { window, until_at_least }), verified_until: None }
     }
 
     /// The spans in which the current credential may die of an unknown call: an overlap after it, and, if another one
     /// minted before it, at once.
-    pub(super) fn perils(&self) -> Vec<Peril> {
+    pub(super) fn risk_windows(&self) -> Vec<RiskWindow> {
         let overlap = self.policy.issuer.overlap;
         let calls = self.record.unknown_calls.iter();
-        let dooms = calls
-            .flat_map(|call| [overlap, Duration::ZERO].map(|after| Peril::of_call(call.sent_at, call.ended_at, after)));
+        let invalidations = calls.flat_map(|call| {
+            [overlap, Duration::ZERO].map(|after| RiskWindow::of_call(call.sent_at, call.ended_at, after))
+        });
         // a relay that is cut off from the store knows nothing of calls after its last contact
-        let unwatched = self.watched().zip(self.record.credential.as_ref()).map(|(watched, credential)| Peril {
+        let unwatched = self.watched().zip(self.record.credential.as_ref()).map(|(watched, credential)| RiskWindow {
             from: watched.max(credential.rotation_at).plus(overlap),
             to: Timestamp::NEVER,
         });
-        dooms.chain(unwatched).collect()
+        invalidations.chain(unwatched).collect()
     }
 
     /// Up to when the last accepted probe lets the credential be served with `expires_in` 1 (I8). Not while another call is
     /// open or about to begin: a second mint kills at once, and `expires_in` 1 needs a second more than the moment it is said.
-    fn vouched_until(&self, credential: &Credential, now: Now) -> Option<Timestamp> {
-        let vouched_at = self.record.vouched_at.filter(|_| self.record.intent.is_none())?;
-        let lapse = Peril::vouched_until(vouched_at, self.policy.probe_pace(), credential.deadline, &self.perils());
-        Some(lapse.min(self.call_at(now).minus(ATTEMPT_GAP)).minus(self.record_doubt()))
+    fn verified_until(&self, credential: &Credential, now: Now) -> Option<Timestamp> {
+        let verified_at = self.record.verified_at.filter(|_| self.record.intent.is_none())?;
+        let lapse = RiskWindow::verified_until(
+            verified_at,
+            self.policy.probe_pace(),
+            credential.deadline,
+            &self.risk_windows(),
+        );
+        Some(lapse.min(self.call_at(now).minus(ATTEMPT_GAP)).minus(self.record_uncertainty()))
     }
 }
 

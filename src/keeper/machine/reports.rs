@@ -13,7 +13,7 @@ pub struct ReportId(pub u64);
 
 impl ReportId {
     /// The report of a follower, which came through the store.
-    pub(super) const WISH: Self = Self(u64::MAX);
+    pub(super) const FORWARDED: Self = Self(u64::MAX);
 }
 
 /// The answer to a report.
@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Machine {
     /// Decides about the waiting reports when nothing is under way; whether a probe is to begin for them.
-    pub(super) fn hear_reports(&mut self, now: Now) -> bool {
+    pub(super) fn take_reports(&mut self, now: Now) -> bool {
         self.answer_stale();
         if self.reports.is_empty() {
             return false;
@@ -81,8 +81,8 @@ impl Machine {
     }
 
     fn answer(&mut self, id: ReportId, answer: ReportAnswer) {
-        if id == ReportId::WISH {
-            self.answer_wish(answer);
+        if id == ReportId::FORWARDED {
+            self.answer_forwarded(answer);
         } else {
             self.act(Action::Answer(id, answer));
         }

@@ -57,11 +57,11 @@ fn attempts_are_a_second_apart_where_they_end_and_not_where_they_were_decided() 
 fn a_relay_that_is_to_stop_does_not_wait_for_a_slot() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
-    rig.has_no_slots = true;
+    rig.has_no_permits = true;
     rig.at(rig.machine.call_at(rig.now()));
     rig.step(Event::Shutdown);
     assert!(rig.is_stopped);
-    // the slot is granted all the same
+    // the permit is granted all the same
     rig.step(Event::Reserved);
     assert_eq!(rig.calls.len(), 1);
 }

@@ -20,7 +20,7 @@ impl Machine {
         if !matches!(self.phase, Phase::Loading { .. }) {
             return;
         }
-        if self.sharing.is_some() {
+        if self.replica.is_some() {
             return self.looked(now, loaded);
         }
         match loaded {
@@ -48,8 +48,8 @@ impl Machine {
 
     /// Takes a stored record, or says why not.
     fn take_over(&mut self, now: Now, sealed: &Sealed) {
-        match Record::decode(sealed, &self.identity, &self.boot, now, self.sight(now)) {
-            Ok(Decoded::Ours { record, doubt }) => self.resume(now, *record, doubt.is_zero()),
+        match Record::decode(sealed, &self.identity, &self.boot, now, self.clock_basis(now)) {
+            Ok(Decoded::Ours { record, uncertainty }) => self.resume(now, *record, uncertainty.is_zero()),
             Ok(Decoded::AnothersRecord) => {
                 self.note(Note::NotRestored(NotRestored::AnothersRecord));
             }
@@ -64,9 +64,9 @@ impl Machine {
     /// Goes on where the record's writer stopped.
     fn resume(&mut self, now: Now, record: Record, is_exact: bool) {
         self.record = record;
-        if self.record.generation < self.floor {
+        if self.record.generation < self.min_generation {
             self.record.credential = None;
-            self.record.generation = self.floor;
+            self.record.generation = self.min_generation;
         }
         let latest = now.boot.plus(self.policy.issuer.wait_after_restart);
         self.record.retry_at = self.record.retry_at.map(|at| at.min(latest));
@@ -112,10 +112,10 @@ impl Machine {
     }
 
     /// The record's writer ended between a call's intent and its outcome: an unknown call, which may still be under way at
-    /// WeChat. A call that overtook it would bring a token that the orphan then dooms, and nobody would know.
+    /// WeChat. A call that overtook it would bring a token that the orphan then invalidates, and nobody would know.
     pub(super) fn crashed_in(&mut self, now: Now, intent: Intent) {
         self.record.failures = self.record.failures.saturating_add(1);
-        self.doom(now, intent, now.boot.plus(self.policy.longest_call));
+        self.invalidate(now, intent, now.boot.plus(self.policy.longest_call));
         let delay = self.policy.back_off(self.record.failures, None, &mut self.rng);
         let retry_at = now.boot.plus(delay);
         self.record.retry_at = Some(self.record.retry_at.map_or(retry_at, |at| at.max(retry_at)));
@@ -136,7 +136,7 @@ impl Machine {
     fn may_go_unrecorded(&self, now: Now) -> bool {
         match self.living(now.boot) {
             // of several relays the next holder would promise on what the store says: there it waits for the store
-            _ if self.sharing.is_some() && self.is_rotating() => false,
+            _ if self.replica.is_some() && self.is_rotating() => false,
             Some(credential) => {
                 self.storing.has_stored && credential.last_chance(self.policy.issuer.overlap) <= now.boot
             }
@@ -157,7 +157,7 @@ impl Machine {
                 self.store_recovered();
                 true
             }
-            Swap::Lost(current) if self.sharing.is_some() => return self.lost(now, then, current),
+            Swap::Lost(current) if self.replica.is_some() => return self.lost(now, then, current),
             Swap::Lost(current) => {
                 self.storing.held = current;
                 self.storing.untaken = self.record.generation;
@@ -285,7 +285,7 @@ impl Machine {
             // minted: what is told of it now is longer, and never given to the same generation (I3)
             Some(credential)
                 if profile.tells_remaining_life
-                    && self.sharing.is_some()
+                    && self.replica.is_some()
                     && credential.deadline.plus(CLOCK_TOLERANCE) < lives_until =>
             {
                 self.rotate(now, intent, issued);
@@ -327,7 +327,7 @@ impl Machine {
         let after = std::mem::replace(&mut self.record.generation, generation);
         self.record.unknown_calls.clear();
         self.record.shared.candidate = None;
-        self.record.shared.strays = self.record.shared.strays.saturating_sub(1);
+        self.record.shared.orphan_rotations = self.record.shared.orphan_rotations.saturating_sub(1);
         let credential = Credential {
             token: issued.token,
             generation,
@@ -343,7 +343,7 @@ impl Machine {
         self.remember_fresh(&credential, after, intent.id);
         self.record.credential = Some(credential);
         self.must_force = false;
-        self.record.vouched_at = None;
+        self.record.verified_at = None;
         self.new_credential(now);
         self.succeeded();
         // a rotating issuer's reply that is already past its planned rotation must not become a loop
@@ -366,7 +366,7 @@ impl Machine {
         match &error {
             IssueError::NotSent { .. } => self.record.debits.refund(Debit::Call { is_forced: intent.is_forced }),
             IssueError::Unknown { .. } => {
-                self.doom(now, intent, now.boot);
+                self.invalidate(now, intent, now.boot);
                 self.remember_unknown(now, intent);
             }
             IssueError::Refused { .. } => {}
@@ -403,16 +403,16 @@ impl Machine {
 
     /// The call may have minted: from now on the current credential may die of it (I8). Where none lives, all that counts is
     /// how long the call may still be under way.
-    fn doom(&mut self, now: Now, intent: Intent, ended_at: Timestamp) {
+    fn invalidate(&mut self, now: Now, intent: Intent, ended_at: Timestamp) {
         if !self.is_rotating() {
             return;
         }
-        // of several relays another one may hand a token over that all of them may have doomed
-        if self.perhaps_living(now.boot).is_none() && self.sharing.is_none() {
+        // of several relays another one may hand a token over that all of them may have invalidated
+        if self.perhaps_living(now.boot).is_none() && self.replica.is_none() {
             self.record.unknown_calls.clear();
         }
         self.record.remember(intent.unknown(ended_at));
-        self.record.vouched_at = None;
+        self.record.verified_at = None;
         self.probes.retry_at = None;
     }
 
@@ -427,17 +427,17 @@ impl Machine {
         let credential = self.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);
         match (&verdict, credential) {
             (Verdict::Accepted, Some(_)) => {
-                self.record.vouched_at = Some(sent.at);
+                self.record.verified_at = Some(sent.at);
                 self.probes.retry_at = None;
                 self.probes.checked_offset_ms = now.offset_ms();
-                self.storing.is_dirty |= self.sharing.is_some(); // the others serve by it too
+                self.storing.is_dirty |= self.replica.is_some(); // the others serve by it too
                 self.answer_all(&ReportAnswer::Accepted);
             }
             (Verdict::Refused { .. }, Some(credential)) => {
                 credential.is_refused = true;
-                self.record.vouched_at = None;
+                self.record.verified_at = None;
                 self.storing.is_dirty = true;
-                self.hurry(now);
+                self.drop_backoff(now);
             }
             (Verdict::Inconclusive { cause }, _) => {
                 self.probes.retry_at = Some(sent.at.plus(pace));
@@ -450,7 +450,7 @@ impl Machine {
     }
 
     /// The token is gone: a back-off that was meant to spare a living one ends. What WeChat or thrift demands stays.
-    fn hurry(&mut self, now: Now) {
+    fn drop_backoff(&mut self, now: Now) {
         let errors = self.policy.issuer.errors;
         let was_back_off = self.last_failure.as_ref().is_none_or(|last| errors.remedy(&last.error) == Remedy::Soon);
         if was_back_off && !self.is_thrifty(now) {
@@ -461,7 +461,7 @@ impl Machine {
     /// The generation that readers see now: until the record is read, what this process published before its keeper was
     /// started again.
     pub(super) fn current_generation(&self) -> Option<Generation> {
-        let before = (!self.is_loaded).then_some(self.floor);
+        let before = (!self.is_loaded).then_some(self.min_generation);
         self.record.credential.as_ref().map(|credential| credential.generation).or(before)
     }
 }

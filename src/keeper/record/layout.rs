@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CallId, Candidate, Credential, Identity, Intent, Lease, Record, SecretMark, Shared, UnknownCall, Wish, WishAnswer,
+    CallId, Candidate, Credential, ForwardedAnswer, ForwardedReport, Identity, Intent, Lease, Record, SecretMark,
+    Shared, UnknownCall,
     debits::{DebitSpan, Debits, Spent},
 };
 use crate::{
@@ -47,7 +48,7 @@ pub enum Decoded {
         /// What it says, on this boot's clock.
         record: Box<Record>,
         /// How far its moments may be off: nothing where the boot clock told its age.
-        doubt: Duration,
+        uncertainty: Duration,
     },
     /// A record of another base URL, appid or endpoint.
     AnothersRecord,
@@ -74,16 +75,16 @@ struct Layout {
     debits: Vec<(Offset, u32, u32, u32)>,
     asked_with: SecretMark,
     last_error: Option<ErrorLayout>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    vouched_us: Option<Offset>,
+    #[serde(rename = "vouched_us", default, skip_serializing_if = "Option::is_none")]
+    verified_us: Option<Offset>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease: Option<Lease>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     candidate: Option<CandidateLayout>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    wish: Option<WishLayout>,
-    #[serde(default)]
-    strays: u8,
+    #[serde(rename = "wish", default, skip_serializing_if = "Option::is_none")]
+    forwarded: Option<ForwardedReportLayout>,
+    #[serde(rename = "strays", default)]
+    orphan_rotations: u8,
     #[serde(default)]
     revision: u64,
 }
@@ -101,15 +102,15 @@ struct CandidateLayout {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WishLayout {
+struct ForwardedReportLayout {
     id: u64,
     generation: Generation,
-    answer: Option<WishAnswerLayout>,
+    answer: Option<ForwardedAnswerLayout>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum WishAnswerLayout {
+enum ForwardedAnswerLayout {
     Accepted,
     TooMany(Offset),
     Failed(Offset, ReportFailure),
@@ -207,7 +208,7 @@ impl Record {
                 .collect(),
             asked_with: self.asked_with.clone(),
             last_error: self.last_error.clone().map(|(error, at)| ErrorLayout { error, wall_ms: at.as_millis() }),
-            vouched_us: self.vouched_at.map(offset),
+            verified_us: self.verified_at.map(offset),
             lease: self.shared.lease,
             candidate: self.shared.candidate.as_ref().map(|candidate| CandidateLayout {
                 call: candidate.call,
@@ -217,16 +218,18 @@ impl Record {
                 deadline_us: offset(candidate.deadline),
                 decided_us: offset(candidate.decided_at),
             }),
-            wish: self.shared.wish.clone().map(|wish| WishLayout {
-                id: wish.id,
-                generation: wish.generation,
-                answer: wish.answer.map(|answer| match answer {
-                    WishAnswer::Accepted => WishAnswerLayout::Accepted,
-                    WishAnswer::TooMany(again_at) => WishAnswerLayout::TooMany(offset(again_at)),
-                    WishAnswer::Failed(again_at, failure) => WishAnswerLayout::Failed(offset(again_at), failure),
+            forwarded: self.shared.forwarded.clone().map(|forwarded| ForwardedReportLayout {
+                id: forwarded.id,
+                generation: forwarded.generation,
+                answer: forwarded.answer.map(|answer| match answer {
+                    ForwardedAnswer::Accepted => ForwardedAnswerLayout::Accepted,
+                    ForwardedAnswer::TooMany(again_at) => ForwardedAnswerLayout::TooMany(offset(again_at)),
+                    ForwardedAnswer::Failed(again_at, failure) => {
+                        ForwardedAnswerLayout::Failed(offset(again_at), failure)
+                    }
                 }),
             }),
-            strays: self.shared.strays,
+            orphan_rotations: self.shared.orphan_rotations,
             revision: self.shared.revision,
         };
         Sealed::new(serde_json::to_vec(&layout).expect("a record of numbers and strings is JSON"))
@@ -242,7 +245,7 @@ impl Record {
         identity: &Identity,
         boot: &BootId,
         now: Now,
-        sight: Sight,
+        clock_basis: ClockBasis,
     ) -> Result<Decoded, Unreadable> {
         let found: VersionOnly = serde_json::from_slice(bytes.expose()).map_err(|_| Unreadable::Foreign)?;
         if found.version > VERSION {
@@ -252,15 +255,15 @@ impl Record {
         if layout.identity != *identity {
             return Ok(Decoded::AnothersRecord);
         }
-        let age = layout.written.age(boot, now, sight);
-        let record = Box::new(layout.into_record(now, age, sight)?);
-        Ok(Decoded::Ours { record, doubt: age.doubt() })
+        let age = layout.written.age(boot, now, clock_basis);
+        let record = Box::new(layout.into_record(now, age, clock_basis)?);
+        Ok(Decoded::Ours { record, uncertainty: age.uncertainty() })
     }
 }
 
 /// What is known of the time at which bytes were written, beside what they say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
+pub enum ClockBasis {
     /// By this relay, or one that ran before it on this machine.
     Alone,
     /// Perhaps by another machine, whose clocks tell nothing: so long ago at the most, if two looks told them apart.
@@ -289,7 +292,7 @@ impl Age {
         }
     }
 
-    fn doubt(self) -> Duration {
+    fn uncertainty(self) -> Duration {
         if self == Self::Unknown { Duration::MAX } else { self.most().saturating_sub(self.least()) }
     }
 
@@ -304,26 +307,26 @@ impl Age {
 }
 
 impl Stamp {
-    fn age(&self, boot: &BootId, now: Now, sight: Sight) -> Age {
+    fn age(&self, boot: &BootId, now: Now, clock_basis: ClockBasis) -> Age {
         if boot.is_same(&BootId::from_text(&self.boot_id)) {
             let written = Timestamp::from_micros(self.boot_us);
             return if written <= now.boot { Age::Exact(now.boot.since(written)) } else { Age::Unknown };
         }
         let millis = now.wall.as_millis().saturating_sub(WallTime::from_millis(self.wall_ms).as_millis());
         let by_wall = |millis: i64| u64::try_from(millis).ok().map(Duration::from_millis);
-        match sight {
+        match clock_basis {
             // after a long absence the wall clocks tell more, if they agree with what was seen
-            Sight::Shared(Some(within)) if within > LONG_ABSENCE => by_wall(millis)
+            ClockBasis::Shared(Some(within)) if within > LONG_ABSENCE => by_wall(millis)
                 .filter(|age| *age <= within.saturating_add(CLOCK_TOLERANCE))
                 .map_or(Age::Within(within), Age::ByWall),
-            Sight::Shared(Some(within)) => Age::Within(within),
+            ClockBasis::Shared(Some(within)) => Age::Within(within),
             // the first look of a relay: nothing but the wall clocks tells how long the record has lain there
-            Sight::Shared(None) => {
+            ClockBasis::Shared(None) => {
                 let is_possible = millis > -i64::try_from(CLOCK_TOLERANCE.as_millis()).unwrap_or(i64::MAX);
                 if is_possible { Age::ByWall(by_wall(millis).unwrap_or_default()) } else { Age::Unknown }
             }
             // written before this boot, so an age shorter than the uptime is a clock that was set
-            Sight::Alone => by_wall(millis)
+            ClockBasis::Alone => by_wall(millis)
                 .filter(|age| *age >= now.boot.since(Timestamp::default()))
                 .map_or(Age::Unknown, Age::ByWall),
         }
@@ -331,7 +334,7 @@ impl Stamp {
 }
 
 impl Layout {
-    fn into_record(self, now: Now, age: Age, sight: Sight) -> Result<Record, Unreadable> {
+    fn into_record(self, now: Now, age: Age, clock_basis: ClockBasis) -> Result<Record, Unreadable> {
         let after = |age: Duration, offset: Offset| {
             Timestamp::from_micros(now.boot.minus(age).as_micros().saturating_add(offset))
         };
@@ -349,7 +352,12 @@ impl Layout {
             retry_at: self.retry_us.map(latest),
             debits,
             asked_with: self.asked_with,
-            shared: Shared { lease: self.lease, strays: self.strays, revision: self.revision, ..Shared::default() },
+            shared: Shared {
+                lease: self.lease,
+                orphan_rotations: self.orphan_rotations,
+                revision: self.revision,
+                ..Shared::default()
+            },
             last_error: self.last_error.map(|last| (last.error, WallTime::from_millis(last.wall_ms))),
             ..Record::default()
         };
@@ -373,9 +381,9 @@ impl Layout {
                 expired_by: latest(layout.expired_by_us),
                 // alone, a promise reaches past it only as far as no call is made before it, so the latest serves both; of
                 // several relays another one may make that call
-                rotation_at: match sight {
-                    Sight::Shared(_) => earliest(layout.rotation_us),
-                    Sight::Alone => latest(layout.rotation_us),
+                rotation_at: match clock_basis {
+                    ClockBasis::Shared(_) => earliest(layout.rotation_us),
+                    ClockBasis::Alone => latest(layout.rotation_us),
                 },
                 is_refused: layout.is_refused,
             }),
@@ -403,19 +411,19 @@ impl Layout {
                 decided_at: latest(layout.decided_us),
             }),
         };
-        let wish = self.wish.map(|wish| Wish {
-            id: wish.id,
-            generation: wish.generation,
-            answer: wish.answer.map(|answer| match answer {
-                WishAnswerLayout::Accepted => WishAnswer::Accepted,
-                WishAnswerLayout::TooMany(again) => WishAnswer::TooMany(latest(again)),
-                WishAnswerLayout::Failed(again, failure) => WishAnswer::Failed(latest(again), failure),
+        let forwarded = self.forwarded.map(|forwarded| ForwardedReport {
+            id: forwarded.id,
+            generation: forwarded.generation,
+            answer: forwarded.answer.map(|answer| match answer {
+                ForwardedAnswerLayout::Accepted => ForwardedAnswer::Accepted,
+                ForwardedAnswerLayout::TooMany(again) => ForwardedAnswer::TooMany(latest(again)),
+                ForwardedAnswerLayout::Failed(again, failure) => ForwardedAnswer::Failed(latest(again), failure),
             }),
         });
         Ok(Record {
             credential,
-            vouched_at: self.vouched_us.map(earliest),
-            shared: Shared { candidate, wish, ..remembered.shared },
+            verified_at: self.verified_us.map(earliest),
+            shared: Shared { candidate, forwarded, ..remembered.shared },
             intent: self.intent.map(intent),
             unknown_calls: self.unknown_calls.iter().map(unknown).collect(),
             forced_at: self.forced_us.map(latest),

@@ -25,7 +25,7 @@ fn identity() -> Identity {
 fn read(bytes: &[u8]) -> Record {
     let now = Now { boot: Timestamp::from_micros(3_025_277_249), wall: WallTime::from_millis(1_795_536_923_685) };
     let boot = BootId::from_text("d5e2f27d-4dbe-4bd9-9f14-62e8524cdd47");
-    match Record::decode(&Sealed::new(bytes.to_vec()), &identity(), &boot, now, Sight::Alone) {
+    match Record::decode(&Sealed::new(bytes.to_vec()), &identity(), &boot, now, ClockBasis::Alone) {
         Ok(Decoded::Ours { record, .. }) => *record,
         other => panic!("not read: {other:?}"),
     }
@@ -49,10 +49,13 @@ fn a_last_error_that_an_earlier_version_stored_as_a_sentence_is_read() {
 }
 
 #[test]
-fn the_answer_of_a_wish_that_an_earlier_version_stored_as_a_sentence_is_read() {
-    let wish = r#""wish":{"id":7,"generation":9,"answer":{"failed":[30000000,"the probe told nothing: errcode -1"]}},"#;
-    let stored = UNKNOWN.replace(r#""strays""#, &format!(r#"{wish}"strays""#));
-    let Some(Wish { answer: Some(WishAnswer::Failed(_, failure)), .. }) = read(stored.as_bytes()).shared.wish else {
+fn the_answer_to_a_forwarded_report_that_an_earlier_version_stored_as_a_sentence_is_read() {
+    let forwarded =
+        r#""wish":{"id":7,"generation":9,"answer":{"failed":[30000000,"the probe told nothing: errcode -1"]}},"#;
+    let stored = UNKNOWN.replace(r#""strays""#, &format!(r#"{forwarded}"strays""#));
+    let Some(ForwardedReport { answer: Some(ForwardedAnswer::Failed(_, failure)), .. }) =
+        read(stored.as_bytes()).shared.forwarded
+    else {
         panic!("not read");
     };
     assert_eq!(failure, ReportFailure::Worded("the probe told nothing: errcode -1".to_owned()));
@@ -76,11 +79,11 @@ fn errors_and_answers_are_read_as_they_were_written() {
             ReportFailure::NoVerdict(NoVerdict::Failed(IssueError::Unknown { cause: unreadable })),
         ),
     ] {
-        let answer = Some(WishAnswer::Failed(now.boot, failure));
-        let wish = Some(Wish { id: 7, generation: Generation(9), answer });
-        let shared = Shared { wish: wish.clone(), ..Shared::default() };
+        let answer = Some(ForwardedAnswer::Failed(now.boot, failure));
+        let forwarded = Some(ForwardedReport { id: 7, generation: Generation(9), answer });
+        let shared = Shared { forwarded: forwarded.clone(), ..Shared::default() };
         let record = Record { last_error: Some((error.clone(), now.wall)), shared, ..Record::default() };
         let found = read(record.encode(&identity(), &boot, now).expose());
-        assert_eq!((found.last_error, found.shared.wish), (Some((error, now.wall)), wish));
+        assert_eq!((found.last_error, found.shared.forwarded), (Some((error, now.wall)), forwarded));
     }
 }

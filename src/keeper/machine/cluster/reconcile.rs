@@ -19,26 +19,26 @@ use crate::keeper::{
 impl Machine {
     /// Takes in a record that is not the one last seen.
     pub(in crate::keeper::machine) fn learn(&mut self, now: Now, found: Option<Sealed>) {
-        let sight = self.sight(now);
+        let clock_basis = self.clock_basis(now);
         self.storing.held.clone_from(&found);
         self.storing.retry_at = None; // somebody could write
-        let Some(sharing) = &mut self.sharing else { return };
-        sharing.changed_at = now.boot;
-        sharing.absent_at = sharing.contact_at;
-        let before = std::mem::replace(&mut sharing.stored, Stored::Ours);
+        let Some(replica) = &mut self.replica else { return };
+        replica.changed_at = now.boot;
+        replica.absent_at = replica.contact_at;
+        let before = std::mem::replace(&mut replica.stored, Stored::Ours);
         let Some(sealed) = found else { return self.repair() };
-        match Record::decode(&sealed, &self.identity, &self.boot, now, sight) {
-            Ok(Decoded::Ours { record, doubt }) => {
-                let is_stale = record.shared.revision <= sharing.seen_revision;
-                sharing.seen_revision = sharing.seen_revision.max(record.shared.revision);
+        match Record::decode(&sealed, &self.identity, &self.boot, now, clock_basis) {
+            Ok(Decoded::Ours { record, uncertainty }) => {
+                let is_stale = record.shared.revision <= replica.seen_revision;
+                replica.seen_revision = replica.seen_revision.max(record.shared.revision);
                 if !is_stale {
-                    sharing.doubt = doubt;
+                    replica.uncertainty = uncertainty;
                 }
                 self.agree(now, *record, is_stale);
             }
             Ok(Decoded::AnothersRecord) => {
                 // of settings that were changed, here or there: taken over like any other that stands still
-                sharing.stored = Stored::Anothers;
+                replica.stored = Stored::Anothers;
                 if before != Stored::Anothers {
                     self.note(Note::NotRestored(NotRestored::AnothersSharedRecord));
                 }
@@ -47,7 +47,7 @@ impl Machine {
             Err(unreadable) => {
                 self.note(Note::Unreadable(unreadable));
                 self.record.shared.lease = None;
-                self.sharing.as_mut().expect("only relays that share look").stored = Stored::Foreign;
+                self.replica.as_mut().expect("only relays that share look").stored = Stored::Foreign;
                 self.store_failed(
                     now,
                     match unreadable {
@@ -65,7 +65,7 @@ impl Machine {
     }
 
     fn agree(&mut self, now: Now, theirs: Record, is_stale: bool) {
-        let fresh = self.sharing.as_mut().and_then(|sharing| sharing.fresh.take());
+        let fresh = self.replica.as_mut().and_then(|replica| replica.fresh.take());
         let ours = self.record.generation;
         let holder = |record: &Record| record.shared.lease.map(|lease| lease.holder);
         if self.has_lease() && holder(&theirs) == holder(&self.record) {
@@ -73,8 +73,8 @@ impl Machine {
             self.record.forget_earlier_calls();
             if !is_handed_over {
                 // nobody has rotated meanwhile: ours is current, and written next
-                if let Some(sharing) = &mut self.sharing {
-                    sharing.fresh = fresh;
+                if let Some(replica) = &mut self.replica {
+                    replica.fresh = fresh;
                 }
                 return;
             }
@@ -88,7 +88,7 @@ impl Machine {
                 // the last run of this keeper had the lease, and ended in a panic in mid-call
                 self.crashed_in(now, intent);
             }
-            if let Some(call) = self.sharing.as_mut().and_then(|sharing| sharing.astray.take()) {
+            if let Some(call) = self.replica.as_mut().and_then(|replica| replica.orphan.take()) {
                 self.record.remember(call);
                 self.storing.is_dirty = true;
             }
@@ -98,7 +98,7 @@ impl Machine {
             self.hand_over(now, &fresh);
             // it is fresh until it is stored: another relay may rotate before, and then nobody can tell which is newer
             fresh.credential.generation = fresh.credential.generation.max(self.record.generation);
-            self.sharing.as_mut().expect("only relays that share agree").fresh = Some(fresh);
+            self.replica.as_mut().expect("only relays that share agree").fresh = Some(fresh);
         }
     }
 
@@ -107,12 +107,12 @@ impl Machine {
     fn restore(&mut self, now: Now, theirs: Record) {
         self.storing.is_dirty = true;
         let has_lease = self.has_lease();
-        let Shared { lease, candidate, wish, strays, .. } = theirs.shared;
+        let Shared { lease, candidate, forwarded, orphan_rotations, .. } = theirs.shared;
         let ours = &mut self.record.shared;
         ours.lease = lease;
-        ours.wish = wish.or(ours.wish.take());
+        ours.forwarded = forwarded.or(ours.forwarded.take());
         ours.candidate = ours.candidate.take().or(candidate);
-        ours.strays = ours.strays.max(strays);
+        ours.orphan_rotations = ours.orphan_rotations.max(orphan_rotations);
         for call in theirs.unknown_calls {
             self.record.remember(call);
         }
@@ -122,20 +122,20 @@ impl Machine {
             self.record.remember(forgotten.unknown(now.boot.plus(self.policy.longest_call)));
         }
         self.record.forget_earlier_calls();
-        if has_lease && let Some(sharing) = &mut self.sharing {
-            sharing.lease_until = None;
+        if has_lease && let Some(replica) = &mut self.replica {
+            replica.lease_until = None;
         }
     }
 
-    /// The lease is ours: a follower has added a wish, or handed a token over. Whether the handed-over one is current now.
+    /// The lease is ours: a follower has added a forwarded report, or handed a token over. Whether the handed-over one is current now.
     fn merge(&mut self, now: Now, theirs: Record) -> bool {
         self.storing.is_dirty = true;
         let token = |record: &Record| record.credential.as_ref().map(|credential| credential.token.clone());
         let is_same = token(&theirs) == token(&self.record);
         let is_newer = theirs.generation > self.storing.durable && !is_same;
-        self.record.shared.wish = theirs.shared.wish;
-        self.record.shared.strays = theirs.shared.strays;
-        let has_strayed = is_same && theirs.unknown_calls.len() > self.record.unknown_calls.len();
+        self.record.shared.forwarded = theirs.shared.forwarded;
+        self.record.shared.orphan_rotations = theirs.shared.orphan_rotations;
+        let has_orphan = is_same && theirs.unknown_calls.len() > self.record.unknown_calls.len();
         if let (true, Some(ours), Some(told)) = (is_same, &mut self.record.credential, &theirs.credential)
             && told.is_much_clearer_than(ours)
         {
@@ -152,13 +152,13 @@ impl Machine {
             self.record.generation = self.record.generation.max(theirs.generation);
             let ours = std::mem::replace(&mut self.record.unknown_calls, theirs.unknown_calls);
             if let Some(told) = theirs.credential {
-                for call in ours.into_iter().filter(|call| call.may_doom(&told)) {
+                for call in ours.into_iter().filter(|call| call.may_invalidate(&told)) {
                     self.record.remember(call);
                 }
                 self.record.credential = Some(Credential { generation: self.record.generation, ..told });
             }
             self.new_credential(now);
-        } else if has_strayed || (self.record.shared.candidate.is_none() && theirs.shared.candidate.is_some()) {
+        } else if has_orphan || (self.record.shared.candidate.is_none() && theirs.shared.candidate.is_some()) {
             for call in theirs.unknown_calls {
                 self.record.remember(call);
             }
@@ -182,7 +182,7 @@ impl Machine {
                 known.is_refused = told.is_refused;
             }
             match &mut theirs.credential {
-                Some(told) if told.doubt() < known.doubt() => {}
+                Some(told) if told.uncertainty() < known.uncertainty() => {}
                 told => {
                     has_news |= told.as_ref().is_some_and(|told| known.is_much_clearer_than(told));
                     *told = Some(known);
@@ -191,16 +191,16 @@ impl Machine {
         }
         self.record = theirs;
         if self.record.shared.lease.is_some()
-            && let Some(sharing) = &mut self.sharing
+            && let Some(replica) = &mut self.replica
         {
-            sharing.has_yielded = false;
+            replica.has_yielded = false;
         }
         self.storing.is_dirty = has_news;
         self.storing.durable = self.record.generation;
         self.must_force = false;
         self.recall_failure();
-        if let Some(sharing) = &mut self.sharing {
-            sharing.lease_until = None;
+        if let Some(replica) = &mut self.replica {
+            replica.lease_until = None;
         }
         if is_new {
             self.new_credential(now);
@@ -212,7 +212,7 @@ impl Machine {
 
     /// A token of ours came while somebody else had the lease. If nobody has rotated since we knew the stored one, our call
     /// came after it and wins. Else nobody can tell which is newer: the stored one stays, ours is the candidate, and its call
-    /// may have doomed the stored one. A third rotation now would kill one of the two at once.
+    /// may have invalidated the stored one. A third rotation now would kill one of the two at once.
     fn hand_over(&mut self, now: Now, fresh: &Fresh) {
         self.storing.is_dirty = true;
         let Fresh { mut credential, after, call } = fresh.clone();
@@ -247,9 +247,9 @@ impl Machine {
                 self.record.generation =
                     if is_later { credential.generation } else { self.record.generation.next(now.wall) };
                 credential.generation = self.record.generation;
-                self.record.unknown_calls.retain(|other| other.may_doom(&credential));
+                self.record.unknown_calls.retain(|other| other.may_invalidate(&credential));
                 self.record.credential = Some(credential);
-                self.record.vouched_at = None;
+                self.record.verified_at = None;
                 self.new_credential(now);
                 self.note(Note::HandedOver { is_candidate: false });
             }
@@ -304,7 +304,7 @@ impl Machine {
                     clock_offset_ms: now.offset_ms(),
                 });
                 self.record.unknown_calls.clear();
-                self.record.vouched_at = None;
+                self.record.verified_at = None;
                 self.new_credential(now);
             }
         }

@@ -1,4 +1,4 @@
-//! A machine and a shell that obeys it at once: stores win, slots are free; calls and probes wait for the test.
+//! A machine and a shell that obeys it at once: stores win, permits are free; calls and probes wait for the test.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub(super) struct Rig {
     /// What the store holds, and whether it answers.
     pub(super) kept: Option<Sealed>,
     pub(super) stores_by_hand: bool,
-    pub(super) has_no_slots: bool,
+    pub(super) has_no_permits: bool,
     pub(super) status: Option<Status>,
     /// Calls (true: forced) and probes that were begun.
     pub(super) calls: Vec<bool>,
@@ -97,7 +97,7 @@ impl Rig {
             boot_id: BootId::from_text("a"),
             kept: None,
             stores_by_hand,
-            has_no_slots: false,
+            has_no_permits: false,
             status: None,
             calls: Vec::new(),
             probes: 0,
@@ -155,7 +155,7 @@ impl Rig {
                     self.news.push_back(Event::Stored(Swap::Won));
                 }
             }
-            Action::Reserve { .. } if self.has_no_slots => {}
+            Action::Reserve { .. } if self.has_no_permits => {}
             Action::Reserve { .. } => self.news.push_back(Event::Reserved),
             Action::Send { is_forced } => self.calls.push(is_forced),
             Action::Probe(_) => self.probes += 1,

@@ -44,7 +44,7 @@ impl Pair {
         let boot = Timestamp::from_micros(1_000_000_000);
         let relay = |id: u64| Relay {
             machine: Machine::new(policy, identity(), BootId::from_text("a"), now(boot, 0), Generation::default(), id)
-                .sharing_as(ReplicaId(id))
+                .as_replica(ReplicaId(id))
                 .asking_with(secret("one")),
             status: None,
             calls: 0,
@@ -105,10 +105,10 @@ impl Pair {
     fn panics(&mut self, who: usize) {
         let (boot, id) = (BootId::from_text("a"), u64::try_from(who).unwrap() + 1);
         let shown = self.relays[who].status.as_ref().and_then(|status| status.offer.as_ref());
-        let floor = shown.map_or(Generation::default(), |offer| offer.generation);
+        let min_generation = shown.map_or(Generation::default(), |offer| offer.generation);
         self.relays[who].machine =
-            Machine::new(policy(RotationMode::Rotating), identity(), boot, now(self.boot, 0), floor, id)
-                .sharing_as(ReplicaId(id))
+            Machine::new(policy(RotationMode::Rotating), identity(), boot, now(self.boot, 0), min_generation, id)
+                .as_replica(ReplicaId(id))
                 .asking_with(secret("one"));
         self.step(who, Event::Tick);
     }
