@@ -121,7 +121,7 @@ impl BootId {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const THROUGH_SUSPEND: ClockId = ClockId::Boottime;
-/// Elsewhere a suspend stops the clock; the disagreement with the wall clock tells the keeper.
+/// Elsewhere a suspend stops the clock; the keeper notices that the wall clock disagrees.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const THROUGH_SUSPEND: ClockId = ClockId::Monotonic;
 

@@ -1,4 +1,4 @@
-//! Who hands out a credential, what does it say of itself, and how can a call to it fail?
+//! What hands out a credential, what does it say of itself, and how can a call to it fail?
 //!
 //! Nothing here belongs to one issuer. An issuer is a file of its own: its calls, its [`Profile`], its table of errors
 //! and its probe.
@@ -36,7 +36,7 @@ pub struct Profile {
     /// O: how long the previous credential works after a rotation; zero where nothing is promised.
     pub overlap: Duration,
     /// Whether a credential that is returned again comes with the time that it has left. If not, it comes with a whole
-    /// life, and what was told first counts.
+    /// life, and the first reply counts.
     pub tells_remaining_life: bool,
     /// Whether a sticky issuer rotates on demand.
     pub can_be_forced: bool,

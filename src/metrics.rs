@@ -33,7 +33,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// The media type of [`classic`].
 pub const CLASSIC_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The page for those who do not ask for OpenMetrics: there a counter's type is told under its whole name, `…_total`.
+/// The page for those who do not ask for OpenMetrics: there a counter's type is given under its whole name, `…_total`.
 pub fn classic(page: &str) -> String {
     let counters: Vec<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();

@@ -73,10 +73,10 @@ pub struct Ready {
     server: ServerSettings,
 }
 
-/// Runs a relay until it is told to stop.
+/// Runs a relay until it is asked to stop.
 ///
 /// # Errors
-/// When it cannot start; afterwards nothing but [`End`] tells how it went.
+/// When it cannot start. How a run ended is in [`End`].
 pub async fn serve(settings: &Settings) -> Result<End, ServeError> {
     let grace = settings.server.shutdown_grace;
     let signals = Signals::listen().map_err(ServeError::Signals)?;

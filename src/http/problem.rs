@@ -93,7 +93,7 @@ impl Problem {
             Self::NoSuchAccount => "there is no account of this name",
             Self::BodyTooLarge => "the body is longer than 4096 bytes",
             Self::BodyTooSlow => "the body did not arrive within 10 seconds",
-            Self::Panicked => "the relay has a defect; its log tells where",
+            Self::Panicked => "the relay has a defect; its log names the place",
             Self::Unauthorized(detail) | Self::BadQuery(detail) | Self::BadBody(detail) => detail,
             Self::TooMany { limit, .. } => limited(*limit),
             Self::Unavailable { reason, trouble, .. } => return with_trouble(reason, trouble.as_deref()),
@@ -163,7 +163,7 @@ fn failed<'f>(failure: &'f ReportFailure, trouble: Option<&Failure>) -> Cow<'f, 
             let error = trouble.map_or_else(|| error.to_string(), |trouble| trouble.errors.describe(error));
             return Cow::Owned(format!("the refresh failed: {error}"));
         }
-        ReportFailure::NoVerdict(cause) => &format!("the probe told nothing: {cause}"),
+        ReportFailure::NoVerdict(cause) => &format!("the probe was inconclusive: {cause}"),
         ReportFailure::ShuttingDown => "the relay is shutting down",
         ReportFailure::TooSoon => {
             let issuer = trouble.map_or("the issuer", |trouble| trouble.errors.issuer);

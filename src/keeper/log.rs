@@ -31,7 +31,7 @@ pub struct KeeperLog {
     /// What the issuer's errors mean.
     errors: &'static ErrorTable,
     metrics: Arc<CredentialMetrics>,
-    /// Probes in a row that told nothing.
+    /// Inconclusive probes in a row.
     without_verdict: AtomicU32,
 }
 

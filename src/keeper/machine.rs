@@ -19,16 +19,19 @@ use crate::{
     store::{Sealed, StoreError, Swap},
 };
 
+mod calls;
 mod cluster;
+mod messages;
 mod plan;
+mod probes;
 mod promise;
 mod reports;
-mod transitions;
+mod storing;
 
 #[cfg(test)]
 mod tests;
 
-pub use reports::{ReportAnswer, ReportId};
+pub use messages::{Action, Event, NotRestored, Note, ReportAnswer, ReportId};
 
 /// A relay that never could write calls, without a living token, only from so long after its start: a crash loop on a
 /// broken disk must not become a loop of calls (I6).
@@ -37,139 +40,6 @@ const NEVER_STORED_GRACE: Duration = Duration::from_secs(60);
 const STORE_RETRY: Duration = Duration::from_secs(5);
 /// How often a record is asked for again from a store that did not answer.
 const LOAD_RETRY: Duration = Duration::from_secs(1);
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// Nothing but time passed.
-    Tick,
-    /// The store answered [`Action::Load`].
-    Loaded(Result<Option<Sealed>, StoreError>),
-    /// The store answered [`Action::Store`].
-    Stored(Swap),
-    /// The permit asked for by [`Action::Reserve`] is ours.
-    Reserved,
-    /// The call of [`Action::Send`] ended.
-    Reply(Result<Issued, IssueError>),
-    /// The probe of [`Action::Probe`] ended.
-    Probed(Verdict),
-    /// A client says that a generation is bad.
-    Report(ReportId, Generation),
-    /// Somebody has written the record: look at it.
-    Hint,
-    /// The relay is to stop: finish what is under way, begin nothing.
-    Shutdown,
-}
-
-/// What to do about it.
-#[derive(Debug)]
-pub enum Action {
-    /// Read the record; answered by [`Event::Loaded`].
-    Load,
-    /// Keep the stored bytes for the operator: they are no record.
-    SetAside,
-    /// Compare-and-set the record; answered by [`Event::Stored`].
-    Store {
-        /// What the store is believed to hold.
-        expected: Option<Sealed>,
-        /// What it shall hold.
-        next: Sealed,
-    },
-    /// Wait for one of the process's permits to call; answered by [`Event::Reserved`].
-    Reserve {
-        /// No token lives: go before those that have one.
-        is_urgent: bool,
-    },
-    /// Give the permit back, or stop waiting for it: the call is not made. A permit that is granted all the same is answered
-    /// by another one of these.
-    Release,
-    /// Call the issuer, with the permit; answered by [`Event::Reply`].
-    Send {
-        /// Ask a sticky issuer to rotate.
-        is_forced: bool,
-    },
-    /// Ask whether the token is accepted; answered by [`Event::Probed`].
-    Probe(Token),
-    /// Let readers see this.
-    Publish(Status),
-    /// Answer a report.
-    Answer(ReportId, ReportAnswer),
-    /// Tell the operator and the metrics.
-    Note(Note),
-    /// Step again at this moment, or sooner.
-    WakeAt(Timestamp),
-    /// Everything is done: the keeper may end.
-    Stop,
-}
-
-/// Why a stored record is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotRestored {
-    /// It is of another base URL, appid or endpoint.
-    AnothersRecord,
-    /// The same, on a store that others share: another relay may be writing it.
-    AnothersSharedRecord,
-    /// It holds no token, or one of unknown age.
-    NoToken,
-}
-
-/// Something worth a log line or a count.
-#[derive(Debug)]
-pub enum Note {
-    /// The stored record was taken.
-    Restored {
-        /// Its generation.
-        generation: Generation,
-        /// What may be promised of its credential.
-        seconds_left: u64,
-    },
-    /// The stored record was not taken.
-    NotRestored(NotRestored),
-    /// The stored bytes are no record.
-    Unreadable(super::record::Unreadable),
-    /// A new credential came.
-    Rotated {
-        /// Its rotation.
-        generation: Generation,
-        /// What it lives.
-        life: Duration,
-        /// The failures that this success ends.
-        after_failures: u32,
-    },
-    /// A sticky issuer answered with the token that we have.
-    SameToken,
-    /// Another relay has rotated.
-    Followed(Generation),
-    /// This relay calls from now on.
-    LeaseTaken,
-    /// This relay has given the lease back, because its address is refused.
-    LeaseYielded,
-    /// A token came after the lease was lost, and was handed over.
-    HandedOver {
-        /// It is not known whether it is the newer one.
-        is_candidate: bool,
-    },
-    /// A call failed.
-    CallFailed {
-        /// Why, and how often.
-        failure: Arc<Failure>,
-        /// Until the next one.
-        retry_in: Duration,
-    },
-    /// A probe ended.
-    Probed(Verdict),
-    /// The wall clock and the boot clock disagree by this many milliseconds more than before.
-    ClockSet(i64),
-    /// The store did not take the record.
-    StoreFailed {
-        /// Why.
-        trouble: StoreTrouble,
-        /// How often in a row.
-        repeated: u32,
-    },
-    /// The store took the record again, after so many failures.
-    StoreRecovered(u32),
-}
 
 /// What is under way. One thing at a time: that is I1 within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,7 +99,7 @@ struct Storing {
     trouble: Option<StoreTrouble>,
 }
 
-/// What probes have told of the current credential.
+/// What probes have found of the current credential.
 #[derive(Debug, Default)]
 struct Probes {
     /// When the last one was sent.
@@ -320,7 +190,7 @@ impl Machine {
         self
     }
 
-    /// The same machine, told which AppSecret its calls are made with.
+    /// The same machine, with the mark of the AppSecret that its calls are made with.
     #[must_use]
     pub fn asking_with(mut self, secret_mark: SecretMark) -> Self {
         self.secret_mark = secret_mark;
@@ -352,7 +222,7 @@ impl Machine {
         std::mem::take(&mut self.actions)
     }
 
-    /// Tells the operator once that a clock was set; what follows from it is computed from the credential's own offset.
+    /// Logs once that a clock was set; what follows from it is computed from the credential's own offset.
     fn note_clock(&mut self, now: Now) {
         let by_ms = now.offset_ms().saturating_sub(self.seen_offset_ms);
         if Duration::from_millis(by_ms.unsigned_abs()) > CLOCK_TOLERANCE {
@@ -456,31 +326,6 @@ impl Machine {
         self.storing.writing = Some(next.clone());
         self.phase = Phase::Recording(then);
         self.act(Action::Store { expected: self.storing.held.clone(), next });
-    }
-
-    /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:
-    /// a crash must not make the next process serve an older one (I4).
-    fn publish(&mut self, now: Now) {
-        let is_mute = self.storing.trouble.is_none() || self.min_generation > Generation::default();
-        if !self.is_loaded && is_mute && self.record.credential.is_none() {
-            // nothing to tell but why the record does not come; what this process has published before stays
-            return;
-        }
-        let mut status = self.status(now);
-        if let (Phase::Recording(Then::Keep), Some(published)) = (self.phase, &self.published) {
-            let shown = published.offer.as_ref().map(|offer| offer.generation);
-            let is_new = status.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
-            let is_settled = [self.storing.durable, self.storing.untaken].contains(&self.record.generation);
-            if is_new && !is_settled {
-                status.offer.clone_from(&published.offer);
-                status.rotation_at = published.rotation_at;
-            }
-        }
-        if self.published.as_ref() != Some(&status) {
-            self.published = Some(status.clone());
-            // Publish before answering: a client told to read again must see this state.
-            self.actions.insert(0, Action::Publish(status));
-        }
     }
 
     fn is_rotating(&self) -> bool {

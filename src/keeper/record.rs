@@ -15,13 +15,27 @@ use crate::{
     report::ReportFailure,
 };
 
+mod age;
 mod debits;
 pub mod layout;
+mod parts;
 #[cfg(test)]
 mod tests;
 
+pub use age::{CLOCK_TOLERANCE, ClockBasis};
 pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent};
-pub use layout::{CLOCK_TOLERANCE, ClockBasis, Decoded, Unreadable};
+pub use layout::Decoded;
+
+/// Why bytes are not a record. Never with a byte of them: they may hold a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Torn, or not ours.
+    #[error("not a record of token-relay")]
+    Foreign,
+    /// Of a newer relay.
+    #[error("written by a newer token-relay (layout {0})")]
+    Newer(u32),
+}
 
 /// Whose record it is: one that differs in any part is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,7 +95,7 @@ pub struct Record {
 
 /// See [`Credential::is_much_clearer_than`].
 const CLEARER: Duration = Duration::from_secs(30);
-/// How many unknown calls are told apart; one more, and the two oldest count as one.
+/// How many unknown calls are kept apart; with one more, the two oldest count as one.
 const UNKNOWN_CALLS: usize = 8;
 
 impl Record {

@@ -45,7 +45,7 @@ labels! {
         Refused = "refused",
     }
 
-    /// What a probe told of a token.
+    /// The result of a probe.
     ProbeOutcome {
         /// WeChat takes it.
         Accepted = "accepted",

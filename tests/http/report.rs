@@ -82,7 +82,7 @@ async fn a_report_without_a_verdict_is_503_and_says_why() {
     fake.keeper("main", move |_| Reported::Failed { retry_in: Duration::ZERO, failure: failure.clone() });
     let answer = fake.report(OLD).await;
     answer.assert_problem(503);
-    assert_eq!(answer.json()["detail"], "the probe told nothing: errcode -1");
+    assert_eq!(answer.json()["detail"], "the probe was inconclusive: errcode -1");
     assert_eq!(answer.header("retry-after"), "1");
     assert_eq!(fake.get("/token").await.status, 200);
 }

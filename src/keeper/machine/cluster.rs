@@ -1,4 +1,4 @@
-//! Several relays on one store: who may call, how do the others follow, and what becomes of a token that came too late?
+//! Several relays on one store: which one may call, how do the others follow, and what becomes of a token that came too late?
 //!
 //! The lease is a part of the record and expires when the record stops changing. Its holder writes at least every [`RENEWAL`] and counts on it
 //! for [`LEASE`] from the start of its last write; a follower takes it over when the record has not changed for
@@ -139,7 +139,7 @@ impl Machine {
         self.replica.as_ref().is_some_and(|replica| replica.stored == Stored::Foreign)
     }
 
-    /// Told as long as another deployment writes under this account's name.
+    /// Reported as long as another deployment writes under this account's name.
     pub(super) fn others_record(&self) -> Option<StoreTrouble> {
         self.replica.as_ref().filter(|replica| replica.stored == Stored::Anothers).map(|_| StoreTrouble::AnothersRecord)
     }

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use super::{ATTEMPT_GAP, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then, Timestamp};
+use super::{
+    ATTEMPT_GAP, Action, Generation, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then, Timestamp,
+};
 use crate::{
     credential::Sliding,
     keeper::{
@@ -54,6 +56,31 @@ impl Machine {
             store_trouble: self.storing.trouble.clone().or_else(|| self.others_record()),
             holds_lease: self.replica.is_none() || self.has_lease(),
             budget: self.record.debits.left(now.boot, self.policy.calls_per_day),
+        }
+    }
+
+    /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:
+    /// a crash must not make the next process serve an older one (I4).
+    pub(super) fn publish(&mut self, now: Now) {
+        let is_mute = self.storing.trouble.is_none() || self.min_generation > Generation::default();
+        if !self.is_loaded && is_mute && self.record.credential.is_none() {
+            // nothing to tell but why the record does not come; what this process has published before stays
+            return;
+        }
+        let mut status = self.status(now);
+        if let (Phase::Recording(Then::Keep), Some(published)) = (self.phase, &self.published) {
+            let shown = published.offer.as_ref().map(|offer| offer.generation);
+            let is_new = status.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
+            let is_settled = [self.storing.durable, self.storing.untaken].contains(&self.record.generation);
+            if is_new && !is_settled {
+                status.offer.clone_from(&published.offer);
+                status.rotation_at = published.rotation_at;
+            }
+        }
+        if self.published.as_ref() != Some(&status) {
+            self.published = Some(status.clone());
+            // Publish before answering: a client told to read again must see this state.
+            self.actions.insert(0, Action::Publish(status));
         }
     }
 

@@ -1,43 +1,11 @@
 //! What becomes of a client's report that the token is bad (I5)?
 //!
 //! Reports wait here while anything is under way, and share its outcome. When nothing is, one rule decides for all that
-//! wait: stale ones are settled, the cool-down and the budget are told, and for the rest there is one probe.
+//! wait: stale ones are settled, the cool-down and the budget answer some, and for the rest there is one probe.
 
 use std::time::Duration;
 
-use super::{Action, Generation, Machine, Now, ReportFailure, ReportLimit, Timestamp};
-
-/// Which report, in the shell's counting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReportId(pub u64);
-
-impl ReportId {
-    /// The report of a follower, which came through the store.
-    pub(super) const FORWARDED: Self = Self(u64::MAX);
-}
-
-/// The answer to a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReportAnswer {
-    /// Another token stands than the reported one.
-    Superseded,
-    /// WeChat accepts the reported token.
-    Accepted,
-    /// Too soon after the last probe or rotation, or a budget is spent.
-    TooMany {
-        /// When a report may be heard again.
-        again_at: Timestamp,
-        /// Why.
-        limit: ReportLimit,
-    },
-    /// The probe was inconclusive, or the refresh failed.
-    Failed {
-        /// When it makes sense to ask again.
-        again_at: Timestamp,
-        /// Why.
-        failure: ReportFailure,
-    },
-}
+use super::{Action, Generation, Machine, Now, ReportAnswer, ReportFailure, ReportId, ReportLimit};
 
 /// How long a report waits for a refresh that is not yet allowed: the client is gone after 10 s.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Which server does `state.url` name, and as whom does the relay log in?
+//! Which server does `state.url` name, and with which user does the relay log in?
 
 use redis::{Client, IntoConnectionInfo, RedisConnectionInfo, io::tcp::TcpSettings};
 use reqwest::Url;

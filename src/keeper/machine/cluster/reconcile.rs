@@ -2,7 +2,7 @@
 //! that came too late is handed over.
 //!
 //! A store without faults tells one history, and then whatever is found there comes after what is known here. What breaks
-//! that is told by numbers: a revision that was seen before means that the store went back.
+//! that is found by numbers: a revision that was seen before means that the store went back.
 
 use super::{
     super::{
@@ -103,7 +103,7 @@ impl Machine {
     }
 
     /// The store went back to an older record, or somebody who knew only that one wrote on from it: what is remembered here is
-    /// written again, and what is told there joins it. The lease is theirs.
+    /// written again, and what the store has is joined to it. The lease is theirs.
     fn restore(&mut self, now: Now, theirs: Record) {
         self.storing.is_dirty = true;
         let has_lease = self.has_lease();
