@@ -16,6 +16,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::support::http_exchange::exchange;
+
 /// An answer that takes this long is none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -104,25 +106,10 @@ async fn drive(
 
 /// Asks once and reads the answer by its length; anything but 200 is an error.
 pub(crate) async fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
-    let odd = || Error::other("not an answer with status 200 and a length");
-    let mut answer = Vec::with_capacity(1024);
-    let exchange = async {
-        stream.write_all(request).await?;
-        loop {
-            if stream.read_buf(&mut answer).await? == 0 {
-                return Err(odd());
-            }
-            let text = String::from_utf8_lossy(&answer);
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-            if !head.starts_with("HTTP/1.1 200 ") {
-                return Err(odd());
-            }
-            if body.len() >= length.ok_or_else(odd)? {
-                return Ok(());
-            }
-        }
-    };
-    timeout(PATIENCE, exchange).await??;
-    Ok(answer)
+    let answer = exchange(stream, request).await?;
+    if answer.is_ok() {
+        Ok([answer.head.as_bytes(), b"\r\n\r\n", &answer.body].concat())
+    } else {
+        Err(Error::other("not an answer with status 200"))
+    }
 }

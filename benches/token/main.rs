@@ -28,6 +28,8 @@ mod load;
 mod process;
 mod reference;
 mod report;
+#[path = "../support/mod.rs"]
+mod support;
 
 const APPID: &str = "wx0000000000000001";
 const SECRET: &str = "a-secret-of-no-real-account";

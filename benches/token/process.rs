@@ -1,20 +1,15 @@
 //! How is a server started on one core, and what has it used?
 
-use std::{
-    fs, io,
-    net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, io, net::SocketAddr, process::Command, time::Duration};
 
-use rustix::{
-    process::{Pid, Signal, kill_process},
-    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
-};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use token_relay::clock::{Clock, SystemClock};
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::{load, request};
+use crate::{
+    load, request,
+    support::process::{Process, free_address},
+};
 
 /// A server that does not answer within this time does not run.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,9 +41,9 @@ fn pin(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &cores)?)
 }
 
-/// A running server; dropping it kills it.
+/// A running server.
 pub(crate) struct Server {
-    child: Child,
+    process: Process,
     address: SocketAddr,
     started_in: Duration,
 }
@@ -62,20 +57,16 @@ pub(crate) struct Resident {
 impl Server {
     /// Starts what `command` makes for a free port of loopback, and waits for its first 200.
     pub(crate) async fn start(cores: &Cores, command: impl FnOnce(SocketAddr) -> Command) -> io::Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let address = free_address()?;
         let mut command = command(address);
-        // Its standard input is a pipe that ends when this process does.
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let began = SystemClock.boot_now();
         // A child begins on the core of the thread that starts it.
         pin(cores.servers)?;
-        let child = command.spawn();
+        let process = Process::start(&mut command);
         pin(cores.load)?;
-        let mut server = Self { child: child?, address, started_in: Duration::ZERO };
+        let mut server = Self { process: process?, address, started_in: Duration::ZERO };
         while server.knock().await.is_err() {
-            if let Some(status) = server.child.try_wait()? {
-                return Err(io::Error::other(format!("the server ended: {status}")));
-            }
+            server.process.still_runs()?;
             if SystemClock.boot_now().since(began) > PATIENCE {
                 return Err(io::Error::other("the server does not answer"));
             }
@@ -104,7 +95,7 @@ impl Server {
     /// /proc/PID/stat has ticks of 10 ms.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         let mut nanoseconds = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+        for thread in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
             // A thread may end meanwhile.
             let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
             nanoseconds += text.split(' ').next().and_then(|first| first.parse::<u64>().ok()).unwrap_or_default();
@@ -114,25 +105,11 @@ impl Server {
 
     /// How much of its memory is in RAM, now and at most.
     pub(crate) fn resident(&self) -> io::Result<Resident> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let kib = |key: &str| {
-            let value = status.lines().find_map(|line| line.strip_prefix(key));
-            value.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
-        };
-        Ok(Resident { now: kib("VmRSS:"), peak: kib("VmHWM:") })
+        Ok(Resident { now: self.process.kib("VmRSS")?, peak: self.process.kib("VmHWM")? })
     }
 
     /// Ends it as an operator would.
-    pub(crate) fn stop(mut self) -> io::Result<()> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
-        self.child.wait().map(drop)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended already, or there is nobody left to tell.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(crate) fn stop(self) -> io::Result<()> {
+        self.process.stop()
     }
 }

@@ -1,11 +1,12 @@
 //! What do the measurements say?
 
-use std::{fs, io, time::Duration};
+use std::{io, time::Duration};
 
 use crate::{
     CONNECTIONS,
     load::Waiting,
     process::{Cores, Resident},
+    support::machine::{self, verdict},
 };
 
 /// The targets of the design.
@@ -65,7 +66,7 @@ impl Rounds {
         let pairs = || self.relay.iter().zip(&self.bare);
         let cpu = Spread::of(pairs().map(|(relay, bare)| relay.micros_per_request() / bare.micros_per_request()));
         let rate = Spread::of(pairs().map(|(relay, bare)| relay.rate() / bare.rate()));
-        println!("  CPU per request, relay to bare: {cpu}   target at most {RATIO}: {}", met(cpu.median <= RATIO));
+        println!("  CPU per request, relay to bare: {cpu}   target at most {RATIO}: {}", verdict(cpu.median <= RATIO));
         println!("  requests a second, relay to bare: {rate}");
     }
 }
@@ -87,7 +88,7 @@ impl Starts {
             self.0.len(),
             worst.as_secs_f64() * 1e3,
             START.as_millis(),
-            met(worst <= START)
+            verdict(worst <= START)
         );
     }
 }
@@ -100,27 +101,18 @@ pub(crate) fn resident(relay: &Resident, bare: &Resident) {
         mib(relay.now),
         mib(relay.peak),
         mib(bare.now),
-        met(mib(relay.peak) <= RESIDENT_MIB)
+        verdict(mib(relay.peak) <= RESIDENT_MIB)
     );
 }
 
 /// Says on what it is measured, and in what company.
 pub(crate) fn machine(cores: &Cores) -> io::Result<()> {
-    let cpus = fs::read_to_string("/proc/cpuinfo")?;
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let load = fs::read_to_string("/proc/loadavg")?;
-    println!("{}, Linux {}", model.trim_start_matches(['\t', ' ', ':']), kernel.trim());
-    println!("load before: {}", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
+    machine::describe()?;
     println!(
         "GET /token, {CONNECTIONS} keep-alive connections, servers on core {}, load on core {}",
         cores.servers, cores.load
     );
     Ok(())
-}
-
-fn met(met: bool) -> &'static str {
-    if met { "met" } else { "MISSED" }
 }
 
 /// The median and the quartiles.

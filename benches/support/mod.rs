@@ -1,0 +1,5 @@
+//! What do the benches share?
+
+pub(crate) mod http_exchange;
+pub(crate) mod machine;
+pub(crate) mod process;
