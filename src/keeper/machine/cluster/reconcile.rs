@@ -88,7 +88,8 @@ impl Machine {
                 // the last run of this keeper had the lease, and ended in a panic in mid-call
                 self.crashed_in(now, intent);
             }
-            if let Some(call) = self.replica.as_mut().and_then(|replica| replica.orphan.take()) {
+            // it stays until it is stored: this write may be lost as well
+            if let Some(call) = self.replica.as_ref().and_then(|replica| replica.orphan) {
                 self.record.remember(call);
                 self.storing.is_dirty = true;
             }

@@ -392,3 +392,27 @@ fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
     let notes = &pair.relays[0].notes;
     assert!(notes.iter().any(|note| note == "HandedOver { is_candidate: true }"), "{:?}", &notes[notes.len() - 5..]);
 }
+
+#[test]
+fn a_call_given_up_late_is_remembered_by_all_even_if_its_first_writes_are_lost() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 400);
+    pair.reply(1, "two");
+    pair.pass(1);
+    // the frozen relay goes on, finds its own timer run out, and the other one writes before it, twice
+    let mut event = Event::Reply(Err(unknown()));
+    for _ in 0..2 {
+        let actions = pair.relays[0].machine.step(now(pair.boot, 0), event);
+        assert!(actions.iter().any(|action| matches!(action, Action::Store { .. })), "{actions:?}");
+        pair.pass(6);
+        event = Event::Stored(Swap::Lost(pair.kept.clone()));
+    }
+    pair.relays[0].is_frozen = false;
+    pair.step(0, event);
+    pair.pass(2);
+    for relay in &pair.relays {
+        assert_eq!(relay.machine.record.unknown_calls.len(), 1, "{:?}", relay.machine);
+    }
+}
