@@ -133,8 +133,7 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// Reads the boot clock alone: all that a reader of a token needs.
     fn boot_now(&self) -> Timestamp;
 
-    /// Time that stands still in a suspend: heartbeats are judged by it, so that a laptop's lid does not look like a dead
-    /// task.
+    /// Time that does not count a suspend. Heartbeats are judged by it: a machine that slept has no dead tasks.
     fn awake(&self) -> Duration;
 
     /// What [`Clock::boot_now`] counts from.
@@ -163,7 +162,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is advanced, and may follow tokio's paused time.
+/// A test's clock: it changes only when it is advanced, or follows tokio's paused time.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub(crate) struct FixedClock {

@@ -1,8 +1,8 @@
 //! Is a keeper still alive?
 //!
 //! A task that hangs looks like one that has nothing to do. So each keeper beats, at least every few seconds, and one that has
-//! not beaten for [`STALE_AFTER`] counts as dead. Judged by [`Clock::awake`](crate::clock::Clock::awake), which stands still
-//! in a suspend.
+//! not beaten for [`STALE_AFTER`] counts as dead. Judged by [`Clock::awake`](crate::clock::Clock::awake), which
+//! does not count a suspend.
 
 use std::{
     sync::{

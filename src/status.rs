@@ -137,6 +137,11 @@ impl Status {
         }
     }
 
+    /// The seconds that are promised at `now`; 0 when nothing is served.
+    pub fn seconds_left(&self, now: Timestamp) -> u64 {
+        self.servable(now).map_or(0, |(_, seconds)| seconds)
+    }
+
     /// The situation at `now`.
     pub fn state(&self, now: Timestamp) -> State {
         match (&self.offer, self.servable(now)) {
@@ -256,7 +261,7 @@ pub const FACTS: &[Fact] = &[
         member: Some("seconds_left"),
         label: Some("token lives for"),
         gauge: Some(gauge("token_remaining_seconds", "Seconds promised of the served token, 0 when none is served")),
-        read: |status, now| Value::Seconds(status.servable(now).map_or(0, |(_, seconds)| seconds)),
+        read: |status, now| Value::Seconds(status.seconds_left(now)),
     },
     Fact {
         member: Some("rotation_in_s"),

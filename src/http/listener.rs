@@ -142,7 +142,7 @@ impl<'f> Acceptor<'f> {
         }
     }
 
-    /// A client that went away before it was taken is nobody's fault; anything else means that the system is out of file
+    /// A client that went away before it was accepted needs nothing; anything else means that the system is out of file
     /// descriptors or memory.
     async fn refused(&mut self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};

@@ -73,13 +73,9 @@ impl Detail {
         FACTS.iter().filter_map(|fact| Some((fact.label?, (fact.read)(self.status(), self.now))))
     }
 
-    fn seconds_left(&self) -> u64 {
-        self.status().servable(self.now).map_or(0, |(_, seconds)| seconds)
-    }
-
     /// The little of it that `GET /readyz` shows.
     pub(super) fn brief(&self) -> serde_json::Value {
-        let mut brief = json!({"state": self.state(), "seconds_left": self.seconds_left()});
+        let mut brief = json!({"state": self.state(), "seconds_left": self.status().seconds_left(self.now)});
         if let Some(trouble) = &self.status().store_trouble {
             brief["store_trouble"] = json!(trouble.to_string());
         }

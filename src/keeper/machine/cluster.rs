@@ -324,10 +324,8 @@ impl Machine {
         self.recall_failure();
         if let Some(replica) = &mut self.replica {
             replica.has_yielded = true;
-            replica.lease_until = None;
-            self.record.shared.lease = None;
             self.note(Note::LeaseYielded);
-            self.write(now, Then::Keep);
+            self.give_lease_back(now);
         }
     }
 
@@ -339,9 +337,15 @@ impl Machine {
     pub(super) fn leave(&mut self, now: Now) {
         if let Some(replica) = &mut self.replica {
             replica.is_leaving = true;
-            replica.lease_until = None;
-            self.record.shared.lease = None;
-            self.write(now, Then::Keep);
+            self.give_lease_back(now);
         }
+    }
+
+    fn give_lease_back(&mut self, now: Now) {
+        if let Some(replica) = &mut self.replica {
+            replica.lease_until = None;
+        }
+        self.record.shared.lease = None;
+        self.write(now, Then::Keep);
     }
 }
