@@ -6,10 +6,12 @@
 use std::{fmt, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 /// A moment on CLOCK_BOOTTIME, in microseconds since the machine started. It may lie before the start (negative): a
 /// stored record can be older than the boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -93,7 +95,8 @@ impl Now {
 
 /// Which start of which machine the boot clock counts from (`/proc/sys/kernel/random/boot_id`); empty where the system
 /// has none, and then no stored record is ever of the same boot.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct BootId(String);
 
 impl BootId {

@@ -45,6 +45,7 @@ pub mod keeper;
 pub mod keepers;
 pub mod lifecycle;
 pub mod metrics;
+pub mod peers;
 mod printable;
 pub mod registry;
 pub mod report;

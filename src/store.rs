@@ -8,7 +8,10 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::credential::CredentialId;
+use crate::{
+    credential::CredentialId,
+    peers::{Presence, ReplicaId},
+};
 
 pub mod file;
 pub mod memory;
@@ -75,4 +78,54 @@ pub trait Store: Send + Sync + 'static {
     fn hints(&self, _id: &CredentialId) -> Option<watch::Receiver<u64>> {
         None
     }
+}
+/// Up to where a relay knows what was written: only equal nonces may be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Names one history of the store: another one after it was flushed, or found to have gone back.
+    pub nonce: u64,
+    /// The number of writes of all relays to all records in it.
+    pub change: u64,
+}
+
+/// Which records are not what they were at the cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// Perhaps all: without a cursor, or when the store went back behind it.
+    All,
+    /// These, also where this relay wrote them. Others were not written through [`SharedStore`] since.
+    These(Vec<CredentialId>),
+}
+
+/// The answer to one poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poll {
+    /// Up to where `changed` tells: the cursor of the next poll, once these records are read.
+    pub cursor: Cursor,
+    /// What was written since.
+    pub changed: Changed,
+    /// What every relay last showed of itself, this one included.
+    pub presences: Vec<(ReplicaId, Presence)>,
+}
+
+/// A store that several relays share. Everything answers within 5 s, like [`Store`]'s operations.
+pub trait SharedStore: Store {
+    /// Shows this relay's presence, and asks what has changed: one round trip, whatever the number of credentials. A presence
+    /// whose beat is not greater than the stored one is not taken: it was sent before that and came late.
+    fn poll(
+        &self,
+        me: ReplicaId,
+        presence: Presence,
+        cursor: Option<Cursor>,
+    ) -> BoxFuture<'_, Result<Poll, StoreError>>;
+
+    /// The records of `ids`, in their order; in batches, and all of them or an error.
+    fn read<'a>(&'a self, ids: &'a [CredentialId]) -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>>;
+
+    /// Removes the presences of relays that have long been gone.
+    fn forget<'a>(&'a self, gone: &'a [ReplicaId]) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// A number that changes when another relay has written something: a reason to poll at once. Only a hint, which comes
+    /// too often or never.
+    fn hint(&self) -> watch::Receiver<u64>;
 }
