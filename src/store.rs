@@ -108,7 +108,8 @@ pub struct Poll {
     pub presences: Vec<(ReplicaId, Presence)>,
 }
 
-/// A store that several relays share. Everything answers within 5 s, like [`Store`]'s operations.
+/// A store that several relays share. Everything answers within 5 s, like [`Store`]'s operations; a read, 2 s later for each
+/// further batch.
 pub trait SharedStore: Store {
     /// Shows this relay's presence, and asks what has changed: one round trip, whatever the number of credentials. A presence
     /// whose beat is not greater than the stored one is not taken: it was sent before that and came late.

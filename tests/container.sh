@@ -187,7 +187,7 @@ else
   hardening='{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}'
   is "hardening" "$("$docker" inspect --format "$hardening" "${all[@]}" | sort -u)" "true [ALL] [no-new-privileges:true]"
   is "published on" "$(stack ps | grep -oE '[0-9.]+:[0-9]+->' | cut -d: -f1 | sort -u)" 127.0.0.1
-  is "Redis to a stranger" "$("$docker" exec "$redis" redis-cli get token-relay:v1:main 2>&1 | cut -d' ' -f1)" NOAUTH
+  is "Redis to a stranger" "$("$docker" exec "$redis" redis-cli get '{token-relay}:v2:record:main' 2>&1 | cut -d' ' -f1)" NOAUTH
   is "warnings of the relays about Redis" "$(for r in "${relays[@]}"; do "$docker" logs "$r" 2>&1; done | grep -c 'Redis \(may\|is\)' || true)" 0
 
   echo "the holder is killed"
@@ -205,7 +205,7 @@ else
   is_served "without Redis"
   started=$(now_ms)
   "$docker" start "$redis" >/dev/null
-  record() { "$docker" exec "$redis" redis-cli -u "$(sed 's/@redis:/@127.0.0.1:/' demo/secrets/redis_url)" get token-relay:v1:main 2>/dev/null; }
+  record() { "$docker" exec "$redis" redis-cli -u "$(sed 's/@redis:/@127.0.0.1:/' demo/secrets/redis_url)" get '{token-relay}:v2:record:main' 2>/dev/null; }
   while [[ $(record) != *'"version"'* ]]; do
     (($(now_ms) - started < 30000)) || fail "no relay has written the record again after 30 s"
     sleep 0.2

@@ -1,12 +1,13 @@
-//! One key per credential in Redis (or Valkey): what several relays share.
+//! The records of all credentials in one Redis (or Valkey): what several relays share.
 //!
-//! The record of `main` is the string at [`KEY_PREFIX`]`main`, without a TTL: a record that expired would be a second
-//! rotation. It is replaced by one Lua script, which compares, sets and publishes on the channel of the same name. Every
-//! command names one key, so that proxies that shard by key can route it. The connection speaks RESP2, which they all
-//! know. A user of Redis's ACL needs no more than
+//! All relays on one database are a group; all its keys begin with `{token-relay}:v2:`, and none has a TTL: a record that
+//! expired would be a second rotation. The record of `main` is the string at `…record:main`. It is replaced by one Lua
+//! script, which compares, counts the write (`…group`), notes the id under its number (`…changes`), sets, and publishes on
+//! the channel `…hints`. A poll is a script too: it shows a presence (`…relays`) and asks which ids were noted since. The
+//! connection speaks RESP2, which all proxies know. A user of Redis's ACL needs no more than
 //!
 //! ```text
-//! user relay on >PASSWORD resetkeys ~token-relay:v1:* resetchannels &token-relay:v1:* -@all +ping +select +get +set +eval +publish +subscribe +info
+//! user relay on >PASSWORD resetkeys ~{token-relay}:v2:* resetchannels &{token-relay}:v2:* -@all +ping +select +get +mget +set +hget +hmget +hgetall +hset +hincrby +hdel +zadd +zrangebyscore +zremrangebyrank +eval +publish +subscribe +info
 //! ```
 //!
 //! and misses without `publish` and `subscribe` (and the channels) the hints, without `info` the warnings at the start.
@@ -15,7 +16,7 @@
 //! that was stopped carries out what waits in its socket when it goes on (5 of 5 trials), if the record is still the
 //! expected one. So an old record that is loaded after an unknown swap is no proof that the swap is lost.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use redis::{Cmd, Value};
@@ -33,15 +34,16 @@ mod availability;
 mod connection;
 mod errors;
 mod hints;
+mod history;
+mod keys;
 mod preflight;
+mod shared;
 
 pub(crate) use address::Address;
 use connection::Connection;
 use hints::Hints;
-
-/// What comes before the credential's id in its key and in the channel of its hints. `v1` is the version of this layout;
-/// the record tells its own.
-pub const KEY_PREFIX: &str = "token-relay:v1:";
+use history::History;
+use keys::Keys;
 
 /// For a connection to be usable: name, TCP, TLS, login and a ping; and the wait for another task that makes one.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -52,39 +54,52 @@ const REPLY_LIMIT: Duration = Duration::from_secs(2);
 /// Between the end of one attempt to connect and the next: a server that is away or turns everyone out sees no storm.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Sent whole each time. EVALSHA would save 400 bytes beside records of thousands, and cost a second way of doing it that
-/// only runs after the server's restarts.
-const SWAP: &str = include_str!("redis/swap.lua");
+/// Sent whole each time. EVALSHA would save 2 KB beside records of as many, and cost a second way of doing it that only runs
+/// after the server's restarts.
+const SWAP: &str = concat!(include_str!("redis/group.lua"), include_str!("redis/swap.lua"));
 
 /// A store that several relays share. Dropping it ends its tasks.
 pub struct RedisStore {
+    keys: Keys,
+    /// By their names: what Redis names is looked up here.
+    ids: HashMap<String, CredentialId>,
     connection: Arc<Connection>,
+    history: History,
     hints: Arc<Hints>,
     _end: DropGuard,
 }
 
 impl RedisStore {
-    /// A store at `url`, with hints for `ids`. It connects when it is first used, so Redis may be away. It must be
-    /// called within a runtime, where it listens for hints until it is dropped.
+    /// A store at `url` for `ids`: a poll names no others, and without any there are no hints. It connects when it is first
+    /// used, so Redis may be away. It must be called within a runtime, where it listens for hints until it is dropped.
     pub fn new(url: &SecretUrl, ids: impl IntoIterator<Item = CredentialId>) -> Self {
         install_provider();
         let address = Arc::new(Address::parse(url).expect("the settings took this URL, by the same function"));
-        let hints = Arc::new(Hints::new(ids));
+        let keys = Keys::of(keys::GROUP);
+        let ids: HashMap<String, CredentialId> = ids.into_iter().map(|id| (id.to_string(), id)).collect();
+        let hints = Arc::new(Hints::on(keys.hints.clone()));
         let connection = Arc::new(Connection::new(address.clone()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (listening, listener) = (stop.clone(), hints.clone());
-        tasks.spawn(async move { listening.run_until_cancelled(listener.listen(&address)).await });
+        if !ids.is_empty() {
+            let (listening, listener) = (stop.clone(), hints.clone());
+            tasks.spawn(async move { listening.run_until_cancelled(listener.listen(&address)).await });
+        }
         let (checking, checked) = (stop.clone(), connection.clone());
         tasks.spawn(async move { checking.run_until_cancelled(preflight::check(&checked)).await });
-        Self { connection, hints, _end: stop.drop_guard() }
+        Self { keys, ids, connection, history: History::default(), hints, _end: stop.drop_guard() }
     }
 
-    async fn read(&self, id: &CredentialId) -> Result<Option<Sealed>, StoreError> {
-        match self.connection.send(Cmd::new().arg("GET").arg(key(id))).await? {
-            Value::Nil => Ok(None),
-            Value::BulkString(bytes) => Ok(Some(Sealed::new(bytes))),
-            _ => Err(self.connection.odd_reply("GET")),
-        }
+    async fn get(&self, id: &CredentialId) -> Result<Option<Sealed>, StoreError> {
+        let reply = self.connection.send(Cmd::new().arg("GET").arg(self.keys.record(id))).await?;
+        self.record_of(reply, "GET")
+    }
+
+    /// The call of a script that begins with `group.lua`, up to what is its own. `key` is its third.
+    fn eval(&self, script: &str, key: &str) -> Cmd {
+        let mut eval = Cmd::new();
+        eval.arg("EVAL").arg(script).arg(3).arg(&self.keys.group).arg(&self.keys.changes).arg(key);
+        self.history.add_to(&mut eval);
+        eval
     }
 
     async fn compare_and_set(
@@ -97,23 +112,30 @@ impl RedisStore {
             Some(record) => ("present", record.expose()),
             None => ("absent", &[][..]),
         };
-        let mut eval = Cmd::new();
-        eval.arg("EVAL").arg(SWAP).arg(1).arg(key(id));
-        eval.arg(presence).arg(expected).arg(next.expose()).arg(self.hints.writer());
-        let Value::Array(reply) = self.connection.send(&eval).await? else {
-            return Err(self.connection.odd_reply("EVAL"));
+        let mut eval = self.eval(SWAP, &self.keys.record(id));
+        eval.arg(presence).arg(expected).arg(next.expose()).arg(id.to_string());
+        eval.arg(&self.keys.hints).arg(self.hints.writer());
+        let odd = || self.connection.odd_reply("EVAL");
+        let Value::Array(mut reply) = self.connection.send(&eval).await? else { return Err(odd()) };
+        let current = if reply.len() == 4 { reply.pop() } else { None };
+        let [Value::Int(won), nonce, change] = &reply[..] else { return Err(odd()) };
+        let outcome = match (won, current) {
+            (1, None) => Swap::Won,
+            (0, Some(current)) => Swap::Lost(self.record_of(current, "EVAL")?),
+            _ => return Err(odd()),
         };
-        match <[Value; 2]>::try_from(reply) {
-            Err(won) if won == [Value::Int(1)] => Ok(Swap::Won),
-            Ok([Value::Int(0), Value::Nil]) => Ok(Swap::Lost(None)),
-            Ok([Value::Int(0), Value::BulkString(bytes)]) => Ok(Swap::Lost(Some(Sealed::new(bytes)))),
-            _ => Err(self.connection.odd_reply("EVAL")),
+        self.history.saw(history::cursor(nonce, change).ok_or_else(odd)?);
+        Ok(outcome)
+    }
+
+    /// The record, or its absence, in a reply to `command`.
+    fn record_of(&self, value: Value, command: &str) -> Result<Option<Sealed>, StoreError> {
+        match value {
+            Value::Nil => Ok(None),
+            Value::BulkString(bytes) => Ok(Some(Sealed::new(bytes))),
+            _ => Err(self.connection.odd_reply(command)),
         }
     }
-}
-
-fn key(id: &CredentialId) -> String {
-    format!("{KEY_PREFIX}{id}")
 }
 
 impl fmt::Debug for RedisStore {
@@ -126,7 +148,7 @@ impl fmt::Debug for RedisStore {
 /// an attempt to connect that came to nothing.
 impl Store for RedisStore {
     fn load<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {
-        Box::pin(self.read(id))
+        Box::pin(self.get(id))
     }
 
     fn swap<'a>(&'a self, id: &'a CredentialId, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap> {
@@ -135,7 +157,7 @@ impl Store for RedisStore {
 
     /// Always an error: the record may be that of a newer relay, which reads it.
     fn set_aside<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<String, StoreError>> {
-        let key = key(id);
+        let key = self.keys.record(id);
         let reason =
             format!("other relays may read it: it stays where it is, at the key {key} (DEL {key} discards it)");
         ready(Err(StoreError(reason))).boxed()
@@ -146,6 +168,6 @@ impl Store for RedisStore {
     }
 
     fn hints(&self, id: &CredentialId) -> Option<watch::Receiver<u64>> {
-        self.hints.of(id)
+        self.ids.contains_key(&id.to_string()).then(|| self.hints.subscribe())
     }
 }

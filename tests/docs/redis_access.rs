@@ -20,7 +20,7 @@ fn the_acl_line_is_the_same_everywhere() {
         found.split_once(' ').map(|(_, rest)| rest.to_owned()).unwrap()
     };
     let documented = line("src/store/redis.rs");
-    assert!(documented.contains("~token-relay:v1:*"));
+    assert!(documented.contains("~{token-relay}:v2:*"));
     for path in [
         "docs/CLUSTER.md",
         "docs/CLUSTER.zh-CN.md",

@@ -4,12 +4,13 @@ use redis::Value;
 use test_support::{LogCapture, RECORD_KEY, RedisServer, eventually, free_port};
 use token_relay::{
     credential::CredentialId,
-    store::{Store as _, Swap, redis::RedisStore},
+    peers::ReplicaId,
+    store::{Changed, Cursor, SharedStore as _, Store as _, Swap, redis::RedisStore},
 };
 
 use crate::{
     fake_redis,
-    stores::{LATEST, account, load, sealed, secret_url, store, swap, unknown},
+    stores::{GROUP, LATEST, account, in_time, load, poll_as, sealed, secret_url, store, swap, unknown},
 };
 
 /// The line of the documentation, as arguments of `ACL`.
@@ -53,11 +54,16 @@ async fn the_documented_acl_line_is_enough_and_every_other_key_is_closed() {
     allow(&server, "", &documented_user("secret"));
     let at = |database: u8| store(&format!("redis://relay:secret@127.0.0.1:{}/{database}", server.port));
     let (here, there) = (at(0), at(0));
-    let mut hints = there.hints(&account()).unwrap();
+    let mut hints = there.hint();
     tokio::time::timeout(LATEST, hints.changed()).await.expect("subscribed").unwrap();
     assert_eq!(swap(&here, None, "one").await, Swap::Won);
     tokio::time::timeout(LATEST, hints.changed()).await.expect("a hint").unwrap();
     assert_eq!(load(&there).await, Ok(Some(sealed("one"))));
+    let first = poll_as(&there, 1, None).await.unwrap();
+    assert_eq!(swap(&here, Some("one"), "two").await, Swap::Won);
+    assert_eq!(poll_as(&there, 1, Some(first.cursor)).await.unwrap().changed, Changed::These(vec![account()]));
+    assert_eq!(in_time(there.read(&[account()])).await, Ok(vec![Some(sealed("two"))]));
+    assert_eq!(in_time(there.forget(&[ReplicaId(1)])).await, Ok(()));
     assert_eq!(load(&at(1)).await, Ok(None), "select");
     eventually("the survey", async || log.count("maxmemory-policy is allkeys-lfu", "WARN") > 0).await;
     assert_eq!(log.count("no hints", "WARN"), 0, "{}", log.text());
@@ -84,7 +90,13 @@ async fn without_the_permission_to_publish_or_to_be_told_a_swap_still_wins() {
 #[tokio::test]
 async fn a_permission_that_is_missing_is_named() {
     let server = RedisServer::start();
-    for (missing, told) in [("+eval", "eval"), ("+set", "set"), ("~token-relay:v1:*", "key")] {
+    let of_swaps = [
+        ("+eval", "eval"),
+        ("+set", "docs/CLUSTER.md"),
+        ("+hincrby", "docs/CLUSTER.md"),
+        ("~{token-relay}:v2:*", "key"),
+    ];
+    for (missing, told) in of_swaps {
         let mut rules = documented_user("sentinel");
         rules.insert(3, "reset".to_owned());
         rules.retain(|rule| rule != missing);
@@ -149,4 +161,33 @@ async fn no_password_and_no_record_is_in_any_error_or_log() {
     assert!(log.contains("Redis does not answer") && log.contains("evict"), "{log}");
     assert!(!said.contains("sentinel"), "{said}");
     assert!(!log.contains("sentinel_") && !log.contains("sentinel%"), "{log}");
+}
+
+/// Each command of the documented line but those whose lack is documented and those of every connection.
+#[tokio::test]
+async fn no_command_of_the_documented_line_is_idle() {
+    let server = RedisServer::start();
+    let commands: Vec<String> = documented_user("secret").into_iter().filter(|rule| rule.starts_with('+')).collect();
+    assert!(commands.len() > 15, "{commands:?}");
+    let optional = ["+ping", "+select", "+publish", "+subscribe", "+info"];
+    for missing in commands.iter().filter(|command| !optional.contains(&command.as_str())) {
+        server.tell(&["FLUSHALL"]);
+        let mut rules = documented_user("secret");
+        rules.insert(3, "reset".to_owned());
+        rules.retain(|rule| rule != missing);
+        allow(&server, "", &rules);
+        let store = store(&format!("redis://relay:secret@127.0.0.1:{}", server.port));
+        let mut failures = Vec::new();
+        failures.extend(poll_as(&store, 1, None).await.err().map(|error| error.to_string()));
+        failures.extend(matches!(swap(&store, None, "one").await, Swap::Unknown(_)).then(String::new));
+        let cursor = Cursor { nonce: 0, change: 0 };
+        if let Value::BulkString(nonce) = server.tell(&["HGET", GROUP, "nonce"]) {
+            let nonce = String::from_utf8(nonce).unwrap().parse().unwrap();
+            failures.extend(poll_as(&store, 1, Some(Cursor { nonce, ..cursor })).await.err().map(|e| e.to_string()));
+        }
+        failures.extend(load(&store).await.err().map(|error| error.to_string()));
+        failures.extend(in_time(store.read(&[account()])).await.err().map(|error| error.to_string()));
+        failures.extend(in_time(store.forget(&[ReplicaId(1)])).await.err().map(|error| error.to_string()));
+        assert!(!failures.is_empty(), "{missing} is not needed");
+    }
 }

@@ -12,6 +12,8 @@ mod fake_redis;
 mod hints;
 mod missing_server;
 mod outages;
+mod polls;
+mod presences;
 mod records;
 mod stores;
 mod tls;

@@ -171,7 +171,7 @@ async fn a_key_that_holds_something_else_is_an_error_and_stays() {
     let store = store_on(&server);
     server.tell(&["RPUSH", RECORD_KEY, "one"]);
     let reason = load(&store).await.unwrap_err().to_string();
-    assert!(reason.contains("WRONGTYPE: the key holds something that is no record"), "{reason}");
+    assert!(reason.contains("WRONGTYPE: a key of the relays holds something else"), "{reason}");
     assert!(unknown(&store, None, "one").await.contains("WRONGTYPE"));
     assert_eq!(server.tell(&["TYPE", RECORD_KEY]), Value::SimpleString("list".to_owned()));
 }

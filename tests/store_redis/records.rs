@@ -76,8 +76,8 @@ async fn each_account_has_a_key_of_its_own_without_a_lifetime_in_the_database_of
     assert_eq!(load(&stores[1]).await, Ok(None), "another database");
     assert_eq!(swap(&stores[1], None, "three").await, Swap::Won);
     assert_eq!(server.tell(&["GET", RECORD_KEY]), Value::BulkString(b"one".to_vec()));
-    assert_eq!(server.tell(&["EXISTS", "token-relay:v1:main_2"]), Value::Int(1));
-    assert_eq!(server.tell(&["DBSIZE"]), Value::Int(2));
+    assert_eq!(server.tell(&["EXISTS", "{token-relay}:v2:record:main_2"]), Value::Int(1));
+    assert_eq!(server.tell(&["DBSIZE"]), Value::Int(4), "two records, the group and its changes");
     server.tell(&["EXPIRE", RECORD_KEY, "1000"]);
     assert_eq!(swap(&stores[0], Some("one"), "four").await, Swap::Won);
     assert_eq!(server.tell(&["TTL", RECORD_KEY]), Value::Int(-1));

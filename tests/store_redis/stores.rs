@@ -1,13 +1,17 @@
 //! How does a test open a store on a Redis server, and how does it load and swap in bounded time?
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use test_support::RedisServer;
 use token_relay::{
-    clock::{Clock, SystemClock},
+    clock::{BootId, Clock, SystemClock, Timestamp},
     credential::CredentialId,
+    peers::{Presence, ReplicaId},
     settings::{SecretUrl, StateUrl},
-    store::{Sealed, Store as _, StoreError, Swap, redis::RedisStore},
+    store::{Cursor, Poll, Sealed, SharedStore as _, Store as _, StoreError, Swap, redis::RedisStore},
 };
 
 /// Much longer than an operation may take (5 s), so that a busy machine fails no test.
@@ -68,4 +72,26 @@ pub(crate) async fn healed(store: &RedisStore) -> Option<Sealed> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// The keys that all credentials share.
+pub(crate) const GROUP: &str = "{token-relay}:v2:group";
+pub(crate) const CHANGES: &str = "{token-relay}:v2:changes";
+pub(crate) const RELAYS: &str = "{token-relay}:v2:relays";
+
+/// What a relay shows of itself with this beat.
+pub(crate) fn presence(beat: u64) -> Presence {
+    let (boot_id, boot_at) = (BootId::from_text("a \"beat\":9 boot"), Timestamp::from_micros(-5));
+    Presence { beat, follows: beat.saturating_sub(1), boot_id, boot_at }
+}
+
+/// A poll of the relay `me`, with a beat later than every one before it.
+pub(crate) async fn poll_as(store: &RedisStore, me: u64, cursor: Option<Cursor>) -> Result<Poll, StoreError> {
+    static BEAT: AtomicU64 = AtomicU64::new(0);
+    let beat = BEAT.fetch_add(1, Ordering::Relaxed) + 1;
+    in_time(store.poll(ReplicaId(me), presence(beat), cursor)).await
+}
+
+pub(crate) async fn poll(store: &RedisStore, cursor: Option<Cursor>) -> Poll {
+    poll_as(store, 1, cursor).await.unwrap()
 }

@@ -18,14 +18,14 @@ const REFUSALS: [(&str, &str); 18] = [
     ("BUSY", "somebody's script blocks it (SCRIPT KILL ends it)"),
     ("NOAUTH", "it asks for a password: state.url has none (redis://:PASSWORD@HOST)"),
     ("WRONGPASS", "it refuses the user or the password of state.url, or the user is off"),
-    ("WRONGTYPE", "the key holds something that is no record: look at it, then delete it"),
+    ("WRONGTYPE", "a key of the relays holds something else than they wrote: look at it, then delete it"),
     ("DENIED", "it runs in protected mode, which serves its own machine only: set a password in its configuration"),
     ("MOVED", "it is a node of a Redis Cluster, which is not supported: use a single server, or a proxy"),
     ("ASK", "it is a node of a Redis Cluster, which is not supported: use a single server, or a proxy"),
     ("CLUSTERDOWN", "it is a node of a Redis Cluster, which is not supported: use a single server, or a proxy"),
     ("max number of clients", "it has as many clients as it takes (maxclients)"),
     ("called without any password", "it has no password, and state.url has one"),
-    ("The user executing the script", "the user of state.url lacks a permission: it needs +get and +set"),
+    ("The user executing the script", "the user of state.url lacks a permission: docs/CLUSTER.md lists them"),
     ("DB index is out of range", "it has no database of the number in state.url"),
 ];
 

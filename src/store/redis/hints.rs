@@ -1,6 +1,6 @@
-//! Which record has another relay just changed?
+//! Has another relay just changed a record?
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use redis::{
@@ -13,8 +13,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, address::Address, errors, key as channel};
-use crate::credential::CredentialId;
+use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, address::Address, errors};
 
 /// A connection that nothing came from for so long is pinged.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -22,12 +21,12 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// The longest wait before the next attempt to listen. Polling finds the same, a little later.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What comes on the channels of all credentials. Only a hint: messages get lost, and a flush publishes none.
+/// What comes on the channel of the group. Only a hint: messages get lost, and a flush publishes none.
 pub(super) struct Hints {
+    channel: String,
     /// Marks this store's own messages.
     writer: String,
-    /// By channel.
-    changes: HashMap<String, watch::Sender<u64>>,
+    changes: watch::Sender<u64>,
 }
 
 /// Why listening ended.
@@ -39,9 +38,8 @@ enum ListenError {
 }
 
 impl Hints {
-    pub(super) fn new(ids: impl IntoIterator<Item = CredentialId>) -> Self {
-        let changes = ids.into_iter().map(|id| (channel(&id), watch::Sender::new(0))).collect();
-        Self { writer: format!("{:016x}", fastrand::u64(..)), changes }
+    pub(super) fn on(channel: String) -> Self {
+        Self { channel, writer: format!("{:016x}", fastrand::u64(..)), changes: watch::Sender::new(0) }
     }
 
     /// The message of this store's own changes.
@@ -49,15 +47,16 @@ impl Hints {
         &self.writer
     }
 
-    pub(super) fn of(&self, id: &CredentialId) -> Option<watch::Receiver<u64>> {
-        self.changes.get(&channel(id)).map(watch::Sender::subscribe)
+    /// A number that grows with each message of another store, and with each subscription.
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Listens for ever.
     pub(super) async fn listen(&self, address: &Address) {
         let (mut pause, mut is_warned) = (PAUSE, false);
-        while !self.changes.is_empty() {
-            let ended = match self.subscribe(address).await {
+        loop {
+            let ended = match self.connect(address).await {
                 Ok((sink, messages)) => {
                     debug!(server = address.shown(), "listening for hints");
                     (pause, is_warned) = (PAUSE, false);
@@ -82,11 +81,10 @@ impl Hints {
         }
     }
 
-    async fn subscribe(&self, address: &Address) -> Result<(PubSubSink, PubSubStream), ListenError> {
-        let channels: Vec<&String> = self.changes.keys().collect();
+    async fn connect(&self, address: &Address) -> Result<(PubSubSink, PubSubStream), ListenError> {
         let subscribing = async {
             let (mut sink, messages) = address.subscriber.get_async_pubsub().await?.split();
-            sink.subscribe(channels).await?;
+            sink.subscribe(&self.channel).await?;
             Ok((sink, messages))
         };
         let subscribed = timeout(CONNECT_LIMIT, subscribing).await;
@@ -99,7 +97,7 @@ impl Hints {
 
     async fn receive(&self, address: &Address, mut sink: PubSubSink, mut messages: PubSubStream) -> ListenError {
         // What was published before cannot be known.
-        self.changes.values().for_each(count);
+        self.count();
         loop {
             match timeout(SILENCE, messages.next()).await {
                 Ok(Some(message)) => self.handle(&message),
@@ -115,15 +113,14 @@ impl Hints {
     }
 
     fn handle(&self, message: &Msg) {
-        let change = self.changes.get(message.get_channel_name());
-        if let Some(change) = change.filter(|_| message.get_payload_bytes() != self.writer.as_bytes()) {
-            count(change);
+        if message.get_payload_bytes() != self.writer.as_bytes() {
+            self.count();
         }
     }
-}
 
-fn count(change: &watch::Sender<u64>) {
-    change.send_modify(|changes| *changes = changes.wrapping_add(1));
+    fn count(&self) {
+        self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
 }
 
 fn no_reply(limit: Duration) -> ListenError {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::ports::free_port;
 
 /// Where the relay keeps the record of the account `main`.
-pub const RECORD_KEY: &str = "token-relay:v1:main";
+pub const RECORD_KEY: &str = "{token-relay}:v2:record:main";
 
 /// Longer than the server needs to start, on a busy machine too.
 const START: Duration = Duration::from_secs(18);
