@@ -118,7 +118,8 @@ impl Keeper {
 
     /// Keeps the credential until `stop`, then finishes what is under way. A panic is counted and logged, and the keeper
     /// starts again from the record; what it published is served meanwhile (I12).
-    pub async fn keep(mut self, stop: CancellationToken) {
+    // Boxed: an async fn holds what it is given twice.
+    pub async fn keep(mut self: Box<Self>, stop: CancellationToken) {
         let mut pause = RESTART_PAUSE.0;
         loop {
             let started = self.parts.clock.awake();

@@ -36,7 +36,7 @@ impl Keepers {
             }
             let heartbeat = Heartbeat::starting(parts.clock.awake());
             let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
-            let keeper = Keeper::new(parts, end);
+            let keeper = Box::new(Keeper::new(parts, end));
             handles.push(Arc::new(handle));
             let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
             self.running.insert(id, task);

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -105,11 +106,8 @@ impl Lifecycle {
     {
         let stop = self.stop.child_token();
         let guard = Guard { task: task.into(), stop: stop.clone(), life: self.clone() };
-        let work = work(stop.clone());
-        let end = self.vital.spawn(async move {
-            let _guard = guard;
-            work.await;
-        });
+        // Not an async block: it would hold `work` twice, and a keeper is most of what an account takes of memory.
+        let end = self.vital.spawn(work(stop.clone()).map(|()| drop(guard)));
         Task { stop, end }
     }
 
