@@ -1,10 +1,10 @@
 //! What does the relay count, and what are the counts called?
 //!
-//! Every metric and label is in this file and in `labels`, but for the facts of a credential that operators see elsewhere
-//! too: [`FACTS`] has those. The registry is a value: nothing is global. Counters are resolved once, when a credential is
-//! added; counting is then one atomic addition, which is all that a request may cost.
+//! Every metric and label is in this file, in `credential` and in `labels`, but for the facts of a credential that operators
+//! see elsewhere too: [`FACTS`](crate::status::FACTS) has those. The registry is a value: nothing is global. Counting is one
+//! atomic addition, which is all that a request may cost.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
     encoding::text,
@@ -12,15 +12,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
+mod credential;
 mod labels;
 
+pub use credential::CredentialMetrics;
 pub use labels::{CallOutcome, ProbeOutcome, ReportOutcome, Route, Side, StatusCode};
 
-use crate::{
-    clock::Timestamp,
-    credential::{CredentialId, CredentialKind},
-    status::{FACTS, Fact, Status, Value},
-};
+use crate::credential::CredentialId;
+use credential::Credentials;
 use labels::Label;
 
 type Labels = Vec<(&'static str, String)>;
@@ -55,23 +54,10 @@ pub fn classic(page: &str) -> String {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    families: Families,
+    credentials: Credentials,
     /// What the listeners count.
     pub http: HttpMetrics,
     uptime: Gauge,
-}
-
-/// What is counted of one credential.
-#[derive(Debug)]
-pub struct CredentialMetrics {
-    calls: Vec<Counter>,
-    probes: Vec<Counter>,
-    reports: Vec<Counter>,
-    rotations: Counter,
-    store_failures: Counter,
-    keeper_restarts: Counter,
-    /// Those of [`FACTS`] that are gauges, set at the scrape and not before.
-    facts: Vec<(&'static Fact, Gauge)>,
 }
 
 /// What the listeners count.
@@ -94,18 +80,19 @@ impl Metrics {
         let uptime = Gauge::default();
         registry.register("uptime_seconds", "Seconds since the start of the relay", uptime.clone());
         let http = HttpMetrics::new(&mut registry);
-        let families = Families::new(&mut registry);
-        Self { registry, families, http, uptime }
+        let credentials = Credentials::default();
+        registry.register_collector(Box::new(credentials.clone()));
+        Self { registry, credentials, http, uptime }
     }
 
     /// The counters of `id`, every series at 0 where it has none yet.
     pub fn credential(&self, id: &CredentialId) -> Arc<CredentialMetrics> {
-        Arc::new(self.families.credential(id))
+        self.credentials.add(id)
     }
 
     /// Removes every series of `id`.
     pub fn remove(&self, id: &CredentialId) {
-        self.families.remove(id);
+        self.credentials.remove(id);
     }
 
     /// All metrics as text. The facts of the credentials are those that `CredentialMetrics::set_facts` was given last.
@@ -120,49 +107,6 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl CredentialMetrics {
-    /// A call to the token API ended.
-    pub fn call(&self, outcome: CallOutcome) {
-        self.calls[outcome as usize].inc();
-    }
-
-    /// A probe ended.
-    pub fn probe(&self, outcome: ProbeOutcome) {
-        self.probes[outcome as usize].inc();
-    }
-
-    /// A report was answered.
-    pub fn report(&self, outcome: ReportOutcome) {
-        self.reports[outcome as usize].inc();
-    }
-
-    /// A new credential replaced the last one.
-    pub fn rotated(&self) {
-        self.rotations.inc();
-    }
-
-    /// The record could not be loaded or stored.
-    pub fn store_failed(&self) {
-        self.store_failures.inc();
-    }
-
-    /// The keeper died and was started again (I12).
-    pub fn keeper_restarted(&self) {
-        self.keeper_restarts.inc();
-    }
-
-    /// Sets the gauges of the facts that `status` has at `now`.
-    pub(crate) fn set_facts(&self, status: &Status, now: Timestamp) {
-        for (fact, gauge) in &self.facts {
-            gauge.set(match (fact.read)(status, now) {
-                Value::Seconds(number) | Value::Number(number) => whole(number),
-                Value::Flag(is_so) => i64::from(is_so),
-                Value::Absent(_) => 0,
-            });
-        }
     }
 }
 
@@ -226,98 +170,6 @@ impl Drop for Connected {
     }
 }
 
-/// The families of the metrics that exist for each credential.
-#[derive(Debug)]
-struct Families {
-    calls: Counters,
-    probes: Counters,
-    reports: Counters,
-    rotations: Counters,
-    store_failures: Counters,
-    keeper_restarts: Counters,
-    /// By their names: facts that differ in a label alone share one.
-    facts: BTreeMap<&'static str, Gauges>,
-}
-
-impl Families {
-    fn new(to: &mut Registry) -> Self {
-        let (calls, probes) = ("Calls to WeChat's token API, by outcome", "Probes of a token, by outcome");
-        let mut families = Self {
-            calls: counters(to, "calls", calls),
-            probes: counters(to, "probes", probes),
-            reports: counters(to, "reports", "Reports of a bad token, by outcome"),
-            rotations: counters(to, "rotations", "New tokens that replaced the last one"),
-            store_failures: counters(to, "store_failures", "Records that could not be loaded or stored"),
-            keeper_restarts: counters(to, "keeper_restarts", "Keepers that died and were started again"),
-            facts: BTreeMap::new(),
-        };
-        for gauge in FACTS.iter().filter_map(|fact| fact.gauge) {
-            families.facts.entry(gauge.name).or_insert_with(|| gauges(to, gauge.name, gauge.help));
-        }
-        families
-    }
-
-    fn credential(&self, id: &CredentialId) -> CredentialMetrics {
-        let only = labels_of(id);
-        let gauge = |fact: &'static Fact| {
-            let gauge = fact.gauge?;
-            Some((fact, self.facts.get(gauge.name)?.get_or_create_owned(&labels_of_fact(id, gauge.label))))
-        };
-        CredentialMetrics {
-            calls: by_outcome::<CallOutcome>(&self.calls, id),
-            probes: by_outcome::<ProbeOutcome>(&self.probes, id),
-            reports: by_outcome::<ReportOutcome>(&self.reports, id),
-            rotations: self.rotations.get_or_create_owned(&only),
-            store_failures: self.store_failures.get_or_create_owned(&only),
-            keeper_restarts: self.keeper_restarts.get_or_create_owned(&only),
-            facts: FACTS.iter().filter_map(gauge).collect(),
-        }
-    }
-
-    fn remove(&self, id: &CredentialId) {
-        remove_outcomes::<CallOutcome>(&self.calls, id);
-        remove_outcomes::<ProbeOutcome>(&self.probes, id);
-        remove_outcomes::<ReportOutcome>(&self.reports, id);
-        for family in [&self.rotations, &self.store_failures, &self.keeper_restarts] {
-            family.remove(&labels_of(id));
-        }
-        for gauge in FACTS.iter().filter_map(|fact| fact.gauge) {
-            if let Some(family) = self.facts.get(gauge.name) {
-                family.remove(&labels_of_fact(id, gauge.label));
-            }
-        }
-    }
-}
-
-/// The labels that say whose a series is. An access token has the account alone.
-fn labels_of(id: &CredentialId) -> Labels {
-    let account = ("account", id.account().to_string());
-    match id.kind() {
-        CredentialKind::AccessToken => vec![account],
-        CredentialKind::JsapiTicket => vec![account, ("kind", "jsapi".to_owned())],
-    }
-}
-
-fn labels_of_fact(id: &CredentialId, label: Option<(&'static str, &'static str)>) -> Labels {
-    let mut labels = labels_of(id);
-    labels.extend(label.map(|(name, value)| (name, value.to_owned())));
-    labels
-}
-
-fn labels_of_outcome(id: &CredentialId, outcome: impl Label) -> Labels {
-    labels_of_fact(id, Some(("outcome", outcome.text())))
-}
-
-fn by_outcome<L: Label>(family: &Counters, id: &CredentialId) -> Vec<Counter> {
-    L::ALL.iter().map(|outcome| family.get_or_create_owned(&labels_of_outcome(id, *outcome))).collect()
-}
-
-fn remove_outcomes<L: Label>(family: &Counters, id: &CredentialId) {
-    for outcome in L::ALL {
-        family.remove(&labels_of_outcome(id, *outcome));
-    }
-}
-
 fn counters(registry: &mut Registry, name: &str, help: &str) -> Counters {
     let family = Counters::default();
     registry.register(name, help, family.clone());
@@ -342,6 +194,7 @@ fn whole(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::CredentialKind;
 
     fn page(metrics: &Metrics) -> String {
         metrics.render(Duration::from_secs(5))
