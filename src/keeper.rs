@@ -5,9 +5,10 @@
 
 use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, panic::resume_unwind, sync::Arc, time::Duration};
 
+use futures_channel::mpsc;
 use futures_util::FutureExt;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{oneshot, watch},
     task::JoinHandle,
     time::sleep,
 };
@@ -75,7 +76,7 @@ pub struct Keeper {
     log: KeeperLog,
     heartbeat: Heartbeat,
     publisher: Publisher,
-    reports: mpsc::Receiver<Report>,
+    reports: mpsc::UnboundedReceiver<Report>,
     /// The last generation that was published.
     min_generation: Generation,
 }
@@ -158,7 +159,7 @@ impl Keeper {
     async fn run(&mut self, stop: &CancellationToken, io: TaskTracker) {
         let started = self.parts.clock.now();
         let mut machine = self.machine(started);
-        let (arrivals, mut arriving) = mpsc::unbounded_channel();
+        let (arrivals, mut arriving) = mpsc::unbounded();
         let mut run = Run::new(arrivals, io, started.boot);
         let mut event = Event::Tick;
         let mut is_stopping = false;
@@ -173,12 +174,12 @@ impl Keeper {
             }
             event = tokio::select! {
                 biased;
-                Some(arrival) = arriving.recv() => run.arrived(arrival),
+                Ok(arrival) = arriving.recv() => run.arrived(arrival),
                 () = stop.cancelled(), if !is_stopping => {
                     is_stopping = true;
                     Event::Shutdown
                 }
-                Some(report) = self.reports.recv() => run.reported(report),
+                Ok(report) = self.reports.recv() => run.reported(report),
                 () = hinted(&mut self.hints) => Event::Hint,
                 () = sleep(run.wake_at.since(self.parts.clock.boot_now()).min(BEAT)) => Event::Tick,
             };
@@ -216,7 +217,7 @@ impl Keeper {
             Action::Reserve { is_urgent } => {
                 let (permits, arrivals) = (self.parts.permits.clone(), run.arrivals.clone());
                 run.io.spawn(async move {
-                    arrivals.send(Arrival::Permit(permits.acquire(is_urgent).await)).ok();
+                    arrivals.unbounded_send(Arrival::Permit(permits.acquire(is_urgent).await)).ok();
                 });
             }
             Action::Release => run.permit = None,
@@ -300,7 +301,7 @@ impl Run {
                 Ok(event) => Arrival::Event(event),
                 Err(panic) => Arrival::Panicked(panic),
             };
-            arrivals.send(arrival).ok(); // the run may have ended in a panic
+            arrivals.unbounded_send(arrival).ok(); // the run may have ended in a panic
         });
     }
 

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use futures_channel::mpsc;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     account::AccountName,
@@ -19,7 +20,7 @@ use crate::{
     status::{Offer, Status},
 };
 
-/// Reports that may wait for a keeper; more wait in the handlers.
+/// Reports that may wait for a keeper. One that runs takes each at once: so many wait only while it is being started again.
 const REPORTS_WAITING: usize = 1024;
 
 /// The credentials of this process. Its map is replaced whole at every change, so that a reader needs no lock and sees no
@@ -99,7 +100,7 @@ pub struct Handle {
     /// Whether its keeper is alive.
     pub heartbeat: Heartbeat,
     published: watch::Receiver<Arc<Published>>,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::UnboundedSender<Report>,
 }
 
 /// The keeper's end of a [`Handle`].
@@ -108,7 +109,7 @@ pub struct KeeperEnd {
     /// Where it publishes.
     pub publisher: Publisher,
     /// What clients report.
-    pub reports: mpsc::Receiver<Report>,
+    pub reports: mpsc::UnboundedReceiver<Report>,
     /// What it counts.
     pub metrics: Arc<CredentialMetrics>,
     /// How it shows that it is alive.
@@ -119,7 +120,7 @@ impl Handle {
     /// A handle of `id`, and its keeper's end.
     pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>, heartbeat: Heartbeat) -> (Self, KeeperEnd) {
         let (sender, receiver) = watch::channel(Arc::default());
-        let (reporter, reports) = mpsc::channel(REPORTS_WAITING);
+        let (reporter, reports) = mpsc::unbounded();
         let publisher = Publisher { id: id.clone(), published: sender };
         let end = KeeperEnd { publisher, reports, metrics: metrics.clone(), heartbeat: heartbeat.clone() };
         (Self { id, metrics, heartbeat, published: receiver, reports: reporter }, end)
@@ -136,10 +137,13 @@ impl Handle {
     }
 
     /// Reports to the keeper that `generation` is bad, and waits for its answer; the caller bounds the wait. `None`: the keeper
-    /// is being started again, or has ended.
+    /// is being started again, which many reports wait for already, or has ended.
     pub async fn report(&self, generation: Generation) -> Option<Reported> {
+        if self.reports.len() >= REPORTS_WAITING {
+            return None;
+        }
         let (answer, answered) = oneshot::channel();
-        self.reports.send(Report { generation, answer }).await.ok()?;
+        self.reports.unbounded_send(Report { generation, answer }).ok()?;
         answered.await.ok()
     }
 }

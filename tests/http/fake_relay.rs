@@ -11,6 +11,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Request, StatusCode},
 };
+use futures_channel::mpsc;
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 use token_relay::{
@@ -26,7 +27,6 @@ use token_relay::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::mpsc,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ pub(crate) struct FakeRelay {
     pub(crate) relay: Arc<AppState>,
     pub(crate) shutdown: CancellationToken,
     publishers: BTreeMap<String, Publisher>,
-    reports: Mutex<BTreeMap<String, mpsc::Receiver<Report>>>,
+    reports: Mutex<BTreeMap<String, mpsc::UnboundedReceiver<Report>>>,
 }
 
 /// An answer with its body read.
@@ -135,14 +135,14 @@ impl FakeRelay {
     pub(crate) fn keeper(&self, name: &str, mut answer: impl FnMut(Generation) -> Reported + Send + 'static) {
         let mut reports = self.reports.lock().unwrap().remove(name).unwrap();
         tokio::spawn(async move {
-            while let Some(report) = reports.recv().await {
+            while let Ok(report) = reports.recv().await {
                 let _ = report.answer.send(answer(report.generation));
             }
         });
     }
 
     /// Takes what is reported to `name`.
-    pub(crate) fn take_reports(&self, name: &str) -> mpsc::Receiver<Report> {
+    pub(crate) fn take_reports(&self, name: &str) -> mpsc::UnboundedReceiver<Report> {
         self.reports.lock().unwrap().remove(name).unwrap()
     }
 
