@@ -18,7 +18,7 @@ use tracing::{error, warn};
 use crate::{
     clock::{Clock, Now, Timestamp},
     credential::{CredentialId, Generation},
-    heartbeat::{BEAT, Heartbeat},
+    heartbeat::{BEAT, Heartbeat, next_beat_in},
     issuer::Issuer,
     keeper::{
         log::KeeperLog,
@@ -181,7 +181,7 @@ impl Keeper {
                 }
                 Ok(report) = self.reports.recv() => run.reported(report),
                 () = hinted(&mut self.hints) => Event::Hint,
-                () = sleep(run.wake_at.since(self.parts.clock.boot_now()).min(BEAT)) => Event::Tick,
+                () = sleep(run.next_wake_in(self.parts.clock.boot_now())) => Event::Tick,
             };
         }
     }
@@ -291,6 +291,10 @@ impl Run {
             wake_at: now,
             is_over: false,
         }
+    }
+
+    fn next_wake_in(&self, now: Timestamp) -> Duration {
+        self.wake_at.since(now).min(next_beat_in(now))
     }
 
     /// Runs `work` in a task of its own, to its end; what it brings is the next event.
