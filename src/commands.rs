@@ -44,7 +44,7 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
     let settings = Settings::load(config, env)?;
     let _logs = telemetry::start(&settings.log);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(&error))?;
-    let ended = runtime.block_on(serve::serve(&settings));
+    let ended = runtime.block_on(serve::serve(settings));
     // a thread on a stuck disk must not hold the process
     runtime.shutdown_background();
     match ended.map_err(|error| failed(&error))? {

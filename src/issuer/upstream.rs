@@ -70,8 +70,9 @@ pub enum UpstreamError {
 #[derive(Debug, Clone)]
 pub struct Upstream {
     client: Client,
-    base: Url,
-    fallback: Option<Url>,
+    // shared: every account's issuer has a clone
+    base: Arc<Url>,
+    fallback: Option<Arc<Url>>,
     timeout: Duration,
 }
 
@@ -126,7 +127,7 @@ impl Upstream {
                 UpstreamError::Client { reason }
             }
         })?;
-        Ok(Self { client, base: base_url, fallback: fallback_base_url, timeout })
+        Ok(Self { client, base: Arc::new(base_url), fallback: fallback_base_url.map(Arc::new), timeout })
     }
 
     /// How long a whole call may take.
