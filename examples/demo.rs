@@ -95,10 +95,10 @@ impl Stage {
 
     /// Tells every change of what the relay serves.
     async fn tell(&self) {
-        let mut watch = self.handle.watch();
         let (mut generation, mut failures, mut was_served) = (None, 0, false);
-        while watch.changed().await.is_ok() {
-            let status = watch.borrow_and_update().status.clone();
+        loop {
+            let change = self.handle.changed();
+            let status = self.handle.published().status.clone();
             let served = status.servable(SystemClock.boot_now()).map(|(offer, seconds)| (offer.clone(), seconds));
             if let Some((offer, seconds)) = &served
                 && generation.replace(offer.generation) != Some(offer.generation)
@@ -123,6 +123,7 @@ impl Stage {
                 self.say("relay", "serves no token: this one is known to be dead; fetching");
             }
             (failures, was_served) = (status.failures, served.is_some());
+            change.await;
         }
     }
 

@@ -89,11 +89,11 @@ pub(super) async fn serve(state: &AppState, handle: &Handle, poll: &LongPoll, lo
 }
 
 async fn wait_and_serve(state: &AppState, handle: &Handle, poll: &LongPoll, longest: Duration) -> Response {
-    let mut watch = handle.watch();
     let poll_until = state.clock.boot_now().plus(poll.wait);
     let mut wait_until = None;
     loop {
-        let published = watch.borrow_and_update().clone();
+        let change = handle.changed();
+        let published = handle.published();
         let now = state.clock.boot_now();
         let stopping = state.shutdown.is_cancelled();
         let pause = match published.servable(now) {
@@ -113,17 +113,10 @@ async fn wait_and_serve(state: &AppState, handle: &Handle, poll: &LongPoll, long
             }
         };
         tokio::select! {
-            () = changed(&mut watch) => {}
+            () = change => {}
             () = sleep(pause) => {}
             () = state.shutdown.cancelled() => {}
         }
-    }
-}
-
-/// Waits for a change. A keeper that is gone changes nothing more: then it waits for ever instead of spinning.
-async fn changed<T>(watch: &mut tokio::sync::watch::Receiver<T>) {
-    if watch.changed().await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 
