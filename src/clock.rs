@@ -6,6 +6,10 @@
 use std::{fmt, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
+
+mod bounds;
+
+pub use bounds::{Bounds, ClockOffset};
 use serde::{Deserialize, Serialize};
 
 /// A moment on CLOCK_BOOTTIME, in microseconds since the machine started. It may lie before the start (negative): a
@@ -53,7 +57,8 @@ fn micros(duration: Duration) -> i64 {
 }
 
 /// A moment on the wall clock, in milliseconds of Unix time. Anybody may set it to anything at any time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct WallTime(i64);
 
 impl WallTime {

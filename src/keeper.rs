@@ -7,24 +7,21 @@ use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, panic::resume
 
 use futures_channel::mpsc;
 use futures_util::FutureExt;
-use tokio::{
-    sync::{oneshot, watch},
-    task::JoinHandle,
-    time::sleep,
-};
+use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
 use crate::{
     clock::{Clock, Now, Timestamp},
     credential::{CredentialId, Generation},
+    group::{Group, Member},
     heartbeat::{BEAT, Heartbeat, next_beat_in},
     issuer::Issuer,
     keeper::{
         log::KeeperLog,
         machine::{Action, Event, Machine, ReportAnswer, ReportId},
         permits::{Permit, Permits},
-        record::{Identity, ReplicaId, SecretMark},
+        record::{Identity, SecretMark},
         schedule::Policy,
     },
     metrics::ReportOutcome,
@@ -59,6 +56,8 @@ pub struct Parts {
     pub secret_mark: SecretMark,
     /// Where the record is kept.
     pub store: Arc<dyn Store>,
+    /// The relays on that store, if it is one that others share.
+    pub group: Option<Arc<Group>>,
     /// What hands out the credential.
     pub issuer: Arc<dyn Issuer>,
     /// The permits to call WeChat, shared by all keepers.
@@ -70,9 +69,8 @@ pub struct Parts {
 /// The task that owns one credential.
 pub struct Keeper {
     parts: Parts,
-    /// This relay among several on one store.
-    replica: Option<ReplicaId>,
-    hints: Option<watch::Receiver<u64>>,
+    /// Its end of the group of relays on the store.
+    member: Option<Member>,
     log: KeeperLog,
     heartbeat: Heartbeat,
     publisher: Publisher,
@@ -104,10 +102,8 @@ struct Run {
 impl Keeper {
     /// A keeper that publishes at its `end` of a handle.
     pub fn new(parts: Parts, end: KeeperEnd) -> Self {
-        let replica = parts.store.is_shared().then(|| ReplicaId(fastrand::u64(1..)));
         Self {
-            replica,
-            hints: parts.store.hints(&parts.id),
+            member: parts.group.as_ref().map(|group| group.join(parts.id.clone())),
             log: KeeperLog::new(parts.id.clone(), parts.policy.issuer.errors, end.metrics),
             heartbeat: end.heartbeat,
             publisher: end.publisher,
@@ -165,6 +161,10 @@ impl Keeper {
         let mut is_stopping = false;
         loop {
             self.heartbeat.beat(self.parts.clock.awake());
+            if let Some(member) = &self.member {
+                let (peers, found) = member.news();
+                machine.see(peers, found);
+            }
             let now = self.parts.clock.now();
             for action in machine.step(now, event) {
                 self.perform(&mut run, now, action);
@@ -180,7 +180,7 @@ impl Keeper {
                     Event::Shutdown
                 }
                 Ok(report) = self.reports.recv() => run.reported(report),
-                () = hinted(&mut self.hints) => Event::Hint,
+                () = changed(self.member.as_ref()) => Event::Tick,
                 () = sleep(run.next_wake_in(self.parts.clock.boot_now())) => Event::Tick,
             };
         }
@@ -191,14 +191,15 @@ impl Keeper {
         let seed = fastrand::u64(..);
         let machine = Machine::new(*policy, identity.clone(), clock.boot_id(), started, self.min_generation, seed)
             .asking_with(secret_mark.clone());
-        match self.replica {
-            Some(replica) => machine.as_replica(replica),
+        match &self.member {
+            Some(member) => machine.as_replica(member.peers()),
             None => machine,
         }
     }
 
     fn perform(&mut self, run: &mut Run, now: Now, action: Action) {
         match action {
+            Action::Load if let Some(member) = &self.member => member.want(),
             Action::Load => {
                 let (store, id) = (self.parts.store.clone(), self.parts.id.clone());
                 run.start(async move { Event::Loaded(store.load(&id).await) });
@@ -328,12 +329,10 @@ impl Run {
     }
 }
 
-/// Until somebody has written the record, perhaps; for ever where no store would say so.
-async fn hinted(hints: &mut Option<watch::Receiver<u64>>) {
-    if let Some(receiver) = hints
-        && receiver.changed().await.is_ok()
-    {
-        return;
+/// Until another relay has written the record, perhaps; for ever where there is none.
+async fn changed(member: Option<&Member>) {
+    match member {
+        Some(member) => member.changed().await,
+        None => std::future::pending().await,
     }
-    std::future::pending::<()>().await;
 }

@@ -12,6 +12,7 @@ use crate::{
     account::AccountName,
     clock::{Clock, SystemClock},
     credential::CredentialId,
+    group::Group,
     http::{AppState, Clients, Limits, Listener, Timeouts},
     issuer::{
         Issuer, Profile,
@@ -29,7 +30,7 @@ use crate::{
     registry::Registry,
     settings::{AccountSettings, ServerSettings, Settings, StateUrl, WechatSettings},
     store::{
-        Store,
+        SharedStore, Store,
         file::{FileStore, OpenError},
         memory::MemoryStore,
         redis::RedisStore,
@@ -70,6 +71,7 @@ pub struct Ready {
     admin: Option<Listener>,
     app: Arc<AppState>,
     keepers: Vec<Parts>,
+    group: Option<Arc<Group>>,
     server: ServerSettings,
 }
 
@@ -95,7 +97,7 @@ impl Ready {
     pub async fn new(settings: &Settings) -> Result<Self, ServeError> {
         let life = Lifecycle::new();
         allow_descriptors(settings.server.max_connections);
-        let store = open_store(settings)?;
+        let (store, shared) = open_store(settings)?;
         let server = settings.server.clone();
         let public = bind("server.listen", server.listen).await?;
         let admin = match server.admin_listen {
@@ -103,7 +105,8 @@ impl Ready {
             None => None,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let keepers = keepers(settings, &store, &clock)?;
+        let group = shared.map(|shared| Group::new(shared, clock.clone()));
+        let keepers = keepers(settings, &store, group.as_ref(), &clock)?;
         let clients = settings.clients.iter();
         let clients = clients.map(|(name, c)| (name.to_string(), *c.key_sha256.as_bytes(), c.accounts.clone()));
         let app = Arc::new(AppState {
@@ -115,7 +118,7 @@ impl Ready {
             started: clock.boot_now(),
             clock,
         });
-        Ok(Self { life, public, admin, app, keepers, server })
+        Ok(Self { life, public, admin, app, keepers, group, server })
     }
 
     /// Where clients connect, with the port that the system chose.
@@ -145,6 +148,9 @@ impl Ready {
             accounts = self.keepers.len(),
             "token-relay serves"
         );
+        if let Some(group) = self.group {
+            life.spawn("poll of the state store", |stop| group.poll(stop));
+        }
         Keepers::new(life.clone(), self.app.registry.clone(), self.app.metrics.clone()).add(self.keepers);
         let limits = Limits {
             max_connections: self.server.max_connections,
@@ -178,16 +184,20 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, ServeE
     Listener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
 }
 
-fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, ServeError> {
+type Opened = (Arc<dyn Store>, Option<Arc<dyn SharedStore>>);
+
+/// Where the records are kept, and the same as a store of several relays, if it is one.
+fn open_store(settings: &Settings) -> Result<Opened, ServeError> {
     match &settings.state.url {
-        StateUrl::File(dir) => open_directory(dir),
+        StateUrl::File(dir) => Ok((open_directory(dir)?, None)),
         StateUrl::Memory => {
             warn!("state.url is memory: — every restart makes a call to WeChat");
-            Ok(Arc::new(MemoryStore::new()))
+            Ok((Arc::new(MemoryStore::new()), None))
         }
         StateUrl::Redis(url) => {
             let ids = settings.accounts.keys().cloned().map(CredentialId::access_token);
-            Ok(Arc::new(RedisStore::new(url, ids)))
+            let store = Arc::new(RedisStore::new(url, ids));
+            Ok((store.clone(), Some(store)))
         }
     }
 }
@@ -204,7 +214,12 @@ fn open_directory(dir: &Path) -> Result<Arc<dyn Store>, ServeError> {
     }
 }
 
-fn keepers(settings: &Settings, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Result<Vec<Parts>, ServeError> {
+fn keepers(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    group: Option<&Arc<Group>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Parts>, ServeError> {
     let upstream = Upstream::new(upstream_settings(&settings.wechat))?;
     let permits = Permits::new(settings.wechat.max_calls);
     let parts = |(name, account): (&AccountName, &AccountSettings)| {
@@ -219,6 +234,7 @@ fn keepers(settings: &Settings, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) 
             },
             secret_mark: SecretMark::of(account.appid.as_str(), account.secret.expose_secret()),
             store: store.clone(),
+            group: group.cloned(),
             issuer,
             permits: permits.clone(),
             clock: clock.clone(),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     credential::CredentialId,
-    peers::{Presence, ReplicaId},
+    presence::{Presence, ReplicaId},
 };
 
 pub mod file;
@@ -67,18 +67,8 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps a record that cannot be read out of the way, for the operator to look at; returns where it is now. Only a
     /// store that nobody else uses can do so.
     fn set_aside<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<String, StoreError>>;
-
-    /// Whether other relays write to it too.
-    fn is_shared(&self) -> bool {
-        false
-    }
-
-    /// A number that changes when somebody else may have written the record of `id`: only a hint, which comes too
-    /// often or never; the truth is [`Store::load`]. `None` where nobody else writes, or the store does not know.
-    fn hints(&self, _id: &CredentialId) -> Option<watch::Receiver<u64>> {
-        None
-    }
 }
+
 /// Up to where a relay knows what was written: only equal nonces may be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {

@@ -57,6 +57,7 @@ impl KeeperLog {
                 info!(%account, %generation, seconds_left, "stored token taken");
             }
             Note::NotRestored(why) => info!(%account, reason = not_restored(*why), "stored record not taken"),
+            Note::AgedByWall => debug!(%account, "the age of the stored record is judged by the wall clock"),
             Note::Unreadable(reason) => {
                 warn!(%account, %reason, "stored record cannot be read");
             }

@@ -7,12 +7,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    record::{CLOCK_TOLERANCE, CallId, Debit, Decoded, Identity, Intent, Record, ReplicaId, SecretMark, UnknownCall},
+    record::{CLOCK_TOLERANCE, Call, CallId, Debit, Identity, Outcome, Record, SecretMark},
     schedule::{ATTEMPT_GAP, Policy},
 };
 use crate::{
     clock::{BootId, Now, Timestamp},
     credential::{Generation, Promise, Token},
+    group::{Found, peers::Peers},
     issuer::{Cause, IssueError, Issued, NoVerdict, Remedy, RotationMode, Verdict},
     report::{ReportFailure, ReportLimit},
     status::{Failure, Offer, Status, StoreTrouble},
@@ -20,18 +21,32 @@ use crate::{
 };
 
 mod calls;
-mod cluster;
+mod forwarded;
+mod knowledge;
+mod late;
+mod learning;
+mod lease;
+mod loading;
 mod messages;
 mod plan;
 mod probes;
 mod promise;
+mod publish;
+mod replica;
 mod reports;
+mod role;
+mod situation;
 mod storing;
+mod writer;
 
 #[cfg(test)]
 mod tests;
 
+use knowledge::{Charge, Knowledge};
 pub use messages::{Action, Event, NotRestored, Note, ReportAnswer, ReportId};
+use replica::Replica;
+use situation::{Probes, Situation, Watch};
+use writer::Writer;
 
 /// A relay that never could write calls, without a living token, only from so long after its start: a crash loop on a
 /// broken disk must not become a loop of calls (I6).
@@ -52,8 +67,8 @@ enum Phase {
     Reserving,
     /// The record is being written.
     Recording(Then),
-    /// A call is under way.
-    Calling(Intent),
+    /// This call is under way, open in the record.
+    Calling(Sent),
     /// A probe is under way.
     Probing(ProbeSent),
     /// The end.
@@ -63,10 +78,23 @@ enum Phase {
 /// What the record is being written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
-    Call(Intent),
+    /// To call, if it is still before `until`: the lease in which it was decided.
+    Call {
+        sent: Sent,
+        until: Timestamp,
+    },
     Probe(ProbeSent),
     /// To keep what was learnt.
     Keep,
+}
+
+/// A call of this relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    id: CallId,
+    /// s.
+    at: Timestamp,
+    is_forced: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,73 +105,26 @@ struct ProbeSent {
     is_candidate: bool,
 }
 
-/// How writing goes.
-#[derive(Debug, Default)]
-struct Storing {
-    /// What the store is believed to hold.
-    held: Option<Sealed>,
-    /// The bytes being written.
-    writing: Option<Sealed>,
-    /// Something was learnt that is not written yet.
-    is_dirty: bool,
-    /// Not offered again before.
-    retry_at: Option<Timestamp>,
-    /// Whether this process ever wrote.
-    has_stored: bool,
-    /// The generation whose credential is durable.
-    durable: Generation,
-    /// The generation whose credential was offered to the store and not taken.
-    untaken: Generation,
-    /// Failures in a row, and the last one.
-    failures: u32,
-    trouble: Option<StoreTrouble>,
-}
-
-/// What probes have found of the current credential.
-#[derive(Debug, Default)]
-struct Probes {
-    /// When the last one was sent.
-    last_at: Option<Timestamp>,
-    /// No probe of our own accord before.
-    retry_at: Option<Timestamp>,
-    /// The clock offset up to which the credential was checked.
-    checked_offset_ms: i64,
-}
-
 /// The decisions of one keeper.
 pub struct Machine {
-    policy: Policy,
-    identity: Identity,
-    secret_mark: SecretMark,
-    boot: BootId,
-    rng: fastrand::Rng,
-    started_at: Timestamp,
+    known: Knowledge,
     /// How far the wall clock was ahead of the boot clock when that was last told.
     seen_offset_ms: i64,
-    /// No generation below this is served: a keeper that was started again does not go back (I4).
-    min_generation: Generation,
-    record: Record,
     /// The record was looked at, so there is something to publish.
     is_loaded: bool,
     phase: Phase,
-    storing: Storing,
-    probes: Probes,
-    /// The last rotation of this process that replaced a token, for the report's cooldown.
-    rotated_at: Option<Timestamp>,
-    /// A sticky issuer answered with the refused token: force it.
-    must_force: bool,
-    last_failure: Option<Arc<Failure>>,
     reports: Vec<(ReportId, Generation)>,
     published: Option<Status>,
     is_stopping: bool,
-    /// What is known of the other relays on the store, if there can be any.
-    replica: Option<cluster::Replica>,
     actions: Vec<Action>,
 }
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine").field("phase", &self.phase).field("record", &self.record).finish_non_exhaustive()
+        f.debug_struct("Machine")
+            .field("phase", &self.phase)
+            .field("record", &self.known.record)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,48 +134,44 @@ impl Machine {
     pub fn new(
         policy: Policy,
         identity: Identity,
-        boot: BootId,
+        boot_id: BootId,
         started: Now,
         min_generation: Generation,
         seed: u64,
     ) -> Self {
+        let secret_mark = SecretMark::default();
+        let charge = Charge { policy, identity, secret_mark, boot_id, started_at: started.boot, min_generation };
         Self {
-            policy,
-            identity,
-            secret_mark: SecretMark::default(),
-            boot,
-            rng: fastrand::Rng::with_seed(seed),
-            started_at: started.boot,
+            known: Knowledge::new(charge, started, seed),
             seen_offset_ms: started.offset_ms(),
-            min_generation,
-            record: Record { generation: min_generation, ..Record::default() },
             is_loaded: false,
             phase: Phase::Loading { ask_at: Some(started.boot) },
-            storing: Storing::default(),
-            probes: Probes { checked_offset_ms: started.offset_ms(), ..Probes::default() },
-            rotated_at: None,
-            must_force: false,
-            last_failure: None,
             reports: Vec::new(),
             published: None,
             is_stopping: false,
-            replica: None,
             actions: Vec::new(),
         }
     }
 
-    /// The same machine as one of several relays on one store.
+    /// The same machine as one of several relays on one store, of which so much is known.
     #[must_use]
-    pub fn as_replica(mut self, me: ReplicaId) -> Self {
-        self.replica = Some(cluster::Replica::new(me, self.started_at));
+    pub fn as_replica(mut self, peers: Arc<Peers>) -> Self {
+        self.known.replica = Some(Replica::new(peers, self.known.charge.started_at));
         self
     }
 
     /// The same machine, with the mark of the AppSecret that its calls are made with.
     #[must_use]
     pub fn asking_with(mut self, secret_mark: SecretMark) -> Self {
-        self.secret_mark = secret_mark;
+        self.known.charge.secret_mark = secret_mark;
         self
+    }
+
+    /// Takes in what is known of the other relays by now, and what was found of the record: before every step.
+    pub fn see(&mut self, peers: Arc<Peers>, found: Option<Found>) {
+        if let Some(replica) = &mut self.known.replica {
+            replica.see(peers, found);
+        }
     }
 
     /// Takes in what happened and answers what to do, in this order.
@@ -208,7 +185,6 @@ impl Machine {
             Event::Reply(reply) => self.replied(now, reply),
             Event::Probed(verdict) => self.probed(now, verdict),
             Event::Report(id, generation) => self.reports.push((id, generation)),
-            Event::Hint => self.poll_now(now),
             Event::Shutdown => {
                 self.is_stopping = true;
                 if self.phase == Phase::Reserving {
@@ -218,6 +194,7 @@ impl Machine {
         }
         self.advance(now);
         self.publish(now);
+        self.actions.extend(self.known.notes.drain(..).map(Action::Note));
         self.actions.push(Action::WakeAt(self.wake_at(now)));
         std::mem::take(&mut self.actions)
     }
@@ -227,7 +204,7 @@ impl Machine {
         let by_ms = now.offset_ms().saturating_sub(self.seen_offset_ms);
         if Duration::from_millis(by_ms.unsigned_abs()) > CLOCK_TOLERANCE {
             self.seen_offset_ms = now.offset_ms();
-            self.note(Note::ClockSet(by_ms));
+            self.known.note(Note::ClockSet(by_ms));
         }
     }
 
@@ -235,26 +212,26 @@ impl Machine {
         self.actions.push(action);
     }
 
-    fn note(&mut self, note: Note) {
-        self.act(Action::Note(note));
-    }
-
     /// Begins what is due, if nothing is under way.
     fn advance(&mut self, now: Now) {
+        self.take_news(now);
         match self.phase {
             Phase::Loading { .. } if self.is_stopping && !self.is_loaded => self.stop(now),
-            Phase::Loading { ask_at: Some(at) } if at <= now.boot => self.begin_look(now),
-            // the wait for a permit has no bound, and must not cost the lease
-            Phase::Reserving if self.is_renewal_due(now) => {
-                self.give_up_permit();
+            Phase::Loading { ask_at: Some(at) } if at <= now.boot => {
+                self.phase = Phase::Loading { ask_at: None };
+                self.act(Action::Load);
+            }
+            // what the store holds is not known until then
+            Phase::Idle if self.known.has_unread() && !self.is_stopping => {}
+            Phase::Idle if self.known.writer.is_due(now.boot) && !self.known.is_blocked() => {
                 self.write(now, Then::Keep);
             }
-            Phase::Idle if self.must_store(now) => self.write(now, Then::Keep),
-            Phase::Idle if self.is_stopping && self.must_leave() => self.leave(now),
+            Phase::Idle if self.is_stopping && self.known.must_leave() => {
+                self.give_lease_back(now, replica::GivenBack::Leaving);
+            }
             Phase::Idle if self.is_stopping => self.stop(now),
-            Phase::Idle if self.should_yield() => self.yield_lease(now),
-            Phase::Idle if self.poll_at() <= now.boot => self.begin_look(now),
-            Phase::Idle if self.may_call(now) => self.begin_what_is_due(now),
+            Phase::Idle if self.known.should_yield() => self.yield_lease(now),
+            Phase::Idle if self.known.may_call(now) => self.begin_what_is_due(now),
             Phase::Idle => self.follow(now),
             _ => {}
         }
@@ -262,19 +239,16 @@ impl Machine {
 
     fn begin_what_is_due(&mut self, now: Now) {
         self.take_forwarded(now);
-        if self.decide_at() <= now.boot {
+        let situation = self.known.situation();
+        if situation.decide_at() <= now.boot {
             self.begin_probe(now, true);
-        } else if self.call_at(now) <= now.boot {
+        } else if situation.call_at(now) <= now.boot {
+            let is_urgent = situation.living(now.boot).is_none();
             self.phase = Phase::Reserving;
-            self.act(Action::Reserve { is_urgent: self.living(now.boot).is_none() });
-        } else if self.take_reports(now) || self.probe_at(now) <= now.boot {
+            self.act(Action::Reserve { is_urgent });
+        } else if self.take_reports(now) || self.known.situation().probe_at(now) <= now.boot {
             self.begin_probe(now, false);
         }
-    }
-
-    fn must_store(&self, now: Now) -> bool {
-        let may_try = self.storing.retry_at.is_none_or(|at| at <= now.boot);
-        may_try && !self.is_foreign() && (self.storing.is_dirty || self.is_renewal_due(now))
     }
 
     fn stop(&mut self, now: Now) {
@@ -289,24 +263,22 @@ impl Machine {
             // it was given up before it was granted
             return self.act(Action::Release);
         }
-        if !self.may_call(now) || self.call_at(now) > now.boot {
+        if !self.known.may_call(now) || self.known.situation().call_at(now) > now.boot {
             return self.give_up_permit();
         }
-        let intent =
-            Intent { id: self.new_call(now), sent_at: now.boot, sent_by: now.boot, is_forced: self.must_force };
-        self.record.debits.debit(now.boot, Debit::Call { is_forced: intent.is_forced });
-        self.record.last_attempt_at = Some(now.boot);
-        self.record.asked_with = self.secret_mark.clone();
-        if intent.is_forced {
-            self.record.forced_at = Some(now.boot);
+        // a name for the call: random among several relays, for one alone the moment is name enough
+        let name =
+            if self.known.replica.is_some() { self.known.rng.u64(..) } else { now.boot.as_micros().unsigned_abs() };
+        let sent = Sent { id: CallId(name), at: now.boot, is_forced: self.known.must_force };
+        let record = &mut self.known.record;
+        record.debits.debit(now.boot, Debit::Call { is_forced: sent.is_forced });
+        record.last_attempt_at = Some(now.boot.into());
+        record.asked_with = self.known.charge.secret_mark.clone();
+        if sent.is_forced {
+            record.forced_at = Some(now.boot.into());
         }
-        self.record.intent = Some(intent);
-        self.write(now, Then::Call(intent));
-    }
-
-    /// A name for a call. Among several relays it is random; for one alone the moment is name enough.
-    fn new_call(&mut self, now: Now) -> CallId {
-        CallId(if self.replica.is_some() { self.rng.u64(..) } else { now.boot.as_micros().unsigned_abs() })
+        record.calls.push(sent.call(Outcome::Open { is_forced: sent.is_forced }));
+        self.write(now, Then::Call { sent, until: self.known.may_call_until() });
     }
 
     fn give_up_permit(&mut self) {
@@ -315,20 +287,48 @@ impl Machine {
     }
 
     fn begin_probe(&mut self, now: Now, is_candidate: bool) {
-        let Some(generation) = self.record.credential.as_ref().map(|credential| credential.generation) else { return };
-        self.record.debits.debit(now.boot, Debit::Probe);
+        let Some(generation) = self.known.record.credential.as_ref().map(|credential| credential.generation) else {
+            return;
+        };
+        self.known.record.debits.debit(now.boot, Debit::Probe);
         self.write(now, Then::Probe(ProbeSent { at: now.boot, generation, is_candidate }));
     }
 
     fn write(&mut self, now: Now, then: Then) {
-        self.number(now);
-        let next = self.record.encode(&self.identity, &self.boot, now);
-        self.storing.writing = Some(next.clone());
+        if let Some(replica) = &mut self.known.replica {
+            self.known.record.revision = replica.number_write(now.boot, self.known.record.revision);
+        }
+        let next = self.known.record.encode(&self.known.charge.identity, &self.known.charge.boot_id, now);
         self.phase = Phase::Recording(then);
-        self.act(Action::Store { expected: self.storing.held.clone(), next });
+        let store = self.known.writer.write(next);
+        self.act(store);
     }
 
-    fn is_rotating(&self) -> bool {
-        self.policy.issuer.rotation == RotationMode::Rotating
+    /// When to step again if nothing happens.
+    fn wake_at(&self, now: Now) -> Timestamp {
+        match self.phase {
+            Phase::Loading { ask_at: Some(at) } => at,
+            Phase::Loading { ask_at: None } => self.known.look_again_at(now),
+            Phase::Idle if self.known.has_unread() => self.known.look_again_at(now),
+            Phase::Idle => {
+                let situation = self.known.situation();
+                let store_at =
+                    self.known.writer.retry_at.filter(|_| self.known.writer.is_dirty).unwrap_or(Timestamp::NEVER);
+                let lapse = situation.run_out_at(now).unwrap_or(Timestamp::NEVER);
+                let due = if self.known.may_call(now) {
+                    situation.call_at(now).min(situation.probe_at(now)).min(situation.decide_at())
+                } else {
+                    Timestamp::NEVER
+                };
+                due.min(store_at).min(lapse).min(self.known.follow_at(now))
+            }
+            _ => Timestamp::NEVER,
+        }
+    }
+}
+
+impl Sent {
+    const fn call(self, outcome: Outcome) -> Call {
+        Call { id: self.id, sent: crate::clock::Bounds::between(self.at, self.at), outcome }
     }
 }

@@ -1,7 +1,7 @@
-//! What is known of an account?
+//! What is known of a credential, and stored?
 //!
-//! In memory a record holds moments of this machine's boot clock; [`layout`] writes and reads it, `debits` counts what was
-//! spent.
+//! A record is written as it is, with all moments on its writer's boot clock; [`codec`] says what that clock showed then. Who
+//! reads it moves them to the own clock, and knows them only so far ([`Bounds`]).
 
 use std::time::Duration;
 
@@ -9,33 +9,26 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    clock::{Timestamp, WallTime},
+    clock::{Bounds, ClockOffset, WallTime},
     credential::{Generation, Token},
     issuer::IssueError,
-    report::ReportFailure,
+    presence::ReplicaId,
 };
 
-mod age;
+mod calls;
+pub mod codec;
 mod debits;
-pub mod layout;
-mod parts;
+mod forwarded;
+mod reconcile;
 #[cfg(test)]
 mod tests;
+mod token_text;
 
-pub use age::{CLOCK_TOLERANCE, ClockBasis};
+pub use calls::{Call, CallId, LateToken, Outcome};
+pub use codec::{CLOCK_TOLERANCE, ClockBasis, Stored, Unreadable};
 pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent};
-pub use layout::Decoded;
-
-/// Why bytes are not a record. Never with a byte of them: they may hold a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// Torn, or not ours.
-    #[error("not a record of token-relay")]
-    Foreign,
-    /// Of a newer relay.
-    #[error("written by a newer token-relay (layout {0})")]
-    Newer(u32),
-}
+pub use forwarded::{ForwardedAnswer, ForwardedReport};
+pub use reconcile::Precedence;
 
 /// Whose record it is: one that differs in any part is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,228 +55,145 @@ impl SecretMark {
     }
 }
 
-/// What is known of an account.
-#[derive(Debug, Clone, Default)]
+/// What is known of a credential.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Record {
     /// The last generation ever published, also when its credential is gone.
     pub generation: Generation,
+    /// Which relay may call WeChat, of several on one store.
+    pub holder: Option<ReplicaId>,
+    /// Grows with every write of several relays, whoever makes it: a record with a revision that was seen before is one
+    /// that the store has gone back to.
+    pub revision: u64,
     /// The current credential, dead or alive.
     pub credential: Option<Credential>,
-    /// The call that is about to be sent or under way.
-    pub intent: Option<Intent>,
-    /// With a rotating issuer: the calls since the current credential whose outcome is not known (I8), oldest first.
-    pub unknown_calls: Vec<UnknownCall>,
+    /// The calls that may have minted, or may yet, since the current credential (I8), oldest first.
+    pub calls: Vec<Call>,
+    /// The calls that lost relays have announced and may still send.
+    pub orphans: Vec<Orphan>,
+    /// When the last accepted probe of the current credential was sent, if nothing since could have killed it (I8).
+    pub verified_at: Option<Bounds>,
+    /// A report that reached a relay without the lease.
+    pub forwarded: Option<ForwardedReport>,
     /// Failures since the last success.
     pub failures: u32,
     /// When the last call began, or ended.
-    pub last_attempt_at: Option<Timestamp>,
+    pub last_attempt_at: Option<Bounds>,
     /// No call before this moment: the last failure's remedy.
-    pub retry_at: Option<Timestamp>,
+    pub retry_at: Option<Bounds>,
     /// When the last forced call began.
-    pub forced_at: Option<Timestamp>,
+    pub forced_at: Option<Bounds>,
     /// What was spent of the budgets.
     pub debits: Debits,
     /// With which AppSecret the last call was made.
     pub asked_with: SecretMark,
-    /// Why the last call failed, for the operator, until one succeeds; and when.
-    pub last_error: Option<(IssueError, WallTime)>,
-    /// When the last accepted probe of the current credential was sent, if nothing since could have killed it (I8).
-    pub verified_at: Option<Timestamp>,
-    /// What several relays agree on.
-    pub shared: Shared,
-}
-
-/// See [`Credential::is_much_clearer_than`].
-const CLEARER: Duration = Duration::from_secs(30);
-/// How many unknown calls are kept apart; with one more, the two oldest count as one.
-const UNKNOWN_CALLS: usize = 8;
-
-impl Record {
-    /// Remembers that a call may have minted; of one that is known already both accounts count.
-    pub fn remember(&mut self, call: UnknownCall) {
-        if let Some(known) = self.unknown_calls.iter_mut().find(|known| known.id == call.id) {
-            let both = known.or(call);
-            if std::mem::replace(known, both) != both {
-                self.verified_at = None;
-            }
-            return;
-        }
-        self.unknown_calls.push(call);
-        if self.unknown_calls.len() > UNKNOWN_CALLS {
-            let oldest = self.unknown_calls.remove(0);
-            self.unknown_calls[0] = self.unknown_calls[0].or(oldest);
-        }
-        self.verified_at = None;
-    }
-
-    /// A call that another relay tells of may have ended, by what this one knows, before the current credential was asked for.
-    pub fn forget_earlier_calls(&mut self) {
-        if let Some(credential) = &self.credential {
-            self.unknown_calls.retain(|call| call.may_invalidate(credential));
-        }
-    }
-}
-
-/// What several relays on one store agree on; all of it is empty with a store of one relay's own.
-#[derive(Debug, Clone, Default)]
-pub struct Shared {
-    /// Who may call WeChat.
-    pub lease: Option<Lease>,
-    /// A token that was handed over by a relay that had lost the lease while its call was out, and whose order could not be
-    /// proved.
-    pub candidate: Option<Candidate>,
-    /// A follower's report, and the holder's answer.
-    pub forwarded: Option<ForwardedReport>,
-    /// For how many more rotations a call may still come that a frozen relay had announced: as long, nothing is promised for
-    /// more than O − r.
-    pub orphan_rotations: u8,
-    /// Grows with every write, whoever makes it: a record with a revision that was seen before is one that the store has gone
-    /// back to.
-    pub revision: u64,
-}
-
-/// One relay process among several on one store: random, new at every start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ReplicaId(pub u64);
-
-/// The right to call WeChat. It expires when the record stops changing: its holder writes again and again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lease {
-    /// Who holds it.
-    pub holder: ReplicaId,
-}
-
-/// A token that may be the newer one.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// Which call brought it.
-    pub call: CallId,
-    /// The value.
-    pub token: Token,
-    /// s of its call.
-    pub asked_at: Timestamp,
-    /// When the reply had come.
-    pub came_at: Timestamp,
-    /// D.
-    pub deadline: Timestamp,
-    /// From here on WeChat accepts it only if it is the newer one: the overlap after the stored token's mint is over.
-    pub decided_at: Timestamp,
-}
-
-/// A report that reached a follower, for the holder to probe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForwardedReport {
-    /// Random, so that an answer is known by it.
-    pub id: u64,
-    /// Which generation is said to be bad.
-    pub generation: Generation,
-    /// What the holder found, once it has; a new generation answers as well.
-    pub answer: Option<ForwardedAnswer>,
-}
-
-/// The holder's answer to a [`ForwardedReport`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ForwardedAnswer {
-    /// WeChat accepts the token.
-    Accepted,
-    /// The cool-down or a budget forbids a probe before this moment.
-    TooMany(Timestamp),
-    /// No verdict or no new token: when to ask again, and why.
-    Failed(Timestamp, ReportFailure),
+    /// Why the last call failed, for the operator, until one succeeds.
+    pub last_error: Option<LastError>,
 }
 
 /// A credential and the moments that its life is judged by.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Credential {
     /// The value.
+    #[serde(with = "token_text")]
     pub token: Token,
     /// Its rotation.
     pub generation: Generation,
     /// Which call brought it: another relay may have taken that one for lost.
     pub call: Option<CallId>,
     /// s: the moment before the first byte of the call that brought it.
-    pub asked_at: Timestamp,
+    pub asked_at: Bounds,
     /// When the reply had come: it was minted before.
-    pub came_at: Timestamp,
-    /// D, or the earliest that it can be: it never moves later.
-    pub deadline: Timestamp,
-    /// The latest that D can be: until then promises of it may be open.
-    pub expired_by: Timestamp,
+    pub came_at: Bounds,
+    /// D: it never moves later.
+    pub deadline: Bounds,
     /// R: rolled once.
-    pub rotation_at: Timestamp,
+    pub rotation_at: Bounds,
     /// WeChat refused it in a probe: it is served no more, whatever its deadline says.
     pub is_refused: bool,
     /// How far the wall clock was ahead of the boot clock when it came, in milliseconds.
     pub clock_offset_ms: i64,
 }
 
+/// A call that its sender had announced when it was lost: frozen, it may send it whenever it wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    /// Which call.
+    pub call: CallId,
+    /// From here on its sender is taken for dead.
+    pub until: Bounds,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// What was answered, or what happened.
+    pub error: IssueError,
+    /// When.
+    #[serde(rename = "wall_ms")]
+    pub at: WallTime,
+}
+
+/// See [`Credential::is_much_clearer_than`].
+const CLEARER: Duration = Duration::from_secs(30);
+
+impl Record {
+    /// The same record with its moments on our boot clock, which is so far ahead of its writer's.
+    #[must_use]
+    pub fn shifted(self, by: ClockOffset) -> Self {
+        let moved = |moment: Option<Bounds>| moment.map(|moment| moment.shifted(by));
+        Self {
+            credential: self.credential.map(|credential| credential.shifted(by)),
+            calls: self.calls.into_iter().map(|call| call.shifted(by)).collect(),
+            orphans: self.orphans.into_iter().map(|orphan| orphan.shifted(by)).collect(),
+            verified_at: moved(self.verified_at),
+            forwarded: self.forwarded.map(|report| report.shifted(by)),
+            last_attempt_at: moved(self.last_attempt_at),
+            retry_at: moved(self.retry_at),
+            forced_at: moved(self.forced_at),
+            debits: self.debits.shifted(by),
+            ..self
+        }
+    }
+
+    /// What is left of a record of which nobody knows how old it is: nothing can be promised of its credential, and no call
+    /// be reckoned with but the one that is announced; what was spent and what failed stays.
+    #[must_use]
+    pub fn without_moments(self) -> Self {
+        let calls = self.calls.into_iter().filter(Call::is_open).collect();
+        let (credential, orphans, verified_at, forwarded, forced_at) = Default::default();
+        Self { credential, calls, orphans, verified_at, forwarded, forced_at, ..self }
+    }
+}
+
+impl Orphan {
+    fn shifted(self, by: ClockOffset) -> Self {
+        Self { until: self.until.shifted(by), ..self }
+    }
+}
+
 impl Credential {
-    /// How far its moments may be off.
-    pub fn uncertainty(&self) -> Duration {
-        self.expired_by.since(self.deadline)
+    fn shifted(self, by: ClockOffset) -> Self {
+        Self {
+            asked_at: self.asked_at.shifted(by),
+            came_at: self.came_at.shifted(by),
+            deadline: self.deadline.shifted(by),
+            rotation_at: self.rotation_at.shifted(by),
+            ..self
+        }
     }
 
     /// Whether its moments are known so much better than those of `other`, the same one as another relay tells it, that it
     /// is worth a write. Each look adds some seconds.
     pub fn is_much_clearer_than(&self, other: &Self) -> bool {
-        self.uncertainty().saturating_add(CLEARER) < other.uncertainty()
-    }
-}
-
-/// One call among all relays' calls: random. By it a relay knows its own call among those that others took for lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CallId(pub u64);
-
-/// A call on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Intent {
-    /// Which call.
-    pub id: CallId,
-    /// s: the moment before its first byte, or the earliest that it can have been.
-    pub sent_at: Timestamp,
-    /// The latest that s can have been: the same, unless a record of another boot was judged by the wall clock.
-    pub sent_by: Timestamp,
-    /// Whether a sticky issuer is asked to rotate.
-    pub is_forced: bool,
-}
-
-impl Intent {
-    /// The same call, given up at `ended_at` at the latest.
-    pub fn unknown(self, ended_at: Timestamp) -> UnknownCall {
-        UnknownCall { id: self.id, sent_at: self.sent_at, sent_by: self.sent_by, ended_at }
-    }
-}
-
-/// A call that may have minted a token that nobody knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownCall {
-    /// Which call.
-    pub id: CallId,
-    /// The earliest that s can have been: what is promised counts from here.
-    pub sent_at: Timestamp,
-    /// The latest that s can have been: what must wait until every promise has run out counts from here.
-    pub sent_by: Timestamp,
-    /// When it was given up, at the latest.
-    pub ended_at: Timestamp,
-}
-
-impl UnknownCall {
-    /// One that may have been either, under the name of this one.
-    #[must_use]
-    fn or(self, other: Self) -> Self {
-        Self {
-            id: self.id,
-            sent_at: self.sent_at.min(other.sent_at),
-            sent_by: self.sent_by.max(other.sent_by),
-            ended_at: self.ended_at.max(other.ended_at),
-        }
+        self.deadline.uncertainty().saturating_add(CLEARER) < other.deadline.uncertainty()
     }
 
-    /// Whether it may have minted after `credential` was.
-    pub fn may_invalidate(&self, credential: &Credential) -> bool {
-        credential.call != Some(self.id) && credential.asked_at < self.ended_at
+    /// max(R, D − O): a call made from here on leaves this credential alive until its deadline comes near.
+    pub fn last_chance(&self, overlap: Duration) -> Bounds {
+        let Bounds { earliest, latest } = self.deadline;
+        let before = Bounds::between(earliest.minus(overlap), latest.minus(overlap));
+        Bounds::between(before.earliest.max(self.rotation_at.earliest), before.latest.max(self.rotation_at.latest))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
@@ -52,25 +52,22 @@ impl Issuer for FakeIssuer {
     }
 }
 
-/// A store in memory that panics as often as it is told to, and has hints.
+/// A store in memory that panics as often as it is told to.
 #[derive(Debug)]
 struct FakeStore {
     records: MemoryStore,
     panics: Mutex<VecDeque<Instant>>,
     loads: AtomicU32,
-    hints: watch::Sender<u64>,
-    is_shared: bool,
 }
 
 impl FakeStore {
-    fn new(is_shared: bool) -> Arc<Self> {
-        let (records, hints) = (MemoryStore::new(), watch::Sender::new(0));
-        Arc::new(Self { records, panics: Mutex::default(), loads: AtomicU32::new(0), hints, is_shared })
+    fn new() -> Arc<Self> {
+        Arc::new(Self { records: MemoryStore::new(), panics: Mutex::default(), loads: AtomicU32::new(0) })
     }
 
-    /// Panics at the first load from `after` on.
-    fn panic_after(&self, after: Duration) {
-        self.panics.lock().unwrap().push_back(Instant::now() + after);
+    /// Panics once more, at the next load or swap.
+    fn panic_next(&self) {
+        self.panics.lock().unwrap().push_back(Instant::now());
     }
 
     fn panic_if_asked_to(&self) {
@@ -94,19 +91,14 @@ impl Store for FakeStore {
     }
 
     fn swap<'a>(&'a self, id: &'a CredentialId, expected: Option<Sealed>, next: Sealed) -> BoxFuture<'a, Swap> {
-        self.records.swap(id, expected, next)
+        Box::pin(async move {
+            self.panic_if_asked_to();
+            self.records.swap(id, expected, next).await
+        })
     }
 
     fn set_aside<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<String, StoreError>> {
         self.records.set_aside(id)
-    }
-
-    fn is_shared(&self) -> bool {
-        self.is_shared
-    }
-
-    fn hints(&self, _id: &CredentialId) -> Option<watch::Receiver<u64>> {
-        Some(self.hints.subscribe())
     }
 }
 
@@ -153,6 +145,7 @@ impl Process {
             },
             secret_mark: SecretMark::default(),
             store: self.store.clone(),
+            group: None,
             issuer: self.issuer.clone(),
             permits: Permits::new(1),
             clock: self.clock.clone(),
@@ -168,6 +161,14 @@ impl Process {
         let published = self.handle().published();
         let (offer, _) = published.status.servable(self.clock.boot_now())?;
         Some(offer.token.expose().to_owned())
+    }
+
+    /// A client reports the token: before its probe the keeper writes a debit.
+    async fn report(&self) {
+        let handle = self.handle();
+        let generation = handle.published().status.offer.as_ref().unwrap().generation;
+        // nobody waits for the answer
+        tokio::time::timeout(Duration::from_millis(1), handle.report(generation)).await.ok();
     }
 
     fn silence(&self) -> Option<Duration> {
@@ -195,11 +196,12 @@ async fn seconds(seconds: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn a_keeper_that_panics_is_started_again_and_its_token_is_served_meanwhile() {
-    let store = FakeStore::new(true);
+    let store = FakeStore::new();
     let process = Process::start(store.clone(), FakeIssuer::default());
     seconds(2).await;
     assert_eq!(process.served().as_deref(), Some("token-1"));
-    store.panic_after(Duration::from_secs(10));
+    store.panic_next();
+    process.report().await;
     for _ in 0..120 {
         seconds(1).await;
         assert_eq!(process.served().as_deref(), Some("token-1"));
@@ -211,9 +213,9 @@ async fn a_keeper_that_panics_is_started_again_and_its_token_is_served_meanwhile
 /// The pauses grow to a minute, twice what a keeper may be silent.
 #[tokio::test(start_paused = true)]
 async fn a_keeper_that_panics_again_and_again_pauses_longer_and_is_never_silent() {
-    let store = FakeStore::new(false);
+    let store = FakeStore::new();
     for _ in 0..9 {
-        store.panic_after(Duration::ZERO);
+        store.panic_next();
     }
     let began = Instant::now();
     let process = Process::start(store, FakeIssuer::default());
@@ -229,15 +231,16 @@ async fn a_keeper_that_panics_again_and_again_pauses_longer_and_is_never_silent(
 
 #[tokio::test(start_paused = true)]
 async fn after_a_long_run_the_pauses_begin_with_the_first_again() {
-    let store = FakeStore::new(true);
-    let process = Process::start(store.clone(), FakeIssuer::default());
+    let store = FakeStore::new();
     for _ in 0..5 {
-        store.panic_after(Duration::ZERO);
+        store.panic_next();
     }
+    let process = Process::start(store.clone(), FakeIssuer::default());
     seconds(120).await;
     assert_eq!(process.restarts(), 5);
-    store.panic_after(Duration::ZERO);
-    seconds(2).await; // it looks each second
+    store.panic_next();
+    process.report().await;
+    sleep(Duration::from_millis(10)).await;
     assert_eq!(process.restarts(), 6);
     let loads = store.loads.load(SeqCst);
     seconds(2).await; // 1 s of pause, where a sixth panic in a row would get 32
@@ -247,7 +250,7 @@ async fn after_a_long_run_the_pauses_begin_with_the_first_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_keeper_that_hangs_is_silent() {
-    let store = FakeStore::new(false);
+    let store = FakeStore::new();
     let process = Process::start(store, FakeIssuer::default());
     seconds(1).await;
     assert_eq!(process.silence(), None);
@@ -259,22 +262,8 @@ async fn a_keeper_that_hangs_is_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_makes_the_keeper_look_at_once() {
-    let store = FakeStore::new(true);
-    let process = Process::start(store.clone(), FakeIssuer::default());
-    seconds(3).await;
-    // in the middle between two looks, which come each second
-    sleep_until(Instant::now() + Duration::from_millis(300)).await;
-    let loads = store.loads.load(SeqCst);
-    store.hints.send_modify(|changes| *changes += 1);
-    sleep(Duration::from_millis(10)).await;
-    assert_eq!(store.loads.load(SeqCst), loads + 1);
-    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_stop_lets_the_call_under_way_end_and_stores_its_token() {
-    let store = FakeStore::new(false);
+    let store = FakeStore::new();
     let slow = FakeIssuer { takes: Duration::from_secs(7), ..FakeIssuer::default() };
     let process = Process::start(store.clone(), slow);
     seconds(2).await;
@@ -289,7 +278,7 @@ async fn a_stop_lets_the_call_under_way_end_and_stores_its_token() {
 
 #[tokio::test(start_paused = true)]
 async fn one_keeper_is_ended_and_added_again_while_the_other_goes_on() {
-    let mut process = Process::start(FakeStore::new(false), FakeIssuer::default());
+    let mut process = Process::start(FakeStore::new(), FakeIssuer::default());
     process.keepers.add(vec![process.parts("main"), process.parts("shop")]);
     assert_eq!(process.keepers.count(), 2);
     seconds(1).await;

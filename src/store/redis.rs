@@ -20,7 +20,6 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use redis::{Cmd, Value};
-use tokio::sync::watch;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -161,13 +160,5 @@ impl Store for RedisStore {
         let reason =
             format!("other relays may read it: it stays where it is, at the key {key} (DEL {key} discards it)");
         ready(Err(StoreError(reason))).boxed()
-    }
-
-    fn is_shared(&self) -> bool {
-        true
-    }
-
-    fn hints(&self, id: &CredentialId) -> Option<watch::Receiver<u64>> {
-        self.ids.contains_key(&id.to_string()).then(|| self.hints.subscribe())
     }
 }

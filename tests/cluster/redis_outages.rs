@@ -115,7 +115,9 @@ async fn a_redis_that_takes_no_writes_stops_nobody_from_serving() {
         "a newer layout",
         Shown::Everywhere,
         async |cluster| {
-            let record = stored(cluster).replace("\"version\":1", "\"version\":99");
+            let record = stored(cluster);
+            assert!(record.contains("\"version\":2"));
+            let record = record.replace("\"version\":2", "\"version\":99");
             cluster.redis.tell(&["SET", RECORD_KEY, &record]);
         },
         async |cluster| drop(cluster.redis.tell(&["DEL", RECORD_KEY])),

@@ -2,13 +2,13 @@
 //! of the machine's actions.
 
 use token_relay::{
-    keeper::machine::{Action, Event},
+    keeper::machine::{Action, Event, Note},
     status::Status,
 };
 
 use super::{
     replica::Offer,
-    rng::SECOND,
+    rng::{HOUR, SECOND},
     store::Kept,
     store_link::Ask,
     wechat::token_id,
@@ -54,6 +54,7 @@ impl World {
         }
         let replica = &mut self.replicas[who];
         match action {
+            Action::Load if is_shared => self.want_record(who),
             Action::Load => self.ask_store(who, Ask::Load),
             Action::SetAside => {
                 self.breach.unless(!is_shared, at, "I2", || "a shared record is set aside".to_owned());
@@ -82,6 +83,7 @@ impl World {
             }
             Action::Publish(outlook) => self.show(who, outlook),
             Action::Answer(id, answer) => self.reports.answered(at, id, &answer, replica.offer, &self.calls),
+            Action::Note(Note::AgedByWall) => self.aged_by_wall(who),
             Action::Note(note) => self.trace.line(at, format_args!("[{who}]   {note:?}")),
             Action::WakeAt(moment) => {
                 let wake_at = replica.host.at(moment).min(at + self.setup.heartbeat);
@@ -96,10 +98,15 @@ impl World {
 
     fn send(&mut self, who: usize, is_forced: bool) {
         let at = self.now;
-        let is_late = at - self.replicas[who].stepped_at > SECOND;
+        let frozen = at - self.replicas[who].stepped_at;
+        let is_late = frozen > SECOND;
+        if self.setup.is_shared && frozen > HOUR {
+            self.orphan_of_one_taken_for_dead();
+        }
         if !self.setup.is_shared {
             self.unstored_call(who);
         }
+        self.replicas[who].has_news = false;
         let ends_at = self.send_call(who, is_forced, is_late);
         self.tally.calls += 1;
         let plan = self.oracles[who].plan;
@@ -122,9 +129,10 @@ impl World {
         self.trace.line(
             at,
             format_args!(
-                "[{who}]   publishes {:?} for {} s, {:?}",
+                "[{who}]   publishes {:?} for {} s, {:?} {:?}",
                 offer.map(|offer| (offer.id, offer.generation.0 % 1_000_000_000)),
                 replica.seconds(at),
+                offer.map(|offer| offer.promise),
                 replica.outlook.as_ref().map(|outlook| (outlook.budget, outlook.failures)),
             ),
         );

@@ -126,7 +126,9 @@ impl World {
     pub(crate) fn follows(&self, who: usize, at: i64, generation: u64) {
         let Some((newest, since)) = self.calm.newest.filter(|_| self.calm.is_healed) else { return };
         let replica = &self.replicas[who];
-        let reachable = replica.cut_until().max(replica.frozen_until).max(replica.started_at);
+        // a poll that was under way when a cut ends is waited for
+        let cut_until = if replica.cut_until() > 0 { replica.cut_until() + SECOND / 2 } else { 0 };
+        let reachable = cut_until.max(replica.frozen_until).max(replica.started_at);
         let is_late = generation < newest && since.max(reachable) + 2 * SECOND < at;
         self.breach.unless(!is_late, at, "I4", || format!("relay {who} does not follow within 2 s"));
     }
@@ -142,7 +144,7 @@ impl World {
         let settled = replica.started_at.max(replica.frozen_until).max(replica.cut_until()) + 8 * SECOND;
         // N may run out before the call that is due (I8), and by what relays know of each other's moments sooner at one than
         // at another; several unknown calls make every probe meaningless for longer
-        if self.store.contains("\"unknown_calls\":[[") {
+        if self.store.contains("{\"unknown\":{\"ended\"") || self.store.contains("{\"late\":{") {
             self.calm.unknown_at = to;
         }
         let gap = if to < self.calm.unknown_at + 10 * SECOND { 180 * SECOND } else { 60 * SECOND };

@@ -21,13 +21,17 @@
 //!    one before both dies at once, and no promise but none at all could have known.
 //! 8. **A lost orphan.** An orphan call whose token is not handed over within r, because its relay was frozen, killed or cut off
 //!    once more: nobody alive can know of it, and O − r from more than r after it reaches past the token's end.
+//! 9. **One taken for dead.** An orphan call of a relay that was frozen for more than an hour: the others have stopped to reckon
+//!    with it, or every lost relay would shorten `expires_in` for ever.
+//! 10. **Nobody who knows.** A relay that takes the record by wall clocks that are wrong, because its writer is gone and no relay
+//!     that can be reached knows that one's clock.
 
-use token_relay::issuer::RotationMode;
+use token_relay::{clock::BootId, issuer::RotationMode};
 
 use super::{
-    replica::Offer,
+    replica::{Offer, Replica},
     rng::SECOND,
-    store::{AGED_BY, Judgement},
+    store::{AGED_BY, Judgement, RIGHT_WITHIN_MS},
     tally::clock,
     wechat::WeChat,
     world::World,
@@ -122,6 +126,38 @@ impl World {
         if judgement == Judgement::Deceived {
             self.wechat.tokens.iter_mut().for_each(|token| token.is_beyond_proof = true);
         }
+    }
+
+    /// A relay takes a shared record by the wall clocks, and those are wrong. Where a relay that can be reached knows the clock of
+    /// the record's writer, that is no excuse.
+    pub(crate) fn aged_by_wall(&mut self, who: usize) {
+        let at = self.now;
+        let Some(kept) = &self.store.kept else { return };
+        let told_ms = self.replicas[who].host.wall_ms(at) - kept.written_wall_ms;
+        let is_right = (told_ms - (at - kept.written_at) / 1000).abs() <= RIGHT_WITHIN_MS;
+        let writer = BootId::from_text(&kept.boot_name);
+        let is_reached = |replica: &Replica| {
+            let since = replica.cut_until().max(replica.started_at).max(replica.frozen_until);
+            replica.machine.is_some() && since + 10 * SECOND < at
+        };
+        let knows = |replica: &Replica| {
+            let peers = replica.group.peers().filter(|_| is_reached(replica));
+            peers.is_some_and(|peers| peers.offset(&writer, replica.host.boot(at)).is_some())
+        };
+        let is_known = (0..self.setup.replicas).any(|other| other != who && knows(&self.replicas[other]));
+        let was_quiet = self.troubles.store(at).is_none() && self.replicas[who].cut_until() + 10 * SECOND < at;
+        self.trace.line(at, format_args!("[{who}]   aged by the wall clock, right: {is_right}, known: {is_known}"));
+        let is_owed = is_right || (is_known && was_quiet);
+        if !is_owed {
+            self.tally.count("record aged by a wrong wall clock");
+            self.wechat.tokens.iter_mut().for_each(|token| token.is_beyond_proof = true);
+        }
+    }
+
+    /// A relay calls that was frozen for so long that the others have stopped to reckon with it.
+    pub(crate) fn orphan_of_one_taken_for_dead(&mut self) {
+        self.tally.count("orphan call after an hour");
+        self.wechat.tokens.iter_mut().rev().take(3).for_each(|token| token.is_beyond_proof = true);
     }
 
     /// A relay alone calls.

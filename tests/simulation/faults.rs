@@ -269,7 +269,7 @@ impl World {
             }
             2 => {
                 self.tally.count("flushed");
-                self.store.place(None);
+                self.store.flush();
             }
             _ => {
                 self.tally.count("foreign bytes");

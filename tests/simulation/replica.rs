@@ -8,7 +8,7 @@ use token_relay::{
     status::Status,
 };
 
-use super::{setup::micros, wechat::TokenId};
+use super::{group::Group, setup::micros, wechat::TokenId};
 
 /// 2025-01-01, in Unix milliseconds: where a run begins.
 const BEGIN_MS: i64 = 1_735_689_600_000;
@@ -93,6 +93,10 @@ pub(crate) struct Replica {
     pub stepped_at: i64,
     /// Which token it probed last.
     pub probed: TokenId,
+    /// Its keeper was given a record that another relay wrote.
+    pub has_news: bool,
+    /// What its process knows of the others.
+    pub group: Group,
     /// The last load failed.
     pub load_failed: bool,
 }

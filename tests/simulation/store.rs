@@ -4,12 +4,13 @@
 use token_relay::store::{Sealed, Swap};
 
 use super::{
+    group::History,
     replica::Host,
     rng::{Rng, SECOND},
 };
 
 /// How far a wall clock that is right may be off.
-const RIGHT_WITHIN_MS: i64 = 2000;
+pub(crate) const RIGHT_WITHIN_MS: i64 = 2000;
 /// The relay's tolerance on top of what a right wall clock tells, and that clock's error.
 pub(crate) const AGED_BY: i64 = 7 * SECOND + 5000;
 
@@ -51,8 +52,10 @@ pub(crate) enum Judgement {
 #[derive(Default)]
 pub(crate) struct Store {
     pub kept: Option<Kept>,
+    /// How often a shared one was written, and what relays have shown of themselves.
+    pub history: History,
     /// What a shared one held before, oldest first.
-    pub before: Vec<Option<Kept>>,
+    pub before: Vec<(Option<Kept>, History)>,
     /// Which keeper wrote last.
     pub written_by: (usize, u64),
 }
@@ -68,6 +71,7 @@ impl Store {
         }
         if remembers {
             self.place(Some(next));
+            self.history.written();
         } else {
             self.kept = Some(next);
         }
@@ -75,7 +79,7 @@ impl Store {
     }
 
     pub(crate) fn place(&mut self, next: Option<Kept>) {
-        self.before.push(std::mem::replace(&mut self.kept, next));
+        self.before.push((std::mem::replace(&mut self.kept, next), self.history.clone()));
         if self.before.len() > 400 {
             self.before.drain(..200);
         }
@@ -84,7 +88,15 @@ impl Store {
     /// A fail-over: the last writes are gone.
     pub(crate) fn go_back(&mut self, writes: usize) {
         let older = self.before.len().checked_sub(writes).and_then(|at| self.before.get(at).cloned());
-        self.place(older.unwrap_or_default());
+        let (kept, history) = older.unwrap_or_default();
+        self.place(kept);
+        self.history = history;
+    }
+
+    /// All is gone.
+    pub(crate) fn flush(&mut self) {
+        self.place(None);
+        self.history = History::default();
     }
 
     pub(crate) fn is_readable(&self) -> bool {

@@ -15,7 +15,7 @@ use super::{
 /// A disk answers within this.
 pub(crate) const DISK_LIMIT: i64 = 5 * SECOND;
 /// The client of a shared store gives up after this.
-const CLIENT_LIMIT: i64 = 2 * SECOND;
+pub(crate) const CLIENT_LIMIT: i64 = 2 * SECOND;
 
 /// A request on its way to the store.
 pub(crate) enum Ask {
@@ -52,7 +52,7 @@ impl World {
         self.push(now + there, What::Request(self.requests_made));
     }
 
-    fn way(&mut self) -> i64 {
+    pub(crate) fn way(&mut self) -> i64 {
         let is_slow = self.troubles.store(self.now) == Some(StoreFault::Slow);
         match (self.setup.is_shared, self.troubles.store(self.now)) {
             (true, _) if is_slow => self.rng.spread(50_000, 4 * SECOND),
@@ -97,10 +97,14 @@ impl World {
     }
 
     fn swap(&mut self, who: usize, life: u64, expected: Option<&Sealed>, next: Kept) -> Swap {
+        if self.setup.is_shared {
+            let (seen, fresh) = (self.replicas[who].group.latest, self.rng.seed());
+            self.store.history.enter(seen, fresh);
+        }
         let swap = self.store.swap(expected, next, self.setup.is_shared);
         if swap == Swap::Won && self.setup.is_shared {
             self.store.written_by = (who, life);
-            self.hint();
+            self.hint(who);
         }
         swap
     }
@@ -140,14 +144,14 @@ impl World {
         }
     }
 
-    fn hint(&mut self) {
+    fn hint(&mut self, writer: usize) {
         for who in 0..self.setup.replicas {
-            if self.now < self.replicas[who].cut_in_until || self.rng.percent(15) {
+            if who == writer || self.now < self.replicas[who].cut_in_until || self.rng.percent(15) {
                 continue;
             }
             let is_late = self.rng.percent(10);
             let takes = if is_late { self.rng.between(0, 3 * SECOND) } else { self.rng.between(300, 9000) };
-            self.send_event(who, self.now + takes, Event::Hint);
+            self.poll_sooner(who, self.now + takes);
         }
     }
 }

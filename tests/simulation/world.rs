@@ -6,8 +6,9 @@ use token_relay::{
     issuer::{Cause, IssueError, Issued, RotationMode, Verdict},
     keeper::{
         machine::{Action, Event, Machine},
-        record::{Identity, ReplicaId, SecretMark},
+        record::{Identity, SecretMark},
     },
+    presence::ReplicaId,
 };
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
     call_checks::CallChecks,
     calm::Calm,
     fault_plan::{Kind, Troubles},
+    group::{Step, relay_id},
     oracle::Oracle,
     queue::Queue,
     replica::{Host, Replica},
@@ -38,6 +40,8 @@ pub(crate) enum What {
     /// A call reaches WeChat, whatever became of who sent it.
     CallArrives(Call),
     ProbeArrives(Probe),
+    /// For the process with this number.
+    Group(usize, u64, Step),
     Fault(Kind),
     PlanFaults,
     Start(usize),
@@ -176,6 +180,7 @@ impl World {
             What::LateWrite(number) => self.late_write(number),
             What::CallArrives(call) => self.call_arrives(call),
             What::ProbeArrives(probe) => self.probe_arrives(probe),
+            What::Group(who, process, step) => self.group_step(who, process, step),
             What::Fault(kind) => self.fault(kind),
             What::PlanFaults => self.plan_faults(),
             What::Start(who) => self.start(who),
@@ -205,15 +210,22 @@ impl World {
             *replica = Replica { host, secret, kills_to_come, is_up: true, process: self.lives, ..Replica::default() };
             (replica.read_to, replica.started_at) = (now, now);
             self.oracles[who].process_begins();
+            if is_shared {
+                self.group_begins(who, ReplicaId(relay_id(who, self.lives)));
+            }
         }
+        let replica = &mut self.replicas[who];
         replica.life = self.lives;
         replica.host.is_in_doubt = replica.host.was_set;
         let (boot, started) = (replica.host.boot_id(), replica.host.now(now));
         let machine =
             Machine::new(self.setup.policy, identity(), boot, started, replica.min_generation, self.rng.seed())
                 .asking_with(SecretMark::of("wxsimulated", &replica.secret.to_string()));
-        let id = 1_000_000 * (who as u64 + 1) + replica.process;
-        replica.machine = Some(if is_shared { machine.as_replica(ReplicaId(id)) } else { machine });
+        let id = relay_id(who, replica.process);
+        replica.machine = Some(match replica.group.peers() {
+            Some(peers) => machine.as_replica(peers),
+            None => machine,
+        });
         if replica.kills_to_come > 0 && self.is_storm {
             replica.kills_to_come -= 1;
             replica.kill_in = Some(self.rng.between(0, 12));
@@ -247,6 +259,13 @@ impl World {
         self.read(who);
         let at = self.now;
         self.trace.line(at, format_args!("[{who}] > {event:?}"));
+        if let Some((peers, found)) = self.replicas[who].group.news()
+            && let Some(machine) = self.replicas[who].machine.as_mut()
+        {
+            let is_new = found.is_some() && self.store.written_by.0 != who;
+            machine.see(peers, found);
+            self.replicas[who].has_news |= is_new;
+        }
         self.before_step(who, &event);
         let is_verdict = matches!(event, Event::Probed(_));
         let replica = &mut self.replicas[who];
@@ -309,8 +328,10 @@ impl World {
                 replica.is_stopping = true;
                 self.reports.stop_asked(at, who);
             }
-            Event::Tick | Event::Hint => {}
+            Event::Tick => {}
         }
-        self.oracles[who].is_failing = matches!(event, Event::Reply(Err(_)));
+        // what another relay wrote meanwhile is taken in when the call has ended
+        let has_news = self.replicas[who].has_news;
+        self.oracles[who].is_failing = matches!(event, Event::Reply(Err(_))) && !has_news;
     }
 }

@@ -4,7 +4,7 @@ use redis::Value;
 use test_support::{LogCapture, RECORD_KEY, RedisServer, eventually, free_port};
 use token_relay::{
     credential::CredentialId,
-    peers::ReplicaId,
+    presence::ReplicaId,
     store::{Changed, Cursor, SharedStore as _, Store as _, Swap, redis::RedisStore},
 };
 

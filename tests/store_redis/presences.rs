@@ -3,7 +3,7 @@
 use redis::Value;
 use test_support::{RedisServer, eventually};
 use token_relay::{
-    peers::{Presence, ReplicaId},
+    presence::{Presence, ReplicaId},
     store::{SharedStore as _, Swap, redis::RedisStore},
 };
 
@@ -43,7 +43,7 @@ async fn a_beat_that_comes_late_is_not_taken_however_great_the_numbers() {
         assert_eq!(beats(&store, 1, sent).await, [(1, kept)]);
     }
     assert_eq!(beats(&store, 1, u64::MAX).await, [(1, u64::MAX)], "doubles cannot tell these two");
-    let same = Presence { follows: 0, ..presence(u64::MAX) };
+    let same = Presence { heard: vec![(ReplicaId(9), 3)], ..presence(u64::MAX) };
     let seen = in_time(store.poll(ReplicaId(1), same, None)).await.unwrap();
     assert_eq!(seen.presences, [(ReplicaId(1), presence(u64::MAX))], "the first of two with one beat stays");
 }

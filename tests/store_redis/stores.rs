@@ -9,7 +9,7 @@ use test_support::RedisServer;
 use token_relay::{
     clock::{BootId, Clock, SystemClock, Timestamp},
     credential::CredentialId,
-    peers::{Presence, ReplicaId},
+    presence::{Presence, ReplicaId},
     settings::{SecretUrl, StateUrl},
     store::{Cursor, Poll, Sealed, SharedStore as _, Store as _, StoreError, Swap, redis::RedisStore},
 };
@@ -82,7 +82,7 @@ pub(crate) const RELAYS: &str = "{token-relay}:v2:relays";
 /// What a relay shows of itself with this beat.
 pub(crate) fn presence(beat: u64) -> Presence {
     let (boot_id, boot_at) = (BootId::from_text("a \"beat\":9 boot"), Timestamp::from_micros(-5));
-    Presence { beat, follows: beat.saturating_sub(1), boot_id, boot_at }
+    Presence { beat, boot_id, boot_at, heard: Vec::new(), clocks: Vec::new() }
 }
 
 /// A poll of the relay `me`, with a beat later than every one before it.

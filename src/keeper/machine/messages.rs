@@ -24,8 +24,6 @@ pub enum Event {
     Probed(Verdict),
     /// A client says that a generation is bad.
     Report(ReportId, Generation),
-    /// Somebody has written the record: look at it.
-    Hint,
     /// The relay is to stop: finish what is under way, begin nothing.
     Shutdown,
 }
@@ -33,7 +31,7 @@ pub enum Event {
 /// What to do about it.
 #[derive(Debug)]
 pub enum Action {
-    /// Read the record; answered by [`Event::Loaded`].
+    /// Read the record; answered by [`Event::Loaded`], and of several relays by [`super::Machine::see`].
     Load,
     /// Keep the stored bytes for the operator: they are no record.
     SetAside,
@@ -94,6 +92,8 @@ pub enum Note {
     },
     /// The stored record was not taken.
     NotRestored(NotRestored),
+    /// Only the wall clocks told how old the record of several relays is: its writer is gone, and nobody knew its clock.
+    AgedByWall,
     /// The stored bytes are no record.
     Unreadable(Unreadable),
     /// A new credential came.

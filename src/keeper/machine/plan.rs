@@ -4,32 +4,52 @@
 
 use std::time::Duration;
 
-use super::{ATTEMPT_GAP, Machine, Now, Phase, Timestamp, promise::disagree};
-use crate::keeper::{
-    record::{Credential, Spent},
-    schedule::RiskWindow,
+use super::{ATTEMPT_GAP, Now, Timestamp, promise::disagree, situation::Situation};
+use crate::{
+    clock::Bounds,
+    keeper::{
+        record::{Call, Credential, Spent},
+        schedule::RiskWindow,
+    },
 };
 
-impl Machine {
-    /// When the next call is due, from what the credential allows and what the last attempts demand.
+/// Which of its bounds a moment is taken to be.
+type Side = fn(Bounds) -> Timestamp;
+
+impl Situation<'_> {
+    /// When the next call is due, from what the credential allows and what the last attempts demand. Other relays have made
+    /// promises by their own clocks: the latest of each moment counts.
     pub(super) fn call_at(&self, now: Now) -> Timestamp {
-        let record = &self.record;
-        let due = self.perhaps_living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_at(credential));
-        let after_attempt = record.last_attempt_at.map(|at| at.plus(ATTEMPT_GAP));
-        let after_forced = record.forced_at.filter(|_| self.must_force).map(|at| at.plus(self.policy.forced_pace()));
+        self.call_by(now, |moment| moment.latest)
+    }
+
+    /// The same by the clock of the hastiest relay: not before this does any of them call.
+    pub(super) fn call_at_the_earliest(&self, now: Now) -> Timestamp {
+        self.call_by(now, |moment| moment.earliest)
+    }
+
+    fn call_by(&self, now: Now, side: Side) -> Timestamp {
+        let record = self.record;
+        let due = self.perhaps_living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_by(credential, side));
+        let after_attempt = record.last_attempt_at.map(|at| side(at).min(now.boot).plus(ATTEMPT_GAP));
+        let forced_at = record.forced_at.filter(|_| self.must_force);
+        let after_forced = forced_at.map(|at| side(at).plus(self.policy.forced_pace()));
         // a call whose process was killed may still be under way (I1)
-        let after_orphan = record.unknown_calls.iter().map(|call| call.ended_at).max();
-        let demands = [after_attempt, after_forced, after_orphan, record.retry_at, Some(self.budget_at(now))];
+        let after_orphan = record.calls.iter().filter_map(Call::ended).map(side).max();
+        let retry_at = record.retry_at.map(side);
+        let demands = [after_attempt, after_forced, after_orphan, retry_at, Some(self.budget_at(now))];
         demands.into_iter().flatten().fold(due, Timestamp::max)
     }
 
-    fn due_at(&self, credential: &Credential) -> Timestamp {
-        match self.invalidations() {
+    fn due_by(&self, credential: &Credential, side: Side) -> Timestamp {
+        let expired_by = side(credential.deadline);
+        let minting = self.record.calls.iter().filter(|call| call.may_invalidate(credential));
+        let last_call = minting.map(|call| side(call.sent)).max().filter(|_| self.is_rotating());
+        match last_call {
             // two tokens, and one probe will tell which is the newer: a call before would kill one at once
-            _ if self.record.shared.candidate.is_some() => credential.expired_by,
-            Some((_, last)) => credential.expired_by.min(last.plus(self.policy.window())),
-            // by another relay's clock it may be promised for so much longer
-            None => credential.rotation_at.plus(self.uncertainty(credential)),
+            _ if self.record.candidate().is_some() => expired_by,
+            Some(sent) => expired_by.min(sent.plus(self.window())),
+            None => side(credential.rotation_at),
         }
     }
 
@@ -44,6 +64,11 @@ impl Machine {
         calls.max(relief(self.must_force && left.forced == 0, |spent| spent.forced))
     }
 
+    /// Half the day's calls are spent.
+    pub(super) fn is_thrifty(&self, now: Now) -> bool {
+        self.record.debits.spent(now.boot).calls >= self.policy.calls_per_day / 2
+    }
+
     /// When a probe is worth its debit without anybody asking: the promise has run out and no call can renew it yet, or a
     /// clock was set.
     pub(super) fn probe_at(&self, now: Now) -> Timestamp {
@@ -56,7 +81,7 @@ impl Machine {
             return Timestamp::NEVER;
         } else {
             match self.record.verified_at {
-                Some(at) => RiskWindow::next_probe(at, pace, &risk_windows),
+                Some(at) => RiskWindow::next_probe(at.earliest, pace, &risk_windows),
                 None => RiskWindow::next_safe(now.boot, &risk_windows),
             }
         };
@@ -68,27 +93,14 @@ impl Machine {
         wanted.max(budget).max(after_last).max(self.probes.retry_at.unwrap_or(wanted))
     }
 
-    /// When to step again if nothing happens.
-    pub(super) fn wake_at(&self, now: Now) -> Timestamp {
-        match self.phase {
-            Phase::Loading { ask_at: Some(at) } => at,
-            Phase::Idle => {
-                let store_at = self.storing.retry_at.filter(|_| self.storing.is_dirty).unwrap_or(Timestamp::NEVER);
-                let lapse = self.run_out_at(now).unwrap_or(Timestamp::NEVER);
-                let due = if self.may_call(now) {
-                    self.call_at(now).min(self.probe_at(now)).min(self.decide_at())
-                } else {
-                    Timestamp::NEVER
-                };
-                due.min(store_at).min(lapse).min(self.poll_at())
-            }
-            Phase::Reserving => self.renew_at(),
-            _ => Timestamp::NEVER,
-        }
+    /// When the candidate's probe is due.
+    pub(super) fn decide_at(&self) -> Timestamp {
+        let decided_at = self.record.candidate().map(|(_, late)| late.decided_at.latest);
+        decided_at.map_or(Timestamp::NEVER, |at| at.max(self.probes.retry_at.unwrap_or(at)))
     }
 
     /// The first moment at which less than a second can be promised, if it lies ahead.
-    fn run_out_at(&self, now: Now) -> Option<Timestamp> {
+    pub(super) fn run_out_at(&self, now: Now) -> Option<Timestamp> {
         let credential = self.living(now.boot)?;
         let at = self.promise(credential, now).until.minus(ATTEMPT_GAP).plus(Duration::from_micros(1));
         Some(at).filter(|at| now.boot < *at)

@@ -17,7 +17,7 @@ impl Machine {
         if self.reports.is_empty() {
             return false;
         }
-        let answer = match self.living(now.boot) {
+        let answer = match self.known.situation().living(now.boot) {
             None => self.cannot_refresh_soon(now),
             Some(_) => self.cannot_probe_yet(now),
         };
@@ -26,7 +26,7 @@ impl Machine {
                 self.answer_all(&answer);
                 false
             }
-            None => self.living(now.boot).is_some(),
+            None => self.known.situation().living(now.boot).is_some(),
         }
     }
 
@@ -57,10 +57,10 @@ impl Machine {
     }
 
     fn cannot_refresh_soon(&self, now: Now) -> Option<ReportAnswer> {
-        let call_at = self.call_at(now);
+        let call_at = self.known.situation().call_at(now);
         if call_at < now.boot.plus(PATIENCE) {
             None
-        } else if self.budget_at(now) >= call_at {
+        } else if self.known.situation().budget_at(now) >= call_at {
             Some(ReportAnswer::TooMany { again_at: call_at, limit: ReportLimit::Calls })
         } else {
             Some(ReportAnswer::Failed { again_at: call_at, failure: ReportFailure::TooSoon })
@@ -68,13 +68,13 @@ impl Machine {
     }
 
     fn cannot_probe_yet(&self, now: Now) -> Option<ReportAnswer> {
-        let last = self.probes.last_at.max(self.rotated_at);
-        let cool_at = last.map(|at| at.plus(self.policy.report_cooldown)).filter(|at| now.boot < *at);
+        let last = self.known.probes.last_at.max(self.known.probes.rotated_at);
+        let cool_at = last.map(|at| at.plus(self.known.charge.policy.report_cooldown)).filter(|at| now.boot < *at);
         if let Some(again_at) = cool_at {
             return Some(ReportAnswer::TooMany { again_at, limit: ReportLimit::Cooldown });
         }
-        let debits = &self.record.debits;
-        (debits.left(now.boot, self.policy.calls_per_day).probes == 0).then(|| ReportAnswer::TooMany {
+        let debits = &self.known.record.debits;
+        (debits.left(now.boot, self.known.charge.policy.calls_per_day).probes == 0).then(|| ReportAnswer::TooMany {
             again_at: debits.relief_at(now.boot, |spent| spent.probes),
             limit: ReportLimit::Probes,
         })

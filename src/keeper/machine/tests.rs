@@ -35,7 +35,7 @@ fn a_verified_token_is_not_promised_into_the_next_call() {
         rig.probed(accepted());
     }
     assert_eq!(rig.seconds(), 1);
-    let call_at = rig.machine.call_at(rig.now());
+    let call_at = rig.call_at();
     let offer = rig.status.clone().and_then(|status| status.offer).unwrap();
     assert_eq!(offer.promise.seconds_left(call_at.minus(s(1))), 0);
 }
@@ -58,7 +58,7 @@ fn a_relay_that_is_to_stop_does_not_wait_for_a_slot() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
     rig.has_no_permits = true;
-    rig.at(rig.machine.call_at(rig.now()));
+    rig.at(rig.call_at());
     rig.step(Event::Shutdown);
     assert!(rig.is_stopped);
     // the permit is granted all the same

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{clock::Timestamp, status::BudgetLeft};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::{ClockOffset, Timestamp},
+    status::BudgetLeft,
+};
 
 /// The rolling window of every budget.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -27,15 +32,31 @@ pub enum Debit {
 }
 
 /// What was spent in the last 24 hours.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Debits {
-    pub(super) spans: Vec<DebitSpan>,
+    spans: Vec<DebitSpan>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DebitSpan {
-    pub(super) since: Timestamp,
-    pub(super) spent: Spent,
+/// Written as four numbers: since when, calls, forced calls, probes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(Timestamp, u32, u32, u32)", into = "(Timestamp, u32, u32, u32)")]
+struct DebitSpan {
+    /// By another clock: the latest that it can have been.
+    since: Timestamp,
+    spent: Spent,
+}
+
+impl From<(Timestamp, u32, u32, u32)> for DebitSpan {
+    fn from((since, calls, forced, probes): (Timestamp, u32, u32, u32)) -> Self {
+        Self { since, spent: Spent { calls, forced, probes } }
+    }
+}
+
+impl From<DebitSpan> for (Timestamp, u32, u32, u32) {
+    fn from(DebitSpan { since, spent }: DebitSpan) -> Self {
+        (since, spent.calls, spent.forced, spent.probes)
+    }
 }
 
 /// Counts of one span of time.
@@ -64,6 +85,12 @@ impl Spent {
 }
 
 impl Debits {
+    /// The same on our clock.
+    pub(super) fn shifted(mut self, by: ClockOffset) -> Self {
+        self.spans.iter_mut().for_each(|span| span.since = by.latest(span.since));
+        self
+    }
+
     /// Writes a debit down, and forgets what is older than a day.
     pub fn debit(&mut self, now: Timestamp, debit: Debit) {
         self.spans.retain(|span| now < span.forgotten_at());

@@ -2,16 +2,24 @@
 
 use super::*;
 use crate::{
-    clock::{BootId, Now},
+    clock::{BootId, Now, Timestamp},
+    group::peers::Peers,
     issuer::{Cause, NoVerdict, ReplyDefect},
     report::ReportFailure,
     store::Sealed,
 };
 
-/// Written by the relay before causes were stored as facts: its last call was answered with 502 by a gateway.
-const UNKNOWN: &str = r#"{"version":1,"identity":{"base_url":"http://127.0.0.1:18190","appid":"wx0123456789abcdef","endpoint":"token"},"written":{"boot_id":"d5e2f27d-4dbe-4bd9-9f14-62e8524cdd47","boot_us":3022801332,"wall_ms":1795536921209},"generation":0,"credential":null,"intent":null,"unknown_calls":[[3022784648,-16684,-16684,0]],"failures":2,"last_attempt_us":0,"retry_us":2261816,"forced_us":null,"debits":[[-1140946,2,0,0]],"asked_with":"c3757783","last_error":{"error":{"unknown":{"reason":"HTTP 502: the reply is not a JSON object (150 bytes)"}},"wall_ms":1795536921209},"strays":0,"revision":0}"#;
-/// By the same relay, to which nobody listened.
-const NOT_SENT: &str = r#"{"version":1,"identity":{"base_url":"http://127.0.0.1:18190","appid":"wx0123456789abcdef","endpoint":"token"},"written":{"boot_id":"d5e2f27d-4dbe-4bd9-9f14-62e8524cdd47","boot_us":3024277249,"wall_ms":1795536922685},"generation":0,"credential":null,"intent":null,"unknown_calls":[],"failures":2,"last_attempt_us":0,"retry_us":2075857,"forced_us":null,"debits":[[-1095859,0,0,0]],"asked_with":"c3757783","last_error":{"error":{"not_sent":{"reason":"127.0.0.1: client error (Connect): tcp connect error: Connection refused (os error 111)"}},"wall_ms":1795536922685},"strays":0,"revision":0}"#;
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn about(earliest: i64, latest: i64) -> Bounds {
+    Bounds::between(at(earliest), at(latest))
+}
 
 fn identity() -> Identity {
     Identity {
@@ -21,57 +29,165 @@ fn identity() -> Identity {
     }
 }
 
-/// A second after the record was written.
-fn read(bytes: &[u8]) -> Record {
-    let now = Now { boot: Timestamp::from_micros(3_025_277_249), wall: WallTime::from_millis(1_795_536_923_685) };
-    let boot = BootId::from_text("d5e2f27d-4dbe-4bd9-9f14-62e8524cdd47");
-    match Record::decode(&Sealed::new(bytes.to_vec()), &identity(), &boot, now, ClockBasis::Alone) {
-        Ok(Decoded::Ours { record, .. }) => *record,
-        other => panic!("not read: {other:?}"),
-    }
+fn boot() -> BootId {
+    BootId::from_text("d5e2f27d-4dbe-4bd9-9f14-62e8524cdd47")
 }
 
-#[test]
-fn a_last_error_that_an_earlier_version_stored_as_a_sentence_is_read() {
-    for (stored, expected) in [
-        (UNKNOWN, "outcome unknown: HTTP 502: the reply is not a JSON object (150 bytes)"),
-        (NOT_SENT, "not sent: 127.0.0.1: client error (Connect): tcp connect error: Connection refused (os error 111)"),
-    ] {
-        let (error, _) = read(stored.as_bytes()).last_error.expect("it stands in the record");
-        assert_eq!(error.to_string(), expected);
-    }
-    let refused = r#"{"refused":{"errcode":40125,"errmsg":"invalid appsecret rid: 6aac005a"}}"#;
-    let at = UNKNOWN.find(r#"{"unknown""#).unwrap();
-    let end = UNKNOWN.find(r#","wall_ms":1795536921209},"strays""#).unwrap();
-    let stored = format!("{}{refused}{}", &UNKNOWN[..at], &UNKNOWN[end..]);
-    let errmsg = "invalid appsecret rid: 6aac005a".to_owned();
-    assert_eq!(read(stored.as_bytes()).last_error.unwrap().0, IssueError::Refused { errcode: 40125, errmsg });
+/// What this version writes: a later one must read it as [`full`].
+const LAYOUT_2: &str = r#"
+{"version":2,"identity":{"base_url":"http://127.0.0.1:18190","appid":"wx0123456789abcdef","endpoint":"token"},
+"written":{"boot_id":"d5e2f27d-4dbe-4bd9-9f14-62e8524cdd47","boot_us":3024000000,"wall_ms":1795536922685},
+"record":{"generation":1795536000000,"holder":18446744073709551615,"revision":17,
+"credential":{"token":"current","generation":1795536000000,"call":18446744073709551614,
+"asked_at":[2100000000,2101000000],"came_at":[2102000000,2103000000],"deadline":[9300000000,9301000000],
+"rotation_at":[5700000000,5701000000],"is_refused":false,"clock_offset_ms":-1200},"calls":[{"id":1,
+"sent":[2200000000,2201000000],"outcome":{"unknown":{"ended":[2208000000,2210000000]}}},{"id":2,
+"sent":[2300000000,2301000000],"outcome":"void"},{"id":3,"sent":[2890000000,2900000000],
+"outcome":{"late":{"token":"late","came_at":[2900000000,2901000000],"deadline":[10000000000,10001000000],
+"decided_at":[3100000000,3102000000]}}},{"id":4,"sent":[3020000000,3020000000],
+"outcome":{"open":{"is_forced":true}}}],"orphans":[{"call":5,"until":[6000000000,6002000000]}],
+"verified_at":[3010000000,3011000000],"forwarded":{"id":7,"generation":9,
+"answer":{"failed":[[3060000000,3060000000],{"refresh_failed":{"refused":{"errcode":40164,
+"errmsg":"invalid ip"}}}]}},"failures":2,"last_attempt_at":[3020000000,3020000000],
+"retry_at":[3030000000,3031000000],"forced_at":[-5000000,-5000000],
+"debits":[[1000000000,1,1,0],[3000000000,0,0,1]],"asked_with":"c3757783",
+"last_error":{"error":{"unknown":{"cause":{"unreadable":{"status":502,"defect":{"not_json":150}}}}},
+"wall_ms":1795536922685}}}"#;
+
+/// When [`full`] was written.
+const WRITTEN: Now = Now { boot: at(3024), wall: WallTime::from_millis(1_795_536_922_685) };
+
+fn token(text: &str) -> Token {
+    Token::try_from(text.to_owned()).unwrap()
 }
 
-#[test]
-fn the_answer_to_a_forwarded_report_that_an_earlier_version_stored_as_a_sentence_is_read() {
-    let forwarded =
-        r#""wish":{"id":7,"generation":9,"answer":{"failed":[30000000,"the probe told nothing: errcode -1"]}},"#;
-    let stored = UNKNOWN.replace(r#""strays""#, &format!(r#"{forwarded}"strays""#));
-    let Some(ForwardedReport { answer: Some(ForwardedAnswer::Failed(_, failure)), .. }) =
-        read(stored.as_bytes()).shared.forwarded
-    else {
-        panic!("not read");
+/// A record in which nothing is missing.
+fn full() -> Record {
+    let late = LateToken {
+        token: token("late"),
+        came_at: about(2900, 2901),
+        deadline: about(10_000, 10_001),
+        decided_at: about(3100, 3102),
     };
-    assert_eq!(failure, ReportFailure::Worded("the probe told nothing: errcode -1".to_owned()));
+    let call = |id, sent, outcome| Call { id: CallId(id), sent, outcome };
+    let mut debits = Debits::default();
+    debits.debit(at(1000), Debit::Call { is_forced: true });
+    debits.debit(at(3000), Debit::Probe);
+    let refused = IssueError::Refused { errcode: 40164, errmsg: "invalid ip".to_owned() };
+    let answer = Some(ForwardedAnswer::Failed(at(3060).into(), ReportFailure::RefreshFailed(refused)));
+    let cause = Cause::Unreadable { status: 502, defect: ReplyDefect::NotJson(150) };
+    Record {
+        generation: Generation(1_795_536_000_000),
+        holder: Some(ReplicaId(u64::MAX)),
+        revision: 17,
+        credential: Some(Credential {
+            token: token("current"),
+            generation: Generation(1_795_536_000_000),
+            call: Some(CallId(u64::MAX - 1)),
+            asked_at: about(2100, 2101),
+            came_at: about(2102, 2103),
+            deadline: about(9300, 9301),
+            rotation_at: about(5700, 5701),
+            is_refused: false,
+            clock_offset_ms: -1200,
+        }),
+        calls: vec![
+            call(1, about(2200, 2201), Outcome::Unknown { ended: about(2208, 2210) }),
+            call(2, about(2300, 2301), Outcome::Void),
+            call(3, about(2890, 2900), Outcome::Late(late)),
+            call(4, at(3020).into(), Outcome::Open { is_forced: true }),
+        ],
+        orphans: vec![Orphan { call: CallId(5), until: about(6000, 6002) }],
+        verified_at: Some(about(3010, 3011)),
+        forwarded: Some(ForwardedReport { id: 7, generation: Generation(9), answer }),
+        failures: 2,
+        last_attempt_at: Some(at(3020).into()),
+        retry_at: Some(about(3030, 3031)),
+        forced_at: Some(at(-5).into()),
+        debits,
+        asked_with: SecretMark("c3757783".to_owned()),
+        last_error: Some(LastError { error: IssueError::Unknown { cause }, at: WRITTEN.wall }),
+    }
+}
+
+fn decode(text: &str) -> Result<Stored, Unreadable> {
+    Stored::decode(&Sealed::new(text.as_bytes().to_vec()), &identity())
+}
+
+fn read(text: &str) -> Record {
+    decode(text).unwrap().record
+}
+
+fn encoded(record: &Record) -> Sealed {
+    record.encode(&identity(), &boot(), WRITTEN)
+}
+
+#[test]
+fn a_record_of_layout_2_is_read() {
+    let Stored { record, written, is_ours } = decode(LAYOUT_2).unwrap();
+    assert_eq!(record, full());
+    assert_eq!((written.boot_id, written.boot_us, written.wall_ms), (boot(), WRITTEN.boot, WRITTEN.wall));
+    assert!(is_ours);
+}
+
+#[test]
+fn a_record_is_read_as_it_was_written() {
+    for record in [full(), Record::default()] {
+        let found = Stored::decode(&encoded(&record), &identity()).unwrap();
+        assert_eq!((found.record, found.is_ours), (record, true));
+    }
+}
+
+#[test]
+fn a_field_that_this_version_does_not_know_is_passed_over_and_one_that_is_missing_is_empty() {
+    let longer = LAYOUT_2
+        .replace(r#""revision":17"#, r#""mood":{"good":[1]},"revision":17"#)
+        .replace(r#""is_refused":false"#, r#""is_refused":false,"colour":"red""#)
+        .replacen(r#""version":2"#, r#""version":2,"author":"me""#, 1);
+    assert_ne!(longer, LAYOUT_2);
+    assert_eq!(read(&longer), full());
+    let shorter = LAYOUT_2.replace(r#""revision":17,"#, "").replace(r#""holder":18446744073709551615,"#, "");
+    assert_eq!(read(&shorter), Record { revision: 0, holder: None, ..full() });
+}
+
+#[test]
+fn a_greater_layout_is_told_by_its_number_whatever_is_in_it() {
+    for newer in [LAYOUT_2.replacen(r#""version":2"#, r#""version":3"#, 1), r#"{"version":3,"all":"new"}"#.to_owned()] {
+        assert_eq!(decode(&newer).err(), Some(Unreadable::Newer(3)));
+    }
+}
+
+#[test]
+fn what_is_torn_or_of_somebody_else_or_of_the_layout_before_the_first_release_is_foreign() {
+    let layout_1 = LAYOUT_2.replacen(r#""version":2"#, r#""version":1"#, 1).replace(r#""record":"#, r#""generation":"#);
+    for text in ["", "OK", "{}", "[2]", &LAYOUT_2[..LAYOUT_2.len() - 1], &layout_1, r#"{"version":"2"}"#] {
+        assert_eq!(decode(text).err(), Some(Unreadable::Foreign), "{text}");
+    }
+}
+
+#[test]
+fn a_record_of_another_base_url_appid_or_endpoint_is_told_apart() {
+    let bytes = encoded(&full());
+    for other in [
+        Identity { base_url: "https://api.weixin.qq.com".to_owned(), ..identity() },
+        Identity { appid: "wx2".to_owned(), ..identity() },
+        Identity { endpoint: "stable_token".to_owned(), ..identity() },
+    ] {
+        let found = Stored::decode(&bytes, &other).unwrap();
+        assert!(!found.is_ours);
+        assert_eq!(found.record.holder, full().holder, "who holds it is of interest all the same");
+    }
 }
 
 #[test]
 fn errors_and_answers_are_read_as_they_were_written() {
     let unreadable = Cause::Unreadable { status: 502, defect: ReplyDefect::NotJson(150) };
     let refused = IssueError::Refused { errcode: 40164, errmsg: "invalid ip".to_owned() };
-    let now = Now { boot: Timestamp::from_micros(3_024_277_249), wall: WallTime::from_millis(1_795_536_922_685) };
-    let boot = BootId::from_text("d5e2f27d-4dbe-4bd9-9f14-62e8524cdd47");
     for (error, failure) in [
         (IssueError::Unknown { cause: unreadable.clone() }, ReportFailure::TooSoon),
         (refused.clone(), ReportFailure::RefreshFailed(refused)),
         (
-            IssueError::NotSent { cause: Cause::NoConnection(Duration::from_secs(3)) },
+            IssueError::NotSent { cause: Cause::NoConnection(s(3)) },
             ReportFailure::NoVerdict(NoVerdict::Unreadable(unreadable.clone())),
         ),
         (
@@ -79,11 +195,104 @@ fn errors_and_answers_are_read_as_they_were_written() {
             ReportFailure::NoVerdict(NoVerdict::Failed(IssueError::Unknown { cause: unreadable })),
         ),
     ] {
-        let answer = Some(ForwardedAnswer::Failed(now.boot, failure));
-        let forwarded = Some(ForwardedReport { id: 7, generation: Generation(9), answer });
-        let shared = Shared { forwarded: forwarded.clone(), ..Shared::default() };
-        let record = Record { last_error: Some((error.clone(), now.wall)), shared, ..Record::default() };
-        let found = read(record.encode(&identity(), &boot, now).expose());
-        assert_eq!((found.last_error, found.shared.forwarded), (Some((error, now.wall)), forwarded));
+        for answer in [
+            ForwardedAnswer::Failed(about(3, 4), failure),
+            ForwardedAnswer::TooMany(about(3, 4)),
+            ForwardedAnswer::Accepted,
+        ] {
+            let forwarded = Some(ForwardedReport { id: 7, generation: Generation(9), answer: Some(answer) });
+            let last_error = Some(LastError { error: error.clone(), at: WRITTEN.wall });
+            let record = Record { forwarded, last_error, ..Record::default() };
+            assert_eq!(Stored::decode(&encoded(&record), &identity()).unwrap().record, record);
+        }
     }
+}
+
+/// All moments of a record but the debits', which are one moment each.
+fn moments(record: &Record) -> Vec<Bounds> {
+    let credential = record.credential.as_ref().unwrap();
+    let mut moments = vec![credential.asked_at, credential.came_at, credential.deadline, credential.rotation_at];
+    for call in &record.calls {
+        moments.push(call.sent);
+        moments.extend(call.ended());
+        moments.extend(call.late().into_iter().flat_map(|late| [late.deadline, late.decided_at]));
+    }
+    moments.extend(record.orphans.iter().map(|orphan| orphan.until));
+    moments
+        .extend([record.verified_at, record.last_attempt_at, record.retry_at, record.forced_at].into_iter().flatten());
+    if let Some(ForwardedReport { answer: Some(ForwardedAnswer::Failed(at, _)), .. }) = record.forwarded {
+        moments.push(at);
+    }
+    moments
+}
+
+#[test]
+fn every_moment_moves_by_the_offset_of_the_clocks_and_is_known_as_much_less() {
+    let by = ClockOffset::between(at(0), about(500, 503));
+    let moved = full().shifted(by);
+    let expected: Vec<_> = moments(&full())
+        .into_iter()
+        .map(|moment| Bounds::between(moment.earliest.plus(s(500)), moment.latest.plus(s(503))))
+        .collect();
+    assert_eq!((moments(&moved), expected.len()), (expected, 18));
+    // a budget is not given back early
+    assert_eq!(moved.debits.relief_at(at(3600), |spent| spent.calls), at(1000 + 503 + 1800).plus(DAY));
+    assert_eq!(full().shifted(ClockOffset::NONE), full());
+}
+
+#[test]
+fn of_a_record_of_unknown_age_only_what_needs_no_moment_is_left() {
+    let left = full().without_moments();
+    let (credential, orphans, verified_at, forwarded, forced_at) = Default::default();
+    // a lost relay may still send the call that it has announced
+    let calls = full().calls.into_iter().filter(Call::is_open).collect();
+    assert_eq!(left, Record { credential, calls, orphans, verified_at, forwarded, forced_at, ..full() });
+    assert_eq!((left.generation, left.failures, left.last_error), (full().generation, 2, full().last_error));
+    assert_eq!(left.debits.spent(at(3024)), full().debits.spent(at(3024)));
+}
+
+fn stamp() -> codec::Stamp {
+    decode(LAYOUT_2).unwrap().written
+}
+
+/// So long after the record was written by the wall clock, on the clock of another boot.
+fn later(boot: Timestamp, seconds: i64) -> Now {
+    Now { boot, wall: WallTime::from_millis(WRITTEN.wall.as_millis() + seconds * 1000) }
+}
+
+#[test]
+fn the_age_of_a_record_of_this_machine_is_told_by_its_boot_and_after_a_reboot_by_the_wall_clock() {
+    let (same, other) = (boot(), BootId::from_text("another"));
+    let basis = |boot_id: &BootId, now| stamp().basis(boot_id, now);
+    assert_eq!(basis(&same, later(at(3025), 7200)), ClockBasis::Boot(ClockOffset::NONE));
+    assert_eq!(basis(&same, later(at(3023), 1)), ClockBasis::Unknown, "from its own future");
+    // 60 s old, give or take 5 s: the machine started 10 s ago
+    let by_wall = ClockBasis::Wall(ClockOffset::between(WRITTEN.boot, about(10 - 65, 10 - 55)));
+    assert_eq!(basis(&other, later(at(10), 60)), by_wall);
+    assert_eq!(basis(&other, later(at(61), 60)), ClockBasis::Unknown, "younger than this boot");
+    assert_eq!(basis(&other, later(at(10), -1)), ClockBasis::Unknown);
+    assert_eq!(basis(&BootId::default(), later(at(3025), 1)), ClockBasis::Unknown);
+}
+
+#[test]
+fn the_age_of_another_relay_s_record_lies_between_the_last_look_without_it_and_this_one() {
+    let stranger = Peers::new(ReplicaId(1), BootId::from_text("another"));
+    let basis = |now, absent_at: Option<i64>| stamp().shared_basis(&stranger, now, absent_at.map(at));
+    let written_in = |earliest, latest| ClockBasis::Wall(ClockOffset::between(WRITTEN.boot, about(earliest, latest)));
+    // by the wall clocks 100 s old, give or take 5 s
+    assert_eq!(basis(later(at(900), 100), None), written_in(795, 805));
+    // a wall clock that is a little slow
+    assert_eq!(basis(later(at(900), -3), None), written_in(895, 900));
+    assert_eq!(basis(later(at(900), 100), Some(803)), written_in(803, 805));
+    // the wall clocks contradict what was seen
+    assert_eq!(basis(later(at(900), 100), Some(898)), written_in(898, 900));
+    assert_eq!(basis(later(at(900), -60), Some(898)), written_in(898, 900));
+    assert_eq!(basis(later(at(900), -60), None), ClockBasis::Unknown);
+}
+
+#[test]
+fn a_measured_clock_goes_before_the_wall_clocks() {
+    let same_host = Peers::new(ReplicaId(1), boot());
+    let basis = stamp().shared_basis(&same_host, later(at(3030), 7200), None);
+    assert_eq!(basis, ClockBasis::Boot(ClockOffset::NONE));
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{RedisStore, history};
 use crate::{
     credential::CredentialId,
-    peers::{Presence, ReplicaId},
+    presence::{Presence, ReplicaId},
     store::{Changed, Cursor, Poll, Sealed, SharedStore, StoreError},
 };
 

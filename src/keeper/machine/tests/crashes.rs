@@ -93,7 +93,7 @@ fn a_reboot_does_not_let_a_second_call_cut_short_what_was_promised_to_the_deadli
     let mut rig = Rig::new(Policy { before_expiry: s(60), ..policy(RotationMode::Rotating) });
     rig.fetch("one", 7200);
     rig.run_to_call();
-    let deadline = rig.machine.record.credential.as_ref().unwrap().deadline;
+    let deadline = rig.machine.known.record.credential.as_ref().unwrap().deadline.latest;
     let left = deadline.since(rig.boot);
     rig.reply(Err(unknown()));
     rig.reboot(s(20));
@@ -118,14 +118,14 @@ fn a_reboot_promises_only_the_window_until_its_own_clock_is_written_down() {
 fn a_record_of_an_impossible_age_keeps_the_generation_and_the_debits_only() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
-    let before = rig.machine.record.generation;
+    let before = rig.machine.known.record.generation;
     rig.wall_ms -= 3_600_000;
     rig.reboot(s(0));
     assert_eq!(rig.shown(), "nothing");
     assert_eq!(rig.status.as_ref().unwrap().budget.calls, 399);
     rig.run_to_call();
     rig.reply_token("two", 7200);
-    assert!(rig.machine.record.generation > before);
+    assert!(rig.machine.known.record.generation > before);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_relay_that_never_could_write_calls_only_after_a_minute_and_without_a_token(
 fn a_call_that_a_broken_store_forgot_is_reckoned_with() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
-    let deadline = rig.machine.record.credential.as_ref().unwrap().deadline;
+    let deadline = rig.machine.known.record.credential.as_ref().unwrap().deadline.latest;
     // calls may have gone unrecorded from max(R, D − O) on, up to this moment: the token is promised from the first of
     // them, and the next call waits for what was promised at the last
     rig.boot = deadline.minus(s(200));

@@ -20,7 +20,7 @@ fn two_hundred_reports_cost_one_probe_and_one_refresh() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
     rig.pass(s(60));
-    let generation = rig.machine.record.generation;
+    let generation = rig.machine.known.record.generation;
     for id in 0..200 {
         rig.step(Event::Report(ReportId(id), generation));
     }

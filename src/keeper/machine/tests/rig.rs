@@ -251,8 +251,13 @@ impl Rig {
 
     /// A client reports the token that is shown.
     pub(super) fn report(&mut self, id: u64) {
-        let generation = self.machine.record.generation;
+        let generation = self.machine.known.record.generation;
         self.step(Event::Report(ReportId(id), generation));
+    }
+
+    /// When the next call is due.
+    pub(super) fn call_at(&self) -> Timestamp {
+        self.machine.known.situation().call_at(self.now())
     }
 
     /// What readers are promised now.

@@ -1,29 +1,66 @@
-//! Several relays on one store: two machines, one store that answers at once, and calls that the test answers.
+//! Several relays on one store: two machines on two hosts, each behind a real poller, one store that answers at once, and calls
+//! that the test answers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     rig::{accepted, identity, now, policy, refused},
     *,
 };
+use crate::{
+    credential::CredentialId,
+    group::poller::Poller,
+    presence::{Presence, ReplicaId},
+    store::{Changed, Cursor, Poll},
+};
+
+mod late;
+mod lease;
+mod repair;
+
+/// How long a step of the test's time takes.
+const STEP: Duration = Duration::from_millis(250);
 
 struct Relay {
     machine: Machine,
+    poller: Poller,
+    /// For the keeper: the last view that was published, and what was read since it looked.
+    peers: Arc<Peers>,
+    mail: Option<Found>,
+    /// What its host's boot clock counts from, and how far it is ahead of the test's.
+    boot_id: BootId,
+    ahead: Duration,
+    /// By the test's clock.
+    poll_at: Timestamp,
+    /// By its own.
+    wake_at: Timestamp,
     status: Option<Status>,
     calls: usize,
     probes: Vec<String>,
     notes: Vec<String>,
+    answers: Vec<ReportAnswer>,
     /// Nothing of the process runs.
     is_frozen: bool,
+}
+
+/// What the store holds: the record, and what it knows of its own history and of the relays.
+#[derive(Clone)]
+struct Shared {
+    record: Option<Sealed>,
+    nonce: u64,
+    change: u64,
+    /// The number of the record's last write.
+    written: u64,
+    presences: BTreeMap<ReplicaId, Presence>,
 }
 
 struct Pair {
     relays: [Relay; 2],
     boot: Timestamp,
-    kept: Option<Sealed>,
+    store: Shared,
     /// The relay that the store does not answer.
     cut: Option<usize>,
-    /// The relay whose writes the store refuses.
+    /// The relay whose writes of the record the store refuses.
     read_only: Option<usize>,
     stores: usize,
     /// The token that WeChat refuses.
@@ -34,6 +71,107 @@ fn secret(text: &str) -> SecretMark {
     SecretMark::of("wx1", text)
 }
 
+fn main() -> CredentialId {
+    CredentialId::access_token("main".parse().unwrap())
+}
+
+fn away() -> StoreError {
+    StoreError("no answer".to_owned())
+}
+
+impl Shared {
+    fn new(nonce: u64) -> Self {
+        Self { record: None, nonce, change: 0, written: 0, presences: BTreeMap::new() }
+    }
+
+    fn swap(&mut self, expected: Option<&Sealed>, next: Sealed) -> Swap {
+        if expected != self.record.as_ref() {
+            return Swap::Lost(self.record.clone());
+        }
+        self.write(next);
+        Swap::Won
+    }
+
+    fn write(&mut self, next: Sealed) {
+        self.change += 1;
+        self.written = self.change;
+        self.record = Some(next);
+    }
+
+    fn poll(&mut self, who: ReplicaId, presence: Presence, cursor: Option<Cursor>) -> Poll {
+        self.presences.insert(who, presence);
+        let changed = match cursor {
+            Some(cursor) if cursor.nonce == self.nonce && self.written <= cursor.change => Changed::These(Vec::new()),
+            Some(cursor) if cursor.nonce == self.nonce => Changed::These(vec![main()]),
+            _ => Changed::All,
+        };
+        let presences = self.presences.iter().map(|(who, presence)| (*who, presence.clone())).collect();
+        Poll { cursor: Cursor { nonce: self.nonce, change: self.change }, changed, presences }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.record.clone().unwrap().expose().to_vec()).unwrap()
+    }
+}
+
+impl Relay {
+    fn new(policy: Policy, id: u64, boot: Timestamp) -> Self {
+        let ahead = s(5000 * (id - 1));
+        let boot_id = BootId::from_text(["a", "b"][usize::from(id > 1)]);
+        let mut poller = Poller::new(ReplicaId(id), boot_id.clone());
+        poller.add(main());
+        let peers = Arc::new(poller.peers().clone());
+        let started = clocks(boot, ahead);
+        Self {
+            machine: machine(policy, &boot_id, started, Generation::default(), &peers),
+            poller,
+            peers,
+            mail: None,
+            boot_id,
+            ahead,
+            poll_at: boot,
+            wake_at: started.boot,
+            status: None,
+            calls: 0,
+            probes: Vec::new(),
+            notes: Vec::new(),
+            answers: Vec::new(),
+            is_frozen: false,
+        }
+    }
+
+    /// One poll, whose answer comes at once; whether the keeper is to look.
+    fn poll(&mut self, boot: Timestamp, store: Option<&mut Shared>) -> bool {
+        let at = clocks(boot, self.ahead).boot;
+        let (presence, cursor) = self.poller.begin(at);
+        let is_news = match store {
+            None => self.poller.failed(None, away()),
+            Some(store) => {
+                let poll = store.poll(self.poller.peers().me(), presence, cursor);
+                let reading = self.poller.answered(at, at, poll);
+                if !reading.ids.is_empty() {
+                    self.mail = Some(Found { record: store.record.clone(), asked_at: at });
+                }
+                self.poller.read(&reading)
+            }
+        };
+        self.peers = Arc::new(self.poller.peers().clone());
+        self.poll_at = boot.plus(self.poller.pace(at));
+        is_news || self.mail.is_some()
+    }
+}
+
+/// The clocks of a host whose boot clock is so far ahead of the test's; all wall clocks agree.
+fn clocks(boot: Timestamp, ahead: Duration) -> Now {
+    now(boot.plus(ahead), -i64::try_from(ahead.as_millis()).unwrap())
+}
+
+fn machine(policy: Policy, boot_id: &BootId, now: Now, min_generation: Generation, peers: &Arc<Peers>) -> Machine {
+    Machine::new(policy, identity(), boot_id.clone(), now, min_generation, peers.me().0)
+        .as_replica(peers.clone())
+        .asking_with(secret("one"))
+}
+
 impl Pair {
     /// The first relay has the lease, and its first call is under way.
     fn new() -> Self {
@@ -42,18 +180,9 @@ impl Pair {
 
     fn of(policy: Policy) -> Self {
         let boot = Timestamp::from_micros(1_000_000_000);
-        let relay = |id: u64| Relay {
-            machine: Machine::new(policy, identity(), BootId::from_text("a"), now(boot, 0), Generation::default(), id)
-                .as_replica(ReplicaId(id))
-                .asking_with(secret("one")),
-            status: None,
-            calls: 0,
-            probes: Vec::new(),
-            notes: Vec::new(),
-            is_frozen: false,
-        };
-        let mut pair =
-            Self { relays: [relay(1), relay(2)], boot, kept: None, cut: None, read_only: None, stores: 0, dead: None };
+        let relays = [1, 2].map(|id| Relay::new(policy, id, boot));
+        let (cut, read_only, dead) = Default::default();
+        let mut pair = Self { relays, boot, store: Shared::new(1), cut, read_only, stores: 0, dead };
         pair.pass(2);
         assert_eq!((pair.relays[0].calls, pair.relays[1].calls), (1, 0));
         pair
@@ -68,12 +197,24 @@ impl Pair {
         pair
     }
 
-    /// So many seconds pass, in steps of a quarter.
+    fn now(&self, who: usize) -> Now {
+        clocks(self.boot, self.relays[who].ahead)
+    }
+
+    /// So many seconds pass. Each relay polls at its pace, and its keeper looks when there is news or when it wanted to.
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds * 4 {
-            self.boot = self.boot.plus(Duration::from_millis(250));
+            self.boot = self.boot.plus(STEP);
             for who in 0..2 {
-                self.step(who, Event::Tick);
+                let (boot, at, relay) = (self.boot, self.now(who).boot, &mut self.relays[who]);
+                if relay.is_frozen {
+                    continue;
+                }
+                let store = (self.cut != Some(who)).then_some(&mut self.store);
+                let is_news = relay.poll_at <= boot && relay.poll(boot, store);
+                if is_news || relay.wake_at <= at {
+                    self.step(who, Event::Tick);
+                }
             }
         }
     }
@@ -101,57 +242,61 @@ impl Pair {
         self.step(who, Event::Reply(Err(code(errcode))));
     }
 
-    /// The keeper of a relay panics and is started again; what it had under way is lost.
+    /// The keeper of a relay panics and is started again; what it had under way is lost. Its relay polls on.
     fn panics(&mut self, who: usize) {
-        let (boot, id) = (BootId::from_text("a"), u64::try_from(who).unwrap() + 1);
-        let shown = self.relays[who].status.as_ref().and_then(|status| status.offer.as_ref());
-        let min_generation = shown.map_or(Generation::default(), |offer| offer.generation);
-        self.relays[who].machine =
-            Machine::new(policy(RotationMode::Rotating), identity(), boot, now(self.boot, 0), min_generation, id)
-                .as_replica(ReplicaId(id))
-                .asking_with(secret("one"));
+        let (now, min_generation, relay) = (self.now(who), self.generation(who), &mut self.relays[who]);
+        relay.machine = machine(policy(RotationMode::Rotating), &relay.boot_id, now, min_generation, &relay.peers);
         self.step(who, Event::Tick);
+    }
+
+    /// What the machine does first, and nothing of it is done.
+    fn only_step(&mut self, who: usize, event: Event) -> Vec<Action> {
+        let (now, relay) = (self.now(who), &mut self.relays[who]);
+        relay.machine.see(relay.peers.clone(), relay.mail.take());
+        relay.machine.step(now, event)
     }
 
     fn step(&mut self, who: usize, event: Event) {
         let mut news = VecDeque::from([event]);
-        while let Some(event) = news.pop_front() {
-            if self.relays[who].is_frozen {
-                return;
-            }
-            let is_cut = self.cut == Some(who);
-            let away = || StoreError("no answer".to_owned());
-            for action in self.relays[who].machine.step(now(self.boot, 0), event) {
-                let relay = &mut self.relays[who];
-                match action {
-                    Action::Load if is_cut => news.push_back(Event::Loaded(Err(away()))),
-                    Action::Load => news.push_back(Event::Loaded(Ok(self.kept.clone()))),
-                    Action::Store { .. } if is_cut => news.push_back(Event::Stored(Swap::Unknown(away()))),
-                    Action::Store { .. } if self.read_only == Some(who) => {
-                        news.push_back(Event::Stored(Swap::Unknown(StoreError("read-only".to_owned()))));
-                    }
-                    Action::Store { expected, .. } if expected != self.kept => {
-                        news.push_back(Event::Stored(Swap::Lost(self.kept.clone())));
-                    }
-                    Action::Store { next, .. } => {
-                        self.stores += 1;
-                        self.kept = Some(next);
-                        news.push_back(Event::Stored(Swap::Won));
-                    }
-                    Action::Reserve { .. } => news.push_back(Event::Reserved),
-                    Action::Send { .. } => relay.calls += 1,
-                    Action::Probe(token) => {
-                        let is_dead = Some(token.expose()) == self.dead;
-                        news.push_back(Event::Probed(if is_dead { refused() } else { accepted() }));
-                        relay.probes.push(token.expose().to_owned());
-                    }
-                    Action::Publish(status) => relay.status = Some(status),
-                    Action::Note(note) => relay.notes.push(format!("{note:?}")),
-                    Action::SetAside => panic!("what is shared is never set aside"),
-                    Action::Release | Action::Answer(..) | Action::WakeAt(_) | Action::Stop => {}
-                }
+        while let Some(event) = news.pop_front().filter(|_| !self.relays[who].is_frozen) {
+            for action in self.only_step(who, event) {
+                news.extend(self.obey(who, action));
             }
         }
+    }
+
+    fn obey(&mut self, who: usize, action: Action) -> Option<Event> {
+        let boot = self.boot;
+        let relay = &mut self.relays[who];
+        match action {
+            Action::Load => {
+                relay.poller.want(main());
+                relay.poll_at = boot;
+            }
+            Action::Store { .. } if self.cut == Some(who) => return Some(Event::Stored(Swap::Unknown(away()))),
+            Action::Store { .. } if self.read_only == Some(who) => {
+                return Some(Event::Stored(Swap::Unknown(StoreError("read-only".to_owned()))));
+            }
+            Action::Store { expected, next } => {
+                let swap = self.store.swap(expected.as_ref(), next);
+                self.stores += usize::from(swap == Swap::Won);
+                return Some(Event::Stored(swap));
+            }
+            Action::Reserve { .. } => return Some(Event::Reserved),
+            Action::Send { .. } => relay.calls += 1,
+            Action::Probe(token) => {
+                relay.probes.push(token.expose().to_owned());
+                let is_dead = Some(token.expose()) == self.dead;
+                return Some(Event::Probed(if is_dead { refused() } else { accepted() }));
+            }
+            Action::Publish(status) => relay.status = Some(status),
+            Action::Note(note) => relay.notes.push(format!("{note:?}")),
+            Action::Answer(_, answer) => relay.answers.push(answer),
+            Action::WakeAt(at) => relay.wake_at = at,
+            Action::SetAside => panic!("what is shared is never set aside"),
+            Action::Release | Action::Stop => {}
+        }
+        None
     }
 
     fn status(&self, who: usize) -> &Status {
@@ -163,256 +308,23 @@ impl Pair {
         offer.map_or("nothing", |offer| offer.token.expose())
     }
 
+    /// What readers of that relay are promised now.
+    fn seconds(&self, who: usize) -> u64 {
+        let offer = self.status(who).offer.as_ref();
+        offer.map_or(0, |offer| offer.promise.seconds_left(self.now(who).boot))
+    }
+
     fn generation(&self, who: usize) -> Generation {
-        self.status(who).offer.as_ref().map(|offer| offer.generation).unwrap_or_default()
+        let offer = self.relays[who].status.as_ref().and_then(|status| status.offer.as_ref());
+        offer.map(|offer| offer.generation).unwrap_or_default()
     }
-}
 
-#[test]
-fn a_token_that_a_frozen_holder_brings_late_does_not_replace_the_newer_one() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    // the other takes the lease, waits for every promise to end, and rotates
-    pair.pass_until_call(1, 400);
-    pair.reply(1, "newer");
-    pair.pass(1);
-    // its generation is told by a later wall clock, and is all the same not the newer one
-    pair.pass(5);
-    let before = pair.generation(1);
-    pair.dead = Some("late");
-    pair.reply(0, "late");
-    pair.pass(3);
-    assert_eq!([pair.shown(0), pair.shown(1)], ["newer", "newer"]);
-    assert!(pair.relays[0].notes.iter().any(|note| note.contains("is_candidate: true")), "{:?}", pair.relays[0].notes);
-    assert!(
-        pair.generation(0) >= before && pair.generation(0) == pair.generation(1),
-        "what was served never goes back"
-    );
-    // a probe of the late one settles it, and no call is made until then
-    let calls = pair.relays[0].calls + pair.relays[1].calls;
-    pair.pass(320);
-    let probes = pair.relays.iter().flat_map(|relay| &relay.probes).filter(|token| *token == "late").count();
-    assert_eq!(probes, 1);
-    assert_eq!([pair.shown(0), pair.shown(1)], ["newer", "newer"]);
-    assert_eq!(pair.relays[0].calls + pair.relays[1].calls, calls, "a third rotation would kill one of the two");
-}
-
-#[test]
-fn a_late_token_is_current_where_nobody_has_rotated() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    pair.pass(20); // the other has the lease, and may not call yet
-    assert!(pair.status(1).holds_lease);
-    pair.reply(0, "late");
-    pair.pass(3);
-    assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);
-    assert_eq!(pair.relays[1].calls, 0);
-}
-
-#[test]
-fn a_longer_life_told_of_the_same_token_counts_only_if_the_issuer_tells_what_is_left() {
-    for (tells_remaining_life, is_counted) in [(true, true), (false, false)] {
-        let mut policy = policy(RotationMode::Sticky);
-        policy.issuer.tells_remaining_life = tells_remaining_life;
-        let mut pair = Pair::of(policy);
-        pair.reply(0, "one");
-        pair.pass(2);
-        let first = pair.status(0).offer.clone().unwrap();
-        pair.pass_until_call(0, 7200);
-        pair.reply(0, "one"); // with 7200 s, although it had 300 s left
-        pair.pass(2);
-        let second = pair.status(0).offer.clone().unwrap();
-        assert_eq!(second.generation > first.generation, is_counted);
-        assert_eq!(second.promise.until > first.promise.until, is_counted);
+    fn calls(&self) -> usize {
+        self.relays.iter().map(|relay| relay.calls).sum()
     }
-}
 
-#[test]
-fn a_store_that_went_back_is_written_anew_and_nobody_goes_back() {
-    let mut pair = Pair::serving("one");
-    let old = pair.kept.clone();
-    pair.pass_until_call(0, 7200);
-    pair.reply(0, "two");
-    pair.pass(2);
-    pair.kept = old;
-    for _ in 0..8 {
-        pair.pass(1);
-        assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
-    }
-    let kept = String::from_utf8(pair.kept.clone().unwrap().expose().to_vec()).unwrap();
-    assert!(kept.contains("\"two\""), "{kept}");
-    assert_eq!(pair.relays[0].calls + pair.relays[1].calls, 2);
-}
-
-#[test]
-fn a_token_that_could_not_be_stored_is_promised_no_further_than_the_lease_proves() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.cut = Some(0);
-    pair.reply(0, "two");
-    pair.pass(1);
-    let promised = pair.status(0).offer.as_ref().unwrap().promise.seconds_left(pair.boot);
-    assert!(pair.shown(0) == "two" && promised <= 15, "{promised}");
-    pair.pass(20);
-    assert_eq!(pair.shown(1), "one");
-}
-
-#[test]
-fn what_wechat_said_of_an_old_secret_does_not_bind_the_next_holder() {
-    let mut pair = Pair::new();
-    pair.step(0, Event::Reply(Err(IssueError::Refused { errcode: 40125, errmsg: String::new() })));
-    pair.pass(2);
-    pair.relays[1].machine.secret_mark = secret("two");
-    pair.relays[0].is_frozen = true;
-    pair.pass_until_call(1, 20);
-}
-
-#[test]
-fn a_record_of_another_appid_is_told_once_and_left_alone_while_it_changes() {
-    let mut pair = Pair::serving("one");
-    let other = Identity { appid: "wx2".to_owned(), ..identity() };
-    for beat in 0..8 {
-        let record = Record { failures: beat, ..Record::default() };
-        pair.kept = Some(record.encode(&other, &BootId::from_text("b"), now(pair.boot, 0)));
-        let stores = pair.stores;
-        pair.pass(5);
-        assert_eq!(pair.stores, stores);
-    }
-    for who in 0..2 {
-        let told = pair.relays[who].notes.iter().filter(|note| note.starts_with("NotRestored")).count();
-        assert_eq!(told, 1);
-        assert!(pair.status(who).store_trouble == Some(StoreTrouble::AnothersRecord));
-    }
-}
-
-#[test]
-fn bytes_that_are_no_record_are_never_written_over_and_nobody_calls() {
-    let mut pair = Pair::serving("one");
-    let foreign = Some(Sealed::new(b"{\"version\":99}".to_vec()));
-    pair.kept.clone_from(&foreign);
-    pair.pass(7200);
-    assert_eq!(pair.kept, foreign);
-    assert_eq!(pair.relays[0].calls + pair.relays[1].calls, 1);
-    assert_eq!(pair.status(1).store_trouble, Some(StoreTrouble::Newer(99)));
-}
-
-#[test]
-fn a_holder_whose_ip_is_refused_for_minutes_gives_the_lease_to_a_relay_that_is_not() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    for _ in 1..5 {
-        pair.refuse(0, 40164);
-        assert!(pair.status(0).holds_lease && !pair.status(1).holds_lease);
-        pair.pass_until_call(0, 70);
-    }
-    pair.refuse(0, 40164);
-    pair.pass_until_call(1, 70);
-    assert!(!pair.status(0).holds_lease && pair.status(1).holds_lease);
-    pair.reply(1, "two");
-    pair.pass(2);
-    assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
-    let calls = pair.relays[0].calls;
-    pair.pass(3000);
-    assert_eq!(pair.relays[0].calls, calls);
-}
-
-#[test]
-fn where_every_ip_is_refused_the_relays_take_turns_and_call_no_more_often_than_one_would() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    let began = (pair.boot, pair.relays[0].calls);
-    let mut turns = [0, 0];
-    while pair.boot.since(began.0) < s(3600) {
-        for (who, turns) in turns.iter_mut().enumerate() {
-            let before = pair.relays[who].calls;
-            pair.refuse(who, 40164);
-            *turns += u32::from(pair.status(who).holds_lease);
-            assert_eq!(pair.relays[who].calls, before, "never at once");
-        }
-        pair.pass(30);
-    }
-    let calls = pair.relays[0].calls - began.1 + pair.relays[1].calls;
-    assert!(turns[0] > 20 && turns[1] > 20, "{turns:?}");
-    assert!((40..=62).contains(&calls), "{calls} calls in an hour");
-}
-
-#[test]
-fn a_refused_holder_without_another_relay_takes_the_lease_back_and_calls_on() {
-    let mut pair = Pair::serving("one");
-    pair.relays[1].is_frozen = true;
-    pair.pass_until_call(0, 7200);
-    for _ in 0..12 {
-        pair.refuse(0, 40164);
-        pair.pass_until_call(0, 90);
-    }
-    pair.reply(0, "two");
-    pair.pass(1);
-    assert_eq!(pair.shown(0), "two");
-}
-
-#[test]
-fn a_keeper_that_panicked_in_mid_call_takes_that_call_for_lost() {
-    let mut pair = Pair::new();
-    pair.panics(0);
-    pair.pass(7);
-    assert_eq!(pair.relays[0].calls, 1, "the call of the keeper before it may still be under way");
-    pair.pass_until_call(0, 10);
-}
-
-#[test]
-fn a_report_to_a_keeper_that_cannot_read_its_record_is_not_settled() {
-    let mut pair = Pair::serving("t1");
-    pair.cut = Some(1);
-    let reported = pair.relays[1].status.as_ref().unwrap().offer.as_ref().unwrap().generation;
-    pair.panics(1);
-    let boot = pair.boot;
-    let actions = pair.relays[1].machine.step(now(boot, 0), Event::Report(ReportId(1), reported));
-    let answer = actions.into_iter().find_map(|action| match action {
-        Action::Answer(_, answer) => Some(answer),
-        _ => None,
-    });
-    assert!(matches!(answer, Some(ReportAnswer::Failed { .. })), "{answer:?}");
-}
-
-#[test]
-fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
-    let mut pair = Pair::serving("t1");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    pair.pass(20);
-    pair.read_only = Some(0);
-    pair.reply(0, "t2");
-    pair.pass_until_call(1, 300);
-    pair.reply(1, "t3");
-    pair.pass(2);
-    pair.read_only = None;
-    pair.pass(10);
-    let notes = &pair.relays[0].notes;
-    assert!(notes.iter().any(|note| note == "HandedOver { is_candidate: true }"), "{:?}", &notes[notes.len() - 5..]);
-}
-
-#[test]
-fn a_call_given_up_late_is_remembered_by_all_even_if_its_first_writes_are_lost() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    pair.pass_until_call(1, 400);
-    pair.reply(1, "two");
-    pair.pass(1);
-    // the frozen relay goes on, finds its own timer run out, and the other one writes before it, twice
-    let mut event = Event::Reply(Err(unknown()));
-    for _ in 0..2 {
-        let actions = pair.relays[0].machine.step(now(pair.boot, 0), event);
-        assert!(actions.iter().any(|action| matches!(action, Action::Store { .. })), "{actions:?}");
-        pair.pass(6);
-        event = Event::Stored(Swap::Lost(pair.kept.clone()));
-    }
-    pair.relays[0].is_frozen = false;
-    pair.step(0, event);
-    pair.pass(2);
-    for relay in &pair.relays {
-        assert_eq!(relay.machine.record.unknown_calls.len(), 1, "{:?}", relay.machine);
+    /// How many lines that relay has logged which begin so.
+    fn told(&self, who: usize, what: &str) -> usize {
+        self.relays[who].notes.iter().filter(|note| note.starts_with(what)).count()
     }
 }

@@ -1,0 +1,152 @@
+//! What becomes of a call of ours when another relay has the lease by the time it ends?
+//!
+//! Nothing of it is lost: an unknown outcome is remembered in the record, and a token is handed over. If it was provably sent
+//! after the stored one came, it is the newer one. Else it waits in the record, until one probe can tell.
+
+use super::{Knowledge, Note, Now, ProbeSent, RotationMode, Sent, Verdict, replica::Unstored};
+use crate::{
+    clock::Bounds,
+    credential::Generation,
+    keeper::{
+        record::{Call, Credential, LateToken, Outcome},
+        schedule::DEATH_MARGIN,
+    },
+};
+
+impl Knowledge {
+    /// A call of ours ended in the unknown: should the lease be lost by now, the others must hear of it. A relay that was
+    /// frozen before its first byte may have sent it a moment ago, long after the intent that the others read.
+    pub(super) fn remember_unknown(&mut self, now: Now, sent: Sent) {
+        let sent_at = sent.at.max(now.boot.minus(self.charge.policy.longest_call));
+        // a sticky issuer gives the same token again
+        if let Some(replica) =
+            self.replica.as_mut().filter(|_| self.charge.policy.issuer.rotation == RotationMode::Rotating)
+        {
+            let call =
+                Call { sent: Bounds::between(sent_at, now.boot), ..sent.call(Outcome::Open { is_forced: false }) };
+            replica.unstored = Some(Unstored::Unknown(call.given_up(now.boot)));
+        }
+    }
+
+    /// A token of ours is not stored yet. If nobody has rotated since we knew the stored one, our call came after it and wins.
+    /// Else nobody can tell which is newer: the stored one stays, ours is the candidate, and its call may have invalidated the
+    /// stored one. A third rotation now would kill one of the two at once.
+    pub(super) fn hand_over(&mut self, now: Now, mut credential: Credential, after: Generation) {
+        self.writer.is_dirty = true;
+        let stored = self.record.credential.as_ref();
+        let is_same = stored.is_some_and(|stored| stored.token == credential.token);
+        let newer = stored.filter(|stored| {
+            let is_living = !stored.is_refused && now.boot < stored.deadline.earliest;
+            is_living && stored.generation != after
+        });
+        if is_same {
+            // a sticky issuer gives the same one to all
+            self.relabel(now, credential.generation);
+        } else if let Some(came_at) = newer.map(|newer| newer.came_at) {
+            let candidate = self.candidate(&credential, came_at);
+            self.relabel(now, credential.generation);
+            if self.record.candidate().is_none() {
+                self.record.remember(candidate);
+                self.note(Note::HandedOver { is_candidate: true });
+            } else {
+                self.record.remember(candidate.given_up(credential.came_at));
+            }
+        } else {
+            let is_later = self.record.generation < credential.generation;
+            self.record.generation =
+                if is_later { credential.generation } else { self.record.generation.next(now.wall) };
+            credential.generation = self.record.generation;
+            self.take_credential(now, credential);
+            self.record.forget_earlier_calls();
+            if !self.is_holder() {
+                self.note(Note::HandedOver { is_candidate: false });
+            }
+        }
+    }
+
+    /// The call that brought `credential`, while another one is current that came at `came_at`.
+    pub(super) fn candidate(&self, credential: &Credential, came_at: Bounds) -> Call {
+        let policy = &self.charge.policy;
+        let came = credential.came_at;
+        let sent_at = credential.asked_at.earliest.max(came.earliest.minus(policy.longest_call));
+        Call {
+            id: credential.call.expect("a call of ours brought it"),
+            sent: Bounds::between(sent_at, came.latest),
+            outcome: Outcome::Late(LateToken {
+                token: credential.token.clone(),
+                came_at: came,
+                deadline: credential.deadline,
+                decided_at: came_at.plus(policy.issuer.overlap).plus(DEATH_MARGIN),
+            }),
+        }
+    }
+
+    /// A token of ours that nobody could store was served already: the stored one gets a generation after it, for what is
+    /// served never goes back (I4).
+    pub(super) fn relabel(&mut self, now: Now, ours: Generation) {
+        if self.record.generation < ours {
+            self.record.generation = ours.next(now.wall);
+            if let Some(stored) = &mut self.record.credential {
+                stored.generation = self.record.generation;
+            }
+        }
+    }
+
+    /// The candidate was probed when only the newer of the two could still be accepted.
+    pub(super) fn decided(&mut self, now: Now, sent: ProbeSent, verdict: &Verdict) {
+        let Some((call, late)) = self.record.candidate().map(|(call, late)| (call.clone(), late.clone())) else {
+            return;
+        };
+        match verdict {
+            Verdict::Inconclusive { .. } => {
+                self.probes.retry_at = Some(sent.at.plus(self.charge.policy.probe_pace()));
+                return;
+            }
+            // most likely it was the older one; but WeChat refuses at times what it accepts a moment later, and then the stored
+            // one is dead. So its call is reckoned with like one without an outcome: the next rotation settles it. Rejected: to
+            // believe the refusal, which served a dead token for the rest of its life (1 of 300 seeds)
+            Verdict::Refused { .. } => {
+                self.record.calls.retain(|other| other.id != call.id);
+                self.record.remember(call.given_up(late.came_at));
+            }
+            Verdict::Accepted => {
+                let asked_at = call.sent.earliest;
+                let life = late.deadline.earliest.since(asked_at);
+                // what was promised of the stored one counts from the latest that the candidate's call can have left
+                let unpromised_at = late.came_at.latest.plus(self.charge.policy.window()).min(late.deadline.earliest);
+                let rotation_at = self.charge.policy.rotation_at(asked_at, life, &mut self.rng).max(unpromised_at);
+                self.take_credential(
+                    now,
+                    Credential {
+                        token: late.token,
+                        generation: self.record.generation.next(now.wall),
+                        call: Some(call.id),
+                        asked_at: asked_at.into(),
+                        came_at: late.came_at,
+                        deadline: late.deadline,
+                        rotation_at: rotation_at.into(),
+                        is_refused: false,
+                        clock_offset_ms: now.offset_ms(),
+                    },
+                );
+                // another call may have come after this one
+                self.record.forget_earlier_calls();
+            }
+        }
+        self.writer.is_dirty = true;
+    }
+
+    /// Another credential is current from now on.
+    pub(super) fn take_credential(&mut self, now: Now, credential: Credential) {
+        self.record.generation = credential.generation;
+        self.record.credential = Some(credential);
+        self.record.verified_at = None;
+        self.new_credential(now);
+    }
+
+    /// What probes have told was of another credential.
+    pub(super) fn new_credential(&mut self, now: Now) {
+        self.probes.retry_at = None;
+        self.probes.checked_offset_ms = now.offset_ms();
+    }
+}

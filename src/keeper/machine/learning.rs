@@ -1,0 +1,271 @@
+//! What does a record that was read change?
+
+use std::sync::Arc;
+
+use super::{
+    Failure, Generation, Knowledge, NotRestored, Note, Now, Record, RotationMode, Sealed, StoreTrouble, Timestamp,
+    replica::{Obstacle, Unstored},
+};
+use crate::{
+    clock::{BootId, ClockOffset},
+    keeper::{
+        record::{Call, CallId, ClockBasis, Outcome, Precedence, Stored, Unreadable},
+        schedule::SUCCESSION,
+    },
+};
+
+impl Knowledge {
+    /// Goes on where the record's writer stopped.
+    pub(super) fn resume(&mut self, now: Now, record: Record, basis: ClockBasis) {
+        self.record = record;
+        if basis == ClockBasis::Unknown {
+            self.record.calls.clear(); // a call of another boot has ended
+        }
+        if self.record.generation < self.charge.min_generation {
+            self.record.credential = None;
+            self.record.generation = self.charge.min_generation;
+        }
+        let latest = now.boot.plus(self.charge.policy.issuer.wait_after_restart);
+        self.record.retry_at = self.record.retry_at.map(|at| at.latest.min(latest).into());
+        if basis == ClockBasis::Boot(ClockOffset::NONE) {
+            self.writer.durable = self.record.generation;
+        } else {
+            // moments judged by the wall clock may be judged differently after another reboot: they are written down by this
+            // boot's clock before they are relied on
+            self.writer.is_dirty = true;
+        }
+        self.forget_old_secret();
+        self.recall_failure();
+        if let Some(open) = self.record.take_open_call() {
+            self.crashed_in(now, open);
+        }
+        if let Some(unrecorded) = self.unrecorded_call(now) {
+            self.record.remember(unrecorded);
+        }
+        let Some(credential) = &self.record.credential else {
+            return self.note(Note::NotRestored(NotRestored::NoToken));
+        };
+        self.probes.checked_offset_ms = credential.clock_offset_ms;
+        let seconds_left = self.situation().promise(credential, now).seconds_left(now.boot);
+        self.note(Note::Restored { generation: credential.generation, seconds_left });
+    }
+
+    /// The last failure is the record's.
+    pub(super) fn recall_failure(&mut self) {
+        let errors = self.charge.policy.issuer.errors;
+        let last = self.record.last_error.clone();
+        self.last_failure = last.map(|last| Arc::new(Failure { error: last.error, errors, at: last.at, repeated: 1 }));
+    }
+
+    /// What WeChat said of another AppSecret does not bind this relay's own.
+    pub(super) fn forget_old_secret(&mut self) {
+        if self.record.asked_with != self.charge.secret_mark {
+            self.record.retry_at = None;
+            self.record.failures = 0;
+            self.record.last_error = None;
+            self.last_failure = None;
+        }
+    }
+
+    /// The record's writer ended between a call's intent and its outcome: an unknown call, which may still be under way at
+    /// WeChat. A call that overtook it would bring a token that the orphan then invalidates, and nobody would know.
+    pub(super) fn crashed_in(&mut self, now: Now, open: Call) {
+        self.record.failures = self.record.failures.saturating_add(1);
+        let mut open = open;
+        if let Some(replica) = &self.replica {
+            // until the intent was seen, promises were made without it
+            open.sent.latest = open.sent.latest.max(replica.learned_at);
+        }
+        self.invalidate(now, open.given_up(now.boot.plus(self.charge.policy.longest_call)));
+        let delay = self.charge.policy.back_off(self.record.failures, None, &mut self.rng);
+        self.put_off(now.boot.plus(delay));
+        self.writer.is_dirty = true;
+    }
+
+    /// No call before `at`.
+    pub(super) fn put_off(&mut self, at: Timestamp) {
+        self.record.retry_at = Some(self.record.retry_at.map_or(at, |known| known.latest.max(at)).into());
+    }
+
+    /// While a store fails, calls go unrecorded from [`Machine::may_go_unrecorded`] on, and then a crash forgets them: a
+    /// record that is loaded after that moment is treated as if one had been made, whatever else it says.
+    pub(super) fn unrecorded_call(&self, now: Now) -> Option<Call> {
+        let situation = self.situation();
+        let credential = situation.living(now.boot).filter(|_| situation.is_rotating())?;
+        let sent_at = credential.last_chance(self.charge.policy.issuer.overlap).earliest;
+        (sent_at < now.boot).then(|| Call {
+            id: CallId(now.boot.as_micros().unsigned_abs()),
+            sent: (sent_at, now.boot).into(),
+            outcome: Outcome::Unknown { ended: now.boot.into() },
+        })
+    }
+
+    /// The clock of the record's writer is known by now.
+    pub(super) fn judge_again(&mut self, now: Now) {
+        let Some(replica) = &mut self.replica else { return };
+        let is_known = |boot_id: &BootId| replica.peers.offset(boot_id, now.boot).is_some();
+        if self.writer.is_dirty || replica.unstored.is_some() || !replica.judged_by_wall.as_ref().is_some_and(is_known)
+        {
+            return;
+        }
+        replica.judged_by_wall = None;
+        let Some(Ok(stored)) = self.writer.held.as_ref().map(|held| Stored::decode(held, &self.charge.identity)) else {
+            return;
+        };
+        let basis = stored.written.shared_basis(&replica.peers, now, None);
+        let refused = self.record.credential.as_ref().is_some_and(|credential| credential.is_refused);
+        self.record = on_our_clock(stored.record, stored.written.boot_us, basis, now);
+        if let Some(credential) = &mut self.record.credential {
+            credential.is_refused |= refused;
+        }
+    }
+
+    /// Takes in a record that is not the one last seen.
+    pub(super) fn learn(&mut self, now: Now, found: Option<Sealed>, decoded: Option<Result<Stored, Unreadable>>) {
+        let Some(replica) = &mut self.replica else { return };
+        self.writer.held = found;
+        self.writer.retry_at = None; // somebody could write
+        let absent_at = std::mem::replace(&mut replica.absent_at, replica.contact_at);
+        replica.learned_at = now.boot;
+        (replica.is_confirmed, replica.judged_by_wall) = (false, None);
+        let before = replica.obstacle.take();
+        match decoded {
+            // the store was flushed, or put back: what is remembered is written again
+            None => self.writer.is_dirty |= self.record.generation > Generation::default(),
+            Some(Ok(Stored { record, written, is_ours: true })) => {
+                let is_stale = record.revision <= replica.seen_revision;
+                // one that the store went back to was written long before
+                let basis = written.shared_basis(&replica.peers, now, absent_at.filter(|_| !is_stale));
+                replica.judged_by_wall = matches!(basis, ClockBasis::Wall(_)).then_some(written.boot_id);
+                replica.is_confirmed = record.holder == Some(replica.me());
+                replica.seen_revision = replica.seen_revision.max(record.revision);
+                if matches!(basis, ClockBasis::Wall(_) | ClockBasis::Unknown) {
+                    self.note(Note::AgedByWall);
+                }
+                self.agree(now, &on_our_clock(record, written.boot_us, basis, now), is_stale);
+            }
+            Some(Ok(Stored { record, is_ours: false, .. })) => {
+                // of settings that were changed, here or there: taken over when its holder is gone
+                let obstacle = Obstacle::Anothers(record.holder.unwrap_or_default());
+                replica.obstacle = Some(obstacle);
+                if !matches!(before, Some(Obstacle::Anothers(_))) {
+                    self.note(Note::NotRestored(NotRestored::AnothersSharedRecord));
+                }
+            }
+            Some(Err(unreadable)) => {
+                replica.obstacle = Some(Obstacle::Foreign);
+                self.note(Note::Unreadable(unreadable));
+                let note = self.writer.failed(
+                    now.boot,
+                    match unreadable {
+                        Unreadable::Foreign => StoreTrouble::Foreign,
+                        Unreadable::Newer(version) => StoreTrouble::Newer(version),
+                    },
+                );
+                self.note(note);
+            }
+        }
+    }
+
+    /// The record of several relays: what the store holds and what is known here become one.
+    pub(super) fn agree(&mut self, now: Now, theirs: &Record, is_stale: bool) {
+        let Some(replica) = &mut self.replica else { return };
+        let (me, unstored, ended) = (replica.me(), replica.unstored.take(), replica.ended);
+        if theirs.holder.is_some_and(|holder| holder != me) {
+            replica.given_back = None;
+        }
+        let mut ours = std::mem::take(&mut self.record);
+        let before = ours.credential.as_ref().map(|credential| credential.generation);
+        let has_minted = matches!(unstored, Some(Unstored::Token { .. }));
+        let is_behind = theirs.generation < ours.generation || (is_stale && theirs.generation == ours.generation);
+        let precedence = match () {
+            () if ours.holder == Some(me) && theirs.holder == Some(me) => Precedence::Ours,
+            () if !has_minted && is_behind => Precedence::Neither,
+            () => Precedence::Theirs,
+        };
+        if let Some(Unstored::Token { after, .. }) = &unstored {
+            // ours is what it was before that token: it is taken in after theirs
+            (ours.credential, ours.generation) = (None, *after);
+        }
+        if precedence == Precedence::Neither
+            && let Some(open) = ours.take_open_call()
+        {
+            ours.remember(open.given_up(now.boot.plus(self.charge.policy.longest_call)));
+        }
+        let expected = ours.invalidated();
+        self.record = ours.reconcile(theirs.clone(), precedence);
+        self.add_own(now, unstored, ended);
+        if self.record.invalidated().map(|calls| calls.latest) < expected.map(|calls| calls.latest) && self.is_holder()
+        {
+            // the others have verified the token up to the call that they expect: they see first that it comes sooner
+            self.put_off(now.boot.plus(SUCCESSION));
+        }
+        let after = self.record.credential.as_ref().map(|credential| credential.generation);
+        self.writer.is_dirty = self.record.is_news_to(theirs);
+        if let Some(replica) = self.replica.as_mut().filter(|_| !self.writer.is_dirty) {
+            replica.unstored = None; // the store holds it
+        }
+        if precedence == Precedence::Theirs {
+            self.writer.durable = theirs.generation;
+            self.must_force = false;
+            self.recall_failure();
+        }
+        if before != after {
+            self.new_credential(now);
+            if let Some(generation) = after.filter(|_| precedence == Precedence::Theirs && !has_minted) {
+                self.note(Note::Followed(generation));
+            }
+        }
+    }
+
+    /// What the others cannot know: what a call of this relay brought that is not durable yet, and that one has ended which
+    /// they reckon with.
+    pub(super) fn add_own(&mut self, now: Now, unstored: Option<Unstored>, ended: Option<(CallId, bool)>) {
+        if self.is_holder()
+            && let Some(open) = self.record.take_open_call()
+        {
+            // the last run of this keeper had the lease, and ended in a panic in mid-call
+            self.crashed_in(now, open);
+        }
+        if let Some((id, has_minted_nothing)) = ended {
+            self.record.orphans.retain(|orphan| orphan.call != id);
+            let known = self.record.calls.iter_mut().filter(|call| call.id == id && has_minted_nothing);
+            known.for_each(|call| call.outcome = Outcome::Void);
+        }
+        match unstored.clone() {
+            Some(Unstored::Token { credential, after }) => self.hand_over(now, credential, after),
+            Some(Unstored::Unknown(call)) => self.record.remember(call),
+            None => {}
+        }
+        self.record.forget_earlier_calls();
+        if let Some(replica) = &mut self.replica {
+            // it stays until it is stored: this write may be lost as well, and another relay may rotate before
+            replica.unstored = unstored.map(|unstored| match unstored {
+                Unstored::Token { mut credential, after } => {
+                    credential.generation = credential.generation.max(self.record.generation);
+                    Unstored::Token { credential, after }
+                }
+                unknown @ Unstored::Unknown(_) => unknown,
+            });
+        }
+    }
+
+    pub(super) fn is_rotating(&self) -> bool {
+        self.charge.policy.issuer.rotation == RotationMode::Rotating
+    }
+}
+
+/// A record on our boot clock. Of one whose age nobody knows only that is left which needs none.
+pub(super) fn on_our_clock(record: Record, written: Timestamp, basis: ClockBasis, now: Now) -> Record {
+    let mut record = match basis {
+        ClockBasis::Boot(offset) | ClockBasis::Wall(offset) => record.shifted(offset),
+        ClockBasis::Unknown => record.without_moments().shifted(ClockOffset::between(written, now.boot.into())),
+    };
+    if basis != ClockBasis::Boot(ClockOffset::NONE)
+        && let Some(credential) = &mut record.credential
+    {
+        // how far apart another machine's clocks are, or this one's before a reboot, tells nothing
+        credential.clock_offset_ms = now.offset_ms();
+    }
+    record
+}

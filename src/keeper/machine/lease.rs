@@ -1,0 +1,157 @@
+//! Several relays on one store: which one may call?
+//!
+//! The lease is a part of the record, and lasts as long as its holder lives. That is shown by the holder's presence, which
+//! changes with every poll: a holder counts on its leases for [`LEASE`] from the start of its last poll, and another relay
+//! takes them over when that presence has not changed for 3 s more, by its own clock. So no clock of another machine is asked.
+//!
+//! No lock can stop a relay that is frozen between its last look at the lease and the first byte of its call. What can be
+//! done is to lose nothing by it: its token is handed over, never dropped, for it may be the one that WeChat keeps.
+//!
+//! [`LEASE`]: crate::keeper::schedule::LEASE
+
+use std::time::Duration;
+
+use super::{
+    Knowledge, Machine, Note, Now, ReportAnswer, ReportFailure, Then, Timestamp,
+    replica::{GivenBack, Obstacle, Replica, Role},
+};
+use crate::{
+    group::{peers::TAKE_OVER, poller::POLL},
+    keeper::{record::Orphan, schedule::SUCCESSION},
+};
+
+/// A holder whose address was refused so often in a row gives the lease back: at the whitelist's pace of one call a minute,
+/// that is five minutes, in which an operator may have put it on.
+const REFUSED_CALLS: u32 = 5;
+/// A call that a frozen relay may still send invalidates whatever credential it finds. A relay that has not woken for so long
+/// is taken for dead.
+const ORPHAN: Duration = Duration::from_secs(3600);
+/// The leases of living credentials are taken within so long of one another: those without one go first.
+const SPREAD: Duration = Duration::from_secs(1);
+/// How soon a record is looked at again whose writer's clock is about to be known.
+const AGAIN: Duration = Duration::from_millis(250);
+
+impl Machine {
+    /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
+    pub(super) fn follow(&mut self, now: Now) {
+        if self.known.writer.trouble.is_none() && !self.is_stopping && self.known.is_lease_free() {
+            let is_living = self.known.situation().living(now.boot).is_some();
+            let spread = if is_living { SPREAD.mul_f64(self.known.rng.f64()) } else { Duration::ZERO };
+            let Some(replica) = &mut self.known.replica else { return };
+            if replica.contact_at.is_some() && *replica.take_at.get_or_insert(now.boot.plus(spread)) <= now.boot {
+                return self.take_lease(now);
+            }
+        } else if let Some(replica) = &mut self.known.replica {
+            replica.take_at = None;
+        }
+        self.answer_stale();
+        if self.reports.is_empty() {
+            if let Some(replica) = &mut self.known.replica {
+                replica.awaited = None;
+            }
+        } else if self.known.writer.trouble.is_some() {
+            let failure = ReportFailure::StoreAway;
+            self.answer_all(&ReportAnswer::Failed { again_at: now.boot.plus(POLL), failure });
+        } else {
+            self.forward();
+        }
+    }
+
+    fn take_lease(&mut self, now: Now) {
+        let Some(me) = self.known.replica.as_ref().map(Replica::me) else { return };
+        let was_put_off = self.known.record.retry_at.is_some_and(|at| now.boot < at.latest);
+        self.known.forget_old_secret();
+        if was_put_off && self.known.record.retry_at.is_none() {
+            // the others have verified the token up to the call that they expect: they see first that it comes sooner
+            self.known.put_off(now.boot.plus(SUCCESSION));
+        }
+        if let Some(open) = self.known.record.take_open_call() {
+            // its sender may be frozen, and send it later
+            self.known.record.add_orphan(now.boot, Orphan { call: open.id, until: now.boot.plus(ORPHAN).into() });
+            self.known.crashed_in(now, open);
+        }
+        self.known.record.holder = Some(me);
+        if let Some(replica) = &mut self.known.replica {
+            (replica.is_confirmed, replica.take_at) = (false, None);
+        }
+        self.write(now, Then::Keep);
+    }
+
+    /// Gives the lease back, so that another relay takes it at its next look. Where none does, this one takes it again when
+    /// the record has stood still, and counts anew.
+    pub(super) fn yield_lease(&mut self, now: Now) {
+        self.known.recall_failure();
+        self.known.note(Note::LeaseYielded);
+        self.give_lease_back(now, GivenBack::Yielded);
+    }
+
+    /// Gives the lease back, once, so that another relay takes it at its next look.
+    pub(super) fn give_lease_back(&mut self, now: Now, why: GivenBack) {
+        if let Some(replica) = &mut self.known.replica {
+            replica.given_back = Some(why);
+            replica.is_confirmed = false;
+        }
+        self.known.record.holder = None;
+        self.write(now, Then::Keep);
+    }
+}
+
+impl Knowledge {
+    /// Whether nobody has the lease.
+    pub(super) fn is_lease_free(&self) -> bool {
+        let Some(replica) = &self.replica else { return false };
+        let is_gone = |holder| replica.peers.is_gone(holder, replica.learned_at);
+        let has_yielded = replica.given_back == Some(GivenBack::Yielded);
+        match (self.role(), self.record.holder) {
+            (Role::Alone | Role::Holder { .. } | Role::Blocked(Obstacle::Foreign), _) => false,
+            (Role::Blocked(Obstacle::Anothers(holder)), _) => is_gone(holder),
+            (Role::Follower, _) if self.writer.held.is_none() => true,
+            (Role::Follower, None) if has_yielded => replica.has_stood_still(replica.learned_at),
+            (Role::Follower, Some(holder)) if holder != replica.me() => is_gone(holder),
+            (Role::Follower, _) => true,
+        }
+    }
+
+    /// When a relay that may not call has to look again, though nothing happens.
+    pub(super) fn follow_at(&self, now: Now) -> Timestamp {
+        let Some(replica) = &self.replica else { return Timestamp::NEVER };
+        let soon = now.boot.plus(POLL);
+        let situation = self.situation();
+        // from R on, a promise reaches as far as the last contact allows
+        let living = situation.living(now.boot).filter(|_| situation.is_rotating());
+        let due = living.map_or(Timestamp::NEVER, |credential| situation.rotation_at(credential).max(soon));
+        let is_unseen = match (self.role(), self.record.holder) {
+            (Role::Blocked(Obstacle::Anothers(holder)), _) | (Role::Follower, Some(holder)) => {
+                !replica.peers.has_seen(holder)
+            }
+            (Role::Follower, None) => true,
+            (Role::Alone | Role::Holder { .. } | Role::Blocked(Obstacle::Foreign), _) => false,
+        };
+        let unseen = if is_unseen { replica.learned_at.plus(TAKE_OVER).max(soon) } else { Timestamp::NEVER };
+        let take_at = replica.take_at.filter(|_| !self.may_call(now)).unwrap_or(Timestamp::NEVER);
+        take_at.max(now.boot).min(due).min(unseen)
+    }
+
+    /// Something was found that is not taken in yet.
+    pub(super) fn has_unread(&self) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.found.is_some())
+    }
+
+    /// When to look at what was found, but not taken in yet.
+    pub(super) fn look_again_at(&self, now: Now) -> Timestamp {
+        let found = self.replica.as_ref().and_then(|replica| replica.found.as_ref());
+        found.map_or(Timestamp::NEVER, |_| now.boot.plus(AGAIN))
+    }
+
+    /// Whether another relay should try: this one's address has been refused for some minutes.
+    pub(super) fn should_yield(&self) -> bool {
+        let errors = self.charge.policy.issuer.errors;
+        let last = self.last_failure.as_ref().filter(|_| self.is_holder());
+        last.is_some_and(|failure| failure.repeated >= REFUSED_CALLS && errors.is_about_this_host(&failure.error))
+    }
+
+    pub(super) fn must_leave(&self) -> bool {
+        let given_back = self.replica.as_ref().and_then(|replica| replica.given_back);
+        self.is_holder() && given_back != Some(GivenBack::Leaving)
+    }
+}

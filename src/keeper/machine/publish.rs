@@ -1,0 +1,62 @@
+//! What do readers see?
+
+use super::{Action, Generation, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then, replica::Role};
+
+impl Machine {
+    fn status(&self, now: Now) -> Status {
+        let situation = self.known.situation();
+        let served = self.known.record.credential.as_ref().filter(|credential| !credential.is_refused);
+        Status {
+            offer: served.map(|credential| Offer {
+                generation: credential.generation,
+                token: credential.token.clone(),
+                promise: Promise {
+                    verified_until: situation.verified_until(credential, now),
+                    ..situation.promise(credential, now)
+                },
+            }),
+            rotation_at: served.map(|credential| situation.rotation_at(credential)),
+            next_attempt_at: match self.phase {
+                Phase::Idle if self.known.may_call(now) => Some(situation.call_at(now).min(situation.probe_at(now))),
+                // the lease's holder calls: what it brings shows at the next look
+                Phase::Idle => situation.living(now.boot).map(|credential| situation.rotation_at(credential)),
+                // where none lives, nothing that is being stored is about to show
+                Phase::Recording(Then::Keep) if situation.living(now.boot).is_none() => Some(situation.call_at(now)),
+                // a record that does not come is waited for only so long
+                Phase::Loading { .. } if self.known.writer.trouble.is_some() => {
+                    Some(self.known.charge.started_at.plus(NEVER_STORED_GRACE))
+                }
+                _ => None,
+            },
+            failures: self.known.record.failures,
+            trouble: self.known.last_failure.clone().filter(|_| self.known.record.failures > 0),
+            store_trouble: self.known.writer.trouble.clone().or_else(|| self.known.others_record()),
+            holds_lease: matches!(self.known.role(), Role::Alone | Role::Holder { .. }),
+            budget: self.known.record.debits.left(now.boot, self.known.charge.policy.calls_per_day),
+        }
+    }
+
+    /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:
+    /// a crash must not make the next process serve an older one (I4).
+    pub(super) fn publish(&mut self, now: Now) {
+        let is_mute = self.known.writer.trouble.is_none() || self.known.charge.min_generation > Generation::default();
+        if !self.is_loaded && is_mute && self.known.record.credential.is_none() {
+            // nothing to tell but why the record does not come; what this process has published before stays
+            return;
+        }
+        let mut status = self.status(now);
+        if let (Phase::Recording(Then::Keep), Some(published)) = (&self.phase, &self.published) {
+            let shown = published.offer.as_ref().map(|offer| offer.generation);
+            let is_new = status.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
+            if is_new && !self.known.writer.is_settled(self.known.record.generation) {
+                status.offer.clone_from(&published.offer);
+                status.rotation_at = published.rotation_at;
+            }
+        }
+        if self.published.as_ref() != Some(&status) {
+            self.published = Some(status.clone());
+            // Publish before answering: a client told to read again must see this state.
+            self.actions.insert(0, Action::Publish(status));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What is this relay among those on its store, and may it call?
+
+use super::{
+    Knowledge, Now, RotationMode, StoreTrouble, Timestamp, Watch,
+    replica::{Obstacle, Role},
+};
+use crate::keeper::schedule::LEASE;
+
+impl Knowledge {
+    /// Whether the record is ours to write and names this relay as the lease's holder.
+    pub(super) fn is_holder(&self) -> bool {
+        let replica = self.replica.as_ref().filter(|replica| replica.obstacle.is_none());
+        replica.is_some_and(|replica| self.record.holder == Some(replica.me()))
+    }
+
+    pub(super) fn role(&self) -> Role {
+        let Some(replica) = &self.replica else { return Role::Alone };
+        match (replica.obstacle, replica.contact_at) {
+            (Some(obstacle), _) => Role::Blocked(obstacle),
+            (None, Some(at)) if replica.is_confirmed && self.is_holder() => Role::Holder { until: at.plus(LEASE) },
+            (None, _) => Role::Follower,
+        }
+    }
+
+    /// Up to when this relay may begin a call: alone always; of several the holder; and with a sticky issuer anybody while the
+    /// store is away, since all are given the same token.
+    pub(super) fn may_call_until(&self) -> Timestamp {
+        let is_free_for_all =
+            self.charge.policy.issuer.rotation == RotationMode::Sticky && self.writer.trouble.is_some();
+        match self.role() {
+            Role::Blocked(Obstacle::Foreign) => Timestamp::LONG_AGO,
+            Role::Alone => Timestamp::NEVER,
+            _ if is_free_for_all => Timestamp::NEVER,
+            Role::Holder { until } => until,
+            Role::Follower | Role::Blocked(Obstacle::Anothers(_)) => Timestamp::LONG_AGO,
+        }
+    }
+
+    pub(super) fn may_call(&self, now: Now) -> bool {
+        now.boot < self.may_call_until()
+    }
+
+    /// What is stored must not be written over, but by a relay that takes the lease.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.role(), Role::Blocked(_))
+    }
+
+    /// Reported as long as another deployment writes under this credential's name.
+    pub(super) fn others_record(&self) -> Option<StoreTrouble> {
+        matches!(self.role(), Role::Blocked(Obstacle::Anothers(_))).then_some(StoreTrouble::AnothersRecord)
+    }
+
+    /// Which calls of other relays could go unrecorded.
+    pub(super) fn watch(&self) -> Watch {
+        let Some(replica) = &self.replica else { return Watch::Always };
+        match (self.charge.policy.issuer.rotation, self.role()) {
+            (RotationMode::Sticky, _) => Watch::Always,
+            (RotationMode::Rotating, Role::Holder { until }) => Watch::Until(until),
+            (RotationMode::Rotating, _) => Watch::Until(replica.contact_at.unwrap_or(Timestamp::LONG_AGO)),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! From what does it follow how long a credential may be promised, and when what is due? `promise` and `plan` compute both
+//! anew at every step.
+
+use std::time::Duration;
+
+use super::{Policy, RotationMode};
+use crate::{
+    clock::{Bounds, Timestamp},
+    credential::Generation,
+    keeper::record::{Credential, Record},
+};
+
+/// What probes have found of the current credential.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    /// When the last one was sent.
+    pub(super) last_at: Option<Timestamp>,
+    /// The last rotation of this process that replaced a token: the report's cool-down counts from it too.
+    pub(super) rotated_at: Option<Timestamp>,
+    /// No probe of our own accord before.
+    pub(super) retry_at: Option<Timestamp>,
+    /// The clock offset up to which the credential was checked.
+    pub(super) checked_offset_ms: i64,
+}
+
+/// Which calls could go unrecorded (I3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// None: nobody else calls, or all that do are given the same token.
+    Always,
+    /// Of several relays on one store: none before this moment.
+    Until(Timestamp),
+}
+
+/// All that the two questions are answered from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation<'a> {
+    pub(super) record: &'a Record,
+    pub(super) policy: &'a Policy,
+    pub(super) probes: &'a Probes,
+    /// The generation whose credential is durable.
+    pub(super) durable: Generation,
+    pub(super) watch: Watch,
+    /// Other relays may call.
+    pub(super) is_replica: bool,
+    /// A sticky issuer answered with the refused token.
+    pub(super) must_force: bool,
+}
+
+impl<'a> Situation<'a> {
+    pub(super) fn is_rotating(&self) -> bool {
+        self.policy.issuer.rotation == RotationMode::Rotating
+    }
+
+    /// The current credential, if it is not known to be dead at `now`.
+    pub(super) fn living(&self, now: Timestamp) -> Option<&'a Credential> {
+        self.unless_refused().filter(|credential| now < credential.deadline.earliest)
+    }
+
+    /// The same, and up to the latest moment that its deadline can be.
+    pub(super) fn perhaps_living(&self, now: Timestamp) -> Option<&'a Credential> {
+        self.unless_refused().filter(|credential| now < credential.deadline.latest)
+    }
+
+    fn unless_refused(&self) -> Option<&'a Credential> {
+        self.record.credential.as_ref().filter(|credential| !credential.is_refused)
+    }
+
+    /// R: by our own clock where nobody else calls, else the earliest that another relay may take it to be.
+    pub(super) fn rotation_at(&self, credential: &Credential) -> Timestamp {
+        let Bounds { earliest, latest } = credential.rotation_at;
+        if self.is_replica { earliest } else { latest }
+    }
+
+    /// Between which moments calls may have left that minted another credential than the current one.
+    pub(super) fn invalidated(&self) -> Option<Bounds> {
+        self.record.invalidated().filter(|_| self.is_rotating())
+    }
+
+    /// O − r.
+    pub(super) fn window(&self) -> Duration {
+        self.policy.window()
+    }
+}

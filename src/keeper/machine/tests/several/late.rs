@@ -1,0 +1,151 @@
+//! What becomes of a token, and of a call, that comes when another relay has the lease?
+
+use super::*;
+
+/// The first relay is frozen in a call, the second has taken the lease and rotated to `newer`, and then the first one's call
+/// brings `late`.
+fn newer_and_late() -> Pair {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    // the other takes the lease, waits for every promise to end, and rotates
+    pair.pass_until_call(1, 400);
+    pair.reply(1, "newer");
+    // its generation is told by a later wall clock, and is all the same not the newer one
+    pair.pass(6);
+    let before = pair.generation(1);
+    pair.reply(0, "late");
+    pair.pass(3);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["newer", "newer"]);
+    assert_eq!(pair.told(0, "HandedOver { is_candidate: true }"), 1, "{:?}", pair.relays[0].notes);
+    assert!(
+        pair.generation(0) >= before && pair.generation(0) == pair.generation(1),
+        "what was served never goes back"
+    );
+    pair
+}
+
+fn probes_of(pair: &Pair, token: &str) -> usize {
+    pair.relays.iter().flat_map(|relay| &relay.probes).filter(|probed| *probed == token).count()
+}
+
+#[test]
+fn a_late_token_that_is_refused_does_not_replace_the_newer_one_and_a_rotation_settles_it() {
+    let mut pair = newer_and_late();
+    pair.dead = Some("late");
+    let calls = pair.calls();
+    while probes_of(&pair, "late") == 0 {
+        assert_eq!(pair.calls(), calls, "a third rotation would kill one of the two");
+        assert_eq!([pair.shown(0), pair.shown(1)], ["newer", "newer"]);
+        pair.pass(1);
+    }
+    // WeChat refuses at times what it accepts a moment later: then it is the newer one that is dead, unknown to all
+    assert_eq!(pair.calls(), calls + 1);
+    pair.reply(1, "last");
+    pair.pass(400);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["last", "last"]);
+    assert_eq!((probes_of(&pair, "late"), pair.calls()), (1, calls + 1));
+}
+
+#[test]
+fn a_late_token_that_is_accepted_is_the_newer_one() {
+    let mut pair = newer_and_late();
+    let (before, calls) = (pair.generation(1), pair.calls());
+    pair.pass(320);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);
+    assert!(pair.generation(0) > before && pair.generation(0) == pair.generation(1));
+    assert_eq!((probes_of(&pair, "late"), pair.calls()), (1, calls));
+}
+
+#[test]
+fn a_late_token_is_current_where_nobody_has_rotated() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass(20); // the other has the lease, and may not call yet
+    assert!(pair.status(1).holds_lease);
+    pair.reply(0, "late");
+    pair.pass(3);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);
+    assert_eq!(pair.relays[1].calls, 0);
+}
+
+#[test]
+fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
+    let mut pair = Pair::serving("t1");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass(20);
+    pair.read_only = Some(0);
+    pair.reply(0, "t2");
+    pair.pass_until_call(1, 300);
+    pair.reply(1, "t3");
+    pair.pass(2);
+    pair.read_only = None;
+    pair.pass(10);
+    assert!(pair.told(0, "HandedOver { is_candidate: true }") > 0, "{:?}", pair.relays[0].notes);
+}
+
+#[test]
+fn a_call_given_up_late_is_remembered_by_all_even_if_its_first_writes_are_lost() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 400);
+    pair.reply(1, "two");
+    pair.pass(1);
+    // the frozen relay goes on, finds its own timer run out, and the other one writes before it, twice
+    let mut event = Event::Reply(Err(unknown()));
+    for beat in 0..2 {
+        let actions = pair.only_step(0, event);
+        assert!(actions.iter().any(|action| matches!(action, Action::Store { .. })), "{actions:?}");
+        pair.pass(3);
+        pair.relays[1].machine.known.record.failures = beat + 1;
+        pair.relays[1].machine.known.writer.is_dirty = true;
+        pair.step(1, Event::Tick);
+        event = Event::Stored(Swap::Lost(pair.store.record.clone()));
+    }
+    pair.relays[0].is_frozen = false;
+    pair.step(0, event);
+    pair.pass(2);
+    for relay in &pair.relays {
+        assert_eq!(relay.machine.known.record.calls.len(), 1, "{:?}", relay.machine);
+        assert!(matches!(relay.machine.known.record.calls[0].outcome, Outcome::Unknown { .. }), "{:?}", relay.machine);
+    }
+}
+
+#[test]
+fn a_call_that_minted_nothing_is_taken_back_where_the_others_took_it_for_unknown() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass(20);
+    assert!(matches!(pair.relays[1].machine.known.record.calls[0].outcome, Outcome::Unknown { .. }));
+    let promised = pair.seconds(1);
+    pair.relays[0].is_frozen = false;
+    pair.refuse(0, -1);
+    pair.pass(2);
+    for relay in &pair.relays {
+        assert_eq!(relay.machine.known.record.calls[0].outcome, Outcome::Void, "{:?}", relay.machine);
+        assert_eq!(relay.machine.known.record.orphans, []);
+    }
+    assert!(pair.seconds(1) > promised, "{} after {promised}", pair.seconds(1));
+}
+
+#[test]
+fn a_call_that_a_lost_relay_may_still_send_is_reckoned_with_for_an_hour() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    let lost_at = pair.boot;
+    pair.pass_until_call(1, 400);
+    pair.reply(1, "two");
+    pair.pass(2);
+    // it may be sent at any moment, so no more than the window is ever promised
+    while pair.boot.since(lost_at) < s(3600) {
+        assert_eq!(pair.seconds(1), 240);
+        pair.pass(60);
+    }
+    pair.pass(60);
+    assert!(pair.seconds(1) > 240, "{}", pair.seconds(1));
+}

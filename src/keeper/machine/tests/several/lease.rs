@@ -1,0 +1,182 @@
+//! Which of several relays may call, and when does another one take over?
+
+use super::*;
+use crate::timing::{LEASE, SUCCESSION};
+
+#[test]
+fn a_holder_at_rest_keeps_the_lease_without_a_write() {
+    let mut pair = Pair::serving("one");
+    pair.pass(10);
+    let stores = pair.stores;
+    pair.pass(3000);
+    assert_eq!((pair.stores, pair.calls()), (stores, 1));
+    assert!(pair.status(0).holds_lease && !pair.status(1).holds_lease);
+}
+
+#[test]
+fn the_lease_of_a_dead_holder_is_taken_when_its_presence_has_stood_still_and_not_before() {
+    let mut pair = Pair::serving("one");
+    pair.pass(100);
+    pair.relays[0].is_frozen = true;
+    let died_at = pair.boot;
+    while !pair.status(1).holds_lease {
+        pair.pass(1);
+        assert!(pair.boot.since(died_at) <= s(18), "15 s, a poll, and up to 1 s");
+    }
+    // it polled for the last time within the second before
+    assert!(pair.boot.since(died_at).saturating_add(s(1)) >= LEASE + SUCCESSION, "{:?}", pair.boot.since(died_at));
+    assert_eq!(pair.told(1, "LeaseTaken"), 1);
+}
+
+#[test]
+fn a_holder_that_the_store_does_not_answer_calls_no_more_before_another_one_may() {
+    let mut pair = Pair::serving("one");
+    let rotation_at = pair.status(0).rotation_at.unwrap();
+    pair.pass(rotation_at.since(pair.boot).as_secs() - 16);
+    pair.cut = Some(0);
+    pair.pass_until_call(1, 40);
+    assert_eq!(pair.relays[0].calls, 1);
+    pair.reply(1, "two");
+    pair.cut = None;
+    pair.pass(3);
+    assert!(!pair.status(0).holds_lease && pair.status(1).holds_lease);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+}
+
+#[test]
+fn a_relay_that_leaves_gives_the_lease_back_and_the_other_one_takes_it_at_its_next_look() {
+    let mut pair = Pair::serving("one");
+    pair.pass(10);
+    pair.step(0, Event::Shutdown);
+    pair.pass(3);
+    assert!(!pair.status(0).holds_lease && pair.status(1).holds_lease);
+}
+
+#[test]
+fn a_report_that_reaches_a_follower_costs_one_probe_of_the_holder_s() {
+    let mut pair = Pair::serving("one");
+    pair.pass(60);
+    let generation = pair.generation(1);
+    for id in 0..20 {
+        pair.step(1, Event::Report(ReportId(id), generation));
+    }
+    pair.pass(4);
+    assert_eq!(pair.relays[1].answers, vec![ReportAnswer::Accepted; 20]);
+    assert_eq!((&pair.relays[0].probes[..], pair.relays[1].probes.len()), (&["one".to_owned()][..], 0));
+}
+
+#[test]
+fn a_longer_life_told_of_the_same_token_counts_only_if_the_issuer_tells_what_is_left() {
+    for (tells_remaining_life, is_counted) in [(true, true), (false, false)] {
+        let mut policy = policy(RotationMode::Sticky);
+        policy.issuer.tells_remaining_life = tells_remaining_life;
+        let mut pair = Pair::of(policy);
+        pair.reply(0, "one");
+        pair.pass(2);
+        let first = pair.status(0).offer.clone().unwrap();
+        pair.pass_until_call(0, 7200);
+        pair.reply(0, "one"); // with 7200 s, although it had 300 s left
+        pair.pass(2);
+        let second = pair.status(0).offer.clone().unwrap();
+        assert_eq!(second.generation > first.generation, is_counted);
+        assert_eq!(second.promise.until > first.promise.until, is_counted);
+    }
+}
+
+#[test]
+fn a_token_that_could_not_be_stored_is_promised_no_further_than_the_lease_proves() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.cut = Some(0);
+    pair.reply(0, "two");
+    pair.pass(1);
+    let promised = pair.seconds(0);
+    assert!(pair.shown(0) == "two" && promised <= 15, "{promised}");
+    pair.pass(20);
+    assert_eq!(pair.shown(1), "one");
+}
+
+#[test]
+fn what_wechat_said_of_an_old_secret_does_not_bind_the_next_holder() {
+    let mut pair = Pair::new();
+    pair.refuse(0, 40125);
+    pair.pass(2);
+    pair.relays[1].machine.known.charge.secret_mark = secret("two");
+    pair.relays[0].is_frozen = true;
+    // 15 s until the lease is taken, and 3 s until those see it who have promised up to the old one's next call
+    pair.pass_until_call(1, 21);
+}
+
+#[test]
+fn a_holder_whose_ip_is_refused_for_minutes_gives_the_lease_to_a_relay_that_is_not() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    for _ in 1..5 {
+        pair.refuse(0, 40164);
+        assert!(pair.status(0).holds_lease && !pair.status(1).holds_lease);
+        pair.pass_until_call(0, 70);
+    }
+    pair.refuse(0, 40164);
+    pair.pass_until_call(1, 70);
+    assert!(!pair.status(0).holds_lease && pair.status(1).holds_lease);
+    pair.reply(1, "two");
+    pair.pass(2);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+    let calls = pair.relays[0].calls;
+    pair.pass(3000);
+    assert_eq!(pair.relays[0].calls, calls);
+}
+
+#[test]
+fn where_every_ip_is_refused_the_relays_take_turns_and_call_no_more_often_than_one_would() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    let began = (pair.boot, pair.relays[0].calls);
+    let mut turns = [0, 0];
+    while pair.boot.since(began.0) < s(3600) {
+        for (who, turns) in turns.iter_mut().enumerate() {
+            let before = pair.relays[who].calls;
+            pair.refuse(who, 40164);
+            *turns += u32::from(pair.status(who).holds_lease);
+            assert_eq!(pair.relays[who].calls, before, "never at once");
+        }
+        pair.pass(30);
+    }
+    let calls = pair.relays[0].calls - began.1 + pair.relays[1].calls;
+    assert!(turns[0] > 20 && turns[1] > 20, "{turns:?}");
+    assert!((40..=62).contains(&calls), "{calls} calls in an hour");
+}
+
+#[test]
+fn a_refused_holder_without_another_relay_takes_the_lease_back_and_calls_on() {
+    let mut pair = Pair::serving("one");
+    pair.relays[1].is_frozen = true;
+    pair.pass_until_call(0, 7200);
+    for _ in 0..12 {
+        pair.refuse(0, 40164);
+        pair.pass_until_call(0, 90);
+    }
+    pair.reply(0, "two");
+    pair.pass(1);
+    assert_eq!(pair.shown(0), "two");
+}
+
+#[test]
+fn a_keeper_that_panicked_in_mid_call_takes_that_call_for_lost() {
+    let mut pair = Pair::new();
+    pair.panics(0);
+    pair.pass(7);
+    assert_eq!(pair.relays[0].calls, 1, "the call of the keeper before it may still be under way");
+    pair.pass_until_call(0, 10);
+}
+
+#[test]
+fn a_report_to_a_keeper_that_cannot_read_its_record_is_not_settled() {
+    let mut pair = Pair::serving("t1");
+    pair.cut = Some(1);
+    let reported = pair.generation(1);
+    pair.panics(1);
+    pair.step(1, Event::Report(ReportId(1), reported));
+    pair.pass(2);
+    assert!(matches!(pair.relays[1].answers[..], [ReportAnswer::Failed { .. }]), "{:?}", pair.relays[1].answers);
+}

@@ -1,0 +1,109 @@
+//! What do several relays do with a store that forgot, went back, or holds what is not theirs?
+
+use super::*;
+
+#[test]
+fn a_store_that_went_back_is_written_anew_and_nobody_goes_back() {
+    let mut pair = Pair::serving("one");
+    let old = pair.store.clone();
+    pair.pass_until_call(0, 7200);
+    pair.reply(0, "two");
+    pair.pass(2);
+    pair.store = Shared { nonce: 2, ..old }; // the first who asks finds that it has gone back
+    for _ in 0..8 {
+        pair.pass(1);
+        assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+    }
+    assert!(pair.store.text().contains("\"two\""), "{}", pair.store.text());
+    pair.pass(60);
+    assert!(pair.status(0).holds_lease && !pair.status(1).holds_lease);
+    assert_eq!(pair.calls(), 2);
+}
+
+#[test]
+fn a_store_that_was_emptied_is_written_anew_and_nobody_calls() {
+    let mut pair = Pair::serving("one");
+    pair.pass(10);
+    pair.store = Shared::new(2);
+    for _ in 0..60 {
+        pair.pass(1);
+        assert_eq!([pair.shown(0), pair.shown(1)], ["one", "one"]);
+    }
+    assert!(pair.store.text().contains("\"one\""), "{}", pair.store.text());
+    assert_eq!(pair.relays.iter().filter(|relay| relay.status.as_ref().unwrap().holds_lease).count(), 1);
+    assert_eq!(pair.calls(), 1);
+}
+
+#[test]
+fn a_record_that_was_deleted_is_missed_within_a_minute_though_no_change_names_it() {
+    let mut pair = Pair::serving("one");
+    pair.store.record = None;
+    pair.pass(62);
+    assert!(pair.store.text().contains("\"one\""), "{}", pair.store.text());
+    assert_eq!(pair.calls(), 1);
+}
+
+/// A relay of another deployment under the same name writes, and shows itself.
+fn another_lives(pair: &mut Pair, beat: u64) {
+    let presence =
+        Presence { beat, boot_id: BootId::from_text("c"), boot_at: pair.boot, heard: Vec::new(), clocks: Vec::new() };
+    pair.store.presences.insert(ReplicaId(9), presence);
+}
+
+#[test]
+fn a_record_of_another_appid_is_told_once_and_left_alone_while_its_holder_lives() {
+    let mut pair = Pair::serving("one");
+    let other = Identity { appid: "wx2".to_owned(), ..identity() };
+    let record = Record { holder: Some(ReplicaId(9)), ..Record::default() };
+    let theirs = record.encode(&other, &BootId::from_text("c"), now(pair.boot, 0));
+    pair.store.write(theirs.clone());
+    let stores = pair.stores;
+    // its record stands still, and its presence does not
+    for beat in 1..600 {
+        another_lives(&mut pair, beat);
+        pair.pass(1);
+    }
+    assert_eq!((pair.stores, pair.store.record.as_ref()), (stores, Some(&theirs)));
+    for who in 0..2 {
+        assert_eq!(pair.told(who, "NotRestored"), 1);
+        assert_eq!(pair.status(who).store_trouble, Some(StoreTrouble::AnothersRecord));
+        assert!(!pair.status(who).holds_lease);
+    }
+    // it is shut down, and what was known before is written again
+    pair.pass(20);
+    assert!(pair.store.text().contains("\"one\""), "{}", pair.store.text());
+    assert_eq!((pair.status(0).store_trouble.as_ref(), pair.status(1).store_trouble.as_ref()), (None, None));
+    assert_eq!(pair.calls(), 1);
+}
+
+#[test]
+fn a_record_of_another_appid_that_changes_is_left_alone_even_if_its_holder_is_not_seen() {
+    let mut pair = Pair::serving("one");
+    let other = Identity { appid: "wx2".to_owned(), ..identity() };
+    for failures in 0..8 {
+        let record = Record { failures, ..Record::default() };
+        pair.store.write(record.encode(&other, &BootId::from_text("c"), now(pair.boot, 0)));
+        let stores = pair.stores;
+        pair.pass(5);
+        assert_eq!(pair.stores, stores);
+    }
+    for who in 0..2 {
+        assert_eq!(pair.told(who, "NotRestored"), 1);
+        assert_eq!(pair.status(who).store_trouble, Some(StoreTrouble::AnothersRecord));
+    }
+}
+
+#[test]
+fn bytes_that_are_no_record_are_never_written_over_and_nobody_calls() {
+    for (bytes, trouble) in [("{\"version\":99}", StoreTrouble::Newer(99)), ("{\"version\":2", StoreTrouble::Foreign)] {
+        let mut pair = Pair::serving("one");
+        let foreign = Some(Sealed::new(bytes.as_bytes().to_vec()));
+        pair.store.record.clone_from(&foreign); // by hand: no change names it
+        pair.pass(7200);
+        assert_eq!(pair.store.record, foreign);
+        assert_eq!(pair.calls(), 1);
+        for who in 0..2 {
+            assert_eq!(pair.status(who).store_trouble.as_ref(), Some(&trouble));
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! How does a relay poll the shared store for its keeper, and what goes wrong on the way there and back?
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use token_relay::{
+    credential::CredentialId,
+    group::{
+        Found,
+        peers::Peers,
+        poller::{Poller, Reading},
+    },
+    keeper::machine::Event,
+    presence::{Presence, ReplicaId},
+    store::{Cursor, Poll, StoreError},
+};
+
+use super::{
+    fault_plan::{Fate, StoreFault},
+    rng::SECOND,
+    setup::micros,
+    store_link::CLIENT_LIMIT,
+    world::{What, World},
+};
+
+/// A process polls no more often.
+const PAUSE: i64 = 50_000;
+
+/// What a process knows of the others.
+#[derive(Default)]
+pub(crate) struct Group {
+    poller: Option<Poller>,
+    peers: Option<Arc<Peers>>,
+    /// For the keeper.
+    mail: Option<Found>,
+    /// What the store last answered with.
+    pub latest: Option<Cursor>,
+    is_polling: bool,
+    began_at: i64,
+    must_poll_again: bool,
+    /// Only the latest counts.
+    timer: u64,
+}
+
+/// A step of one poll. It belongs to a process.
+pub(crate) enum Step {
+    /// The next poll is due.
+    Due(u64),
+    /// Something was written, or the keeper wants to know.
+    Sooner,
+    AtStore {
+        asked_at: i64,
+        presence: Presence,
+        cursor: Option<Cursor>,
+        fate: Fate,
+        back: i64,
+    },
+    Answered {
+        asked_at: i64,
+        poll: Poll,
+    },
+    ReadAtStore {
+        reading: Reading,
+        asked_at: i64,
+        fate: Fate,
+        back: i64,
+    },
+    Read {
+        reading: Reading,
+        found: Found,
+    },
+    Failed(Option<Reading>),
+}
+
+pub(crate) fn id() -> CredentialId {
+    CredentialId::access_token("main".parse().expect("a name"))
+}
+
+impl Group {
+    /// What the keeper sees before its next step.
+    pub(crate) fn news(&mut self) -> Option<(Arc<Peers>, Option<Found>)> {
+        Some((self.peers.clone()?, self.mail.take()))
+    }
+
+    pub(crate) fn peers(&self) -> Option<Arc<Peers>> {
+        self.peers.clone()
+    }
+}
+
+/// What the store knows of the relays and of its own history.
+#[derive(Clone, Default)]
+pub(crate) struct History {
+    nonce: Option<u64>,
+    change: u64,
+    /// The number of the record's last write.
+    record: u64,
+    presences: BTreeMap<ReplicaId, Presence>,
+}
+
+impl History {
+    /// A relay that has seen `seen` asks or writes: has this history gone back behind it?
+    pub(crate) fn enter(&mut self, seen: Option<Cursor>, fresh: u64) {
+        let is_behind = seen.is_some_and(|seen| Some(seen.nonce) == self.nonce && self.change < seen.change);
+        if self.nonce.is_none() || is_behind {
+            (self.nonce, self.record) = (Some(fresh), 0);
+        }
+    }
+
+    pub(crate) fn written(&mut self) {
+        self.change += 1;
+        self.record = self.change;
+    }
+
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        Some(Cursor { nonce: self.nonce?, change: self.change })
+    }
+
+    fn show(&mut self, who: ReplicaId, presence: Presence) {
+        if self.presences.get(&who).is_none_or(|known| known.beat < presence.beat) {
+            self.presences.insert(who, presence);
+        }
+    }
+
+    fn poll(&self, cursor: Option<Cursor>) -> Poll {
+        use token_relay::store::Changed;
+        let now = self.cursor().expect("it was entered");
+        let changed = match cursor {
+            Some(cursor) if cursor.nonce == now.nonce => {
+                Changed::These(if cursor.change < self.record { vec![id()] } else { Vec::new() })
+            }
+            _ => Changed::All,
+        };
+        let presences = self.presences.iter().map(|(who, presence)| (*who, presence.clone())).collect();
+        Poll { cursor: now, changed, presences }
+    }
+}
+
+impl World {
+    pub(crate) fn group_begins(&mut self, who: usize, me: ReplicaId) {
+        let boot_id = self.replicas[who].host.boot_id();
+        let mut poller = Poller::new(me, boot_id);
+        poller.add(id());
+        // beside so many others its own record is read again once a minute
+        for other in 0..59 {
+            poller.add(CredentialId::access_token(format!("other{other}").parse().expect("a name")));
+        }
+        let peers = Some(Arc::new(poller.peers().clone()));
+        self.replicas[who].group = Group { poller: Some(poller), peers, ..Group::default() };
+        self.push_step(who, self.now, Step::Due(0));
+    }
+
+    fn push_step(&mut self, who: usize, at: i64, step: Step) {
+        let process = self.replicas[who].process;
+        self.push(at, What::Group(who, process, step));
+    }
+
+    /// The keeper wants the record, or hears of a write.
+    pub(crate) fn poll_sooner(&mut self, who: usize, at: i64) {
+        self.push_step(who, at, Step::Sooner);
+    }
+
+    pub(crate) fn want_record(&mut self, who: usize) {
+        if let Some(poller) = &mut self.replicas[who].group.poller {
+            poller.want(id());
+        }
+        self.poll_sooner(who, self.now);
+    }
+
+    pub(crate) fn group_step(&mut self, who: usize, process: u64, step: Step) {
+        let now = self.now;
+        let replica = &self.replicas[who];
+        let is_there = replica.is_up && replica.process == process;
+        match step {
+            // what is under way arrives, whatever became of its sender
+            Step::AtStore { asked_at, presence, cursor, fate, back } => {
+                self.poll_arrives(who, process, (asked_at, presence, cursor), fate, back);
+            }
+            Step::ReadAtStore { reading, asked_at, fate, back } => {
+                self.read_arrives(who, process, reading, asked_at, fate, back);
+            }
+            _ if !is_there => {}
+            step if now < replica.frozen_until => {
+                let thaw = replica.frozen_until;
+                self.push(thaw, What::Group(who, process, step));
+            }
+            Step::Due(timer) if timer == replica.group.timer => self.begin_poll(who),
+            Step::Due(_) => {}
+            Step::Sooner if replica.group.is_polling => self.replicas[who].group.must_poll_again = true,
+            Step::Sooner => {
+                let timer = self.next_timer(who);
+                self.push_step(who, now + PAUSE, Step::Due(timer));
+            }
+            Step::Answered { asked_at, poll } => self.poll_answered(who, asked_at, poll),
+            Step::Read { reading, found } => {
+                self.replicas[who].group.mail = Some(found);
+                self.poll_ends(who, |poller| (poller.read(&reading), true));
+            }
+            Step::Failed(reading) => {
+                let error = StoreError("no answer".to_owned());
+                self.poll_ends(who, |poller| (poller.failed(reading, error), false));
+            }
+        }
+    }
+
+    fn next_timer(&mut self, who: usize) -> u64 {
+        self.replicas[who].group.timer += 1;
+        self.replicas[who].group.timer
+    }
+
+    fn begin_poll(&mut self, who: usize) {
+        let now = self.now;
+        let boot = self.replicas[who].host.boot(now);
+        let group = &mut self.replicas[who].group;
+        let Some(poller) = &mut group.poller else { return };
+        (group.is_polling, group.must_poll_again, group.began_at) = (true, false, now);
+        let (presence, cursor) = poller.begin(boot);
+        let (there, back, fate) = self.request_fate(true);
+        self.push_step(who, now + there, Step::AtStore { asked_at: now, presence, cursor, fate, back });
+    }
+
+    /// How long a request takes there and back, and what becomes of it.
+    fn request_fate(&mut self, is_poll: bool) -> (i64, i64, Fate) {
+        let (there, back) = (self.way(), self.way());
+        let fate = match self.troubles.store(self.now) {
+            Some(StoreFault::Full) if is_poll => Fate::NotDone,
+            Some(StoreFault::LoadFails) if is_poll && self.rng.coin() => Fate::Answered,
+            Some(StoreFault::LoadFails | StoreFault::Away) => Fate::NotDone,
+            Some(StoreFault::Ambiguous) => {
+                self.rng.pick(&[Fate::Answered, Fate::NotDone, Fate::DoneUnseen, Fate::DoneLater])
+            }
+            Some(StoreFault::Full | StoreFault::Slow) | None if there + back > CLIENT_LIMIT => Fate::DoneUnseen,
+            Some(StoreFault::Full | StoreFault::Slow) | None => Fate::Answered,
+        };
+        if fate != Fate::Answered {
+            self.tally.count(if is_poll { "failed poll" } else { "poll cut short" });
+        }
+        (there, back, fate)
+    }
+
+    /// What becomes of a request that reaches the store now.
+    fn fate_at_store(&self, who: usize, fate: Fate) -> Fate {
+        let is_away = self.troubles.store(self.now) == Some(StoreFault::Away);
+        match fate {
+            _ if self.now < self.replicas[who].cut_out_until || is_away => Fate::NotDone,
+            Fate::Answered if self.now < self.replicas[who].cut_in_until => Fate::DoneUnseen,
+            fate => fate,
+        }
+    }
+
+    fn poll_arrives(
+        &mut self,
+        who: usize,
+        process: u64,
+        (asked_at, presence, cursor): (i64, Presence, Option<Cursor>),
+        fate: Fate,
+        back: i64,
+    ) {
+        let now = self.now;
+        let fate = self.fate_at_store(who, fate);
+        if fate == Fate::DoneLater {
+            self.tally.count("presence that comes late");
+            let later = now + self.rng.spread(SECOND, 20 * SECOND);
+            let late = Step::AtStore { asked_at, presence, cursor, fate: Fate::DoneUnseen, back: i64::MAX };
+            self.push(later, What::Group(who, process, late));
+            return self.push(now + CLIENT_LIMIT, What::Group(who, process, Step::Failed(None)));
+        }
+        if fate != Fate::NotDone {
+            let fresh = self.rng.seed();
+            let me = ReplicaId(relay_id(who, process));
+            self.store.history.enter(cursor, fresh);
+            self.store.history.show(me, presence);
+        }
+        if fate == Fate::Answered {
+            let poll = self.store.history.poll(cursor);
+            self.push(now + back, What::Group(who, process, Step::Answered { asked_at, poll }));
+        } else if back < i64::MAX {
+            self.push(now + CLIENT_LIMIT, What::Group(who, process, Step::Failed(None)));
+        }
+    }
+
+    fn poll_answered(&mut self, who: usize, asked_at: i64, poll: Poll) {
+        let now = self.now;
+        let (asked, answered) = (self.replicas[who].host.boot(asked_at), self.replicas[who].host.boot(now));
+        let group = &mut self.replicas[who].group;
+        group.latest = Some(poll.cursor);
+        let Some(poller) = &mut group.poller else { return };
+        let reading = poller.answered(asked, answered, poll);
+        if !reading.ids.contains(&id()) {
+            return self.poll_ends(who, |poller| (poller.read(&reading), false));
+        }
+        let (there, back, fate) = self.request_fate(false);
+        self.push_step(who, now + there, Step::ReadAtStore { reading, asked_at: now, fate, back });
+    }
+
+    fn read_arrives(&mut self, who: usize, process: u64, reading: Reading, asked_at: i64, fate: Fate, back: i64) {
+        let now = self.now;
+        let step = if self.fate_at_store(who, fate) == Fate::Answered {
+            let asked_at = self.replicas[who].host.boot(asked_at);
+            (now + back, Step::Read { reading, found: Found { record: self.store.bytes().cloned(), asked_at } })
+        } else {
+            (now + CLIENT_LIMIT, Step::Failed(Some(reading)))
+        };
+        self.push(step.0, What::Group(who, process, step.1));
+    }
+
+    /// The view is published, and the keeper woken if there is news for it: as in production, not otherwise.
+    fn poll_ends(&mut self, who: usize, end: impl FnOnce(&mut Poller) -> (bool, bool)) {
+        let now = self.now;
+        let jitter = self.rng.between(0, SECOND / 10);
+        let timer = self.next_timer(who);
+        let boot = self.replicas[who].host.boot(now);
+        let group = &mut self.replicas[who].group;
+        group.is_polling = false;
+        let Some(poller) = &mut group.poller else { return };
+        let (is_news, has_mail) = end(poller);
+        let pace = micros(poller.pace(boot)) - jitter;
+        let due_at = if group.must_poll_again { 0 } else { group.began_at + pace };
+        group.peers = Some(Arc::new(poller.peers().clone()));
+        self.push_step(who, due_at.max(now + PAUSE), Step::Due(timer));
+        self.knows_clocks(who);
+        if is_news || has_mail {
+            self.send_event(who, now, Event::Tick);
+        }
+    }
+}
+
+impl World {
+    /// What a relay believes of another one's clock is true.
+    fn knows_clocks(&self, who: usize) {
+        let (now, mine) = (self.now, &self.replicas[who]);
+        let Some(peers) = mine.group.peers() else { return };
+        let boot = mine.host.boot(now);
+        for other in &self.replicas {
+            let Some(offset) = peers.offset(&other.host.boot_id(), boot) else { continue };
+            let theirs = other.host.boot(now);
+            let is_true = offset.earliest(theirs) <= boot && boot <= offset.latest(theirs);
+            self.breach.unless(is_true, now, "clocks", || {
+                format!("relay {who} takes {theirs:?} of {} for {offset:?}, and it is {boot:?}", other.host.boot_name)
+            });
+        }
+    }
+}
+
+/// Which relay a process is, by its number among all.
+pub(crate) fn relay_id(who: usize, process: u64) -> u64 {
+    1_000_000 * (who as u64 + 1) + process
+}
