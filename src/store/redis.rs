@@ -7,7 +7,7 @@
 //! connection speaks RESP2, which all proxies know. A user of Redis's ACL needs no more than
 //!
 //! ```text
-//! user relay on >PASSWORD resetkeys ~{token-relay}:v2:* resetchannels &{token-relay}:v2:* -@all +ping +select +get +mget +set +hget +hmget +hgetall +hset +hincrby +hdel +zadd +zrangebyscore +zremrangebyrank +eval +publish +subscribe +info
+//! user relay on >PASSWORD resetkeys ~{token-relay}:v2:* resetchannels &{token-relay}:v2:* -@all +ping +select +get +mget +set +hmget +hgetall +hset +hincrby +hdel +zadd +zrangebyscore +zremrangebyrank +eval +publish +subscribe +info
 //! ```
 //!
 //! and misses without `publish` and `subscribe` (and the channels) the hints, without `info` the warnings at the start.
