@@ -2,7 +2,7 @@
 //!
 //! Once a second, and at a hint, it shows the relay's presence and asks in one round trip what has changed; it reads those
 //! records and hands each to its keeper. Only then does it publish that the relay is up to date: a keeper that takes its
-//! [`View`] before its mail has seen every record that the view counts on.
+//! view ([`Peers`]) before its mail has seen every record that the view counts on.
 
 use std::{
     collections::HashMap,
