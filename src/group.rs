@@ -155,7 +155,8 @@ impl Group {
             lock(&self.members).mail.values().for_each(|mailbox| mailbox.news.notify_one());
         }
         let gone = poller.long_gone(self.clock.boot_now());
-        if !gone.is_empty() {
+        // while the store is away nobody can show itself
+        if !gone.is_empty() && poller.peers().trouble().is_none() {
             self.store.forget(&gone).await.ok(); // the next poll shows them again
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// With several relays: what the holder of the lease counts on, from the start of its last write that was taken. A call has
+/// With several relays: what the holder of the lease counts on, from the start of its last poll of which everything was read. A call has
 /// to end within it, so the settings bound `wechat.timeout` by it.
 pub(crate) const LEASE: Duration = Duration::from_secs(12);
 

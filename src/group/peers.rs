@@ -190,7 +190,8 @@ impl Peers {
 
     /// Our clock is so far ahead of that one.
     fn learn_clock(&mut self, boot_id: &BootId, offset: ClockOffset, now: Timestamp, is_measured: bool) {
-        if boot_id.is_same(&self.boot_id) {
+        // an empty id is that of a system that has none, and never the same
+        if boot_id.is_same(&self.boot_id) || !boot_id.is_same(boot_id) {
             return;
         }
         let known = self.reading(boot_id, now);

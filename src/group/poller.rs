@@ -16,10 +16,9 @@ use crate::{
 pub const POLL: Duration = Duration::from_secs(1);
 /// The same while a relay is new whose clock is not known: two that poll so know each other's within half a second.
 const HURRY: Duration = Duration::from_millis(200);
-/// With every fifth poll a part of the records is read again, and within twelve such parts all of them, in a minute: a key that
-/// was deleted or evicted is named by no change. Of fewer credentials one is read each time.
-const SWEEP_EVERY: usize = 5;
-const SWEEP_PARTS: usize = 12;
+/// Within so many polls every record is read again: a key that was deleted or evicted is named by no change. With fewer
+/// credentials sooner, one with each poll.
+const SWEEP: usize = 60;
 
 /// What one relay polls the store for.
 #[derive(Debug)]
@@ -30,7 +29,6 @@ pub struct Poller {
     beat: u64,
     /// To be read with the next poll, whether it names them or not.
     wanted: BTreeSet<CredentialId>,
-    polls: usize,
     /// So many of the credentials were read again in this round.
     swept: usize,
     /// What was known when everybody was last woken.
@@ -52,7 +50,7 @@ impl Poller {
     pub fn new(me: ReplicaId, boot_id: BootId) -> Self {
         let peers = Peers::new(me, boot_id);
         let (ids, wanted, gone) = Default::default();
-        Self { peers, ids, cursor: None, beat: 0, wanted, polls: 0, swept: 0, gone }
+        Self { peers, ids, cursor: None, beat: 0, wanted, swept: 0, gone }
     }
 
     /// What is known of the others.
@@ -99,11 +97,7 @@ impl Poller {
 
     /// The next part of the credentials, in their order and round again.
     fn sweep(&mut self) -> Vec<CredentialId> {
-        self.polls += 1;
-        if !self.polls.is_multiple_of(SWEEP_EVERY) {
-            return Vec::new();
-        }
-        let share = self.ids.len().div_ceil(SWEEP_PARTS);
+        let share = self.ids.len().div_ceil(SWEEP);
         let part: Vec<_> = self.ids.iter().skip(self.swept).take(share).cloned().collect();
         self.swept += part.len();
         if self.ids.len() <= self.swept {

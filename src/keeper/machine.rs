@@ -312,8 +312,12 @@ impl Machine {
             Phase::Idle if self.known.has_unread() => self.known.look_again_at(now),
             Phase::Idle => {
                 let situation = self.known.situation();
-                let store_at =
-                    self.known.writer.retry_at.filter(|_| self.known.writer.is_dirty).unwrap_or(Timestamp::NEVER);
+                let store_at = self
+                    .known
+                    .writer
+                    .retry_at
+                    .filter(|_| self.known.writer.is_dirty && !self.known.is_blocked())
+                    .unwrap_or(Timestamp::NEVER);
                 let lapse = situation.run_out_at(now).unwrap_or(Timestamp::NEVER);
                 let due = if self.known.may_call(now) {
                     situation.call_at(now).min(situation.probe_at(now)).min(situation.decide_at())

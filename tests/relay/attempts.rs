@@ -85,8 +85,10 @@ fn note(record: &Path, known: &Mutex<Vec<Known>>) {
 }
 
 fn last_attempt(record: &[u8]) -> Option<Known> {
-    let record: Value = serde_json::from_slice(record).ok()?;
-    let at_us = record["written"]["boot_us"].as_i64()? + record["last_attempt_us"].as_i64()?;
+    let stored: Value = serde_json::from_slice(record).ok()?;
+    let record = &stored["record"];
+    let at_us = record["last_attempt_at"][1].as_i64()?;
     let count = record["debits"].as_array()?.iter().filter_map(|span| span[1].as_i64()).sum();
-    Some(Known { at_us, count, is_open: !record["intent"].is_null() })
+    let is_open = record["calls"].as_array()?.iter().any(|call| !call["outcome"]["open"].is_null());
+    Some(Known { at_us, count, is_open })
 }

@@ -72,7 +72,8 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("two records", |path, good| fs::write(path, [good, good].concat()).unwrap()),
     ("a newer layout", |path, good| {
         let text = String::from_utf8(good.to_vec()).unwrap();
-        fs::write(path, text.replace("\"version\":1", "\"version\":999")).unwrap();
+        assert!(text.contains("\"version\":2"));
+        fs::write(path, text.replace("\"version\":2", "\"version\":999")).unwrap();
     }),
     ("far too large", |path, good| fs::write(path, [good, &vec![b'x'; 2 << 20]].concat()).unwrap()),
     ("a directory", |path, _| {

@@ -95,7 +95,9 @@ impl Situation<'_> {
 
     /// When the candidate's probe is due.
     pub(super) fn decide_at(&self) -> Timestamp {
-        let decided_at = self.record.candidate().map(|(_, late)| late.decided_at.latest);
+        // without a stored token there is nothing to decide between: a call is due
+        let candidate = self.record.candidate().filter(|_| self.record.credential.is_some());
+        let decided_at = candidate.map(|(_, late)| late.decided_at.latest);
         decided_at.map_or(Timestamp::NEVER, |at| at.max(self.probes.retry_at.unwrap_or(at)))
     }
 

@@ -119,7 +119,7 @@ impl Replica {
     /// The number of the next write, greater than any that was seen.
     pub(super) fn number_write(&mut self, now: Timestamp, revision: u64) -> u64 {
         self.write_began_at = now;
-        revision.max(self.seen_revision) + 1
+        revision.max(self.seen_revision).saturating_add(1)
     }
 
     /// The store holds what was written.
