@@ -34,12 +34,12 @@ use poller::{Poller, Reading};
 /// Between two polls at least: hints of a take-over come by the thousand.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// A record as it was found by a read that began at `asked_at`.
+/// A record as it was found by a read that began after `asked_at`.
 #[derive(Debug)]
 pub struct Found {
     /// The record, if there is one.
     pub record: Option<Sealed>,
-    /// When the read began.
+    /// When the poll was answered that made the relay read it.
     pub asked_at: Timestamp,
 }
 
@@ -181,7 +181,7 @@ impl Group {
         if reading.ids.is_empty() {
             return Ok(());
         }
-        let asked_at = self.clock.boot_now();
+        let asked_at = reading.answered_at;
         let records = self.store.read(&reading.ids).await?;
         let members = lock(&self.members);
         for (id, record) in reading.ids.iter().zip(records) {

@@ -19,7 +19,8 @@ use crate::{
 pub(crate) const TAKE_OVER: Duration = LEASE.saturating_add(SUCCESSION);
 /// After the store was away for longer than a lease, nobody could show its presence: so long all get the time to.
 const RETURN: Duration = SUCCESSION;
-/// For how long a new relay is waited for until its clock is known: its presence has to be seen, ours by it, and that by us.
+/// For how long of polls a new relay is waited for until its clock is known: its presence has to be seen, ours by it, and that
+/// by us.
 const ACQUAINTANCE: Duration = Duration::from_secs(3);
 /// An offset that is known less well is worth no more than what the wall clocks tell, and not used: after a long freeze the first
 /// reading tells little.
@@ -44,6 +45,10 @@ pub struct Peers {
     /// Since when no time-out was longer than a lease.
     connected_at: Option<Timestamp>,
     trouble: Option<StoreError>,
+    /// Since when every poll was answered.
+    answered_since: Option<Timestamp>,
+    /// When the answer came that this view holds.
+    as_of: Option<Timestamp>,
     seen: BTreeMap<ReplicaId, Peer>,
     /// Latest last.
     clocks: Vec<KnownClock>,
@@ -75,7 +80,8 @@ impl Peers {
     /// Of a relay that has not polled yet.
     pub fn new(me: ReplicaId, boot_id: BootId) -> Self {
         let (seen, clocks, sent) = Default::default();
-        Self { me, boot_id, contact_at: None, connected_at: None, trouble: None, seen, clocks, sent }
+        let (contact_at, connected_at, trouble, answered_since, as_of) = Default::default();
+        Self { me, boot_id, contact_at, connected_at, trouble, answered_since, as_of, seen, clocks, sent }
     }
 
     /// This relay.
@@ -125,17 +131,22 @@ impl Peers {
         Some(known.offset.drifted(now.since(known.at) / DRIFT))
     }
 
-    /// Whether that clock may be known in a moment: from a relay that has just shown itself, its own or one that has measured
-    /// it, or from the next poll, if there was none of late.
-    pub fn is_about_to_know(&self, boot_id: &BootId, now: Timestamp) -> bool {
+    /// Whether the clock of the writer of a record that was found at `found_at` may be known in a moment: from a relay that has
+    /// just shown itself, the writer or one that has measured it, or from the next poll, if there was none of late.
+    pub fn is_about_to_know(&self, boot_id: &BootId, found_at: Timestamp, now: Timestamp) -> bool {
+        let is_older_than_record = self.as_of.is_none_or(|at| at < found_at);
         let is_stale = self.contact_at.is_none_or(|at| at.plus(ACQUAINTANCE) < now);
-        self.offset(boot_id, now).is_none() && (self.has_stranger(now) || is_stale)
+        self.offset(boot_id, now).is_none() && (is_older_than_record || is_stale || self.has_stranger(now))
     }
 
-    /// Whether a relay has shown itself whose clock is not known yet.
+    /// Whether a relay has shown itself whose clock is not known yet, though it may be before long.
     pub(super) fn has_stranger(&self, now: Timestamp) -> bool {
-        let is_new = |peer: &Peer| now < peer.since.plus(ACQUAINTANCE) && self.offset(&peer.boot_id, now).is_none();
-        self.seen.values().any(is_new)
+        let answered_since = self.answered_since.unwrap_or(Timestamp::LONG_AGO);
+        let has_had_time = |peer: &Peer| {
+            let until = peer.since.max(answered_since).plus(ACQUAINTANCE);
+            self.contact_at.is_some_and(|at| until <= at)
+        };
+        self.seen.values().any(|peer| !has_had_time(peer) && self.offset(&peer.boot_id, now).is_none())
     }
 
     /// What this relay shows with the poll that begins `now`.
@@ -157,6 +168,7 @@ impl Peers {
 
     /// Takes in what a poll showed that was answered at `now`. Whether a clock is known that was unknown before.
     pub(super) fn showed(&mut self, now: Timestamp, presences: Vec<(ReplicaId, Presence)>) -> bool {
+        self.as_of = Some(now);
         let known = |peers: &Self| peers.clocks.iter().filter(|known| is_close(&known.offset)).count();
         let before = known(self);
         let shown: BTreeSet<_> = presences.iter().map(|(id, _)| *id).collect();
@@ -212,7 +224,9 @@ impl Peers {
             self.connected_at = Some(asked_at);
         }
         self.contact_at = Some(asked_at);
-        self.trouble = None;
+        if self.trouble.take().is_some() || self.answered_since.is_none() {
+            self.answered_since = Some(asked_at);
+        }
     }
 
     /// The store did not answer.

@@ -16,9 +16,10 @@ use crate::{
 pub const POLL: Duration = Duration::from_secs(1);
 /// The same while a relay is new whose clock is not known: two that poll so know each other's within half a second.
 const HURRY: Duration = Duration::from_millis(200);
-/// Within so many polls every record is read again: a key that was deleted or evicted is named by no change. With fewer
-/// credentials sooner, one with each poll.
-const SWEEP: usize = 60;
+/// With every fifth poll a part of the records is read again, and within twelve such parts all of them, in a minute: a key that
+/// was deleted or evicted is named by no change. Of fewer credentials one is read each time.
+const SWEEP_EVERY: u64 = 5;
+const SWEEP_PARTS: usize = 12;
 
 /// What one relay polls the store for.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct Poller {
 pub struct Reading {
     /// The records.
     pub ids: Vec<CredentialId>,
+    /// When the poll was answered: they are read after that.
+    pub answered_at: Timestamp,
     asked_at: Timestamp,
     cursor: Cursor,
     is_clock_known: bool,
@@ -92,12 +95,15 @@ impl Poller {
             Changed::These(changed) => ids.extend(changed.into_iter().filter(|id| self.ids.contains(id))),
         }
         ids.extend(self.sweep());
-        Reading { ids: ids.into_iter().collect(), asked_at, cursor: poll.cursor, is_clock_known }
+        Reading { ids: ids.into_iter().collect(), answered_at: now, asked_at, cursor: poll.cursor, is_clock_known }
     }
 
     /// The next part of the credentials, in their order and round again.
     fn sweep(&mut self) -> Vec<CredentialId> {
-        let share = self.ids.len().div_ceil(SWEEP);
+        if !self.beat.is_multiple_of(SWEEP_EVERY) {
+            return Vec::new();
+        }
+        let share = self.ids.len().div_ceil(SWEEP_PARTS);
         let part: Vec<_> = self.ids.iter().skip(self.swept).take(share).cloned().collect();
         self.swept += part.len();
         if self.ids.len() <= self.swept {

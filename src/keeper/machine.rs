@@ -222,7 +222,7 @@ impl Machine {
                 self.act(Action::Load);
             }
             // what the store holds is not known until then
-            Phase::Idle if self.known.has_unread() && !self.is_stopping => {}
+            Phase::Idle if self.known.awaits_clock() && !self.is_stopping => {}
             Phase::Idle if self.known.writer.is_due(now.boot) && !self.known.is_blocked() => {
                 self.write(now, Then::Keep);
             }
@@ -309,7 +309,7 @@ impl Machine {
         match self.phase {
             Phase::Loading { ask_at: Some(at) } => at,
             Phase::Loading { ask_at: None } => self.known.look_again_at(now),
-            Phase::Idle if self.known.has_unread() => self.known.look_again_at(now),
+            Phase::Idle if self.known.awaits_clock() => self.known.look_again_at(now),
             Phase::Idle => {
                 let situation = self.known.situation();
                 let store_at = self

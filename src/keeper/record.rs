@@ -144,9 +144,9 @@ impl Record {
     pub fn shifted(self, by: ClockOffset) -> Self {
         let moved = |moment: Option<Bounds>| moment.map(|moment| moment.shifted(by));
         Self {
+            orphans: self.orphans_shifted(by),
             credential: self.credential.map(|credential| credential.shifted(by)),
             calls: self.calls.into_iter().map(|call| call.shifted(by)).collect(),
-            orphans: self.orphans.into_iter().map(|orphan| orphan.shifted(by)).collect(),
             verified_at: moved(self.verified_at),
             forwarded: self.forwarded.map(|report| report.shifted(by)),
             last_attempt_at: moved(self.last_attempt_at),
@@ -157,19 +157,18 @@ impl Record {
         }
     }
 
+    /// Its orphans by that clock.
+    pub fn orphans_shifted(&self, by: ClockOffset) -> Vec<Orphan> {
+        self.orphans.iter().map(|orphan| Orphan { until: orphan.until.shifted(by), ..*orphan }).collect()
+    }
+
     /// What is left of a record of which nobody knows how old it is: nothing can be promised of its credential, and no call
-    /// be reckoned with but the one that is announced; what was spent and what failed stays.
+    /// be reckoned with but those that are announced; what was spent and what failed stays.
     #[must_use]
     pub fn without_moments(self) -> Self {
         let calls = self.calls.into_iter().filter(Call::is_open).collect();
-        let (credential, orphans, verified_at, forwarded, forced_at) = Default::default();
-        Self { credential, calls, orphans, verified_at, forwarded, forced_at, ..self }
-    }
-}
-
-impl Orphan {
-    fn shifted(self, by: ClockOffset) -> Self {
-        Self { until: self.until.shifted(by), ..self }
+        let (credential, verified_at, forwarded, forced_at) = Default::default();
+        Self { credential, calls, verified_at, forwarded, forced_at, ..self }
     }
 }
 

@@ -138,7 +138,9 @@ impl World {
         let writer = BootId::from_text(&kept.boot_name);
         let is_reached = |replica: &Replica| {
             let since = replica.cut_until().max(replica.started_at).max(replica.frozen_until);
-            replica.machine.is_some() && since + 10 * SECOND < at
+            let answered = replica.group.peers().and_then(|peers| peers.contact_at());
+            let is_answered = answered.is_some_and(|contact| at < replica.host.at(contact) + 2 * SECOND);
+            replica.machine.is_some() && since + 10 * SECOND < at && is_answered
         };
         let knows = |replica: &Replica| {
             let peers = replica.group.peers().filter(|_| is_reached(replica));

@@ -47,10 +47,10 @@ pub(crate) enum Step {
     Due(u64),
     /// Something was written, or the keeper wants to know.
     Sooner,
+    /// A write was answered, with where the store's history was then.
+    Saw(Cursor),
     AtStore {
-        asked_at: i64,
-        presence: Presence,
-        cursor: Option<Cursor>,
+        question: Question,
         fate: Fate,
         back: i64,
     },
@@ -71,6 +71,15 @@ pub(crate) enum Step {
     Failed(Option<Reading>),
 }
 
+/// What a poll shows and asks.
+pub(crate) struct Question {
+    asked_at: i64,
+    presence: Presence,
+    cursor: Option<Cursor>,
+    /// What the store had last answered with: has it gone back behind that?
+    latest: Option<Cursor>,
+}
+
 pub(crate) fn id() -> CredentialId {
     CredentialId::access_token("main".parse().expect("a name"))
 }
@@ -83,6 +92,13 @@ impl Group {
 
     pub(crate) fn peers(&self) -> Option<Arc<Peers>> {
         self.peers.clone()
+    }
+
+    /// The store answered with this cursor; answers may overtake one another.
+    fn saw(&mut self, cursor: Cursor) {
+        if self.latest.is_none_or(|latest| latest.nonce != cursor.nonce || latest.change < cursor.change) {
+            self.latest = Some(cursor);
+        }
     }
 }
 
@@ -171,9 +187,7 @@ impl World {
         let is_there = replica.is_up && replica.process == process;
         match step {
             // what is under way arrives, whatever became of its sender
-            Step::AtStore { asked_at, presence, cursor, fate, back } => {
-                self.poll_arrives(who, process, (asked_at, presence, cursor), fate, back);
-            }
+            Step::AtStore { question, fate, back } => self.poll_arrives(who, process, question, fate, back),
             Step::ReadAtStore { reading, asked_at, fate, back } => {
                 self.read_arrives(who, process, reading, asked_at, fate, back);
             }
@@ -189,6 +203,7 @@ impl World {
                 let timer = self.next_timer(who);
                 self.push_step(who, now + PAUSE, Step::Due(timer));
             }
+            Step::Saw(cursor) => self.replicas[who].group.saw(cursor),
             Step::Answered { asked_at, poll } => self.poll_answered(who, asked_at, poll),
             Step::Read { reading, found } => {
                 self.replicas[who].group.mail = Some(found);
@@ -213,8 +228,9 @@ impl World {
         let Some(poller) = &mut group.poller else { return };
         (group.is_polling, group.must_poll_again, group.began_at) = (true, false, now);
         let (presence, cursor) = poller.begin(boot);
+        let question = Question { asked_at: now, presence, cursor, latest: group.latest };
         let (there, back, fate) = self.request_fate(true);
-        self.push_step(who, now + there, Step::AtStore { asked_at: now, presence, cursor, fate, back });
+        self.push_step(who, now + there, Step::AtStore { question, fate, back });
     }
 
     /// How long a request takes there and back, and what becomes of it.
@@ -246,27 +262,21 @@ impl World {
         }
     }
 
-    fn poll_arrives(
-        &mut self,
-        who: usize,
-        process: u64,
-        (asked_at, presence, cursor): (i64, Presence, Option<Cursor>),
-        fate: Fate,
-        back: i64,
-    ) {
+    fn poll_arrives(&mut self, who: usize, process: u64, question: Question, fate: Fate, back: i64) {
         let now = self.now;
         let fate = self.fate_at_store(who, fate);
         if fate == Fate::DoneLater {
             self.tally.count("presence that comes late");
             let later = now + self.rng.spread(SECOND, 20 * SECOND);
-            let late = Step::AtStore { asked_at, presence, cursor, fate: Fate::DoneUnseen, back: i64::MAX };
+            let late = Step::AtStore { question, fate: Fate::DoneUnseen, back: i64::MAX };
             self.push(later, What::Group(who, process, late));
             return self.push(now + CLIENT_LIMIT, What::Group(who, process, Step::Failed(None)));
         }
+        let Question { asked_at, presence, cursor, latest } = question;
         if fate != Fate::NotDone {
             let fresh = self.rng.seed();
             let me = ReplicaId(relay_id(who, process));
-            self.store.history.enter(cursor, fresh);
+            self.store.history.enter(latest, fresh);
             self.store.history.show(me, presence);
         }
         if fate == Fate::Answered {
@@ -281,7 +291,7 @@ impl World {
         let now = self.now;
         let (asked, answered) = (self.replicas[who].host.boot(asked_at), self.replicas[who].host.boot(now));
         let group = &mut self.replicas[who].group;
-        group.latest = Some(poll.cursor);
+        group.saw(poll.cursor);
         let Some(poller) = &mut group.poller else { return };
         let reading = poller.answered(asked, answered, poll);
         if !reading.ids.contains(&id()) {

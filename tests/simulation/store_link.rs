@@ -7,6 +7,8 @@ use token_relay::{
 
 use super::{
     fault_plan::{Fate, StoreFault},
+    group::Step,
+    replica::Replica,
     rng::SECOND,
     store::Kept,
     world::{Message, What, World},
@@ -26,6 +28,7 @@ pub(crate) enum Ask {
 /// A request of one keeper.
 pub(crate) struct Request {
     who: usize,
+    process: u64,
     life: u64,
     ask: Ask,
     fate: Fate,
@@ -47,7 +50,8 @@ impl World {
             fate = Fate::DoneUnseen;
         }
         self.requests_made += 1;
-        let request = Request { who, life: self.replicas[who].life, ask, fate, answer_takes: back };
+        let Replica { process, life, .. } = self.replicas[who];
+        let request = Request { who, process, life, ask, fate, answer_takes: back };
         self.requests.insert(self.requests_made, request);
         self.push(now + there, What::Request(self.requests_made));
     }
@@ -83,7 +87,7 @@ impl World {
             return self.no_answer(&request);
         }
         let is_unseen = request.fate == Fate::DoneUnseen || now < replica.cut_in_until;
-        let (who, life, answer_takes) = (request.who, request.life, request.answer_takes);
+        let Request { who, process, life, answer_takes, .. } = request;
         if is_unseen {
             self.no_answer(&request);
         }
@@ -92,6 +96,9 @@ impl World {
             Ask::Swap { expected, next } => Event::Stored(self.swap(who, life, expected.as_ref(), next)),
         };
         if !is_unseen {
+            if let Some(cursor) = self.store.history.cursor() {
+                self.push(now + answer_takes, What::Group(who, process, Step::Saw(cursor)));
+            }
             self.push(now + answer_takes, What::ToRelay(who, life, Message::Event(event)));
         }
     }

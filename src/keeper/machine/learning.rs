@@ -257,9 +257,12 @@ impl Knowledge {
 
 /// A record on our boot clock. Of one whose age nobody knows only that is left which needs none.
 pub(super) fn on_our_clock(record: Record, written: Timestamp, basis: ClockBasis, now: Now) -> Record {
+    let as_if_new = ClockOffset::between(written, now.boot.into());
     let mut record = match basis {
-        ClockBasis::Boot(offset) | ClockBasis::Wall(offset) => record.shifted(offset),
-        ClockBasis::Unknown => record.without_moments().shifted(ClockOffset::between(written, now.boot.into())),
+        ClockBasis::Boot(offset) => record.shifted(offset),
+        // a wall clock may be wrong, and an orphan that is forgotten too soon makes a promise that its call breaks
+        ClockBasis::Wall(offset) => Record { orphans: record.orphans_shifted(as_if_new), ..record.shifted(offset) },
+        ClockBasis::Unknown => record.without_moments().shifted(as_if_new),
     };
     if basis != ClockBasis::Boot(ClockOffset::NONE)
         && let Some(credential) = &mut record.credential

@@ -132,9 +132,10 @@ impl Knowledge {
         take_at.max(now.boot).min(due).min(unseen)
     }
 
-    /// Something was found that is not taken in yet.
-    pub(super) fn has_unread(&self) -> bool {
-        self.replica.as_ref().is_some_and(|replica| replica.found.is_some())
+    /// A record was found that is taken in as soon as its writer's clock is known. While the store is away that may be long,
+    /// and a sticky issuer is called meanwhile.
+    pub(super) fn awaits_clock(&self) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.found.is_some() && !replica.is_away)
     }
 
     /// When to look at what was found, but not taken in yet.

@@ -1,6 +1,10 @@
 //! What do several relays do with a store that forgot, went back, or holds what is not theirs?
 
 use super::*;
+use crate::{
+    clock::ClockOffset,
+    keeper::record::{ClockBasis, Orphan},
+};
 
 #[test]
 fn a_store_that_went_back_is_written_anew_and_nobody_goes_back() {
@@ -105,5 +109,51 @@ fn bytes_that_are_no_record_are_never_written_over_and_nobody_calls() {
         for who in 0..2 {
             assert_eq!(pair.status(who).store_trouble.as_ref(), Some(&trouble));
         }
+    }
+}
+
+/// The second relay is replaced by one on another host, whose first poll is its last one for a while.
+fn starts_and_is_cut_off(pair: &mut Pair) {
+    pair.store.presences.remove(&ReplicaId(2));
+    pair.relays[1] = Relay::new(pair.relays[0].machine.known.charge.policy, 3, pair.boot);
+    let boot = pair.boot;
+    pair.relays[1].poll(boot, Some(&mut pair.store));
+    pair.step(1, Event::Tick);
+    pair.cut = Some(1);
+}
+
+#[test]
+fn a_relay_that_was_cut_off_at_its_start_asks_the_others_for_the_writers_clock_when_it_is_back() {
+    let mut pair = Pair::serving("one");
+    starts_and_is_cut_off(&mut pair);
+    pair.pass(30);
+    pair.cut = None;
+    pair.pass(4);
+    assert_eq!((pair.shown(1), pair.told(1, "AgedByWall")), ("one", 0), "{:?}", pair.relays[1].notes);
+}
+
+#[test]
+fn a_relay_that_was_cut_off_at_its_start_calls_a_sticky_issuer_whatever_it_has_read() {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, "one");
+    starts_and_is_cut_off(&mut pair);
+    pair.pass(70);
+    assert_eq!(pair.relays[1].calls, 1);
+    pair.reply(1, "one");
+    assert_eq!(pair.shown(1), "one");
+    pair.cut = None;
+    pair.pass(10);
+    assert_eq!((pair.shown(0), pair.generation(0)), ("one", pair.generation(1)));
+}
+
+#[test]
+fn no_wall_clock_ends_the_wait_for_a_call_that_a_lost_relay_may_send() {
+    let (written, now) = (Timestamp::from_micros(9_000_000_000), now(Timestamp::from_micros(50_000_000), 0));
+    let orphan = Orphan { call: CallId(1), until: written.plus(s(3000)).into() };
+    let record = Record { orphans: vec![orphan], ..Record::default() };
+    let a_day_old = ClockBasis::Wall(ClockOffset::between(written, now.boot.minus(s(86_400)).into()));
+    for basis in [a_day_old, ClockBasis::Unknown] {
+        let ours = learning::on_our_clock(record.clone(), written, basis, now);
+        assert_eq!(ours.orphans[0].until.latest, now.boot.plus(s(3000)));
     }
 }
