@@ -8,7 +8,7 @@ pub use sim::{Builder, Sim, StartError};
 pub use tls::{BadIdentity, Identity};
 
 mod acceptor;
-mod api_request;
+mod api;
 mod call_log;
 mod clock;
 mod control;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api_request::ApiRequest;
+use crate::api::ApiRequest;
 use crate::call_log::{Call, CallId, Outcome};
 use crate::control;
 use crate::fault::Plan;
@@ -74,7 +74,7 @@ impl<'s> Exchange<'s> {
         let api_request = ApiRequest::read(request);
         let (plan, id, latency) = shared.with(|state, at| {
             let appid = api_request.appid(&state.model, at);
-            let (op, forced, outcome) = (api_request.op, api_request.forced(), Outcome::Pending);
+            let (op, forced, outcome) = (api_request.op(), api_request.forced(), Outcome::Pending);
             let id = state.calls.open(Call { op, appid, at, forced, minted: false, outcome });
             (state.faults.take(op), id, state.latency)
         });
@@ -97,7 +97,7 @@ impl<'s> Exchange<'s> {
             let result = if self.plan.happens() {
                 self.request.execute(&mut state.model, now, self.ip)
             } else {
-                Ok(self.request.fake_answer(&mut state.model))
+                Ok(self.request.imagine(&mut state.model))
             };
             if state.model.all_mints() > minted {
                 state.calls.minted(self.id);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use crate::api_request::{Answer, error_body};
+use crate::api::{Answer, error_body};
 use crate::call_log::Outcome;
 use crate::fault::{Fault, Odd};
 use crate::http::Reply;

@@ -1,0 +1,95 @@
+//! Which call of WeChat's API is a request, and what is its answer?
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::http::Request;
+use crate::model::{Model, Refusal};
+use crate::operation::Op;
+
+pub(crate) use answer::{Answer, error_body};
+
+mod answer;
+mod ticket;
+mod token;
+mod with_token;
+
+/// A request to WeChat with its operation and parameters. No `Debug`: it holds secrets and tokens.
+pub(crate) struct ApiRequest {
+    route: Route,
+    call: Result<Box<dyn Operation>, Refusal>,
+}
+
+/// What is known of a call by its path alone. Each family of routes has a file with its own.
+#[derive(Clone, Copy)]
+struct Route {
+    op: Op,
+    /// Reads the parameters; a refusal needs no look at WeChat's state.
+    read: fn(&Request) -> Result<Box<dyn Operation>, Refusal>,
+    /// What a good answer would look like. Nothing is executed, and a token in it never worked.
+    imagine: fn(&mut Model) -> Answer,
+}
+
+/// One call with its parameters.
+trait Operation: Send + Sync {
+    /// The app of the call: as claimed, or the owner of the token.
+    fn appid<'a>(&'a self, model: &'a Model, now: Duration) -> Option<&'a str>;
+
+    /// Does the caller ask for a forced refresh?
+    fn forced(&self) -> bool {
+        false
+    }
+
+    /// Executes it.
+    fn execute(&self, model: &mut Model, now: Duration, ip: IpAddr) -> Result<Answer, Refusal>;
+}
+
+impl ApiRequest {
+    pub(crate) fn read(request: &Request) -> Self {
+        let route = route(&request.path);
+        Self { route, call: (route.read)(request) }
+    }
+
+    pub(crate) fn op(&self) -> Op {
+        self.route.op
+    }
+
+    /// The app of the call, empty when there is none.
+    pub(crate) fn appid(&self, model: &Model, now: Duration) -> String {
+        let appid = self.call.as_ref().ok().and_then(|call| call.appid(model, now));
+        appid.unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn forced(&self) -> bool {
+        self.call.as_ref().is_ok_and(|call| call.forced())
+    }
+
+    pub(crate) fn execute(&self, model: &mut Model, now: Duration, ip: IpAddr) -> Result<Answer, Refusal> {
+        self.call.as_ref().map_err(|refusal| *refusal)?.execute(model, now, ip)
+    }
+
+    /// What a good answer would look like, without executing anything.
+    pub(crate) fn imagine(&self, model: &mut Model) -> Answer {
+        (self.route.imagine)(model)
+    }
+}
+
+fn route(path: &str) -> Route {
+    match path {
+        "/cgi-bin/token" => token::ROTATING,
+        "/cgi-bin/stable_token" => token::STICKY,
+        "/cgi-bin/ticket/getticket" => ticket::TICKET,
+        "/cgi-bin/get_api_domain_ip" | "/cgi-bin/getcallbackip" => with_token::IP_LIST,
+        _ => with_token::OTHER,
+    }
+}
+
+/// The token of a call that needs one.
+fn access_token(request: &Request) -> Result<String, Refusal> {
+    present(request, "access_token").ok_or(Refusal::MissingToken)
+}
+
+/// A query parameter that is given and not empty.
+fn present(request: &Request, name: &str) -> Option<String> {
+    request.parameter(name).filter(|value| !value.is_empty()).map(str::to_owned)
+}

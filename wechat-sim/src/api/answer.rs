@@ -1,0 +1,70 @@
+//! What does WeChat write when it does not refuse, and when it does?
+
+use serde::Serialize;
+
+use crate::model::Grant;
+
+/// What WeChat gives when it does not refuse.
+pub(crate) enum Answer {
+    Token(Grant),
+    Ticket(Grant),
+    /// A JSON text of any other call.
+    Json(Vec<u8>),
+}
+
+impl Answer {
+    /// The JSON text of these members, in their order.
+    pub(super) fn json(members: &impl Serialize) -> Self {
+        Self::Json(json(members))
+    }
+
+    /// `{"errcode":0,"errmsg":"ok"}`, the answer of most APIs.
+    pub(super) fn done() -> Self {
+        Self::json(&ErrorBody { errcode: 0, errmsg: "ok" })
+    }
+
+    /// The JSON text, its members in WeChat's order. `expires_in` is in whole seconds, rounded down.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        match self {
+            Answer::Token(grant) => {
+                json(&TokenBody { access_token: &grant.access_token, expires_in: grant.left.as_secs() })
+            }
+            Answer::Ticket(grant) => json(&TicketBody {
+                errcode: 0,
+                errmsg: "ok",
+                ticket: &grant.access_token,
+                expires_in: grant.left.as_secs(),
+            }),
+            Answer::Json(text) => text.clone(),
+        }
+    }
+}
+
+/// The JSON text of a business error.
+pub(crate) fn error_body(errcode: i64, text: &str, rid: &str) -> Vec<u8> {
+    json(&ErrorBody { errcode, errmsg: &format!("{text} rid: {rid}") })
+}
+
+#[derive(Serialize)]
+struct TokenBody<'a> {
+    access_token: &'a str,
+    expires_in: u64,
+}
+
+#[derive(Serialize)]
+struct TicketBody<'a> {
+    errcode: i64,
+    errmsg: &'a str,
+    ticket: &'a str,
+    expires_in: u64,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    errcode: i64,
+    errmsg: &'a str,
+}
+
+fn json(members: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(members).expect("structs of texts and numbers are always JSON")
+}

@@ -1,0 +1,40 @@
+//! `GET /cgi-bin/ticket/getticket`: tickets that sign pages and card coupons.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Answer, Operation, Route, access_token};
+use crate::http::Request;
+use crate::model::{Grant, Model, Refusal, TicketKind};
+use crate::operation::Op;
+
+pub(super) const TICKET: Route = Route { op: Op::Ticket, read, imagine };
+
+struct TicketCall {
+    token: String,
+    kind: TicketKind,
+}
+
+impl Operation for TicketCall {
+    fn appid<'a>(&'a self, model: &'a Model, now: Duration) -> Option<&'a str> {
+        model.owner(now, &self.token)
+    }
+
+    fn execute(&self, model: &mut Model, now: Duration, _: IpAddr) -> Result<Answer, Refusal> {
+        model.ticket(now, &self.token, self.kind).map(Answer::Ticket)
+    }
+}
+
+fn read(request: &Request) -> Result<Box<dyn Operation>, Refusal> {
+    let token = access_token(request)?;
+    let kind = match request.parameter("type") {
+        Some("jsapi") => TicketKind::Jsapi,
+        Some("wx_card") => TicketKind::WxCard,
+        _ => return Err(Refusal::WrongTicketType),
+    };
+    Ok(Box::new(TicketCall { token, kind }))
+}
+
+fn imagine(model: &mut Model) -> Answer {
+    Answer::Ticket(Grant { access_token: model.counterfeit(), left: model.rules().lifetime })
+}
