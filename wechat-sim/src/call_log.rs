@@ -7,12 +7,22 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::operation::Op;
+use crate::token_id::TokenId;
+
+pub use tally::RouteCalls;
+use tally::Tally;
+
+mod tally;
 
 /// One call, as WeChat saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Call {
     /// What was called.
     pub op: Op,
+    /// The path, its first 100 characters.
+    pub route: String,
+    /// The `access_token` of the query, good or bad.
+    pub token: Option<TokenId>,
     /// The app: as claimed by a caller of a token endpoint, as found by the token elsewhere. Empty when there is none.
     pub appid: String,
     /// The moment at which the whole request was there, since the start of the simulator.
@@ -82,6 +92,7 @@ pub(crate) struct CallLog {
     /// How many calls came before the first one kept.
     forgotten: usize,
     open: BTreeMap<String, Concurrency>,
+    tally: Tally,
 }
 
 /// The token calls of one app between request and answer.
@@ -105,6 +116,7 @@ impl CallLog {
             open.now += 1;
             open.most = open.most.max(open.now);
         }
+        self.tally.opened(&call);
         if self.calls.len() == KEPT {
             self.calls.pop_front();
             self.forgotten += 1;
@@ -124,6 +136,7 @@ impl CallLog {
         let call = self.call_mut(id).filter(|call| call.outcome == Outcome::Pending)?;
         call.outcome = outcome;
         let call = call.clone();
+        self.tally.closed(&call);
         if is_fetch(call.op) {
             let open = self.open.entry(call.appid.clone()).or_default();
             open.now = open.now.saturating_sub(1);
@@ -137,6 +150,10 @@ impl CallLog {
 
     pub(crate) fn forgotten(&self) -> usize {
         self.forgotten
+    }
+
+    pub(crate) fn routes(&self) -> &BTreeMap<String, RouteCalls> {
+        self.tally.routes()
     }
 
     pub(crate) fn most_concurrent(&self, appid: &str) -> usize {

@@ -1,11 +1,12 @@
 #![doc = include_str!("../README.md")]
 
-pub use call_log::{Call, Outcome};
+pub use call_log::{Call, Outcome, RouteCalls};
 pub use fault::{Fault, Odd, Plan, Times};
 pub use model::{Grant, IpRange, Kind, Model, Refusal, Rules};
 pub use operation::Op;
 pub use sim::{Builder, Sim, StartError};
 pub use tls::{BadIdentity, Identity};
+pub use token_id::TokenId;
 
 mod acceptor;
 mod api;
@@ -21,4 +22,5 @@ mod server;
 mod shared;
 mod sim;
 mod tls;
+mod token_id;
 mod wire_reply;

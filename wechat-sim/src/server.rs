@@ -11,6 +11,7 @@ use crate::control;
 use crate::fault::Plan;
 use crate::http::{Connection, Reply, Request, Socket};
 use crate::shared::Shared;
+use crate::token_id::TokenId;
 use crate::wire_reply::{ReplyContext, WireReply};
 
 /// Answers the requests of one connection, one after the other.
@@ -58,6 +59,13 @@ async fn finish<S: Socket>(connection: Connection<S>, keep_alive: bool) -> Optio
     None
 }
 
+/// A path comes from outside and may be of any length.
+const ROUTE_SHOWN: usize = 100;
+
+fn token_of(request: &Request) -> Option<TokenId> {
+    request.parameter("access_token").filter(|token| !token.is_empty()).map(TokenId::of)
+}
+
 /// One call to WeChat, from its request to its end. Dropped early, it counts as abandoned.
 struct Exchange<'s> {
     shared: &'s Shared,
@@ -75,7 +83,8 @@ impl<'s> Exchange<'s> {
         let (plan, id, latency) = shared.with(|state, at| {
             let appid = api_request.appid(&state.model, at);
             let (op, forced, outcome) = (api_request.op(), api_request.forced(), Outcome::Pending);
-            let id = state.calls.open(Call { op, appid, at, forced, minted: false, outcome });
+            let (route, token) = (request.path.chars().take(ROUTE_SHOWN).collect(), token_of(request));
+            let id = state.calls.open(Call { op, route, token, appid, at, forced, minted: false, outcome });
             (state.faults.take(op), id, state.latency)
         });
         Self { shared, request: api_request, plan, id, ip, latency, keep_alive: request.keep_alive }

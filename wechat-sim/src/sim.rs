@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::call_log::Call;
+use crate::call_log::{Call, RouteCalls};
 use crate::fault::{Plan, Times};
 use crate::model::{Grant, IpRange, Kind, Model, Rules};
 use crate::operation::Op;
@@ -144,6 +144,11 @@ impl Sim {
     /// The last 100,000 calls, in their order. A request that never arrived as a whole is no call.
     pub fn calls(&self, op: Op) -> Vec<Call> {
         self.shared.with(|state, _| state.calls.calls(op).cloned().collect())
+    }
+
+    /// The calls by this path, how they were refused and with which tokens they came. Unlike [`Sim::calls`] it forgets none.
+    pub fn route(&self, path: &str) -> RouteCalls {
+        self.shared.with(|state, _| state.calls.routes().get(path).cloned().unwrap_or_default())
     }
 
     /// How many token calls (not probes) of this app were open at once, at most.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::*;
 use serde_json::json;
-use wechat_sim::{Kind, Op, Outcome};
+use wechat_sim::{Kind, Op, Outcome, RouteCalls, TokenId};
 
 #[tokio::test]
 async fn a_token_reply_looks_like_wechats() {
@@ -167,4 +167,24 @@ async fn another_run_hands_out_other_tokens_unless_seeded_alike() {
     assert_ne!(first, start(sim()).await.rotate_outside(APP, Kind::Rotating));
     let first = start(sim().seed(7)).await.rotate_outside(APP, Kind::Rotating);
     assert_eq!(first, start(sim().seed(7)).await.rotate_outside(APP, Kind::Rotating));
+}
+
+#[tokio::test]
+async fn each_route_counts_its_calls_tokens_and_refusals() {
+    let sim = sim().start().await.unwrap();
+    let send = |token: &str| post(&format!("/cgi-bin/message/custom/send?access_token={token}"), r#"{"touser":"x"}"#);
+    let good = token(sim.addr()).await;
+    for token in [&good, "75_bad", &good, "75_bad", "75_bad", ""] {
+        json(sim.addr(), &send(token)).await;
+    }
+    let route = sim.route("/cgi-bin/message/custom/send");
+    assert_eq!(route.calls, 6);
+    assert_eq!(route.refused, [(40001, 3), (41001, 1)].into());
+    assert_eq!(route.tokens, [(TokenId::of(&good), 2), (TokenId::of("75_bad"), 3)].into());
+    assert_eq!(sim.route("/cgi-bin/token").calls, 1);
+    assert_eq!(sim.route("/nowhere"), RouteCalls::default());
+    let state = json(sim.addr(), &get("/_control/state")).await;
+    assert_eq!(state["routes"]["/cgi-bin/message/custom/send"]["refused"], json!({"40001": 3, "41001": 1}));
+    let living = &state["apps"][APP]["rotating"]["alive"][0]["id"];
+    assert_eq!(state["routes"]["/cgi-bin/message/custom/send"]["tokens"][living.as_str().unwrap()], 2);
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::model::{Grant, Kind};
 use crate::operation::Op;
 use crate::shared::State;
+use crate::token_id::TokenId;
 
 /// Tokens appear by their first characters only: the oracle is `GET /_control/alive`.
 pub(super) fn snapshot(state: &State, now: Duration) -> Value {
@@ -23,6 +24,7 @@ pub(super) fn snapshot(state: &State, now: Duration) -> Value {
         "calls_by_operation": by_op,
         "calls_by_outcome": by_outcome,
         "calls": state.calls.calls(Op::Any).collect::<Vec<_>>(),
+        "routes": state.calls.routes(),
         "calls_forgotten": state.calls.forgotten(),
         "faults_queued": state.faults.len(),
         "apps": apps,
@@ -48,5 +50,5 @@ fn lineage(state: &State, now: Duration, appid: &str, kind: Kind) -> Value {
 
 fn token(grant: &Grant) -> Value {
     let head: String = grant.access_token.chars().take(10).collect();
-    json!({"token": format!("{head}…"), "seconds_left": grant.left.as_secs_f64()})
+    json!({"token": format!("{head}…"), "id": TokenId::of(&grant.access_token), "seconds_left": grant.left.as_secs_f64()})
 }
