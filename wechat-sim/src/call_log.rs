@@ -30,7 +30,7 @@ pub struct Call {
     pub at: Duration,
     /// Did the caller ask for a forced refresh?
     pub forced: bool,
-    /// Did this call mint a token? True for a lost reply as well.
+    /// Did this call mint a token or a ticket? True for a lost reply as well.
     pub minted: bool,
     /// How the call ended, as far as it has.
     pub outcome: Outcome,

@@ -57,7 +57,7 @@ fn reply(result: Result<Value, ControlError>) -> Reply {
 fn dispatch(state: &mut State, now: Duration, command: (&str, &str), request: &Request) -> Result<Value, ControlError> {
     match command {
         ("GET", "state") => Ok(snapshot::snapshot(state, now)),
-        ("GET", "alive") => Ok(alive(state, now, request.parameter("access_token").unwrap_or_default())),
+        ("GET", "alive") => Ok(alive(state, now, request)),
         ("POST", "faults") => queue_faults(state, request),
         ("DELETE", "faults") => {
             state.faults.clear();
@@ -146,17 +146,18 @@ fn rotate(state: &mut State, now: Duration, target: &Target) -> Result<Value, Co
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Revoke {
-    access_token: String,
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum Revoke {
+    AccessToken(String),
+    Ticket(String),
 }
 
 fn revoke(state: &mut State, now: Duration, revoke: &Revoke) -> Result<Value, ControlError> {
-    if state.model.revoke(now, &revoke.access_token) {
-        Ok(json!({}))
-    } else {
-        Err(ControlError::NotFound("no such token"))
-    }
+    let (revoked, missing) = match revoke {
+        Revoke::AccessToken(token) => (state.model.revoke(now, token), "no such token"),
+        Revoke::Ticket(ticket) => (state.model.revoke_ticket(ticket), "no such ticket"),
+    };
+    if revoked { Ok(json!({})) } else { Err(ControlError::NotFound(missing)) }
 }
 
 fn leave_quota(state: &mut State, now: Duration, target: &Target) -> Result<Value, ControlError> {
@@ -187,7 +188,11 @@ fn change_app(state: &mut State, change: AppChange) -> Result<Value, ControlErro
     Ok(json!({}))
 }
 
-fn alive(state: &State, now: Duration, token: &str) -> Value {
-    let left = state.model.alive_for(now, token);
+/// `access_token=` or `ticket=`.
+fn alive(state: &State, now: Duration, request: &Request) -> Value {
+    let left = match request.parameter("ticket") {
+        Some(ticket) => state.model.ticket_alive_for(now, ticket),
+        None => state.model.alive_for(now, request.parameter("access_token").unwrap_or_default()),
+    };
     json!({"alive": left.is_some(), "seconds_left": left.map(|left| left.as_secs_f64())})
 }

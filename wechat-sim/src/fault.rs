@@ -52,7 +52,7 @@ pub enum Fault {
 }
 
 /// A success that is not quite one. Those that carry a token mint it, whatever [`Fault::minting`] says: a test must be able to
-/// tell whether a token that was taken is alive.
+/// tell whether a token that was taken is alive. In the reply of a ticket call `ticket` is meant where `access_token` stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Odd {

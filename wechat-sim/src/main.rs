@@ -25,6 +25,9 @@ struct Flags {
     /// How long the previous token works after a rotation (WeChat: 5m)
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     overlap: Duration,
+    /// Life of a new ticket (WeChat: 2h)
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    ticket_lifetime: Duration,
     /// A registered app; may be repeated. The default is known to everyone and good for demos only
     #[arg(long, value_name = "APPID:SECRET", default_value = "wx0000000000000001:0123456789abcdef0123456789abcdef")]
     app: Vec<App>,
@@ -105,6 +108,7 @@ fn builder(flags: &Flags) -> Result<Builder, BadIdentity> {
     let rules = Rules {
         lifetime: flags.lifetime,
         overlap: flags.overlap,
+        ticket_lifetime: flags.ticket_lifetime,
         quota: flags.quota,
         per_minute: flags.per_minute,
         ..Rules::default()

@@ -25,16 +25,18 @@ use serde::{Deserialize, Serialize};
 use app::App;
 use lineage::TokenStatus;
 
-pub use app::{Claim, TicketKind};
+pub use app::Claim;
 pub use lineage::Grant;
 pub use refusal::Refusal;
 pub use rules::Rules;
+pub use ticket::TicketKind;
 pub use whitelist::{BadIpRange, IpRange};
 
 mod app;
 mod lineage;
 mod refusal;
 mod rules;
+mod ticket;
 pub(crate) mod token_format;
 mod usage;
 mod whitelist;
@@ -166,13 +168,6 @@ impl Model {
         self.apps.get(appid).map_or(0, |app| app.lineage(kind).mints)
     }
 
-    /// `GET /cgi-bin/ticket/getticket`: the same ticket for its whole life, always with the full life in the reply.
-    pub fn ticket(&mut self, now: Duration, token: &str, kind: TicketKind) -> Result<Grant, Refusal> {
-        let appid = self.check(now, token)?.to_owned();
-        let app = self.apps.get_mut(&appid).ok_or(Refusal::UnknownAppid)?;
-        Ok(app.ticket(now, kind, &self.rules, &mut self.rng))
-    }
-
     /// Leaves so many calls of today's quota; 0 drains it. `false`: unknown appid.
     pub fn leave_quota(&mut self, now: Duration, appid: &str, kind: Kind, left: u32) -> bool {
         let limits = match kind {
@@ -197,9 +192,11 @@ impl Model {
         self.apps.get_mut(appid).map(|app| app.frozen = frozen).is_some()
     }
 
-    /// How many tokens of all apps and kinds were minted so far.
+    /// How many tokens and tickets of all apps and kinds were minted so far.
     pub(crate) fn all_mints(&self) -> u64 {
-        self.apps.values().map(|app| app.rotating.mints + app.sticky.mints).sum()
+        let of =
+            |app: &App| app.rotating.mints + app.sticky.mints + app.tickets.values().map(|of| of.mints).sum::<u64>();
+        self.apps.values().map(of).sum()
     }
 
     /// A token that looks real and never worked, for replies of which nothing was minted.

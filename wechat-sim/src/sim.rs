@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::call_log::{Call, RouteCalls};
 use crate::fault::{Plan, Times};
-use crate::model::{Grant, IpRange, Kind, Model, Rules};
+use crate::model::{Grant, IpRange, Kind, Model, Rules, TicketKind};
 use crate::operation::Op;
 use crate::shared::Shared;
 
@@ -91,6 +91,11 @@ impl Sim {
         self.model(|model, now| model.revoke(now, token))
     }
 
+    /// Ends a ticket at once: the next call gets another one. `false`: no app has it.
+    pub fn revoke_ticket(&self, ticket: &str) -> bool {
+        self.model(|model, _| model.revoke_ticket(ticket))
+    }
+
     /// Leaves so many calls of today's quota; 0 drains it. `false`: unknown appid.
     pub fn leave_quota(&self, appid: &str, kind: Kind, left: u32) -> bool {
         self.model(|model, now| model.leave_quota(now, appid, kind, left))
@@ -131,6 +136,11 @@ impl Sim {
         self.model(|model, now| model.alive_for(now, token))
     }
 
+    /// How long the ticket works if nothing happens; `None` when it does not work.
+    pub fn ticket_alive_for(&self, ticket: &str) -> Option<Duration> {
+        self.model(|model, now| model.ticket_alive_for(now, ticket))
+    }
+
     /// The tokens of an app that work, newest first: two at most.
     pub fn living(&self, appid: &str, kind: Kind) -> Vec<Grant> {
         self.model(|model, now| model.living(now, appid, kind))
@@ -139,6 +149,11 @@ impl Sim {
     /// How many tokens were minted, by calls and outside of them.
     pub fn mints(&self, appid: &str, kind: Kind) -> u64 {
         self.model(|model, _| model.mints(appid, kind))
+    }
+
+    /// How many tickets were minted.
+    pub fn ticket_mints(&self, appid: &str, kind: TicketKind) -> u64 {
+        self.model(|model, _| model.ticket_mints(appid, kind))
     }
 
     /// The last 100,000 calls, in their order. A request that never arrived as a whole is no call.

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use serde_json::json;
-
 use crate::api::{Answer, error_body};
 use crate::call_log::Outcome;
-use crate::fault::{Fault, Odd};
+use crate::fault::Fault;
 use crate::http::Reply;
-use crate::model::{Grant, Refusal};
+use crate::model::Refusal;
+
+mod odd;
 
 /// What is sent, and whether the connection ends.
 #[derive(Debug)]
@@ -39,9 +39,9 @@ impl ReplyContext<'_> {
             Fault::Pass | Fault::Slow(_) => return (WireReply::Complete(complete()), outcome(result)),
             Fault::Errcode { code, message } => return self.refuse(*code, message.as_deref()),
             Fault::FalseRefusal => return self.refuse(40001, None),
-            Fault::Odd(odd) => match result {
-                Ok(Answer::Token(grant)) => WireReply::Complete(Reply::json(odd.body(grant))),
-                _ => return (WireReply::Complete(complete()), outcome(result)),
+            Fault::Odd(odd) => match result.as_ref().ok().and_then(|answer| odd.body(answer)) {
+                Some(body) => WireReply::Complete(Reply::json(body)),
+                None => return (WireReply::Complete(complete()), outcome(result)),
             },
             Fault::Status(status) => WireReply::Complete(Reply::html(*status)),
             Fault::Hang => WireReply::Hang,
@@ -109,28 +109,4 @@ fn padded(mut body: Vec<u8>, least: usize) -> Vec<u8> {
     body.resize(body.len().max(least.saturating_sub(2)), b'x');
     body.extend_from_slice(br#""}"#);
     body
-}
-
-impl Odd {
-    fn body(&self, grant: &Grant) -> Vec<u8> {
-        let (token, expires_in) = (&grant.access_token, grant.left.as_secs());
-        let body = match self {
-            Odd::EmptyToken => json!({"access_token": "", "expires_in": expires_in}),
-            Odd::NullToken => json!({"access_token": null, "expires_in": expires_in}),
-            Odd::NoToken => json!({"expires_in": expires_in}),
-            Odd::SystemError => {
-                json!({"errcode": -1000, "errmsg": "system error", "access_token": null, "expires_in": 0})
-            }
-            Odd::ExpiresIn(value) => json!({"access_token": token, "expires_in": value}),
-            Odd::NoExpiresIn => json!({"access_token": token}),
-            Odd::ControlCharacters => {
-                let (front, back) = token.split_at(token.len() / 2);
-                json!({"access_token": format!("{front}\n\0{back}"), "expires_in": expires_in})
-            }
-            Odd::ErrcodeZero => {
-                json!({"errcode": 0, "errmsg": "ok", "access_token": token, "expires_in": expires_in})
-            }
-        };
-        body.to_string().into_bytes()
-    }
 }

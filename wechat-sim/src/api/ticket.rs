@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Answer, Operation, Route, access_token};
 use crate::http::Request;
-use crate::model::{Grant, Model, Refusal, TicketKind};
+use crate::model::{Model, Refusal, TicketKind};
 use crate::operation::Op;
 
 pub(super) const TICKET: Route = Route { op: Op::Ticket, read, imagine };
@@ -36,5 +36,5 @@ fn read(request: &Request) -> Result<Box<dyn Operation>, Refusal> {
 }
 
 fn imagine(model: &mut Model) -> Answer {
-    Answer::Ticket(Grant { access_token: model.counterfeit(), left: model.rules().lifetime })
+    Answer::Ticket(model.counterfeit_ticket())
 }

@@ -11,6 +11,7 @@ use crate::shared::State;
 pub(super) struct RulesChange {
     lifetime: Field<HumanDuration>,
     overlap: Field<HumanDuration>,
+    ticket_lifetime: Field<HumanDuration>,
     latency: Field<HumanDuration>,
     day: Field<HumanDuration>,
     quota: Field<u32>,
@@ -24,6 +25,7 @@ pub(super) fn change(state: &mut State, change: RulesChange) {
     let rules = state.model.rules_mut();
     change.lifetime.apply_to(&mut rules.lifetime);
     change.overlap.apply_to(&mut rules.overlap);
+    change.ticket_lifetime.apply_to(&mut rules.ticket_lifetime);
     change.day.apply_to(&mut rules.day);
     change.quota.apply_to(&mut rules.quota);
     change.stable_quota.apply_to(&mut rules.stable_quota);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::{Grant, Kind};
+use crate::model::{Grant, Kind, TicketKind};
 use crate::operation::Op;
 use crate::shared::State;
 use crate::token_id::TokenId;
@@ -36,6 +36,10 @@ fn app(state: &State, now: Duration, appid: &str) -> Value {
         "most_concurrent": state.calls.most_concurrent(appid),
         "rotating": lineage(state, now, appid, Kind::Rotating),
         "sticky": lineage(state, now, appid, Kind::Sticky),
+        "tickets": {
+            "jsapi": state.model.ticket_mints(appid, TicketKind::Jsapi),
+            "wx_card": state.model.ticket_mints(appid, TicketKind::WxCard),
+        },
     })
 }
 

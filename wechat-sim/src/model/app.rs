@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
-use fastrand::Rng;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 
-use super::lineage::{Grant, Lineage};
-use super::{IpRange, Kind, Refusal, Rules, token_format};
+use super::lineage::Lineage;
+use super::ticket::TicketsByKind;
+use super::{IpRange, Kind, Refusal};
 
 /// What a caller of a token endpoint claims to be; `None` is a parameter left out.
 #[derive(Clone, Copy, Default)]
@@ -22,16 +20,6 @@ pub struct Claim<'a> {
     pub grant_type: Option<&'a str>,
 }
 
-/// The two kinds of ticket of `/cgi-bin/ticket/getticket`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TicketKind {
-    /// Signs pages that use the JS-SDK.
-    Jsapi,
-    /// Signs card coupons.
-    WxCard,
-}
-
 /// One registered app.
 #[derive(Debug, Default)]
 pub(super) struct App {
@@ -42,13 +30,7 @@ pub(super) struct App {
     pub(super) whitelist: Option<Vec<IpRange>>,
     pub(super) rotating: Lineage,
     pub(super) sticky: Lineage,
-    tickets: BTreeMap<TicketKind, Ticket>,
-}
-
-#[derive(Debug)]
-struct Ticket {
-    text: SecretString,
-    expires: Duration,
+    pub(super) tickets: TicketsByKind,
 }
 
 impl Claim<'_> {
@@ -92,14 +74,6 @@ impl App {
             Kind::Rotating => &mut self.rotating,
             Kind::Sticky => &mut self.sticky,
         }
-    }
-
-    pub(super) fn ticket(&mut self, now: Duration, kind: TicketKind, rules: &Rules, rng: &mut Rng) -> Grant {
-        let fresh = || Ticket { text: token_format::ticket(rng).into(), expires: now + rules.life() };
-        let held = self.tickets.remove(&kind).filter(|ticket| now < ticket.expires).unwrap_or_else(fresh);
-        let grant = Grant { access_token: held.text.expose_secret().to_owned(), left: rules.life() };
-        self.tickets.insert(kind, held);
-        grant
     }
 
     fn authorize(&self, secret: &str, ip: IpAddr) -> Result<(), Refusal> {

@@ -9,6 +9,8 @@ pub struct Rules {
     pub lifetime: Duration,
     /// How long the previous token works after a rotation (WeChat: 5 minutes).
     pub overlap: Duration,
+    /// The life of a new ticket (WeChat: 7200 s), at least a second. Replies name it whole, however much of it is over.
+    pub ticket_lifetime: Duration,
     /// Calls of `/cgi-bin/token` a day for each app (WeChat: 2000, for a test account 200).
     pub quota: u32,
     /// Calls of `/cgi-bin/stable_token` a day for each app (WeChat: 500,000).
@@ -28,6 +30,7 @@ impl Default for Rules {
         Self {
             lifetime: Duration::from_secs(7200),
             overlap: Duration::from_secs(5 * 60),
+            ticket_lifetime: Duration::from_secs(7200),
             quota: 2000,
             stable_quota: 500_000,
             per_minute: None,
@@ -47,5 +50,10 @@ impl Rules {
     /// The life of a new token, at least a second.
     pub(super) fn life(&self) -> Duration {
         self.lifetime.max(Duration::from_secs(1))
+    }
+
+    /// The life of a new ticket, at least a second.
+    pub(super) fn ticket_life(&self) -> Duration {
+        self.ticket_lifetime.max(Duration::from_secs(1))
     }
 }
