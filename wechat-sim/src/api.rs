@@ -10,6 +10,7 @@ use crate::operation::Op;
 pub(crate) use answer::{Answer, error_body};
 
 mod answer;
+mod sns;
 mod ticket;
 mod token;
 mod with_token;
@@ -79,6 +80,11 @@ fn route(path: &str) -> Route {
         "/cgi-bin/token" => token::ROTATING,
         "/cgi-bin/stable_token" => token::STICKY,
         "/cgi-bin/ticket/getticket" => ticket::TICKET,
+        "/sns/jscode2session" => sns::SESSION,
+        "/sns/oauth2/access_token" => sns::USER_TOKEN,
+        "/sns/oauth2/refresh_token" => sns::REFRESH,
+        "/sns/userinfo" => sns::USER_INFO,
+        "/sns/auth" => sns::AUTH,
         "/cgi-bin/get_api_domain_ip" | "/cgi-bin/getcallbackip" => with_token::IP_LIST,
         _ => with_token::OTHER,
     }

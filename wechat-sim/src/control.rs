@@ -15,6 +15,7 @@ use crate::operation::Op;
 use crate::shared::{Shared, State};
 
 mod field;
+mod logins;
 mod rules;
 mod snapshot;
 
@@ -65,6 +66,7 @@ fn dispatch(state: &mut State, now: Duration, command: (&str, &str), request: &R
         }
         ("POST", "rotate") => rotate(state, now, &body(request)?),
         ("POST", "revoke") => revoke(state, now, &body(request)?),
+        ("POST", "code") => logins::codes(state, now, body(request)?),
         ("POST", "quota") => leave_quota(state, now, &body(request)?),
         ("POST", "app") => change_app(state, body(request)?),
         ("POST", "rules") => {

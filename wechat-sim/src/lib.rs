@@ -2,7 +2,7 @@
 
 pub use call_log::{Call, Outcome, RouteCalls};
 pub use fault::{Fault, Odd, Plan, Times};
-pub use model::{Grant, IpRange, Kind, Model, Refusal, Rules, TicketKind};
+pub use model::{Grant, IpRange, Kind, Login, LoginKind, Model, Refusal, Rules, TicketKind};
 pub use operation::Op;
 pub use sim::{Builder, Sim, StartError};
 pub use tls::{BadIdentity, Identity};

@@ -24,21 +24,25 @@ use serde::{Deserialize, Serialize};
 
 use app::App;
 use lineage::TokenStatus;
+use users::Users;
 
 pub use app::Claim;
 pub use lineage::Grant;
 pub use refusal::Refusal;
 pub use rules::Rules;
 pub use ticket::TicketKind;
+pub use users::{Login, LoginKind, Session, UserGrant};
 pub use whitelist::{BadIpRange, IpRange};
 
 mod app;
 mod lineage;
+mod recent;
 mod refusal;
 mod rules;
 mod ticket;
 pub(crate) mod token_format;
 mod usage;
+mod users;
 mod whitelist;
 
 /// The two kinds of access token. They look alike and do not disturb each other.
@@ -56,13 +60,14 @@ pub enum Kind {
 pub struct Model {
     rules: Rules,
     apps: BTreeMap<String, App>,
+    users: Users,
     rng: Rng,
 }
 
 impl Model {
     /// No apps yet. The same seed and the same calls give the same tokens.
     pub fn new(rules: Rules, seed: u64) -> Self {
-        Self { rules, apps: BTreeMap::new(), rng: Rng::with_seed(seed) }
+        Self { rules, apps: BTreeMap::new(), users: Users::default(), rng: Rng::with_seed(seed) }
     }
 
     /// Adds an app, or gives it another AppSecret: its tokens live on, as after a reset in WeChat's console.
@@ -87,7 +92,7 @@ impl Model {
 
     /// `GET /cgi-bin/token`: checks the caller, counts the call, mints.
     pub fn token(&mut self, now: Duration, ip: IpAddr, claim: &Claim<'_>) -> Result<Grant, Refusal> {
-        let app = claim.authenticate(&mut self.apps, ip)?;
+        let app = claim.authenticate(&mut self.apps, "client_credential", ip)?;
         app.rotating.usage.charge(now, self.rules.rotating_limits())?;
         Ok(app.rotating.mint(now, &self.rules, &mut self.rng))
     }
@@ -100,7 +105,7 @@ impl Model {
         claim: &Claim<'_>,
         force: bool,
     ) -> Result<Grant, Refusal> {
-        let app = claim.authenticate(&mut self.apps, ip)?;
+        let app = claim.authenticate(&mut self.apps, "client_credential", ip)?;
         app.sticky.usage.charge(now, self.rules.sticky_limits())?;
         Ok(app.sticky.hold(now, &self.rules, force, &mut self.rng))
     }

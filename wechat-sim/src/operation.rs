@@ -17,6 +17,8 @@ pub enum Op {
     Api,
     /// `/cgi-bin/ticket/getticket`.
     Ticket,
+    /// `/sns/…`: logins of users, and their tokens.
+    Sns,
     /// All of them; no single call is of this kind.
     Any,
 }
@@ -34,6 +36,7 @@ impl Op {
             Op::StableToken => "stable_token",
             Op::Api => "api",
             Op::Ticket => "ticket",
+            Op::Sns => "sns",
             Op::Any => "any",
         }
     }

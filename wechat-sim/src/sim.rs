@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::call_log::{Call, RouteCalls};
 use crate::fault::{Plan, Times};
-use crate::model::{Grant, IpRange, Kind, Model, Rules, TicketKind};
+use crate::model::{Grant, IpRange, Kind, Login, Model, Rules, TicketKind};
 use crate::operation::Op;
 use crate::shared::Shared;
 
@@ -94,6 +94,15 @@ impl Sim {
     /// Ends a ticket at once: the next call gets another one. `false`: no app has it.
     pub fn revoke_ticket(&self, ticket: &str) -> bool {
         self.model(|model, _| model.revoke_ticket(ticket))
+    }
+
+    /// A code as a user's device gets it when the user logs in, for one use.
+    ///
+    /// # Panics
+    ///
+    /// When the app is not registered.
+    pub fn login_code(&self, appid: &str, login: Login) -> String {
+        self.model(|model, now| model.login_code(now, appid, login)).expect("the app is registered")
     }
 
     /// Leaves so many calls of today's quota; 0 drains it. `false`: unknown appid.

@@ -57,7 +57,7 @@ impl ReplyContext<'_> {
     }
 
     fn refuse(&self, errcode: i64, message: Option<&str>) -> (WireReply, Outcome) {
-        let text = message.map_or_else(|| documented_message(errcode, self.ip), str::to_owned);
+        let text = message.map_or_else(|| Refusal::documented_text(errcode, self.ip), str::to_owned);
         (WireReply::Complete(Reply::json(error_body(errcode, &text, self.rid))), Outcome::Refused(errcode))
     }
 
@@ -74,32 +74,6 @@ fn outcome(result: &Result<Answer, Refusal>) -> Outcome {
         Ok(_) => Outcome::Granted,
         Err(refusal) => Outcome::Refused(refusal.errcode()),
     }
-}
-
-/// The text of an errcode that was given without one.
-fn documented_message(errcode: i64, ip: IpAddr) -> String {
-    use Refusal as R;
-    let known = [
-        R::MissingAppid,
-        R::UnknownAppid,
-        R::WrongGrantType,
-        R::MissingSecret,
-        R::WrongSecret,
-        R::FrozenSecret,
-        R::ForeignIp(ip),
-        R::DailyQuota,
-        R::MinuteLimit,
-        R::NotGet,
-        R::NotPost,
-        R::EmptyBody,
-        R::NotJson,
-        R::MissingToken,
-        R::MalformedToken,
-        R::ExpiredToken,
-        R::NotLatestToken,
-    ];
-    let by_rules = known.into_iter().find(|refusal| refusal.errcode() == errcode);
-    by_rules.map_or_else(|| if errcode < 0 { "system error" } else { "request refused" }.to_owned(), |r| r.to_string())
 }
 
 /// The same JSON object with a member of padding.

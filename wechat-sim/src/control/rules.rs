@@ -12,6 +12,8 @@ pub(super) struct RulesChange {
     lifetime: Field<HumanDuration>,
     overlap: Field<HumanDuration>,
     ticket_lifetime: Field<HumanDuration>,
+    code_lifetime: Field<HumanDuration>,
+    user_token_lifetime: Field<HumanDuration>,
     latency: Field<HumanDuration>,
     day: Field<HumanDuration>,
     quota: Field<u32>,
@@ -26,6 +28,8 @@ pub(super) fn change(state: &mut State, change: RulesChange) {
     change.lifetime.apply_to(&mut rules.lifetime);
     change.overlap.apply_to(&mut rules.overlap);
     change.ticket_lifetime.apply_to(&mut rules.ticket_lifetime);
+    change.code_lifetime.apply_to(&mut rules.code_lifetime);
+    change.user_token_lifetime.apply_to(&mut rules.user_token_lifetime);
     change.day.apply_to(&mut rules.day);
     change.quota.apply_to(&mut rules.quota);
     change.stable_quota.apply_to(&mut rules.stable_quota);

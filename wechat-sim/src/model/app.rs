@@ -16,7 +16,7 @@ pub struct Claim<'a> {
     pub appid: Option<&'a str>,
     /// Must be that app's AppSecret.
     pub secret: Option<&'a str>,
-    /// Must be `client_credential`.
+    /// `client_credential` at a token endpoint, `authorization_code` for a login.
     pub grant_type: Option<&'a str>,
 }
 
@@ -39,20 +39,29 @@ impl Claim<'_> {
     pub(super) fn authenticate<'m>(
         &self,
         apps: &'m mut BTreeMap<String, App>,
+        grant_type: &str,
         ip: IpAddr,
     ) -> Result<&'m mut App, Refusal> {
-        let appid = present(self.appid).ok_or(Refusal::MissingAppid)?;
-        let app = apps.get_mut(appid).ok_or(Refusal::UnknownAppid)?;
-        if self.grant_type != Some("client_credential") {
-            return Err(Refusal::WrongGrantType);
-        }
+        let app = self.registered(apps, grant_type)?;
         let secret = present(self.secret).ok_or(Refusal::MissingSecret)?;
         app.authorize(secret, ip)?;
         Ok(app)
     }
+
+    /// The app that is named, for calls that need no AppSecret.
+    pub(super) fn registered<'m>(
+        &self,
+        apps: &'m mut BTreeMap<String, App>,
+        grant_type: &str,
+    ) -> Result<&'m mut App, Refusal> {
+        let appid = present(self.appid).ok_or(Refusal::MissingAppid)?;
+        let app = apps.get_mut(appid).ok_or(Refusal::UnknownAppid)?;
+        if self.grant_type == Some(grant_type) { Ok(app) } else { Err(Refusal::WrongGrantType) }
+    }
 }
 
-fn present(parameter: Option<&str>) -> Option<&str> {
+/// A parameter that is given and not empty.
+pub(super) fn present(parameter: Option<&str>) -> Option<&str> {
     parameter.filter(|text| !text.is_empty())
 }
 

@@ -66,6 +66,33 @@ pub enum Refusal {
     /// 40097: a ticket type that is neither `jsapi` nor `wx_card`.
     #[error("invalid args")]
     WrongTicketType,
+    /// 41008
+    #[error("missing code")]
+    MissingCode,
+    /// 40029: never given out, of another app or another kind of login, or too old.
+    #[error("invalid code")]
+    InvalidCode,
+    /// 40163
+    #[error("code been used")]
+    UsedCode,
+    /// 41009
+    #[error("missing openid")]
+    MissingOpenid,
+    /// 40003
+    #[error("invalid openid")]
+    InvalidOpenid,
+    /// 41003
+    #[error("refresh_token missing")]
+    MissingRefreshToken,
+    /// 40030
+    #[error("invalid refresh_token")]
+    InvalidRefreshToken,
+    /// 42002
+    #[error("refresh_token expired")]
+    ExpiredRefreshToken,
+    /// 48001: the user has allowed less.
+    #[error("api unauthorized")]
+    Unauthorized,
 }
 
 impl Refusal {
@@ -90,7 +117,56 @@ impl Refusal {
             Self::ExpiredToken => 42001,
             Self::ResetSecret | Self::NotLatestToken => 40001,
             Self::WrongTicketType => 40097,
+            Self::MissingCode => 41008,
+            Self::InvalidCode => 40029,
+            Self::UsedCode => 40163,
+            Self::MissingOpenid => 41009,
+            Self::InvalidOpenid => 40003,
+            Self::MissingRefreshToken => 41003,
+            Self::InvalidRefreshToken => 40030,
+            Self::ExpiredRefreshToken => 42002,
+            Self::Unauthorized => 48001,
         }
+    }
+
+    /// The text of an errcode, for one that no rule has led to.
+    pub(crate) fn documented_text(errcode: i64, ip: IpAddr) -> String {
+        match Self::documented(ip).into_iter().find(|refusal| refusal.errcode() == errcode) {
+            Some(refusal) => refusal.to_string(),
+            None => if errcode < 0 { "system error" } else { "request refused" }.to_owned(),
+        }
+    }
+
+    /// One refusal of each errcode. 40001 has two texts: the one of APIs with a token is meant.
+    fn documented(ip: IpAddr) -> [Self; 26] {
+        [
+            Self::MissingAppid,
+            Self::UnknownAppid,
+            Self::WrongGrantType,
+            Self::MissingSecret,
+            Self::WrongSecret,
+            Self::FrozenSecret,
+            Self::ForeignIp(ip),
+            Self::DailyQuota,
+            Self::MinuteLimit,
+            Self::NotGet,
+            Self::NotPost,
+            Self::EmptyBody,
+            Self::NotJson,
+            Self::MissingToken,
+            Self::MalformedToken,
+            Self::ExpiredToken,
+            Self::NotLatestToken,
+            Self::MissingCode,
+            Self::InvalidCode,
+            Self::UsedCode,
+            Self::MissingOpenid,
+            Self::InvalidOpenid,
+            Self::MissingRefreshToken,
+            Self::InvalidRefreshToken,
+            Self::ExpiredRefreshToken,
+            Self::Unauthorized,
+        ]
     }
 }
 

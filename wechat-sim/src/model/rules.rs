@@ -11,6 +11,10 @@ pub struct Rules {
     pub overlap: Duration,
     /// The life of a new ticket (WeChat: 7200 s), at least a second. Replies name it whole, however much of it is over.
     pub ticket_lifetime: Duration,
+    /// How long a login code can be used (WeChat: 5 minutes).
+    pub code_lifetime: Duration,
+    /// The life of a user's access token (WeChat: 7200 s).
+    pub user_token_lifetime: Duration,
     /// Calls of `/cgi-bin/token` a day for each app (WeChat: 2000, for a test account 200).
     pub quota: u32,
     /// Calls of `/cgi-bin/stable_token` a day for each app (WeChat: 500,000).
@@ -31,6 +35,8 @@ impl Default for Rules {
             lifetime: Duration::from_secs(7200),
             overlap: Duration::from_secs(5 * 60),
             ticket_lifetime: Duration::from_secs(7200),
+            code_lifetime: Duration::from_secs(5 * 60),
+            user_token_lifetime: Duration::from_secs(7200),
             quota: 2000,
             stable_quota: 500_000,
             per_minute: None,

@@ -13,6 +13,23 @@ pub(super) fn ticket(rng: &mut Rng) -> String {
     random(rng, 86)
 }
 
+/// A login code that looks real: 32 characters, the first a digit.
+pub(super) fn code(rng: &mut Rng) -> String {
+    format!("0{}", random(rng, 31))
+}
+
+/// A user's id that looks real: an `o` and 27 characters.
+pub(super) fn openid(rng: &mut Rng) -> String {
+    format!("o{}", random(rng, 27))
+}
+
+/// 16 bytes in Base64. Its last character carries 4 bits only, and `A` has none.
+pub(super) fn session_key(rng: &mut Rng) -> String {
+    const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let front: String = (0..21).map(|_| char::from(BASE64[rng.usize(..BASE64.len())])).collect();
+    format!("{front}A==")
+}
+
 /// A request id: the server's Unix time in seconds and two random groups, each in hex.
 pub(crate) fn rid(unix_s: u64, rng: &mut Rng) -> String {
     format!("{unix_s:08x}-{:08x}-{:08x}", rng.u32(..), rng.u32(..))
