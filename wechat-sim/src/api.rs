@@ -3,17 +3,21 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::http::Request;
+use crate::http::{Head, Intake, Request};
 use crate::model::{Model, Refusal};
 use crate::operation::Op;
 
 pub(crate) use answer::{Answer, error_body};
 
 mod answer;
+mod media;
+mod message;
 mod sns;
 mod ticket;
 mod token;
+mod user_info;
 mod with_token;
+mod wxacode;
 
 /// A request to WeChat with its operation and parameters. No `Debug`: it holds secrets and tokens.
 pub(crate) struct ApiRequest {
@@ -25,6 +29,7 @@ pub(crate) struct ApiRequest {
 #[derive(Clone, Copy)]
 struct Route {
     op: Op,
+    intake: Intake,
     /// Reads the parameters; a refusal needs no look at WeChat's state.
     read: fn(&Request) -> Result<Box<dyn Operation>, Refusal>,
     /// What a good answer would look like. Nothing is executed, and a token in it never worked.
@@ -42,17 +47,24 @@ trait Operation: Send + Sync {
     }
 
     /// Executes it.
-    fn execute(&self, model: &mut Model, now: Duration, ip: IpAddr) -> Result<Answer, Refusal>;
+    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal>;
+}
+
+/// When a call is executed, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// Since the start.
+    pub(crate) now: Duration,
+    /// The wall clock.
+    pub(crate) unix_s: u64,
+    /// The caller.
+    pub(crate) ip: IpAddr,
 }
 
 impl ApiRequest {
     pub(crate) fn read(request: &Request) -> Self {
         let route = route(&request.path);
         Self { route, call: (route.read)(request) }
-    }
-
-    pub(crate) fn op(&self) -> Op {
-        self.route.op
     }
 
     /// The app of the call, empty when there is none.
@@ -65,14 +77,20 @@ impl ApiRequest {
         self.call.as_ref().is_ok_and(|call| call.forced())
     }
 
-    pub(crate) fn execute(&self, model: &mut Model, now: Duration, ip: IpAddr) -> Result<Answer, Refusal> {
-        self.call.as_ref().map_err(|refusal| *refusal)?.execute(model, now, ip)
+    pub(crate) fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+        self.call.as_ref().map_err(|refusal| *refusal)?.execute(model, at)
     }
 
     /// What a good answer would look like, without executing anything.
     pub(crate) fn imagine(&self, model: &mut Model) -> Answer {
         (self.route.imagine)(model)
     }
+}
+
+/// Which operation a request is and how its body is to be read.
+pub(crate) fn expected(head: &Head) -> (Op, Intake) {
+    let Route { op, intake, .. } = route(&head.path);
+    (op, intake)
 }
 
 fn route(path: &str) -> Route {
@@ -85,17 +103,24 @@ fn route(path: &str) -> Route {
         "/sns/oauth2/refresh_token" => sns::REFRESH,
         "/sns/userinfo" => sns::USER_INFO,
         "/sns/auth" => sns::AUTH,
+        "/cgi-bin/message/custom/send"
+        | "/cgi-bin/message/subscribe/send"
+        | "/cgi-bin/message/wxopen/template/uniform_send" => message::MESSAGE,
+        "/cgi-bin/media/upload" => media::UPLOAD,
+        "/cgi-bin/media/get" => media::DOWNLOAD,
+        "/cgi-bin/user/info" => user_info::USER_INFO,
+        "/wxa/getwxacode" => wxacode::WXACODE,
         "/cgi-bin/get_api_domain_ip" | "/cgi-bin/getcallbackip" => with_token::IP_LIST,
         _ => with_token::OTHER,
     }
 }
 
 /// The token of a call that needs one.
-fn access_token(request: &Request) -> Result<String, Refusal> {
+fn access_token(request: &Head) -> Result<String, Refusal> {
     present(request, "access_token").ok_or(Refusal::MissingToken)
 }
 
 /// A query parameter that is given and not empty.
-fn present(request: &Request, name: &str) -> Option<String> {
+fn present(request: &Head, name: &str) -> Option<String> {
     request.parameter(name).filter(|value| !value.is_empty()).map(str::to_owned)
 }

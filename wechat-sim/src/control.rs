@@ -9,20 +9,21 @@ use serde_json::{Value, json};
 use field::{Field, HumanDuration};
 
 use crate::fault::{Plan, Times};
-use crate::http::{Reply, Request};
+use crate::http::{Head, Reply, Request};
 use crate::model::{IpRange, Kind};
 use crate::operation::Op;
 use crate::shared::{Shared, State};
 
 mod field;
 mod logins;
+mod media;
 mod rules;
 mod snapshot;
 
 const PREFIX: &str = "/_control/";
 
 /// Is this for the simulator rather than for WeChat?
-pub(crate) fn handles(request: &Request) -> bool {
+pub(crate) fn handles(request: &Head) -> bool {
     request.path.starts_with(PREFIX)
 }
 
@@ -52,7 +53,7 @@ fn reply(result: Result<Value, ControlError>) -> Reply {
         Err(ControlError::BadRequest(why)) => (400, json!({"error": why})),
         Err(ControlError::NotFound(what)) => (404, json!({"error": what})),
     };
-    Reply { status, content_type: "application/json", body: body.to_string().into_bytes() }
+    Reply::new(status, "application/json", body.to_string().into_bytes())
 }
 
 fn dispatch(state: &mut State, now: Duration, command: (&str, &str), request: &Request) -> Result<Value, ControlError> {
@@ -67,6 +68,8 @@ fn dispatch(state: &mut State, now: Duration, command: (&str, &str), request: &R
         ("POST", "rotate") => rotate(state, now, &body(request)?),
         ("POST", "revoke") => revoke(state, now, &body(request)?),
         ("POST", "code") => logins::codes(state, now, body(request)?),
+        ("GET", "media") => media::media(state, request.parameter("media_id").unwrap_or_default()),
+        ("POST", "media") => media::make(state, &body(request)?),
         ("POST", "quota") => leave_quota(state, now, &body(request)?),
         ("POST", "app") => change_app(state, body(request)?),
         ("POST", "rules") => {
@@ -78,7 +81,7 @@ fn dispatch(state: &mut State, now: Duration, command: (&str, &str), request: &R
 }
 
 fn body<T: DeserializeOwned>(request: &Request) -> Result<T, ControlError> {
-    let body: &[u8] = if request.body.is_empty() { b"{}" } else { &request.body };
+    let body: &[u8] = if request.body().is_empty() { b"{}" } else { request.body() };
     serde_json::from_slice(body).map_err(|error| ControlError::BadRequest(error.to_string()))
 }
 

@@ -1,8 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub use call_log::{Call, Outcome, RouteCalls};
+pub use content::Fingerprint;
 pub use fault::{Fault, Odd, Plan, Times};
-pub use model::{Grant, IpRange, Kind, Login, LoginKind, Model, Refusal, Rules, TicketKind};
+pub use model::{Grant, IpRange, Kind, Login, LoginKind, Media, MediaKind, Model, Refusal, Rules, TicketKind};
 pub use operation::Op;
 pub use sim::{Builder, Sim, StartError};
 pub use tls::{BadIdentity, Identity};
@@ -12,7 +13,9 @@ mod acceptor;
 mod api;
 mod call_log;
 mod clock;
+mod content;
 mod control;
+mod exchange;
 mod fault;
 mod http;
 pub mod model;

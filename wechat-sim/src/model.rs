@@ -24,10 +24,12 @@ use serde::{Deserialize, Serialize};
 
 use app::App;
 use lineage::TokenStatus;
+use media::MediaStore;
 use users::Users;
 
 pub use app::Claim;
 pub use lineage::Grant;
+pub use media::{Media, MediaKind};
 pub use refusal::Refusal;
 pub use rules::Rules;
 pub use ticket::TicketKind;
@@ -36,6 +38,7 @@ pub use whitelist::{BadIpRange, IpRange};
 
 mod app;
 mod lineage;
+mod media;
 mod recent;
 mod refusal;
 mod rules;
@@ -61,13 +64,20 @@ pub struct Model {
     rules: Rules,
     apps: BTreeMap<String, App>,
     users: Users,
+    media: MediaStore,
     rng: Rng,
 }
 
 impl Model {
     /// No apps yet. The same seed and the same calls give the same tokens.
     pub fn new(rules: Rules, seed: u64) -> Self {
-        Self { rules, apps: BTreeMap::new(), users: Users::default(), rng: Rng::with_seed(seed) }
+        Self {
+            rules,
+            apps: BTreeMap::new(),
+            users: Users::default(),
+            media: MediaStore::default(),
+            rng: Rng::with_seed(seed),
+        }
     }
 
     /// Adds an app, or gives it another AppSecret: its tokens live on, as after a reset in WeChat's console.

@@ -19,6 +19,8 @@ pub enum Op {
     Ticket,
     /// `/sns/…`: logins of users, and their tokens.
     Sns,
+    /// `/cgi-bin/media/upload` and `/cgi-bin/media/get`.
+    Media,
     /// All of them; no single call is of this kind.
     Any,
 }
@@ -37,6 +39,7 @@ impl Op {
             Op::Api => "api",
             Op::Ticket => "ticket",
             Op::Sns => "sns",
+            Op::Media => "media",
             Op::Any => "any",
         }
     }

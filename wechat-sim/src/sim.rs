@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::call_log::{Call, RouteCalls};
 use crate::fault::{Plan, Times};
-use crate::model::{Grant, IpRange, Kind, Login, Model, Rules, TicketKind};
+use crate::model::{Grant, IpRange, Kind, Login, Media, MediaKind, Model, Rules, TicketKind};
 use crate::operation::Op;
 use crate::shared::Shared;
 
@@ -103,6 +103,20 @@ impl Sim {
     /// When the app is not registered.
     pub fn login_code(&self, appid: &str, login: Login) -> String {
         self.model(|model, now| model.login_code(now, appid, login)).expect("the app is registered")
+    }
+
+    /// The file of this id, uploaded or made.
+    pub fn media(&self, media_id: &str) -> Option<Media> {
+        self.model(|model, _| model.media(media_id).cloned())
+    }
+
+    /// A file of so many made-up bytes that can be downloaded. They take no memory.
+    ///
+    /// # Panics
+    ///
+    /// When the app is not registered.
+    pub fn make_media(&self, appid: &str, kind: MediaKind, content_type: &str, size: u64) -> String {
+        self.model(|model, _| model.make_media(appid, kind, content_type, size)).expect("the app is registered")
     }
 
     /// Leaves so many calls of today's quota; 0 drains it. `false`: unknown appid.

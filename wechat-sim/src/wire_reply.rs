@@ -34,24 +34,25 @@ pub(crate) struct ReplyContext<'a> {
 impl ReplyContext<'_> {
     /// What the client gets, and how the call ends.
     pub(crate) fn wire_reply(&self, fault: &Fault, result: &Result<Answer, Refusal>) -> (WireReply, Outcome) {
-        let complete = || Reply::json(self.body(result));
+        let outcome = outcome(result);
+        let complete = || WireReply::Complete(self.reply(result));
         let reply = match fault {
-            Fault::Pass | Fault::Slow(_) => return (WireReply::Complete(complete()), outcome(result)),
+            Fault::Pass | Fault::Slow(_) => return (complete(), outcome),
             Fault::Errcode { code, message } => return self.refuse(*code, message.as_deref()),
             Fault::FalseRefusal => return self.refuse(40001, None),
             Fault::Odd(odd) => match result.as_ref().ok().and_then(|answer| odd.body(answer)) {
                 Some(body) => WireReply::Complete(Reply::json(body)),
-                None => return (WireReply::Complete(complete()), outcome(result)),
+                None => return (complete(), outcome),
             },
             Fault::Status(status) => WireReply::Complete(Reply::html(*status)),
             Fault::Hang => WireReply::Hang,
             Fault::Reset => WireReply::Reset,
             Fault::Close => WireReply::Raw(Vec::new()),
-            Fault::Truncated => WireReply::HalfBody(complete()),
-            Fault::Empty => WireReply::Complete(Reply::json("")),
+            Fault::Truncated => WireReply::HalfBody(self.reply(result)),
+            Fault::Empty => WireReply::Complete(Reply::json(Vec::new())),
             Fault::Body(bytes) => WireReply::Complete(Reply::json(bytes.clone())),
             Fault::Raw(bytes) => WireReply::Raw(bytes.clone()),
-            Fault::Huge(least) => WireReply::Complete(Reply::json(padded(self.body(result), *least))),
+            Fault::Huge(least) => WireReply::Complete(padded(self.reply(result), *least)),
         };
         (reply, Outcome::Faulted)
     }
@@ -61,10 +62,10 @@ impl ReplyContext<'_> {
         (WireReply::Complete(Reply::json(error_body(errcode, &text, self.rid))), Outcome::Refused(errcode))
     }
 
-    fn body(&self, result: &Result<Answer, Refusal>) -> Vec<u8> {
+    fn reply(&self, result: &Result<Answer, Refusal>) -> Reply {
         match result {
-            Ok(answer) => answer.body(),
-            Err(refusal) => error_body(refusal.errcode(), &refusal.to_string(), self.rid),
+            Ok(answer) => answer.reply(),
+            Err(refusal) => Reply::json(error_body(refusal.errcode(), &refusal.to_string(), self.rid)),
         }
     }
 }
@@ -76,11 +77,17 @@ fn outcome(result: &Result<Answer, Refusal>) -> Outcome {
     }
 }
 
-/// The same JSON object with a member of padding.
-fn padded(mut body: Vec<u8>, least: usize) -> Vec<u8> {
-    body.pop();
-    body.extend_from_slice(br#","padding":""#);
-    body.resize(body.len().max(least.saturating_sub(2)), b'x');
-    body.extend_from_slice(br#""}"#);
-    body
+/// The same JSON object with a member of padding; what is no JSON gets more bytes behind its own.
+fn padded(mut reply: Reply, least: usize) -> Reply {
+    let mut body: Vec<u8> = reply.body.pieces().flatten().collect();
+    let is_object = body.ends_with(b"}");
+    if is_object {
+        body.pop();
+        body.extend_from_slice(br#","padding":""#);
+    }
+    let end: &[u8] = if is_object { br#""}"# } else { b"" };
+    body.resize(body.len().max(least.saturating_sub(end.len())), b'x');
+    body.extend_from_slice(end);
+    reply.body = body.into();
+    reply
 }

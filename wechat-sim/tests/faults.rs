@@ -211,13 +211,3 @@ async fn latency_delays_an_answer_and_changes_nothing_else() {
     assert!(sim.now() >= sent + Duration::from_millis(40));
     assert_eq!(sim.calls(Op::Token)[0].outcome, Outcome::Granted);
 }
-
-/// Waits for what must come, without a guess at how long it takes.
-async fn until(mut come: impl FnMut() -> bool) {
-    let wait = async {
-        while !come() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect("it comes within patience");
-}

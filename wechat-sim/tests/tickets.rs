@@ -42,12 +42,7 @@ async fn a_ticket_is_alive_until_it_ends_and_then_another_text_comes() {
     let first = ask(&sim, &token, "jsapi").await;
     assert_eq!(first["expires_in"], 1);
     assert!(sim.ticket_alive_for(text(&first)).is_some_and(|left| left <= Duration::from_secs(1)));
-    let ended = async {
-        while sim.ticket_alive_for(text(&first)).is_some() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    until(|| sim.ticket_alive_for(text(&first)).is_none()).await;
     assert_ne!(ask(&sim, &token, "jsapi").await["ticket"], first["ticket"]);
     assert_eq!(sim.ticket_mints(APP, TicketKind::Jsapi), 2);
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::http::Reply;
 use crate::model::Grant;
 
 /// What WeChat gives when it does not refuse.
@@ -10,6 +11,8 @@ pub(crate) enum Answer {
     Ticket(Grant),
     /// A JSON text of any other call.
     Json(Vec<u8>),
+    /// What is no JSON, or has another status.
+    Other(Reply),
 }
 
 impl Answer {
@@ -23,19 +26,19 @@ impl Answer {
         Self::json(&ErrorBody { errcode: 0, errmsg: "ok" })
     }
 
-    /// The JSON text, its members in WeChat's order. `expires_in` is in whole seconds, rounded down.
-    pub(crate) fn body(&self) -> Vec<u8> {
+    /// The reply; the members of a JSON text are in WeChat's order. `expires_in` is in whole seconds, rounded down.
+    pub(crate) fn reply(&self) -> Reply {
         match self {
             Answer::Token(grant) => {
-                json(&TokenBody { access_token: &grant.access_token, expires_in: grant.left.as_secs() })
+                let (access_token, expires_in) = (&grant.access_token, grant.left.as_secs());
+                Reply::json(json(&TokenBody { access_token, expires_in }))
             }
-            Answer::Ticket(grant) => json(&TicketBody {
-                errcode: 0,
-                errmsg: "ok",
-                ticket: &grant.access_token,
-                expires_in: grant.left.as_secs(),
-            }),
-            Answer::Json(text) => text.clone(),
+            Answer::Ticket(grant) => {
+                let (ticket, expires_in) = (&grant.access_token, grant.left.as_secs());
+                Reply::json(json(&TicketBody { errcode: 0, errmsg: "ok", ticket, expires_in }))
+            }
+            Answer::Json(text) => Reply::json(text.as_slice()),
+            Answer::Other(reply) => reply.clone(),
         }
     }
 }

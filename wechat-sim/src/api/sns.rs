@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Answer, Operation, Route, access_token};
-use crate::http::Request;
+use super::{Answer, Moment, Operation, Route, access_token};
+use crate::http::{Intake, Request};
 use crate::model::{Claim, Login, Model, Refusal, Session, UserGrant};
 use crate::operation::Op;
 
 pub(super) const SESSION: Route = Route {
     op: Op::Sns,
+    intake: Intake::Whole,
     read: |request| {
         login(request, "js_code", |model, now, ip, claim, code| model.session(now, ip, claim, code).map(session))
     },
@@ -19,6 +20,7 @@ pub(super) const SESSION: Route = Route {
 };
 pub(super) const USER_TOKEN: Route = Route {
     op: Op::Sns,
+    intake: Intake::Whole,
     read: |request| {
         login(request, "code", |model, now, ip, claim, code| model.user_token(now, ip, claim, code).map(user_token))
     },
@@ -26,6 +28,7 @@ pub(super) const USER_TOKEN: Route = Route {
 };
 pub(super) const REFRESH: Route = Route {
     op: Op::Sns,
+    intake: Intake::Whole,
     read: |request| {
         let refresh: Redeem = |model, now, _, claim, token| model.refresh_user_token(now, claim, token).map(user_token);
         login(request, "refresh_token", refresh)
@@ -34,11 +37,13 @@ pub(super) const REFRESH: Route = Route {
 };
 pub(super) const USER_INFO: Route = Route {
     op: Op::Sns,
+    intake: Intake::Whole,
     read: |request| with_user_token(request, profile),
     imagine: |model| Answer::json(&Profile::of(&model.counterfeit_user().login)),
 };
 pub(super) const AUTH: Route = Route {
     op: Op::Sns,
+    intake: Intake::Whole,
     read: |request| with_user_token(request, |_| Ok(Answer::done())),
     imagine: |_| Answer::done(),
 };
@@ -59,9 +64,9 @@ impl Operation for LoginCall {
         self.appid.as_deref()
     }
 
-    fn execute(&self, model: &mut Model, now: Duration, ip: IpAddr) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
         let (appid, secret, grant_type) = (self.appid.as_deref(), self.secret.as_deref(), self.grant_type.as_deref());
-        (self.redeem)(model, now, ip, &Claim { appid, secret, grant_type }, self.code.as_deref())
+        (self.redeem)(model, at.now, at.ip, &Claim { appid, secret, grant_type }, self.code.as_deref())
     }
 }
 
@@ -77,8 +82,8 @@ impl Operation for UserCall {
         model.user_token_owner(&self.token)
     }
 
-    fn execute(&self, model: &mut Model, now: Duration, _: IpAddr) -> Result<Answer, Refusal> {
-        model.user(now, &self.token, self.openid.as_deref()).and_then(self.answer)
+    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+        model.user(at.now, &self.token, self.openid.as_deref()).and_then(self.answer)
     }
 }
 

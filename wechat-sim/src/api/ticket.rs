@@ -1,14 +1,13 @@
 //! `GET /cgi-bin/ticket/getticket`: tickets that sign pages and card coupons.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Answer, Operation, Route, access_token};
-use crate::http::Request;
+use super::{Answer, Moment, Operation, Route, access_token};
+use crate::http::{Intake, Request};
 use crate::model::{Model, Refusal, TicketKind};
 use crate::operation::Op;
 
-pub(super) const TICKET: Route = Route { op: Op::Ticket, read, imagine };
+pub(super) const TICKET: Route = Route { op: Op::Ticket, intake: Intake::Whole, read, imagine };
 
 struct TicketCall {
     token: String,
@@ -20,8 +19,8 @@ impl Operation for TicketCall {
         model.owner(now, &self.token)
     }
 
-    fn execute(&self, model: &mut Model, now: Duration, _: IpAddr) -> Result<Answer, Refusal> {
-        model.ticket(now, &self.token, self.kind).map(Answer::Ticket)
+    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+        model.ticket(at.now, &self.token, self.kind).map(Answer::Ticket)
     }
 }
 

@@ -1,17 +1,16 @@
 //! The two token endpoints: `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Answer, Operation, Route};
-use crate::http::Request;
+use super::{Answer, Moment, Operation, Route};
+use crate::http::{Intake, Request};
 use crate::model::{Claim, Grant, Kind, Model, Refusal};
 use crate::operation::Op;
 
-pub(super) const ROTATING: Route = Route { op: Op::Token, read: rotating, imagine };
-pub(super) const STICKY: Route = Route { op: Op::StableToken, read: sticky, imagine };
+pub(super) const ROTATING: Route = Route { op: Op::Token, intake: Intake::Whole, read: rotating, imagine };
+pub(super) const STICKY: Route = Route { op: Op::StableToken, intake: Intake::Whole, read: sticky, imagine };
 
 struct TokenCall {
     kind: Kind,
@@ -36,11 +35,11 @@ impl Operation for TokenCall {
         self.parameters.force_refresh == Some(true)
     }
 
-    fn execute(&self, model: &mut Model, now: Duration, ip: IpAddr) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
         let claim = self.parameters.claim();
         let grant = match self.kind {
-            Kind::Rotating => model.token(now, ip, &claim),
-            Kind::Sticky => model.stable_token(now, ip, &claim, self.forced()),
+            Kind::Rotating => model.token(at.now, at.ip, &claim),
+            Kind::Sticky => model.stable_token(at.now, at.ip, &claim, self.forced()),
         };
         grant.map(Answer::Token)
     }
@@ -70,10 +69,10 @@ fn sticky(request: &Request) -> Result<Box<dyn Operation>, Refusal> {
     if request.method != "POST" {
         return Err(Refusal::NotPost);
     }
-    if request.body.is_empty() {
+    if request.body().is_empty() {
         return Err(Refusal::EmptyBody);
     }
-    let parameters = serde_json::from_slice(&request.body).map_err(|_| Refusal::NotJson)?;
+    let parameters = serde_json::from_slice(request.body()).map_err(|_| Refusal::NotJson)?;
     Ok(Box::new(TokenCall { kind: Kind::Sticky, parameters }))
 }
 

@@ -1,36 +1,83 @@
-//! Calls that need an access token and nothing else: the list of addresses, and every path that has no file of its own.
+//! Calls that need an access token: how all of them check it, the list of addresses, and every path without a file of its own.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Answer, Operation, Route, access_token};
-use crate::http::Request;
+use super::{Answer, Moment, Operation, Route, access_token};
+use crate::http::{Head, Intake, Request};
 use crate::model::{Model, Refusal};
 use crate::operation::Op;
 
-pub(super) const IP_LIST: Route = Route { op: Op::Api, read: |request| read(request, ip_list), imagine: |_| ip_list() };
-pub(super) const OTHER: Route =
-    Route { op: Op::Api, read: |request| read(request, Answer::done), imagine: |_| Answer::done() };
+pub(super) const IP_LIST: Route = Route {
+    op: Op::Api,
+    intake: Intake::Whole,
+    read: |request| with_token(request, |_| Ok(ip_list())),
+    imagine: |_| ip_list(),
+};
+pub(super) const OTHER: Route = Route {
+    op: Op::Api,
+    intake: Intake::Whole,
+    read: |request| with_token(request, |_| Ok(Answer::done())),
+    imagine: |_| Answer::done(),
+};
 
-struct TokenCheck {
-    token: String,
-    answer: fn() -> Answer,
+/// A call whose token was accepted.
+pub(super) struct Accepted<'a> {
+    pub(super) model: &'a mut Model,
+    pub(super) at: Moment,
+    /// Whose token it is.
+    pub(super) appid: &'a str,
 }
 
-impl Operation for TokenCheck {
+struct TokenCall<F> {
+    token: String,
+    answer: F,
+}
+
+impl<F> Operation for TokenCall<F>
+where
+    F: Fn(&mut Accepted<'_>) -> Result<Answer, Refusal> + Send + Sync,
+{
     fn appid<'a>(&'a self, model: &'a Model, now: Duration) -> Option<&'a str> {
         model.owner(now, &self.token)
     }
 
-    fn execute(&self, model: &mut Model, now: Duration, _: IpAddr) -> Result<Answer, Refusal> {
-        model.check(now, &self.token).map(|_| (self.answer)())
+    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+        let appid = model.check(at.now, &self.token)?.to_owned();
+        (self.answer)(&mut Accepted { model, at, appid: &appid })
     }
 }
 
-fn read(request: &Request, answer: fn() -> Answer) -> Result<Box<dyn Operation>, Refusal> {
-    Ok(Box::new(TokenCheck { token: access_token(request)?, answer }))
+/// A call that is answered so once its token is accepted.
+pub(super) fn with_token<F>(head: &Head, answer: F) -> Result<Box<dyn Operation>, Refusal>
+where
+    F: Fn(&mut Accepted<'_>) -> Result<Answer, Refusal> + Send + Sync + 'static,
+{
+    Ok(Box::new(TokenCall { token: access_token(head)?, answer }))
+}
+
+/// The body of a POST must be a JSON object. The token is checked before it: a caller with a bad one hears of that first.
+pub(super) fn with_token_and_object<F>(request: &Request, answer: F) -> Result<Box<dyn Operation>, Refusal>
+where
+    F: Fn(&mut Accepted<'_>, &Object) -> Result<Answer, Refusal> + Send + Sync + 'static,
+{
+    if request.method != "POST" {
+        return Err(Refusal::NotPost);
+    }
+    let object = object(request.body());
+    with_token(request, move |accepted| answer(accepted, object.as_ref().map_err(|refusal| *refusal)?))
+}
+
+pub(super) type Object = serde_json::Map<String, serde_json::Value>;
+
+fn object(body: &[u8]) -> Result<Object, Refusal> {
+    if body.is_empty() { Err(Refusal::EmptyBody) } else { serde_json::from_slice(body).map_err(|_| Refusal::NotJson) }
+}
+
+/// A member that is a text and not empty.
+pub(super) fn text<'o>(object: &'o Object, name: &str) -> Option<&'o str> {
+    object.get(name).and_then(|value| value.as_str()).filter(|text| !text.is_empty())
 }
 
 #[derive(Serialize)]

@@ -17,6 +17,8 @@ pub(super) struct RulesChange {
     latency: Field<HumanDuration>,
     day: Field<HumanDuration>,
     quota: Field<u32>,
+    media_kept_bytes: Field<u64>,
+    wxacode_bytes: Field<u64>,
     stable_quota: Field<u32>,
     per_minute: Field<Option<u32>>,
     stable_per_minute: Field<Option<u32>>,
@@ -32,6 +34,8 @@ pub(super) fn change(state: &mut State, change: RulesChange) {
     change.user_token_lifetime.apply_to(&mut rules.user_token_lifetime);
     change.day.apply_to(&mut rules.day);
     change.quota.apply_to(&mut rules.quota);
+    change.media_kept_bytes.apply_to(&mut rules.media_kept_bytes);
+    change.wxacode_bytes.apply_to(&mut rules.wxacode_bytes);
     change.stable_quota.apply_to(&mut rules.stable_quota);
     change.per_minute.apply_to(&mut rules.per_minute);
     change.stable_per_minute.apply_to(&mut rules.stable_per_minute);

@@ -1,13 +1,13 @@
 //! How is a connection read, written, closed and broken?
 
 use std::io;
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::Request;
-use super::request::{MAX_BODY, Unreadable};
+use super::{Head, Reply, unreadable};
 
 /// A plain or a TLS stream over a TCP socket that can be reset.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
@@ -32,26 +32,41 @@ pub(crate) struct Connection<S> {
     buffer: Vec<u8>,
 }
 
+/// What is read at once.
+const PIECE: usize = 16 * 1024;
+
+/// How many bytes of early requests are kept while a call is answered.
+const MAX_EARLY: usize = 2 * 1024 * 1024;
+
 impl<S: Socket> Connection<S> {
     pub(crate) fn new(socket: S) -> Self {
         Self { socket, buffer: Vec::new() }
     }
 
-    /// The next request; `None` at the end of the connection. What can't be read is an error of kind `InvalidData`.
-    pub(crate) async fn request(&mut self) -> io::Result<Option<Request>> {
-        let mut continued = false;
+    /// The head of the next request; `None` at the end of the connection. What can't be read is an error of kind `InvalidData`.
+    pub(crate) async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
-            if let Some(request) = Request::parse(&mut self.buffer).map_err(unreadable)? {
-                return Ok(Some(request));
+            if let Some(head) = Head::parse(&mut self.buffer).map_err(unreadable)? {
+                return Ok(Some(head));
             }
-            if !continued && Request::expects_continue(&self.buffer) {
-                continued = true;
-                self.socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-            }
-            if self.socket.read_buf(&mut self.buffer).await? == 0 {
+            if self.read_more().await? == 0 {
                 return Ok(None);
             }
         }
+    }
+
+    /// Reads what has arrived; 0 at the end of the connection.
+    pub(super) async fn read_more(&mut self) -> io::Result<usize> {
+        self.buffer.reserve(PIECE);
+        self.socket.read_buf(&mut self.buffer).await
+    }
+
+    pub(super) fn unread(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    pub(super) fn has_nothing_unread(&self) -> bool {
+        self.buffer.is_empty()
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -61,16 +76,35 @@ impl<S: Socket> Connection<S> {
 
     /// Returns when the client has closed its side. Early requests are kept for later.
     pub(crate) async fn client_left(&mut self) {
-        while self.buffer.len() <= 2 * MAX_BODY {
-            if !matches!(self.socket.read_buf(&mut self.buffer).await, Ok(1..)) {
+        while self.buffer.len() <= MAX_EARLY {
+            if !matches!(self.read_more().await, Ok(1..)) {
                 return;
             }
         }
         std::future::pending::<()>().await;
     }
 
+    /// The connection, when it is to carry another request.
+    pub(crate) async fn finish(self, keep_alive: bool) -> Option<Self> {
+        if keep_alive {
+            return Some(self);
+        }
+        self.close().await;
+        None
+    }
+
+    /// Ends a connection on which a request could not be read.
+    pub(crate) async fn end_unread(mut self, error: &io::Error, date: SystemTime) {
+        // All other errors mean that the client is gone, or that a fault ends the connection.
+        if error.kind() == io::ErrorKind::InvalidData {
+            // A client that is gone already needs no answer.
+            let _ = self.send(&Reply::html(400).to_bytes(date, false)).await;
+        }
+        self.close().await;
+    }
+
     /// Ends the connection in order (TLS's `close_notify`, then FIN).
-    pub(crate) async fn close(mut self) {
+    async fn close(mut self) {
         // Fails where the client is gone already: then nothing has to be closed.
         let _ = self.socket.shutdown().await;
     }
@@ -80,8 +114,4 @@ impl<S: Socket> Connection<S> {
         // Fails only on a socket that is broken already.
         let _ = self.socket.tcp().set_zero_linger();
     }
-}
-
-fn unreadable(why: Unreadable) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }

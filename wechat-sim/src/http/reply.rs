@@ -1,19 +1,34 @@
 //! What goes over the wire?
 
+use std::borrow::Cow;
+use std::fmt::Write;
 use std::time::SystemTime;
+
+use crate::content::Content;
 
 /// A whole reply, before a fault breaks it.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) content_type: &'static str,
-    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: Cow<'static, str>,
+    /// Headers of this reply alone.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Content,
 }
 
 impl Reply {
     /// WeChat's JSON: HTTP status 200, whatever happened. The media type is WeChat's own spelling.
     pub(crate) fn json(body: impl Into<Vec<u8>>) -> Self {
-        Self { status: 200, content_type: "application/json; encoding=utf-8", body: body.into() }
+        Self::new(200, "application/json; encoding=utf-8", body.into())
+    }
+
+    pub(crate) fn new(status: u16, content_type: impl Into<Cow<'static, str>>, body: impl Into<Content>) -> Self {
+        Self { status, content_type: content_type.into(), headers: Vec::new(), body: body.into() }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// A gateway's page.
@@ -23,12 +38,13 @@ impl Reply {
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr>\
              <center>nginx</center>\r\n</body>\r\n</html>\r\n"
         );
-        Self { status, content_type: "text/html", body: page.into_bytes() }
+        Self::new(status, "text/html", page.into_bytes())
     }
 
-    pub(crate) fn to_bytes(&self, date: SystemTime, keep_alive: bool) -> Vec<u8> {
-        let head = format!(
-            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\n\r\n",
+    /// The status line and the headers, with the length of the whole body.
+    pub(crate) fn head(&self, date: SystemTime, keep_alive: bool) -> Vec<u8> {
+        let mut head = format!(
+            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\n",
             self.status,
             reason(self.status),
             httpdate::fmt_http_date(date),
@@ -36,8 +52,18 @@ impl Reply {
             self.body.len(),
             if keep_alive { "keep-alive" } else { "close" },
         );
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(&self.body);
+        for (name, value) in &self.headers {
+            // Cannot fail: a `String` takes everything.
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+
+    /// Head and body, for replies that are short.
+    pub(crate) fn to_bytes(&self, date: SystemTime, keep_alive: bool) -> Vec<u8> {
+        let mut bytes = self.head(date, keep_alive);
+        self.body.pieces().for_each(|piece| bytes.extend(piece));
         bytes
     }
 }
@@ -45,12 +71,14 @@ impl Reply {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        206 => "Partial Content",
         301 => "Moved Permanently",
         302 => "Found",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        416 => "Range Not Satisfiable",
         412 => "Precondition Failed",
         429 => "Too Many Requests",
         500 => "Internal Server Error",

@@ -90,6 +90,21 @@ pub enum Refusal {
     /// 42002
     #[error("refresh_token expired")]
     ExpiredRefreshToken,
+    /// 40004
+    #[error("invalid media type")]
+    InvalidMediaType,
+    /// 41005: no form, or one without a file.
+    #[error("media data missing")]
+    MissingMedia,
+    /// 41006
+    #[error("media_id missing")]
+    MissingMediaId,
+    /// 40007: never given out, another app's, or its bytes are kept no longer.
+    #[error("invalid media_id")]
+    InvalidMediaId,
+    /// 40159: the `path` of a mini program's code is missing.
+    #[error("invalid length for path, or the data is not json string")]
+    InvalidPath,
     /// 48001: the user has allowed less.
     #[error("api unauthorized")]
     Unauthorized,
@@ -125,6 +140,11 @@ impl Refusal {
             Self::MissingRefreshToken => 41003,
             Self::InvalidRefreshToken => 40030,
             Self::ExpiredRefreshToken => 42002,
+            Self::InvalidMediaType => 40004,
+            Self::MissingMedia => 41005,
+            Self::MissingMediaId => 41006,
+            Self::InvalidMediaId => 40007,
+            Self::InvalidPath => 40159,
             Self::Unauthorized => 48001,
         }
     }
@@ -138,7 +158,7 @@ impl Refusal {
     }
 
     /// One refusal of each errcode. 40001 has two texts: the one of APIs with a token is meant.
-    fn documented(ip: IpAddr) -> [Self; 26] {
+    fn documented(ip: IpAddr) -> [Self; 31] {
         [
             Self::MissingAppid,
             Self::UnknownAppid,
@@ -165,6 +185,11 @@ impl Refusal {
             Self::MissingRefreshToken,
             Self::InvalidRefreshToken,
             Self::ExpiredRefreshToken,
+            Self::InvalidMediaType,
+            Self::MissingMedia,
+            Self::MissingMediaId,
+            Self::InvalidMediaId,
+            Self::InvalidPath,
             Self::Unauthorized,
         ]
     }

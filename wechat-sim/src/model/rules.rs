@@ -15,6 +15,10 @@ pub struct Rules {
     pub code_lifetime: Duration,
     /// The life of a user's access token (WeChat: 7200 s).
     pub user_token_lifetime: Duration,
+    /// How many bytes of uploaded files are kept; the oldest files go first. Their size and hash stay.
+    pub media_kept_bytes: u64,
+    /// The size of the picture of `/wxa/getwxacode`.
+    pub wxacode_bytes: u64,
     /// Calls of `/cgi-bin/token` a day for each app (WeChat: 2000, for a test account 200).
     pub quota: u32,
     /// Calls of `/cgi-bin/stable_token` a day for each app (WeChat: 500,000).
@@ -37,6 +41,8 @@ impl Default for Rules {
             ticket_lifetime: Duration::from_secs(7200),
             code_lifetime: Duration::from_secs(5 * 60),
             user_token_lifetime: Duration::from_secs(7200),
+            media_kept_bytes: 64 * 1024 * 1024,
+            wxacode_bytes: 60_000,
             quota: 2000,
             stable_quota: 500_000,
             per_minute: None,

@@ -18,6 +18,11 @@ pub(super) fn code(rng: &mut Rng) -> String {
     format!("0{}", random(rng, 31))
 }
 
+/// The id of a file: 64 characters of the same alphabet.
+pub(super) fn media_id(rng: &mut Rng) -> String {
+    random(rng, 64)
+}
+
 /// A user's id that looks real: an `o` and 27 characters.
 pub(super) fn openid(rng: &mut Rng) -> String {
     format!("o{}", random(rng, 27))

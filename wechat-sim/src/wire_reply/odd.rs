@@ -11,7 +11,7 @@ impl Odd {
         let (grant, name, begins_with_ok) = match answer {
             Answer::Token(grant) => (grant, "access_token", false),
             Answer::Ticket(grant) => (grant, "ticket", true),
-            Answer::Json(_) => return None,
+            Answer::Json(_) | Answer::Other(_) => return None,
         };
         let mut members = Map::new();
         if begins_with_ok || *self == Odd::ErrcodeZero {

@@ -46,11 +46,25 @@ pub(crate) fn request(method: &str, target: &str, body: &str) -> String {
     )
 }
 
+/// A POST of a form with one file.
+pub(crate) fn upload(target: &str, content_type: &str, file: &[u8]) -> Vec<u8> {
+    let front = format!(
+        "--limit\r\nContent-Disposition: form-data; name=\"media\"; filename=\"a.png\"\r\nContent-Type: {content_type}\r\n\r\n"
+    );
+    let form = [front.as_bytes(), file, b"\r\n--limit--\r\n"].concat();
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: sim\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=limit\r\n\
+         Content-Length: {}\r\n\r\n",
+        form.len()
+    );
+    [head.into_bytes(), form].concat()
+}
+
 /// All bytes up to the end of the connection.
-pub(crate) async fn raw(addr: SocketAddr, request: &str) -> io::Result<Vec<u8>> {
+pub(crate) async fn raw(addr: SocketAddr, request: impl AsRef<[u8]>) -> io::Result<Vec<u8>> {
     let exchange = async {
         let mut socket = TcpStream::connect(addr).await?;
-        socket.write_all(request.as_bytes()).await?;
+        socket.write_all(request.as_ref()).await?;
         let mut bytes = Vec::new();
         socket.read_to_end(&mut bytes).await?;
         Ok(bytes)
@@ -59,13 +73,13 @@ pub(crate) async fn raw(addr: SocketAddr, request: &str) -> io::Result<Vec<u8>> 
 }
 
 /// Head and body of a reply that has both.
-pub(crate) async fn reply(addr: SocketAddr, request: &str) -> (String, Vec<u8>) {
+pub(crate) async fn reply(addr: SocketAddr, request: impl AsRef<[u8]>) -> (String, Vec<u8>) {
     let bytes = raw(addr, request).await.unwrap();
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
     (String::from_utf8(bytes[..end].to_vec()).unwrap(), bytes[end + 4..].to_vec())
 }
 
-pub(crate) async fn json(addr: SocketAddr, request: &str) -> Value {
+pub(crate) async fn json(addr: SocketAddr, request: impl AsRef<[u8]>) -> Value {
     serde_json::from_slice(&reply(addr, request).await.1).unwrap()
 }
 
@@ -76,4 +90,14 @@ pub(crate) async fn token(addr: SocketAddr) -> String {
 
 pub(crate) async fn probe(addr: SocketAddr, token: &str) -> Value {
     json(addr, &get(&format!("/cgi-bin/get_api_domain_ip?access_token={token}"))).await
+}
+
+/// Waits for what must come, without a guess at how long it takes.
+pub(crate) async fn until(mut come: impl FnMut() -> bool) {
+    let wait = async {
+        while !come() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it comes within patience");
 }
