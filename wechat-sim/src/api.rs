@@ -10,6 +10,7 @@ use crate::operation::Op;
 pub(crate) use answer::{Answer, error_body};
 
 mod answer;
+mod echo;
 mod media;
 mod message;
 mod sns;
@@ -111,6 +112,7 @@ fn route(path: &str) -> Route {
         "/cgi-bin/user/info" => user_info::USER_INFO,
         "/wxa/getwxacode" => wxacode::WXACODE,
         "/cgi-bin/get_api_domain_ip" | "/cgi-bin/getcallbackip" => with_token::IP_LIST,
+        _ if path.ends_with("/echo") => echo::ECHO,
         _ => with_token::OTHER,
     }
 }

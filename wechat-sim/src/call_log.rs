@@ -25,7 +25,7 @@ pub struct Call {
     pub token: Option<TokenId>,
     /// The app: as claimed by a caller of a token endpoint, as found by the token elsewhere. Empty when there is none.
     pub appid: String,
-    /// The moment at which the whole request was there, since the start of the simulator.
+    /// The moment at which the whole request was there, or the head of an upload or an echo, since the start of the simulator.
     #[serde(rename = "at_ms", serialize_with = "as_ms")]
     pub at: Duration,
     /// Did the caller ask for a forced refresh?

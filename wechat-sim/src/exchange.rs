@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::api::{self, ApiRequest, Moment};
 use crate::call_log::{Call, CallId, Outcome};
-use crate::fault::Plan;
-use crate::http::{Connection, Head, Intake, ReadPlan, Reply, Request, Socket};
+use crate::fault::{Fault, Plan};
+use crate::http::{After, Connection, Head, Intake, ReadLimit, ReadPlan, Reply, Request, Socket};
 use crate::model::Model;
 use crate::operation::Op;
 use crate::shared::Shared;
 use crate::token_id::TokenId;
-use crate::wire_reply::{ReplyContext, WireReply};
+use crate::wire_reply::{ReplyContext, Then, WireReply};
 
 /// A path comes from outside and may be of any length.
 const ROUTE_SHOWN: usize = 100;
@@ -20,36 +20,40 @@ const ROUTE_SHOWN: usize = 100;
 /// What is gathered before it is sent.
 const PIECE: usize = 64 * 1024;
 
-/// Answers one call to WeChat. Returns the connection when it can carry another request.
+/// Answers one call to WeChat.
 pub(crate) async fn call<S: Socket>(
     shared: &Shared,
-    mut connection: Connection<S>,
+    connection: &mut Connection<S>,
     head: Head,
     ip: IpAddr,
-) -> Option<Connection<S>> {
+) -> io::Result<After> {
     let (op, intake) = api::expected(&head);
     if intake == Intake::Whole {
-        let received = match connection.receive(&head, ReadPlan::WHOLE).await {
-            Ok(received) => received,
-            Err(error) => {
-                connection.end_unread(&error, shared.clock.wall()).await;
-                return None;
-            }
-        };
-        let request = ApiRequest::read(&Request { head: head.clone(), received });
-        let exchange = Exchange::open(shared, op, &head, ip, Some(&request));
-        return exchange.run(connection, &request).await;
+        let received = connection.receive(&head, ReadPlan::WHOLE).await?;
+        let request = Request { head, received };
+        let api_request = ApiRequest::read(&request);
+        let exchange = Exchange::open(shared, op, &request.head, ip, Some(&api_request));
+        return exchange.run(connection, &api_request).await;
     }
     // A body of any length may take any time, so the call counts from here on.
     let exchange = Exchange::open(shared, op, &head, ip, None);
     let kept = shared.with(|state, _| state.model.rules().media_kept_bytes);
-    let plan = ReadPlan { intake, kept };
+    let plan = ReadPlan { intake, kept, limit: read_limit(&exchange.plan.fault) };
     match connection.receive(&head, plan).await {
         Ok(received) => exchange.run(connection, &ApiRequest::read(&Request { head, received })).await,
-        Err(error) => {
-            exchange.end_unread(connection, &error).await;
-            None
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+            exchange.close(Outcome::Faulted);
+            Ok(After::Close)
         }
+        Err(error) => Err(error),
+    }
+}
+
+fn read_limit(fault: &Fault) -> Option<ReadLimit> {
+    match fault {
+        Fault::StopReading(bytes) => Some(ReadLimit::Wait(*bytes)),
+        Fault::CloseReading(bytes) => Some(ReadLimit::Fail(*bytes)),
+        _ => None,
     }
 }
 
@@ -63,6 +67,8 @@ struct Exchange<'s> {
     keep_alive: bool,
     /// HEAD: the reply has no body.
     head_only: bool,
+    /// The path with its query.
+    target: String,
 }
 
 impl<'s> Exchange<'s> {
@@ -87,14 +93,14 @@ impl<'s> Exchange<'s> {
             (state.faults.take(op), state.calls.open(call), state.latency)
         });
         let (keep_alive, head_only) = (head.keep_alive, head.method == "HEAD");
-        Self { shared, plan, id, ip, latency, keep_alive, head_only }
+        Self { shared, plan, id, ip, latency, keep_alive, head_only, target: head.target.clone() }
     }
 
-    async fn run<S: Socket>(self, mut connection: Connection<S>, request: &ApiRequest) -> Option<Connection<S>> {
+    async fn run<S: Socket>(self, connection: &mut Connection<S>, request: &ApiRequest) -> io::Result<After> {
         let (before, after) = self.plan.delays();
-        self.pause(&mut connection, before + self.latency / 2).await;
+        self.pause(connection, before + self.latency / 2).await;
         let (reply, outcome) = self.answer(request);
-        self.pause(&mut connection, after + self.latency / 2).await;
+        self.pause(connection, after + self.latency / 2).await;
         self.send(connection, reply, outcome).await
     }
 
@@ -112,7 +118,7 @@ impl<'s> Exchange<'s> {
                 state.calls.minted(self.id);
             }
             let rid = state.model.rid(unix_s);
-            ReplyContext { rid: &rid, ip: self.ip }.wire_reply(&self.plan.fault, &result)
+            ReplyContext { rid: &rid, ip: self.ip, target: &self.target }.wire_reply(&self.plan.fault, &result)
         })
     }
 
@@ -132,32 +138,24 @@ impl<'s> Exchange<'s> {
 
     async fn send<S: Socket>(
         self,
-        mut connection: Connection<S>,
+        connection: &mut Connection<S>,
         reply: WireReply,
         outcome: Outcome,
-    ) -> Option<Connection<S>> {
+    ) -> io::Result<After> {
         match reply {
-            WireReply::Complete(reply) => {
-                self.write(&mut connection, &reply, reply.body.len(), outcome).await.ok()?;
-                connection.finish(self.keep_alive).await
-            }
-            WireReply::HalfBody(reply) => {
-                self.write(&mut connection, &reply, reply.body.len() / 2, outcome).await.ok()?;
-                connection.finish(false).await
-            }
+            WireReply::Reply { reply, length, then } => self.write(connection, &reply, length, then, outcome).await,
             WireReply::Raw(bytes) => {
                 self.close(outcome);
-                connection.send(&bytes).await.ok()?;
-                connection.finish(false).await
+                connection.send(&bytes).await?;
+                Ok(After::Close)
             }
             WireReply::Hang => {
                 connection.client_left().await;
-                None
+                Ok(After::Close)
             }
             WireReply::Reset => {
                 self.close(outcome);
-                connection.reset();
-                None
+                Ok(After::Reset)
             }
         }
     }
@@ -169,8 +167,9 @@ impl<'s> Exchange<'s> {
         connection: &mut Connection<S>,
         reply: &Reply,
         length: u64,
+        then: Then,
         outcome: Outcome,
-    ) -> io::Result<()> {
+    ) -> io::Result<After> {
         let mut bytes = reply.head(self.shared.clock.wall(), self.keep_alive);
         let body = reply.body.part(0..if self.head_only { 0 } else { length });
         for piece in body.pieces() {
@@ -179,15 +178,22 @@ impl<'s> Exchange<'s> {
                 connection.send(&bytes).await?;
                 bytes.clear();
             }
-            bytes.extend(piece);
+            bytes.extend(reply.framed(piece));
+        }
+        match then {
+            Then::KeepAlive if self.head_only => {}
+            Then::KeepAlive => bytes.extend(reply.end()),
+            Then::Garbage => bytes.extend(b"no chunk\r\n"),
+            Then::Close => {}
+            Then::Silence => {
+                connection.send(&bytes).await?;
+                connection.client_left().await;
+                return Ok(After::Close);
+            }
         }
         self.close(outcome);
-        connection.send(&bytes).await
-    }
-
-    /// Ends a call whose body was not read to its end: the client is gone, or what it sent can't be read.
-    async fn end_unread<S: Socket>(self, connection: Connection<S>, error: &io::Error) {
-        connection.end_unread(error, self.shared.clock.wall()).await;
+        connection.send(&bytes).await?;
+        Ok(After::kept(then == Then::KeepAlive && self.keep_alive))
     }
 
     /// Ends the call and logs it, once.

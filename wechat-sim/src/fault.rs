@@ -47,6 +47,30 @@ pub enum Fault {
     Huge(usize),
     /// A reply that looks like success and is not quite one.
     Odd(Odd),
+    /// The head of a good reply, half of its body, and then nothing, until the client leaves.
+    Stall,
+    /// HTTP status 200 and so many bytes, which take no memory here.
+    Stream(u64),
+    /// The right answer in chunks.
+    Chunked,
+    /// Half of a good reply in chunks, then what is no chunk, and the end of the connection.
+    BrokenChunk,
+    /// The right answer, compressed, whether the client takes it or not.
+    Gzip,
+    /// HTTP status 302 to another host, with the path and the whole query: the token is in `Location`.
+    Redirect,
+    /// A business error with the documented text, blown up to this many bytes.
+    PaddedErrcode {
+        /// The number.
+        code: i64,
+        /// The length of the body, when it is more than what has to be in it.
+        size: usize,
+    },
+    /// After about so many bytes of the request's body nothing more is read, and nothing is answered. What reads no body in pieces
+    /// hangs. Nobody notices when the client leaves: the call stays pending.
+    StopReading(u64),
+    /// After about so many bytes of the request's body the connection is closed. What reads no body in pieces closes after it.
+    CloseReading(u64),
     /// A call with a good token is refused all the same, as WeChat does at times (40001). The token stays good.
     FalseRefusal,
 }
@@ -106,7 +130,7 @@ impl Plan {
     /// Does WeChat do what it was asked for?
     pub(crate) fn happens(&self) -> bool {
         let inherent = match &self.fault {
-            Fault::Pass | Fault::Slow(_) => true,
+            Fault::Pass | Fault::Slow(_) | Fault::Chunked | Fault::Gzip => true,
             Fault::Odd(odd) => odd.carries_token(),
             Fault::Errcode { .. }
             | Fault::Status(_)
@@ -118,6 +142,13 @@ impl Plan {
             | Fault::Body(_)
             | Fault::Raw(_)
             | Fault::Huge(_)
+            | Fault::Stall
+            | Fault::Stream(_)
+            | Fault::BrokenChunk
+            | Fault::Redirect
+            | Fault::PaddedErrcode { .. }
+            | Fault::StopReading(_)
+            | Fault::CloseReading(_)
             | Fault::FalseRefusal => false,
         };
         self.minting || inherent

@@ -2,9 +2,9 @@
 
 use std::io;
 
-pub(crate) use connection::{Connection, Socket};
+pub(crate) use connection::{After, Connection, Socket};
 pub(crate) use head::Head;
-pub(crate) use reader::ReadPlan;
+pub(crate) use reader::{ReadLimit, ReadPlan};
 pub(crate) use reply::Reply;
 pub(crate) use request::{Intake, Received, Request};
 

@@ -21,6 +21,8 @@ pub enum Op {
     Sns,
     /// `/cgi-bin/media/upload` and `/cgi-bin/media/get`.
     Media,
+    /// Every path that ends in `/echo`: the answer is the request.
+    Echo,
     /// All of them; no single call is of this kind.
     Any,
 }
@@ -40,6 +42,7 @@ impl Op {
             Op::Ticket => "ticket",
             Op::Sns => "sns",
             Op::Media => "media",
+            Op::Echo => "echo",
             Op::Any => "any",
         }
     }

@@ -179,7 +179,8 @@ impl Sim {
         self.model(|model, _| model.ticket_mints(appid, kind))
     }
 
-    /// The last 100,000 calls, in their order. A request that never arrived as a whole is no call.
+    /// The last 100,000 calls, in their order. An upload or an echo is a call from its head on; any other request that never arrived
+    /// as a whole is no call.
     pub fn calls(&self, op: Op) -> Vec<Call> {
         self.shared.with(|state, _| state.calls.calls(op).cloned().collect())
     }

@@ -1,9 +1,14 @@
 //! What goes over the wire for an answer, once its fault is applied?
 
+use std::io::Write;
 use std::net::IpAddr;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::api::{Answer, error_body};
 use crate::call_log::Outcome;
+use crate::content::Content;
 use crate::fault::Fault;
 use crate::http::Reply;
 use crate::model::Refusal;
@@ -13,10 +18,8 @@ mod odd;
 /// What is sent, and whether the connection ends.
 #[derive(Debug)]
 pub(crate) enum WireReply {
-    /// A whole reply.
-    Complete(Reply),
-    /// The head of a reply and half of its body, then the end.
-    HalfBody(Reply),
+    /// A reply and so many bytes of its body.
+    Reply { reply: Reply, length: u64, then: Then },
     /// These bytes, then the end.
     Raw(Vec<u8>),
     /// Nothing, for ever.
@@ -25,41 +28,80 @@ pub(crate) enum WireReply {
     Reset,
 }
 
+/// What comes after a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The next request, unless the client wants no other.
+    KeepAlive,
+    /// The end of the connection.
+    Close,
+    /// Nothing, for ever.
+    Silence,
+    /// What is no chunk, and the end of the connection.
+    Garbage,
+}
+
 /// What a reply also shows of its call.
 pub(crate) struct ReplyContext<'a> {
     pub(crate) rid: &'a str,
     pub(crate) ip: IpAddr,
+    /// The path with its query.
+    pub(crate) target: &'a str,
+}
+
+impl WireReply {
+    fn complete(reply: Reply) -> Self {
+        Self::Reply { length: reply.body.len(), reply, then: Then::KeepAlive }
+    }
+
+    fn half(reply: Reply, then: Then) -> Self {
+        Self::Reply { length: reply.body.len() / 2, reply, then }
+    }
 }
 
 impl ReplyContext<'_> {
     /// What the client gets, and how the call ends.
     pub(crate) fn wire_reply(&self, fault: &Fault, result: &Result<Answer, Refusal>) -> (WireReply, Outcome) {
-        let outcome = outcome(result);
-        let complete = || WireReply::Complete(self.reply(result));
-        let reply = match fault {
-            Fault::Pass | Fault::Slow(_) => return (complete(), outcome),
-            Fault::Errcode { code, message } => return self.refuse(*code, message.as_deref()),
-            Fault::FalseRefusal => return self.refuse(40001, None),
+        let reply = || self.reply(result);
+        let wire_reply = match fault {
+            Fault::Pass | Fault::Slow(_) => return (WireReply::complete(reply()), outcome(result)),
+            Fault::Chunked => return (WireReply::complete(reply().in_chunks()), outcome(result)),
+            Fault::Gzip => return (WireReply::complete(compressed(reply())), outcome(result)),
+            Fault::Errcode { code, message } => return self.refuse(*code, message.as_deref(), 0),
+            Fault::PaddedErrcode { code, size } => return self.refuse(*code, None, *size),
+            Fault::FalseRefusal => return self.refuse(40001, None, 0),
             Fault::Odd(odd) => match result.as_ref().ok().and_then(|answer| odd.body(answer)) {
-                Some(body) => WireReply::Complete(Reply::json(body)),
-                None => return (complete(), outcome),
+                Some(body) => WireReply::complete(Reply::json(body)),
+                None => return (WireReply::complete(reply()), outcome(result)),
             },
-            Fault::Status(status) => WireReply::Complete(Reply::html(*status)),
-            Fault::Hang => WireReply::Hang,
+            Fault::Status(status) => WireReply::complete(Reply::html(*status)),
+            Fault::Redirect => WireReply::complete(self.redirect()),
+            Fault::Hang | Fault::StopReading(_) => WireReply::Hang,
             Fault::Reset => WireReply::Reset,
-            Fault::Close => WireReply::Raw(Vec::new()),
-            Fault::Truncated => WireReply::HalfBody(self.reply(result)),
-            Fault::Empty => WireReply::Complete(Reply::json(Vec::new())),
-            Fault::Body(bytes) => WireReply::Complete(Reply::json(bytes.clone())),
+            Fault::Close | Fault::CloseReading(_) => WireReply::Raw(Vec::new()),
+            Fault::Truncated => WireReply::half(reply(), Then::Close),
+            Fault::Stall => WireReply::half(reply(), Then::Silence),
+            Fault::BrokenChunk => WireReply::half(reply().in_chunks(), Then::Garbage),
+            Fault::Empty => WireReply::complete(Reply::json(Vec::new())),
+            Fault::Body(bytes) => WireReply::complete(Reply::json(bytes.clone())),
             Fault::Raw(bytes) => WireReply::Raw(bytes.clone()),
-            Fault::Huge(least) => WireReply::Complete(padded(self.reply(result), *least)),
+            Fault::Huge(least) => WireReply::complete(padded(reply(), *least)),
+            Fault::Stream(size) => {
+                WireReply::complete(Reply::new(200, "application/octet-stream", Content::filler(*size)))
+            }
         };
-        (reply, Outcome::Faulted)
+        (wire_reply, Outcome::Faulted)
     }
 
-    fn refuse(&self, errcode: i64, message: Option<&str>) -> (WireReply, Outcome) {
+    fn redirect(&self) -> Reply {
+        Reply::html(302).with("Location", format!("https://elsewhere.invalid{}", self.target))
+    }
+
+    fn refuse(&self, errcode: i64, message: Option<&str>, size: usize) -> (WireReply, Outcome) {
         let text = message.map_or_else(|| Refusal::documented_text(errcode, self.ip), str::to_owned);
-        (WireReply::Complete(Reply::json(error_body(errcode, &text, self.rid))), Outcome::Refused(errcode))
+        let reply = Reply::json(error_body(errcode, &text, self.rid));
+        let reply = if size == 0 { reply } else { padded(reply, size) };
+        (WireReply::complete(reply), Outcome::Refused(errcode))
     }
 
     fn reply(&self, result: &Result<Answer, Refusal>) -> Reply {
@@ -75,6 +117,16 @@ fn outcome(result: &Result<Answer, Refusal>) -> Outcome {
         Ok(_) => Outcome::Granted,
         Err(refusal) => Outcome::Refused(refusal.errcode()),
     }
+}
+
+fn compressed(mut reply: Reply) -> Reply {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for piece in reply.body.pieces() {
+        // Cannot fail: a `Vec` takes everything.
+        let _ = encoder.write_all(&piece);
+    }
+    reply.body = encoder.finish().unwrap_or_default().into();
+    reply.with("Content-Encoding", "gzip")
 }
 
 /// The same JSON object with a member of padding; what is no JSON gets more bytes behind its own.

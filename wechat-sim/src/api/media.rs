@@ -30,7 +30,7 @@ fn upload(request: &Request) -> Result<Box<dyn Operation>, Refusal> {
     let kind = request.parameter("type").and_then(MediaKind::named);
     let file = match &request.received {
         Received::File(file) => file.clone(),
-        Received::Whole(_) => None,
+        Received::Whole(_) | Received::Fingerprint(_) => None,
     };
     with_token(request, move |accepted| {
         let kind = kind.ok_or(Refusal::InvalidMediaType)?;

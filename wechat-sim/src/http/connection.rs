@@ -1,13 +1,12 @@
 //! How is a connection read, written, closed and broken?
 
 use std::io;
-use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::{Head, Reply, unreadable};
+use super::{Head, unreadable};
 
 /// A plain or a TLS stream over a TCP socket that can be reset.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {
@@ -23,6 +22,21 @@ impl Socket for TcpStream {
 impl Socket for TlsStream<TcpStream> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0
+    }
+}
+
+/// What becomes of a connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It can carry another one.
+    Next,
+    Close,
+    Reset,
+}
+
+impl After {
+    pub(crate) fn kept(keep_alive: bool) -> Self {
+        if keep_alive { Self::Next } else { Self::Close }
     }
 }
 
@@ -84,27 +98,8 @@ impl<S: Socket> Connection<S> {
         std::future::pending::<()>().await;
     }
 
-    /// The connection, when it is to carry another request.
-    pub(crate) async fn finish(self, keep_alive: bool) -> Option<Self> {
-        if keep_alive {
-            return Some(self);
-        }
-        self.close().await;
-        None
-    }
-
-    /// Ends a connection on which a request could not be read.
-    pub(crate) async fn end_unread(mut self, error: &io::Error, date: SystemTime) {
-        // All other errors mean that the client is gone, or that a fault ends the connection.
-        if error.kind() == io::ErrorKind::InvalidData {
-            // A client that is gone already needs no answer.
-            let _ = self.send(&Reply::html(400).to_bytes(date, false)).await;
-        }
-        self.close().await;
-    }
-
     /// Ends the connection in order (TLS's `close_notify`, then FIN).
-    async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         // Fails where the client is gone already: then nothing has to be closed.
         let _ = self.socket.shutdown().await;
     }

@@ -10,7 +10,11 @@ const MAX_HEAD: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct Head {
     pub(crate) method: String,
+    /// Path and query, as they were sent.
+    pub(crate) target: String,
     pub(crate) path: String,
+    /// Without the `?`.
+    pub(crate) query: String,
     parameters: Vec<(String, String)>,
     /// In their order and spelling.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
@@ -57,7 +61,9 @@ impl Head {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Ok(Self {
             method: parsed.method.unwrap_or_default().to_owned(),
+            target: target.to_owned(),
             path: path.to_owned(),
+            query: query.to_owned(),
             parameters: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             headers: parsed.headers.iter().map(|line| (line.name.to_owned(), line.value.to_vec())).collect(),
             keep_alive,
@@ -88,6 +94,7 @@ mod tests {
         let head = read("GET /a?x=1&x=2&y=%41%20b&z HTTP/1.1\r\n\r\n").unwrap().unwrap();
         assert_eq!((head.parameter("x"), head.parameter("y")), (Some("1"), Some("A b")));
         assert_eq!((head.parameter("z"), head.parameter("w")), (Some(""), None));
+        assert_eq!(head.query, "x=1&x=2&y=%41%20b&z");
     }
 
     #[test]

@@ -16,23 +16,34 @@ const MAX_WHOLE: u64 = 1024 * 1024;
 /// The most bytes of a form: multer keeps what is in front of a file in memory.
 const MAX_FORM: u64 = 1024 * 1024 * 1024;
 
+/// After how many bytes of a body something else happens than reading on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadLimit {
+    /// Nothing more is read, and the connection stays open.
+    Wait(u64),
+    /// Reading fails with `ConnectionAborted`.
+    Fail(u64),
+}
+
 /// How a body is to be read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadPlan {
     pub(crate) intake: Intake,
     /// A file of more bytes is not kept.
     pub(crate) kept: u64,
+    pub(crate) limit: Option<ReadLimit>,
 }
 
 impl ReadPlan {
     /// For all that is short.
-    pub(crate) const WHOLE: Self = Self { intake: Intake::Whole, kept: 0 };
+    pub(crate) const WHOLE: Self = Self { intake: Intake::Whole, kept: 0, limit: None };
 }
 
 /// Reads one body, piece by piece.
 struct BodyReader<'c, S> {
     connection: &'c mut Connection<S>,
     decoder: Decoder,
+    limit: Option<ReadLimit>,
     read: u64,
 }
 
@@ -41,10 +52,11 @@ impl<S: Socket> Connection<S> {
     /// read is one of kind `InvalidData`.
     pub(crate) async fn receive(&mut self, head: &Head, plan: ReadPlan) -> io::Result<Received> {
         let decoder = Decoder::new(head.framing);
-        let mut reader = BodyReader { connection: self, decoder, read: 0 };
+        let mut reader = BodyReader { connection: self, decoder, limit: plan.limit, read: 0 };
         reader.invite(head).await?;
         match plan.intake {
             Intake::Whole => reader.whole(head).await.map(Received::Whole),
+            Intake::Fingerprint => reader.fingerprint().await,
             Intake::File => {
                 let boundary = head.header("content-type").and_then(|of| multer::parse_boundary(of).ok());
                 let file = match boundary {
@@ -70,6 +82,13 @@ impl<S: Socket> BodyReader<'_, S> {
     /// The next bytes; `None` at the body's end.
     async fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
+            match self.limit {
+                Some(ReadLimit::Wait(bytes)) if self.read >= bytes => std::future::pending().await,
+                Some(ReadLimit::Fail(bytes)) if self.read >= bytes => {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                _ => {}
+            }
             match self.decoder.take(self.connection.unread()).map_err(unreadable)? {
                 Piece::Bytes(bytes) => {
                     self.read += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -94,6 +113,14 @@ impl<S: Socket> BodyReader<'_, S> {
             announced = announced.max(self.read);
         }
         Err(unreadable(Unreadable::TooLong))
+    }
+
+    async fn fingerprint(&mut self) -> io::Result<Received> {
+        let mut fingerprint = Fingerprinter::default();
+        while let Some(bytes) = self.piece().await? {
+            fingerprint.add(&bytes);
+        }
+        Ok(Received::Fingerprint(fingerprint.finish()))
     }
 
     async fn skip(&mut self) -> io::Result<()> {

@@ -14,6 +14,7 @@ pub(crate) struct Reply {
     /// Headers of this reply alone.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Content,
+    is_chunked: bool,
 }
 
 impl Reply {
@@ -23,7 +24,7 @@ impl Reply {
     }
 
     pub(crate) fn new(status: u16, content_type: impl Into<Cow<'static, str>>, body: impl Into<Content>) -> Self {
-        Self { status, content_type: content_type.into(), headers: Vec::new(), body: body.into() }
+        Self { status, content_type: content_type.into(), headers: Vec::new(), body: body.into(), is_chunked: false }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -31,8 +32,16 @@ impl Reply {
         self
     }
 
-    /// A gateway's page.
+    /// The same reply, its body in chunks and without a length.
+    pub(crate) fn in_chunks(self) -> Self {
+        Self { is_chunked: true, ..self }
+    }
+
+    /// A gateway's page. 204 and 304 have none.
     pub(crate) fn html(status: u16) -> Self {
+        if matches!(status, 204 | 304) {
+            return Self::new(status, "text/html", Vec::new());
+        }
         let title = format!("{status} {}", reason(status));
         let page = format!(
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr>\
@@ -41,15 +50,15 @@ impl Reply {
         Self::new(status, "text/html", page.into_bytes())
     }
 
-    /// The status line and the headers, with the length of the whole body.
+    /// The status line and the headers. The length, if there is one, is that of the whole body.
     pub(crate) fn head(&self, date: SystemTime, keep_alive: bool) -> Vec<u8> {
         let mut head = format!(
-            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\n",
+            "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\n{}\r\nConnection: {}\r\n",
             self.status,
             reason(self.status),
             httpdate::fmt_http_date(date),
             self.content_type,
-            self.body.len(),
+            self.framing(),
             if keep_alive { "keep-alive" } else { "close" },
         );
         for (name, value) in &self.headers {
@@ -60,7 +69,25 @@ impl Reply {
         head.into_bytes()
     }
 
-    /// Head and body, for replies that are short.
+    fn framing(&self) -> String {
+        if self.is_chunked {
+            "Transfer-Encoding: chunked".to_owned()
+        } else {
+            format!("Content-Length: {}", self.body.len())
+        }
+    }
+
+    /// A piece of the body as it is sent.
+    pub(crate) fn framed(&self, piece: Vec<u8>) -> Vec<u8> {
+        if self.is_chunked { [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat() } else { piece }
+    }
+
+    /// What is sent behind the whole body.
+    pub(crate) fn end(&self) -> &'static [u8] {
+        if self.is_chunked { b"0\r\n\r\n" } else { b"" }
+    }
+
+    /// Head and body, for replies that are short and not in chunks.
     pub(crate) fn to_bytes(&self, date: SystemTime, keep_alive: bool) -> Vec<u8> {
         let mut bytes = self.head(date, keep_alive);
         self.body.pieces().for_each(|piece| bytes.extend(piece));
@@ -72,8 +99,10 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         206 => "Partial Content",
+        204 => "No Content",
         301 => "Moved Permanently",
         302 => "Found",
+        304 => "Not Modified",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",

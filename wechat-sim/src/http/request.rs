@@ -16,6 +16,8 @@ pub(crate) struct Request {
 pub(crate) enum Intake {
     /// Into memory. A body of more than 1 MiB can't be read.
     Whole,
+    /// In pieces of which nothing is kept.
+    Fingerprint,
     /// In pieces, as a form with a file.
     File,
 }
@@ -23,6 +25,7 @@ pub(crate) enum Intake {
 /// What has become of a body.
 pub(crate) enum Received {
     Whole(Vec<u8>),
+    Fingerprint(Fingerprint),
     /// `None`: it was no form, or one without a file.
     File(Option<ReceivedFile>),
 }
@@ -41,7 +44,7 @@ impl Request {
     pub(crate) fn body(&self) -> &[u8] {
         match &self.received {
             Received::Whole(body) => body,
-            Received::File(_) => &[],
+            Received::Fingerprint(_) | Received::File(_) => &[],
         }
     }
 }

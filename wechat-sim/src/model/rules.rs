@@ -15,7 +15,8 @@ pub struct Rules {
     pub code_lifetime: Duration,
     /// The life of a user's access token (WeChat: 7200 s).
     pub user_token_lifetime: Duration,
-    /// How many bytes of uploaded files are kept; the oldest files go first. Their size and hash stay.
+    /// How many bytes of uploaded files are kept; the oldest files go first. Their size and hash stay. Each upload that is under way
+    /// may take as much again.
     pub media_kept_bytes: u64,
     /// The size of the picture of `/wxa/getwxacode`.
     pub wxacode_bytes: u64,
