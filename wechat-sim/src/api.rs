@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::http::{Head, Intake, Request};
-use crate::model::{Model, Refusal};
+use crate::model::{Model, Platform, Refusal};
 use crate::operation::Op;
 
-pub(crate) use answer::{Answer, error_body};
+pub(crate) use answer::Answer;
+pub(crate) use dialect::Dialect;
 
 mod answer;
+mod dialect;
 mod echo;
 mod media;
 mod message;
@@ -17,12 +19,15 @@ mod sns;
 mod ticket;
 mod token;
 mod user_info;
+mod wecom;
 mod with_token;
 mod wxacode;
 
 /// A request to WeChat with its operation and parameters. No `Debug`: it holds secrets and tokens.
 pub(crate) struct ApiRequest {
     route: Route,
+    platform: Platform,
+    is_ip_list: bool,
     call: Result<Box<dyn Operation>, Refusal>,
 }
 
@@ -65,7 +70,25 @@ pub(crate) struct Moment {
 impl ApiRequest {
     pub(crate) fn read(request: &Request) -> Self {
         let route = route(&request.path);
-        Self { route, call: (route.read)(request) }
+        let platform = match route.op {
+            Op::Token | Op::StableToken | Op::Ticket | Op::Sns => Platform::WeChat,
+            Op::WecomToken | Op::WecomTicket => Platform::WeCom,
+            // Both have them, or may have: the token decides.
+            Op::Api | Op::Media | Op::Echo | Op::Any => {
+                Platform::of_token(request.parameter("access_token").unwrap_or_default())
+            }
+        };
+        let is_ip_list = matches!(request.path.as_str(), "/cgi-bin/get_api_domain_ip" | "/cgi-bin/getcallbackip");
+        Self { route, platform, is_ip_list, call: (route.read)(request) }
+    }
+
+    /// Takes an id for an error from the model.
+    pub(crate) fn dialect(&self, model: &mut Model, at: Moment) -> Dialect {
+        let id = match self.platform {
+            Platform::WeChat => model.rid(at.unix_s),
+            Platform::WeCom => model.hint(at.unix_s),
+        };
+        Dialect { platform: self.platform, is_ip_list: self.is_ip_list, id, ip: at.ip }
     }
 
     /// The app of the call, empty when there is none.
@@ -111,6 +134,9 @@ fn route(path: &str) -> Route {
         "/cgi-bin/media/get" => media::DOWNLOAD,
         "/cgi-bin/user/info" => user_info::USER_INFO,
         "/wxa/getwxacode" => wxacode::WXACODE,
+        "/cgi-bin/gettoken" => wecom::TOKEN,
+        "/cgi-bin/get_jsapi_ticket" => wecom::CORP_TICKET,
+        "/cgi-bin/ticket/get" => wecom::AGENT_TICKET,
         "/cgi-bin/get_api_domain_ip" | "/cgi-bin/getcallbackip" => with_token::IP_LIST,
         _ if path.ends_with("/echo") => echo::ECHO,
         _ => with_token::OTHER,

@@ -23,7 +23,8 @@ pub struct Call {
     pub route: String,
     /// The `access_token` of the query, good or bad.
     pub token: Option<TokenId>,
-    /// The app: as claimed by a caller of a token endpoint, as found by the token elsewhere. Empty when there is none.
+    /// The app: as claimed by a caller of a token endpoint, as found by the token elsewhere. Empty when there is none. An agent of
+    /// WeCom is written `CORPID/AGENT`.
     pub appid: String,
     /// The moment at which the whole request was there, or the head of an upload or an echo, since the start of the simulator.
     #[serde(rename = "at_ms", serialize_with = "as_ms")]
@@ -167,5 +168,5 @@ impl CallLog {
 
 /// Only token calls count as concurrent: a probe beside a fetch is no fault of the caller.
 fn is_fetch(op: Op) -> bool {
-    matches!(op, Op::Token | Op::StableToken)
+    matches!(op, Op::Token | Op::StableToken | Op::WecomToken)
 }

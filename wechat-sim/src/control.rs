@@ -72,6 +72,10 @@ fn dispatch(state: &mut State, now: Duration, command: (&str, &str), request: &R
         ("POST", "media") => media::make(state, &body(request)?),
         ("POST", "quota") => leave_quota(state, now, &body(request)?),
         ("POST", "app") => change_app(state, body(request)?),
+        ("DELETE", "bans") => {
+            state.model.lift_bans();
+            Ok(json!({}))
+        }
         ("POST", "rules") => {
             rules::change(state, body(request)?);
             Ok(json!({}))
@@ -155,12 +159,15 @@ fn rotate(state: &mut State, now: Duration, target: &Target) -> Result<Value, Co
 enum Revoke {
     AccessToken(String),
     Ticket(String),
+    /// `CORPID/AGENT`
+    Agent(String),
 }
 
 fn revoke(state: &mut State, now: Duration, revoke: &Revoke) -> Result<Value, ControlError> {
     let (revoked, missing) = match revoke {
         Revoke::AccessToken(token) => (state.model.revoke(now, token), "no such token"),
         Revoke::Ticket(ticket) => (state.model.revoke_ticket(ticket), "no such ticket"),
+        Revoke::Agent(label) => (state.model.revoke_agent(now, label), "no such agent, or it has no token"),
     };
     if revoked { Ok(json!({})) } else { Err(ControlError::NotFound(missing)) }
 }

@@ -108,17 +108,17 @@ impl<'s> Exchange<'s> {
     fn answer(&self, request: &ApiRequest) -> (WireReply, Outcome) {
         self.shared.with(|state, now| {
             let minted = state.model.all_mints();
-            let unix_s = self.shared.clock.unix_s();
+            let at = Moment { now, unix_s: self.shared.clock.unix_s(), ip: self.ip };
             let result = if self.plan.happens() {
-                request.execute(&mut state.model, Moment { now, unix_s, ip: self.ip })
+                request.execute(&mut state.model, at)
             } else {
                 Ok(request.imagine(&mut state.model))
             };
             if state.model.all_mints() > minted {
                 state.calls.minted(self.id);
             }
-            let rid = state.model.rid(unix_s);
-            ReplyContext { rid: &rid, ip: self.ip, target: &self.target }.wire_reply(&self.plan.fault, &result)
+            let dialect = request.dialect(&mut state.model, at);
+            ReplyContext { dialect, target: &self.target }.wire_reply(&self.plan.fault, &result)
         })
     }
 

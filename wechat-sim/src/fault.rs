@@ -71,7 +71,7 @@ pub enum Fault {
     StopReading(u64),
     /// After about so many bytes of the request's body the connection is closed. What reads no body in pieces closes after it.
     CloseReading(u64),
-    /// A call with a good token is refused all the same, as WeChat does at times (40001). The token stays good.
+    /// A call with a good token is refused all the same, as WeChat does at times (40001; 40014 at WeCom). The token stays good.
     FalseRefusal,
 }
 

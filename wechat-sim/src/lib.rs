@@ -3,7 +3,9 @@
 pub use call_log::{Call, Outcome, RouteCalls};
 pub use content::Fingerprint;
 pub use fault::{Fault, Odd, Plan, Times};
-pub use model::{Grant, IpRange, Kind, Login, LoginKind, Media, MediaKind, Model, Refusal, Rules, TicketKind};
+pub use model::{
+    Grant, IpRange, Kind, Login, LoginKind, Media, MediaKind, Model, Platform, Refusal, Rules, TicketKind,
+};
 pub use operation::Op;
 pub use sim::{Builder, Sim, StartError};
 pub use tls::{BadIdentity, Identity};

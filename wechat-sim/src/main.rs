@@ -31,6 +31,9 @@ struct Flags {
     /// A registered app; may be repeated. The default is known to everyone and good for demos only
     #[arg(long, value_name = "APPID:SECRET", default_value = "wx0000000000000001:0123456789abcdef0123456789abcdef")]
     app: Vec<App>,
+    /// A registered agent of WeCom; may be repeated
+    #[arg(long, value_name = "CORPID:AGENT:SECRET")]
+    agent: Vec<Agent>,
     /// Calls of /cgi-bin/token a day for each app
     #[arg(long, default_value_t = 2000)]
     quota: u32,
@@ -66,6 +69,27 @@ impl FromStr for App {
                 Ok(Self { appid: appid.to_owned(), secret: secret.into() })
             }
             _ => Err("an app is written APPID:SECRET"),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Agent {
+    corpid: String,
+    name: String,
+    secret: SecretString,
+}
+
+impl FromStr for Agent {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<_> = text.splitn(3, ':').collect();
+        match parts[..] {
+            [corpid, name, secret] if parts.iter().all(|part| !part.is_empty()) => {
+                Ok(Self { corpid: corpid.to_owned(), name: name.to_owned(), secret: secret.into() })
+            }
+            _ => Err("an agent is written CORPID:AGENT:SECRET"),
         }
     }
 }
@@ -116,6 +140,9 @@ fn builder(flags: &Flags) -> Result<Builder, BadIdentity> {
     let mut builder = Sim::builder().listen(flags.listen).rules(rules).latency(flags.latency);
     for app in &flags.app {
         builder = builder.app(&app.appid, app.secret.expose_secret());
+    }
+    for agent in &flags.agent {
+        builder = builder.agent(&agent.corpid, &agent.name, agent.secret.expose_secret());
     }
     if let Some(seed) = flags.seed {
         builder = builder.seed(seed);

@@ -26,19 +26,23 @@ use app::App;
 use lineage::TokenStatus;
 use media::MediaStore;
 use users::Users;
+use wecom::Wecom;
 
 pub use app::Claim;
 pub use lineage::Grant;
 pub use media::{Media, MediaKind};
+pub use platform::Platform;
 pub use refusal::Refusal;
 pub use rules::Rules;
 pub use ticket::TicketKind;
 pub use users::{Login, LoginKind, Session, UserGrant};
+pub use wecom::WecomTicket;
 pub use whitelist::{BadIpRange, IpRange};
 
 mod app;
 mod lineage;
 mod media;
+mod platform;
 mod recent;
 mod refusal;
 mod rules;
@@ -46,6 +50,7 @@ mod ticket;
 pub(crate) mod token_format;
 mod usage;
 mod users;
+mod wecom;
 mod whitelist;
 
 /// The two kinds of access token. They look alike and do not disturb each other.
@@ -65,19 +70,15 @@ pub struct Model {
     apps: BTreeMap<String, App>,
     users: Users,
     media: MediaStore,
+    wecom: Wecom,
     rng: Rng,
 }
 
 impl Model {
     /// No apps yet. The same seed and the same calls give the same tokens.
     pub fn new(rules: Rules, seed: u64) -> Self {
-        Self {
-            rules,
-            apps: BTreeMap::new(),
-            users: Users::default(),
-            media: MediaStore::default(),
-            rng: Rng::with_seed(seed),
-        }
+        let (users, media, wecom) = (Users::default(), MediaStore::default(), Wecom::default());
+        Self { rules, apps: BTreeMap::new(), users, media, wecom, rng: Rng::with_seed(seed) }
     }
 
     /// Adds an app, or gives it another AppSecret: its tokens live on, as after a reset in WeChat's console.
@@ -137,16 +138,25 @@ impl Model {
         Some(app.lineage_mut(kind).mint(now, &self.rules, &mut self.rng))
     }
 
-    /// Kills a token at once. `false`: it is not among the two newest of its kind.
+    /// Kills a token of an app or an agent at once. `false`: it is not among the two newest of its kind, or the agent's current one.
     ///
-    /// `stable_token` keeps handing out a revoked token until it is forced.
+    /// `stable_token` keeps handing out a revoked token until it is forced; `gettoken` does not.
     pub fn revoke(&mut self, now: Duration, token: &str) -> bool {
-        self.apps.values_mut().any(|app| app.rotating.revoke(now, token) || app.sticky.revoke(now, token))
+        let mut apps = self.apps.values_mut();
+        apps.any(|app| app.rotating.revoke(now, token) || app.sticky.revoke(now, token)) || self.wecom.revoke(token)
     }
 
-    /// The token check of every other API: the owner's appid, or why the token is refused.
+    /// The token check of APIs that WeChat and WeCom both have: the appid or the agent's label, or why the token is refused.
+    pub fn caller(&self, now: Duration, token: &str) -> Result<&str, Refusal> {
+        match Platform::of_token(token) {
+            Platform::WeChat => self.check(now, token),
+            Platform::WeCom => self.check_agent(now, token),
+        }
+    }
+
+    /// The token check of WeChat's other APIs: the owner's appid, or why the token is refused.
     pub fn check(&self, now: Duration, token: &str) -> Result<&str, Refusal> {
-        match self.status(now, token) {
+        match self.app_status(now, token) {
             _ if token.is_empty() => Err(Refusal::MissingToken),
             _ if !token_format::is_well_formed(token) => Err(Refusal::MalformedToken),
             Some((appid, TokenStatus::Alive(_))) => Ok(appid),
@@ -155,7 +165,7 @@ impl Model {
         }
     }
 
-    /// Does WeChat accept this token?
+    /// Does WeChat, or WeCom, accept this token?
     pub fn alive(&self, now: Duration, token: &str) -> bool {
         self.alive_for(now, token).is_some()
     }
@@ -168,7 +178,7 @@ impl Model {
         }
     }
 
-    /// The appid that owns this token, alive or lately dead.
+    /// The appid, or the agent's label, that owns this token, alive or lately dead.
     pub fn owner(&self, now: Duration, token: &str) -> Option<&str> {
         self.status(now, token).map(|(appid, _)| appid)
     }
@@ -207,11 +217,11 @@ impl Model {
         self.apps.get_mut(appid).map(|app| app.frozen = frozen).is_some()
     }
 
-    /// How many tokens and tickets of all apps and kinds were minted so far.
+    /// How many tokens and tickets of all apps, agents and kinds were minted so far.
     pub(crate) fn all_mints(&self) -> u64 {
         let of =
             |app: &App| app.rotating.mints + app.sticky.mints + app.tickets.values().map(|of| of.mints).sum::<u64>();
-        self.apps.values().map(of).sum()
+        self.apps.values().map(of).sum::<u64>() + self.wecom.mints()
     }
 
     /// A token that looks real and never worked, for replies of which nothing was minted.
@@ -225,6 +235,13 @@ impl Model {
     }
 
     fn status(&self, now: Duration, token: &str) -> Option<(&str, TokenStatus)> {
+        match Platform::of_token(token) {
+            Platform::WeChat => self.app_status(now, token),
+            Platform::WeCom => self.wecom.status(now, token),
+        }
+    }
+
+    fn app_status(&self, now: Duration, token: &str) -> Option<(&str, TokenStatus)> {
         self.apps.iter().find_map(|(appid, app)| {
             let status = app.rotating.status(now, token).or_else(|| app.sticky.status(now, token))?;
             Some((appid.as_str(), status))

@@ -23,6 +23,10 @@ pub enum Op {
     Media,
     /// Every path that ends in `/echo`: the answer is the request.
     Echo,
+    /// WeCom's `/cgi-bin/gettoken`.
+    WecomToken,
+    /// WeCom's `/cgi-bin/get_jsapi_ticket` and `/cgi-bin/ticket/get`.
+    WecomTicket,
     /// All of them; no single call is of this kind.
     Any,
 }
@@ -43,6 +47,8 @@ impl Op {
             Op::Sns => "sns",
             Op::Media => "media",
             Op::Echo => "echo",
+            Op::WecomToken => "wecom_token",
+            Op::WecomTicket => "wecom_ticket",
             Op::Any => "any",
         }
     }

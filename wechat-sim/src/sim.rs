@@ -1,7 +1,7 @@
 //! How does a test hold a running simulator?
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,12 +86,12 @@ impl Sim {
         self.model(|model, now| model.rotate(now, appid, kind)).expect("the app is registered")
     }
 
-    /// Kills a token at once. `false`: it is not among the two newest of its kind.
+    /// Kills a token of an app or an agent at once. `false`: it is not among the two newest of its kind, or the agent's current one.
     pub fn revoke(&self, token: &str) -> bool {
         self.model(|model, now| model.revoke(now, token))
     }
 
-    /// Ends a ticket at once: the next call gets another one. `false`: no app has it.
+    /// Ends a ticket at once: the next call gets another one. `false`: no app, agent or corp has it.
     pub fn revoke_ticket(&self, ticket: &str) -> bool {
         self.model(|model, _| model.revoke_ticket(ticket))
     }
@@ -132,6 +132,36 @@ impl Sim {
     /// Adds an app, or resets its AppSecret.
     pub fn register(&self, appid: &str, secret: &str) {
         self.model(|model, _| model.register(appid, secret));
+    }
+
+    /// Adds an agent to a corp of WeCom, or gives it another secret: its token lives on. Its label is `CORPID/AGENT`.
+    pub fn register_agent(&self, corpid: &str, agent: &str, secret: &str) {
+        self.model(|model, _| model.register_agent(corpid, agent, secret));
+    }
+
+    /// The token of an agent that works.
+    pub fn living_agent(&self, label: &str) -> Option<Grant> {
+        self.model(|model, now| model.living_agent(now, label))
+    }
+
+    /// Ends an agent's token before its time: the next call gets another one. `false`: no agent, or no token.
+    pub fn revoke_agent(&self, label: &str) -> bool {
+        self.model(|model, now| model.revoke_agent(now, label))
+    }
+
+    /// How many tokens this agent was given.
+    pub fn agent_mints(&self, label: &str) -> u64 {
+        self.model(|model, _| model.agent_mints(label))
+    }
+
+    /// For how long WeCom refuses this caller, because of wrong secrets.
+    pub fn banned_for(&self, ip: IpAddr) -> Option<Duration> {
+        self.model(|model, now| model.banned_for(now, ip))
+    }
+
+    /// Ends all bans and forgets the wrong secrets.
+    pub fn lift_bans(&self) {
+        self.model(|model, _| model.lift_bans());
     }
 
     /// Which machines may use the AppSecret; `None` is all of them. `false`: unknown appid.

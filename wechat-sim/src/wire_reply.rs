@@ -1,12 +1,11 @@
 //! What goes over the wire for an answer, once its fault is applied?
 
 use std::io::Write;
-use std::net::IpAddr;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::api::{Answer, error_body};
+use crate::api::{Answer, Dialect};
 use crate::call_log::Outcome;
 use crate::content::Content;
 use crate::fault::Fault;
@@ -43,8 +42,7 @@ pub(crate) enum Then {
 
 /// What a reply also shows of its call.
 pub(crate) struct ReplyContext<'a> {
-    pub(crate) rid: &'a str,
-    pub(crate) ip: IpAddr,
+    pub(crate) dialect: Dialect,
     /// The path with its query.
     pub(crate) target: &'a str,
 }
@@ -62,16 +60,16 @@ impl WireReply {
 impl ReplyContext<'_> {
     /// What the client gets, and how the call ends.
     pub(crate) fn wire_reply(&self, fault: &Fault, result: &Result<Answer, Refusal>) -> (WireReply, Outcome) {
-        let reply = || self.reply(result);
+        let reply = || self.dialect.result(result);
         let wire_reply = match fault {
             Fault::Pass | Fault::Slow(_) => return (WireReply::complete(reply()), outcome(result)),
             Fault::Chunked => return (WireReply::complete(reply().in_chunks()), outcome(result)),
             Fault::Gzip => return (WireReply::complete(compressed(reply())), outcome(result)),
             Fault::Errcode { code, message } => return self.refuse(*code, message.as_deref(), 0),
             Fault::PaddedErrcode { code, size } => return self.refuse(*code, None, *size),
-            Fault::FalseRefusal => return self.refuse(40001, None, 0),
+            Fault::FalseRefusal => return self.refuse(self.dialect.false_refusal(), None, 0),
             Fault::Odd(odd) => match result.as_ref().ok().and_then(|answer| odd.body(answer)) {
-                Some(body) => WireReply::complete(Reply::json(body)),
+                Some(body) => WireReply::complete(self.dialect.json(body)),
                 None => return (WireReply::complete(reply()), outcome(result)),
             },
             Fault::Status(status) => WireReply::complete(Reply::html(*status)),
@@ -82,8 +80,8 @@ impl ReplyContext<'_> {
             Fault::Truncated => WireReply::half(reply(), Then::Close),
             Fault::Stall => WireReply::half(reply(), Then::Silence),
             Fault::BrokenChunk => WireReply::half(reply().in_chunks(), Then::Garbage),
-            Fault::Empty => WireReply::complete(Reply::json(Vec::new())),
-            Fault::Body(bytes) => WireReply::complete(Reply::json(bytes.clone())),
+            Fault::Empty => WireReply::complete(self.dialect.json(Vec::new())),
+            Fault::Body(bytes) => WireReply::complete(self.dialect.json(bytes.clone())),
             Fault::Raw(bytes) => WireReply::Raw(bytes.clone()),
             Fault::Huge(least) => WireReply::complete(padded(reply(), *least)),
             Fault::Stream(size) => {
@@ -98,17 +96,9 @@ impl ReplyContext<'_> {
     }
 
     fn refuse(&self, errcode: i64, message: Option<&str>, size: usize) -> (WireReply, Outcome) {
-        let text = message.map_or_else(|| Refusal::documented_text(errcode, self.ip), str::to_owned);
-        let reply = Reply::json(error_body(errcode, &text, self.rid));
+        let reply = self.dialect.error(errcode, message);
         let reply = if size == 0 { reply } else { padded(reply, size) };
         (WireReply::complete(reply), Outcome::Refused(errcode))
-    }
-
-    fn reply(&self, result: &Result<Answer, Refusal>) -> Reply {
-        match result {
-            Ok(answer) => answer.reply(),
-            Err(refusal) => Reply::json(error_body(refusal.errcode(), &refusal.to_string(), self.rid)),
-        }
     }
 }
 

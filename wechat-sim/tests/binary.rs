@@ -70,6 +70,20 @@ async fn it_serves_logs_without_secrets_and_ends_with_0_on_sigterm() {
 }
 
 #[tokio::test]
+async fn an_agent_of_wecom_is_registered_by_flag_and_never_logged() {
+    let program = Program::start(&["--agent", &format!("ww1:1000002:{SECRET}")]);
+    let body = json(program.addr(), get(&format!("/cgi-bin/gettoken?corpid=ww1&corpsecret={SECRET}"))).await;
+    let token = body["access_token"].as_str().unwrap();
+    let (code, log) = program.terminate();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("wecom_token  ww1/1000002 granted minted in "), "{log}");
+    assert!(!log.contains(SECRET) && !log.contains(token), "{log}");
+    let mut refused = Program::start(&["--agent", "ww1:1000002"]);
+    assert!(refused.first_line.contains("--agent"), "{}", refused.first_line);
+    assert_eq!(refused.child.wait().unwrap().code(), Some(2));
+}
+
+#[tokio::test]
 async fn without_an_app_it_knows_the_one_of_the_readme() {
     let program = Program::start(&[]);
     let secret = "0123456789abcdef0123456789abcdef";

@@ -1,4 +1,4 @@
-//! What does WeChat write when it does not refuse, and when it does?
+//! What does WeChat write when it does not refuse?
 
 use serde::Serialize;
 
@@ -8,6 +8,8 @@ use crate::model::Grant;
 /// What WeChat gives when it does not refuse.
 pub(crate) enum Answer {
     Token(Grant),
+    /// WeCom's token reply, which has an errcode.
+    AgentToken(Grant),
     Ticket(Grant),
     /// A JSON text of any other call.
     Json(Vec<u8>),
@@ -23,7 +25,7 @@ impl Answer {
 
     /// `{"errcode":0,"errmsg":"ok"}`, the answer of most APIs.
     pub(super) fn done() -> Self {
-        Self::json(&ErrorBody { errcode: 0, errmsg: "ok" })
+        Self::json(&Done { errcode: 0, errmsg: "ok" })
     }
 
     /// The reply; the members of a JSON text are in WeChat's order. `expires_in` is in whole seconds, rounded down.
@@ -32,6 +34,10 @@ impl Answer {
             Answer::Token(grant) => {
                 let (access_token, expires_in) = (&grant.access_token, grant.left.as_secs());
                 Reply::json(json(&TokenBody { access_token, expires_in }))
+            }
+            Answer::AgentToken(grant) => {
+                let (access_token, expires_in) = (&grant.access_token, grant.left.as_secs());
+                Reply::json(json(&AgentTokenBody { errcode: 0, errmsg: "ok", access_token, expires_in }))
             }
             Answer::Ticket(grant) => {
                 let (ticket, expires_in) = (&grant.access_token, grant.left.as_secs());
@@ -43,13 +49,16 @@ impl Answer {
     }
 }
 
-/// The JSON text of a business error.
-pub(crate) fn error_body(errcode: i64, text: &str, rid: &str) -> Vec<u8> {
-    json(&ErrorBody { errcode, errmsg: &format!("{text} rid: {rid}") })
+#[derive(Serialize)]
+struct TokenBody<'a> {
+    access_token: &'a str,
+    expires_in: u64,
 }
 
 #[derive(Serialize)]
-struct TokenBody<'a> {
+struct AgentTokenBody<'a> {
+    errcode: i64,
+    errmsg: &'a str,
     access_token: &'a str,
     expires_in: u64,
 }
@@ -63,11 +72,11 @@ struct TicketBody<'a> {
 }
 
 #[derive(Serialize)]
-struct ErrorBody<'a> {
+struct Done {
     errcode: i64,
-    errmsg: &'a str,
+    errmsg: &'static str,
 }
 
-fn json(members: &impl Serialize) -> Vec<u8> {
+pub(super) fn json(members: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(members).expect("structs of texts and numbers are always JSON")
 }

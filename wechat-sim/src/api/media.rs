@@ -7,7 +7,7 @@ use super::with_token::with_token;
 use super::{Answer, Operation, Route, present};
 use crate::content::Content;
 use crate::http::{Intake, Received, Reply, Request};
-use crate::model::{Media, MediaKind, Refusal};
+use crate::model::{Media, MediaKind, Platform, Refusal};
 use crate::operation::Op;
 
 pub(super) const UPLOAD: Route = Route {
@@ -27,18 +27,25 @@ fn upload(request: &Request) -> Result<Box<dyn Operation>, Refusal> {
     if request.method != "POST" {
         return Err(Refusal::NotPost);
     }
-    let kind = request.parameter("type").and_then(MediaKind::named);
+    let kind = present(request, "type");
     let file = match &request.received {
         Received::File(file) => file.clone(),
         Received::Whole(_) | Received::Fingerprint(_) => None,
     };
     with_token(request, move |accepted| {
+        let kind = kind.as_deref().and_then(|kind| MediaKind::named(kind, accepted.platform));
         let kind = kind.ok_or(Refusal::InvalidMediaType)?;
         let file = file.clone().ok_or(Refusal::MissingMedia)?;
         let (owner, unix_s) = (accepted.appid.to_owned(), accepted.at.unix_s);
         let (content_type, fingerprint, content) = (file.content_type, file.fingerprint, file.content);
         let media_id = accepted.model.store_media(Media { owner, kind, content_type, fingerprint, content });
-        Ok(uploaded(kind, &media_id, unix_s))
+        Ok(match accepted.platform {
+            Platform::WeChat => uploaded(kind, &media_id, unix_s),
+            Platform::WeCom => {
+                let (r#type, created_at) = (kind.name(), unix_s.to_string());
+                Answer::json(&UploadedToWecom { errcode: 0, errmsg: "ok", r#type, media_id: &media_id, created_at })
+            }
+        })
     })
 }
 
@@ -69,6 +76,16 @@ struct Uploaded<'a> {
     r#type: &'static str,
     media_id: &'a str,
     created_at: u64,
+}
+
+/// The moment is a text here.
+#[derive(Serialize)]
+struct UploadedToWecom<'a> {
+    errcode: i64,
+    errmsg: &'static str,
+    r#type: &'static str,
+    media_id: &'a str,
+    created_at: String,
 }
 
 fn whole(content: &Content, content_type: &str, name: &str) -> Answer {

@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::{Answer, Moment, Operation, Route, access_token};
 use crate::http::{Head, Intake, Request};
-use crate::model::{Model, Refusal};
+use crate::model::{Model, Platform, Refusal};
 use crate::operation::Op;
 
 pub(super) const IP_LIST: Route = Route {
     op: Op::Api,
     intake: Intake::Whole,
-    read: |request| with_token(request, |_| Ok(ip_list())),
-    imagine: |_| ip_list(),
+    read: |request| with_token(request, |accepted| Ok(ip_list(accepted.platform))),
+    imagine: |_| ip_list(Platform::WeChat),
 };
 pub(super) const OTHER: Route = Route {
     op: Op::Api,
@@ -26,7 +26,8 @@ pub(super) const OTHER: Route = Route {
 pub(super) struct Accepted<'a> {
     pub(super) model: &'a mut Model,
     pub(super) at: Moment,
-    /// Whose token it is.
+    pub(super) platform: Platform,
+    /// Whose token it is: an appid, or the label of an agent.
     pub(super) appid: &'a str,
 }
 
@@ -44,8 +45,8 @@ where
     }
 
     fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
-        let appid = model.check(at.now, &self.token)?.to_owned();
-        (self.answer)(&mut Accepted { model, at, appid: &appid })
+        let appid = model.caller(at.now, &self.token)?.to_owned();
+        (self.answer)(&mut Accepted { model, at, platform: Platform::of_token(&self.token), appid: &appid })
     }
 }
 
@@ -80,11 +81,21 @@ pub(super) fn text<'o>(object: &'o Object, name: &str) -> Option<&'o str> {
     object.get(name).and_then(|value| value.as_str()).filter(|text| !text.is_empty())
 }
 
+/// WeCom's has an errcode.
 #[derive(Serialize)]
-struct IpList {
+struct Addresses {
     ip_list: [&'static str; 3],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errmsg: Option<&'static str>,
 }
 
-fn ip_list() -> Answer {
-    Answer::json(&IpList { ip_list: ["101.226.62.77", "101.226.62.78", "101.226.62.79"] })
+fn ip_list(platform: Platform) -> Answer {
+    let ip_list = ["101.226.62.77", "101.226.62.78", "101.226.62.79"];
+    let (errcode, errmsg) = match platform {
+        Platform::WeChat => (None, None),
+        Platform::WeCom => (Some(0), Some("ok")),
+    };
+    Answer::json(&Addresses { ip_list, errcode, errmsg })
 }

@@ -17,6 +17,11 @@ pub(super) struct RulesChange {
     latency: Field<HumanDuration>,
     day: Field<HumanDuration>,
     quota: Field<u32>,
+    wecom_lifetime: Field<HumanDuration>,
+    wecom_wrong_secrets: Field<u32>,
+    wecom_ban: Field<HumanDuration>,
+    wecom_corp_tickets_per_hour: Field<u32>,
+    wecom_agent_tickets_per_hour: Field<u32>,
     media_kept_bytes: Field<u64>,
     wxacode_bytes: Field<u64>,
     stable_quota: Field<u32>,
@@ -34,6 +39,11 @@ pub(super) fn change(state: &mut State, change: RulesChange) {
     change.user_token_lifetime.apply_to(&mut rules.user_token_lifetime);
     change.day.apply_to(&mut rules.day);
     change.quota.apply_to(&mut rules.quota);
+    change.wecom_lifetime.apply_to(&mut rules.wecom_lifetime);
+    change.wecom_wrong_secrets.apply_to(&mut rules.wecom_wrong_secrets);
+    change.wecom_ban.apply_to(&mut rules.wecom_ban);
+    change.wecom_corp_tickets_per_hour.apply_to(&mut rules.wecom_corp_tickets_per_hour);
+    change.wecom_agent_tickets_per_hour.apply_to(&mut rules.wecom_agent_tickets_per_hour);
     change.media_kept_bytes.apply_to(&mut rules.media_kept_bytes);
     change.wxacode_bytes.apply_to(&mut rules.wxacode_bytes);
     change.stable_quota.apply_to(&mut rules.stable_quota);

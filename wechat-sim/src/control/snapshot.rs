@@ -1,6 +1,7 @@
 //! What has happened so far, in JSON?
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -28,6 +29,8 @@ pub(super) fn snapshot(state: &State, now: Duration) -> Value {
         "calls_forgotten": state.calls.forgotten(),
         "faults_queued": state.faults.len(),
         "apps": apps,
+        "agents": state.model.agents().map(|label| (label, agent(state, now, label))).collect::<BTreeMap<_, _>>(),
+        "callers": callers(state, now),
     })
 }
 
@@ -41,6 +44,21 @@ fn app(state: &State, now: Duration, appid: &str) -> Value {
             "wx_card": state.model.ticket_mints(appid, TicketKind::WxCard),
         },
     })
+}
+
+fn agent(state: &State, now: Duration, label: &str) -> Value {
+    json!({
+        "most_concurrent": state.calls.most_concurrent(label),
+        "mints": state.model.agent_mints(label),
+        "alive": state.model.living_agent(now, label).as_ref().map(token),
+    })
+}
+
+/// Those that have sent WeCom a wrong secret.
+fn callers(state: &State, now: Duration) -> BTreeMap<IpAddr, Value> {
+    let banned_for = |ip| state.model.banned_for(now, ip).map(|left| left.as_secs_f64());
+    let caller = |(ip, wrong)| (ip, json!({"wrong_secrets": wrong, "banned_for": banned_for(ip)}));
+    state.model.wrong_secrets(now).into_iter().map(caller).collect()
 }
 
 fn lineage(state: &State, now: Duration, appid: &str, kind: Kind) -> Value {

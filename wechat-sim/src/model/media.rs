@@ -6,7 +6,7 @@ use fastrand::Rng;
 use serde::Serialize;
 
 use super::recent::Recent;
-use super::{Model, token_format};
+use super::{Model, Platform, token_format};
 use crate::content::{Content, Fingerprint};
 
 /// The types of temporary media.
@@ -21,12 +21,14 @@ pub enum MediaKind {
     Video,
     /// The small picture of a film.
     Thumb,
+    /// Any file, at WeCom only.
+    File,
 }
 
 /// One file.
 #[derive(Clone, Debug, Serialize)]
 pub struct Media {
-    /// The appid of the app that has it.
+    /// The appid of the app, or the label of the agent, that has it.
     pub owner: String,
     /// As the upload called it.
     #[serde(rename = "type")]
@@ -51,9 +53,13 @@ pub(super) struct MediaStore {
 }
 
 impl MediaKind {
-    /// The type of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Image, Self::Voice, Self::Video, Self::Thumb].into_iter().find(|kind| kind.name() == name)
+    /// The type of this name, where the platform has it.
+    pub fn named(name: &str, platform: Platform) -> Option<Self> {
+        let last = match platform {
+            Platform::WeChat => Self::Thumb,
+            Platform::WeCom => Self::File,
+        };
+        [Self::Image, Self::Voice, Self::Video, last].into_iter().find(|kind| kind.name() == name)
     }
 
     /// The value of `type` in an upload.
@@ -63,6 +69,7 @@ impl MediaKind {
             Self::Voice => "voice",
             Self::Video => "video",
             Self::Thumb => "thumb",
+            Self::File => "file",
         }
     }
 }

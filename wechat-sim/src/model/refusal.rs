@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::Platform;
+
 /// A business error. `Display` is WeChat's text without the closing ` rid: …`, which needs a clock and random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -51,7 +53,7 @@ pub enum Refusal {
     /// 41001
     #[error("access_token missing")]
     MissingToken,
-    /// 40014: not of a token's alphabet, or longer than the 512 characters that WeChat reserves.
+    /// 40014: not of a token's alphabet, or longer than the 512 characters that WeChat reserves. At WeCom also revoked, or never minted.
     #[error("invalid access_token")]
     MalformedToken,
     /// 42001: it has lived out its life.
@@ -105,6 +107,24 @@ pub enum Refusal {
     /// 40159: the `path` of a mini program's code is missing.
     #[error("invalid length for path, or the data is not json string")]
     InvalidPath,
+    /// 41002 at WeCom.
+    #[error("corpid missing")]
+    MissingCorpid,
+    /// 40013 at WeCom.
+    #[error("invalid corpid")]
+    UnknownCorpid,
+    /// 41004 at WeCom.
+    #[error("corpsecret missing")]
+    MissingCorpSecret,
+    /// 40001 at WeCom: no agent of the corp has this secret. A few of them ban the caller.
+    #[error("invalid credential")]
+    WrongCorpSecret,
+    /// 45009 at WeCom: the caller is banned, or has asked for too many tickets this hour.
+    #[error("api freq out of limit")]
+    TooManyCalls,
+    /// 40058 at WeCom: the type of a ticket is not `agent_config`.
+    #[error("invalid Request Parameter")]
+    InvalidParameter,
     /// 48001: the user has allowed less.
     #[error("api unauthorized")]
     Unauthorized,
@@ -114,14 +134,14 @@ impl Refusal {
     /// The number that clients branch on.
     pub fn errcode(self) -> i64 {
         match self {
-            Self::MissingAppid => 41002,
-            Self::UnknownAppid => 40013,
+            Self::MissingAppid | Self::MissingCorpid => 41002,
+            Self::UnknownAppid | Self::UnknownCorpid => 40013,
             Self::WrongGrantType => 40002,
-            Self::MissingSecret => 41004,
+            Self::MissingSecret | Self::MissingCorpSecret => 41004,
             Self::WrongSecret => 40125,
             Self::FrozenSecret => 40243,
             Self::ForeignIp(_) => 40164,
-            Self::DailyQuota => 45009,
+            Self::DailyQuota | Self::TooManyCalls => 45009,
             Self::MinuteLimit => 45011,
             Self::NotGet => 43001,
             Self::NotPost => 43002,
@@ -130,7 +150,7 @@ impl Refusal {
             Self::MissingToken => 41001,
             Self::MalformedToken => 40014,
             Self::ExpiredToken => 42001,
-            Self::ResetSecret | Self::NotLatestToken => 40001,
+            Self::ResetSecret | Self::NotLatestToken | Self::WrongCorpSecret => 40001,
             Self::WrongTicketType => 40097,
             Self::MissingCode => 41008,
             Self::InvalidCode => 40029,
@@ -145,54 +165,64 @@ impl Refusal {
             Self::MissingMediaId => 41006,
             Self::InvalidMediaId => 40007,
             Self::InvalidPath => 40159,
+            Self::InvalidParameter => 40058,
             Self::Unauthorized => 48001,
         }
     }
 
     /// The text of an errcode, for one that no rule has led to.
-    pub(crate) fn documented_text(errcode: i64, ip: IpAddr) -> String {
-        match Self::documented(ip).into_iter().find(|refusal| refusal.errcode() == errcode) {
+    pub(crate) fn documented_text(errcode: i64, ip: IpAddr, platform: Platform) -> String {
+        let of_wecom = if platform == Platform::WeCom { Self::OF_WECOM.as_slice() } else { &[] };
+        let documented = of_wecom.iter().chain(&Self::OF_WECHAT).copied().chain([Self::ForeignIp(ip)]);
+        match documented.into_iter().find(|refusal| refusal.errcode() == errcode) {
             Some(refusal) => refusal.to_string(),
             None => if errcode < 0 { "system error" } else { "request refused" }.to_owned(),
         }
     }
 
-    /// One refusal of each errcode. 40001 has two texts: the one of APIs with a token is meant.
-    fn documented(ip: IpAddr) -> [Self; 31] {
-        [
-            Self::MissingAppid,
-            Self::UnknownAppid,
-            Self::WrongGrantType,
-            Self::MissingSecret,
-            Self::WrongSecret,
-            Self::FrozenSecret,
-            Self::ForeignIp(ip),
-            Self::DailyQuota,
-            Self::MinuteLimit,
-            Self::NotGet,
-            Self::NotPost,
-            Self::EmptyBody,
-            Self::NotJson,
-            Self::MissingToken,
-            Self::MalformedToken,
-            Self::ExpiredToken,
-            Self::NotLatestToken,
-            Self::MissingCode,
-            Self::InvalidCode,
-            Self::UsedCode,
-            Self::MissingOpenid,
-            Self::InvalidOpenid,
-            Self::MissingRefreshToken,
-            Self::InvalidRefreshToken,
-            Self::ExpiredRefreshToken,
-            Self::InvalidMediaType,
-            Self::MissingMedia,
-            Self::MissingMediaId,
-            Self::InvalidMediaId,
-            Self::InvalidPath,
-            Self::Unauthorized,
-        ]
-    }
+    /// Those that WeCom has instead of WeChat's, or alone.
+    const OF_WECOM: [Self; 6] = [
+        Self::MissingCorpid,
+        Self::UnknownCorpid,
+        Self::MissingCorpSecret,
+        Self::WrongCorpSecret,
+        Self::TooManyCalls,
+        Self::InvalidParameter,
+    ];
+
+    /// One refusal of each errcode but 40164. 40001 has two texts: the one of APIs with a token is meant.
+    const OF_WECHAT: [Self; 30] = [
+        Self::MissingAppid,
+        Self::UnknownAppid,
+        Self::WrongGrantType,
+        Self::MissingSecret,
+        Self::WrongSecret,
+        Self::FrozenSecret,
+        Self::DailyQuota,
+        Self::MinuteLimit,
+        Self::NotGet,
+        Self::NotPost,
+        Self::EmptyBody,
+        Self::NotJson,
+        Self::MissingToken,
+        Self::MalformedToken,
+        Self::ExpiredToken,
+        Self::NotLatestToken,
+        Self::MissingCode,
+        Self::InvalidCode,
+        Self::UsedCode,
+        Self::MissingOpenid,
+        Self::InvalidOpenid,
+        Self::MissingRefreshToken,
+        Self::InvalidRefreshToken,
+        Self::ExpiredRefreshToken,
+        Self::InvalidMediaType,
+        Self::MissingMedia,
+        Self::MissingMediaId,
+        Self::InvalidMediaId,
+        Self::InvalidPath,
+        Self::Unauthorized,
+    ];
 }
 
 fn plain(ip: IpAddr) -> IpAddr {

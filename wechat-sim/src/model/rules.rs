@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// WeChat's numbers, which a test shrinks so that a life passes in seconds. A change counts from the next mint on.
+/// WeChat's and WeCom's numbers, which a test shrinks so that a life passes in seconds. A change counts from the next mint on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The life of a new token (WeChat: 7200 s). Replies have whole seconds, so less than one second is taken as one.
@@ -15,6 +15,16 @@ pub struct Rules {
     pub code_lifetime: Duration,
     /// The life of a user's access token (WeChat: 7200 s).
     pub user_token_lifetime: Duration,
+    /// The life of a WeCom agent's token (WeCom: 7200 s), at least a second. Replies name it whole, however much of it is over.
+    pub wecom_lifetime: Duration,
+    /// The wrong secret with this number bans its caller (WeCom: several).
+    pub wecom_wrong_secrets: u32,
+    /// How long a ban lasts, and how long a wrong secret counts (WeCom: an hour).
+    pub wecom_ban: Duration,
+    /// Calls for the corp's ticket an hour, of all agents (WeCom: 400).
+    pub wecom_corp_tickets_per_hour: u32,
+    /// Calls for the corp's ticket, and as many for its own, an hour of each agent (WeCom: 100).
+    pub wecom_agent_tickets_per_hour: u32,
     /// How many bytes of uploaded files are kept; the oldest files go first. Their size and hash stay. Each upload that is under way
     /// may take as much again.
     pub media_kept_bytes: u64,
@@ -42,6 +52,11 @@ impl Default for Rules {
             ticket_lifetime: Duration::from_secs(7200),
             code_lifetime: Duration::from_secs(5 * 60),
             user_token_lifetime: Duration::from_secs(7200),
+            wecom_lifetime: Duration::from_secs(7200),
+            wecom_wrong_secrets: 5,
+            wecom_ban: Duration::from_secs(3600),
+            wecom_corp_tickets_per_hour: 400,
+            wecom_agent_tickets_per_hour: 100,
             media_kept_bytes: 64 * 1024 * 1024,
             wxacode_bytes: 60_000,
             quota: 2000,

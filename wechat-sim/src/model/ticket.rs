@@ -75,12 +75,14 @@ impl Model {
     /// How long the ticket works if nothing happens; `None` when it does not.
     pub fn ticket_alive_for(&self, now: Duration, ticket: &str) -> Option<Duration> {
         let mut tickets = self.apps.values().flat_map(|app| app.tickets.values());
-        tickets.find_map(|tickets| tickets.alive_for(now, ticket))
+        let of_app = tickets.find_map(|tickets| tickets.alive_for(now, ticket));
+        of_app.or_else(|| self.wecom.ticket_alive_for(now, ticket))
     }
 
-    /// Ends a ticket at once: the next call gets another one. `false`: no app has it.
+    /// Ends a ticket at once: the next call gets another one. `false`: no app, agent or corp has it.
     pub fn revoke_ticket(&mut self, ticket: &str) -> bool {
-        self.apps.values_mut().flat_map(|app| app.tickets.values_mut()).any(|tickets| tickets.revoke(ticket))
+        let mut of_apps = self.apps.values_mut().flat_map(|app| app.tickets.values_mut());
+        of_apps.any(|tickets| tickets.revoke(ticket)) || self.wecom.revoke_ticket(ticket)
     }
 
     /// How many tickets were minted so far; 0 for an unknown appid.

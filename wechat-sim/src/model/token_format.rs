@@ -8,6 +8,14 @@ pub(crate) fn token(rng: &mut Rng) -> String {
     format!("75_{}", random(rng, length))
 }
 
+/// The length of an agent's token: all others are shorter, so that a token tells whose it is.
+pub(super) const WECOM_LENGTH: usize = 214;
+
+/// An agent's token that looks real.
+pub(super) fn wecom_token(rng: &mut Rng) -> String {
+    random(rng, WECOM_LENGTH)
+}
+
 /// A ticket that looks real: 86 characters of the same alphabet.
 pub(super) fn ticket(rng: &mut Rng) -> String {
     random(rng, 86)
@@ -38,6 +46,11 @@ pub(super) fn session_key(rng: &mut Rng) -> String {
 /// A request id: the server's Unix time in seconds and two random groups, each in hex.
 pub(crate) fn rid(unix_s: u64, rng: &mut Rng) -> String {
     format!("{unix_s:08x}-{:08x}-{:08x}", rng.u32(..), rng.u32(..))
+}
+
+/// The hint in WeCom's error texts: the server's Unix time in seconds and 15 random digits.
+pub(super) fn hint(unix_s: u64, rng: &mut Rng) -> String {
+    format!("{unix_s}{:015}", rng.u64(..1_000_000_000_000_000))
 }
 
 /// Could WeChat have written this token? Its alphabet, and no more than the 512 characters that one must reserve.

@@ -19,6 +19,7 @@ use crate::tls::Identity;
 #[must_use = "nothing runs before `start`"]
 pub struct Builder {
     apps: Vec<(String, SecretString)>,
+    agents: Vec<(String, String, SecretString)>,
     rules: Rules,
     listen: SocketAddr,
     identity: Option<Identity>,
@@ -44,6 +45,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             apps: Vec::new(),
+            agents: Vec::new(),
             rules: Rules::default(),
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             identity: None,
@@ -58,6 +60,12 @@ impl Builder {
     /// Registers an app.
     pub fn app(mut self, appid: impl Into<String>, secret: impl Into<String>) -> Self {
         self.apps.push((appid.into(), SecretString::from(secret.into())));
+        self
+    }
+
+    /// Registers an agent of a corp of WeCom.
+    pub fn agent(mut self, corpid: impl Into<String>, agent: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.agents.push((corpid.into(), agent.into(), SecretString::from(secret.into())));
         self
     }
 
@@ -126,6 +134,9 @@ impl Builder {
         let mut model = Model::new(self.rules, self.seed.unwrap_or_else(|| fastrand::u64(..)));
         for (appid, secret) in &self.apps {
             model.register(appid, secret.expose_secret());
+        }
+        for (corpid, agent, secret) in &self.agents {
+            model.register_agent(corpid, agent, secret.expose_secret());
         }
         let shared = Arc::new(Shared::new(model, self.latency, self.log));
         let scheme = if self.identity.is_some() { "https" } else { "http" };

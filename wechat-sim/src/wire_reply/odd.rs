@@ -10,6 +10,7 @@ impl Odd {
     pub(super) fn body(&self, answer: &Answer) -> Option<Vec<u8>> {
         let (grant, name, begins_with_ok) = match answer {
             Answer::Token(grant) => (grant, "access_token", false),
+            Answer::AgentToken(grant) => (grant, "access_token", true),
             Answer::Ticket(grant) => (grant, "ticket", true),
             Answer::Json(_) | Answer::Other(_) => return None,
         };
