@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use field::{Field, HumanDuration};
 
-use crate::fault::{Plan, Times};
 use crate::http::{Head, Reply, Request};
 use crate::model::{IpRange, Kind};
-use crate::operation::Op;
 use crate::shared::{Shared, State};
 
+mod faults;
 mod field;
 mod logins;
 mod media;
@@ -60,7 +59,7 @@ fn dispatch(state: &mut State, now: Duration, command: (&str, &str), request: &R
     match command {
         ("GET", "state") => Ok(snapshot::snapshot(state, now)),
         ("GET", "alive") => Ok(alive(state, now, request)),
-        ("POST", "faults") => queue_faults(state, request),
+        ("POST", "faults") => faults::queue(state, body(request)?),
         ("DELETE", "faults") => {
             state.faults.clear();
             Ok(json!({}))
@@ -96,39 +95,8 @@ struct Refuse {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum FaultList {
-    One(QueuedFault),
-    Many(Vec<QueuedFault>),
-}
-
-#[derive(Deserialize)]
-struct QueuedFault {
-    op: Op,
-    #[serde(flatten)]
-    plan: Plan,
-    #[serde(default = "once")]
-    times: Times,
-}
-
-fn once() -> Times {
-    Times::Next(1)
-}
-
-fn queue_faults(state: &mut State, request: &Request) -> Result<Value, ControlError> {
-    let faults = match body(request)? {
-        FaultList::One(fault) => vec![fault],
-        FaultList::Many(faults) => faults,
-    };
-    for QueuedFault { op, plan, times } in faults {
-        state.faults.push(op, plan, times);
-    }
-    Ok(json!({"queued": state.faults.len()}))
-}
-
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Target {
+struct AppAndKind {
     appid: Option<String>,
     #[serde(default = "rotating")]
     kind: Kind,
@@ -148,7 +116,7 @@ fn appid_of(state: &State, named: Option<&str>) -> Result<String, ControlError> 
     found.map(str::to_owned).ok_or(ControlError::NotFound("no such app"))
 }
 
-fn rotate(state: &mut State, now: Duration, target: &Target) -> Result<Value, ControlError> {
+fn rotate(state: &mut State, now: Duration, target: &AppAndKind) -> Result<Value, ControlError> {
     let appid = appid_of(state, target.appid.as_deref())?;
     let grant = state.model.rotate(now, &appid, target.kind).ok_or(ControlError::NotFound("no such app"))?;
     Ok(json!({"access_token": grant.access_token, "expires_in": grant.left.as_secs()}))
@@ -172,7 +140,7 @@ fn revoke(state: &mut State, now: Duration, revoke: &Revoke) -> Result<Value, Co
     if revoked { Ok(json!({})) } else { Err(ControlError::NotFound(missing)) }
 }
 
-fn leave_quota(state: &mut State, now: Duration, target: &Target) -> Result<Value, ControlError> {
+fn leave_quota(state: &mut State, now: Duration, target: &AppAndKind) -> Result<Value, ControlError> {
     let appid = appid_of(state, target.appid.as_deref())?;
     state.model.leave_quota(now, &appid, target.kind, target.left);
     Ok(json!({}))

@@ -90,7 +90,7 @@ impl<'s> Exchange<'s> {
                 minted: false,
                 outcome: Outcome::Pending,
             };
-            (state.faults.take(op), state.calls.open(call), state.latency)
+            (state.faults.take(op, &head.path), state.calls.open(call), state.latency)
         });
         let (keep_alive, head_only) = (head.keep_alive, head.method == "HEAD");
         Self { shared, plan, id, ip, latency, keep_alive, head_only, target: head.target.clone() }

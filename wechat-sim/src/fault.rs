@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::operation::Op;
+
 pub(crate) use queue::Queue;
 
 mod json;
@@ -170,6 +172,36 @@ impl Odd {
             Odd::EmptyToken | Odd::NullToken | Odd::NoToken | Odd::SystemError => false,
             Odd::ExpiresIn(_) | Odd::NoExpiresIn | Odd::ControlCharacters | Odd::ErrcodeZero => true,
         }
+    }
+}
+
+/// Which calls a fault concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Those of an operation.
+    Op(Op),
+    /// Those of one path, for faults that must not meet a probe, which is of the same operation.
+    Path(String),
+}
+
+impl Target {
+    fn covers(&self, op: Op, path: &str) -> bool {
+        match self {
+            Self::Op(target) => target.covers(op),
+            Self::Path(target) => target == path,
+        }
+    }
+}
+
+impl From<Op> for Target {
+    fn from(op: Op) -> Self {
+        Self::Op(op)
+    }
+}
+
+impl From<&str> for Target {
+    fn from(path: &str) -> Self {
+        Self::Path(path.to_owned())
     }
 }
 

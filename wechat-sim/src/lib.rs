@@ -2,7 +2,7 @@
 
 pub use call_log::{Call, Outcome, RouteCalls};
 pub use content::Fingerprint;
-pub use fault::{Fault, Odd, Plan, Times};
+pub use fault::{Fault, Odd, Plan, Target, Times};
 pub use model::{
     Grant, IpRange, Kind, Login, LoginKind, Media, MediaKind, Model, Platform, Refusal, Rules, TicketKind,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::call_log::{Call, RouteCalls};
-use crate::fault::{Plan, Times};
+use crate::fault::{Plan, Target, Times};
 use crate::model::{Grant, IpRange, Kind, Login, Media, MediaKind, Model, Rules, TicketKind};
 use crate::operation::Op;
 use crate::shared::Shared;
@@ -50,15 +50,16 @@ impl Sim {
         self.shared.clock.now()
     }
 
-    /// Queues a fault behind those that wait already.
-    pub fn fault(&self, op: Op, plan: impl Into<Plan>, times: Times) {
-        self.shared.with(|state, _| state.faults.push(op, plan.into(), times));
+    /// Queues a fault behind those that wait already, for the calls of an [`Op`] or of one path.
+    pub fn fault(&self, target: impl Into<Target>, plan: impl Into<Plan>, times: Times) {
+        self.shared.with(|state, _| state.faults.push(target.into(), plan.into(), times));
     }
 
     /// Queues one fault for each of the next calls; [`Fault::Pass`](crate::Fault::Pass) lets one succeed.
-    pub fn script<P: Into<Plan>>(&self, op: Op, plans: impl IntoIterator<Item = P>) {
+    pub fn script<P: Into<Plan>>(&self, target: impl Into<Target>, plans: impl IntoIterator<Item = P>) {
+        let target = target.into();
         for plan in plans {
-            self.fault(op, plan, Times::Next(1));
+            self.fault(target.clone(), plan, Times::Next(1));
         }
     }
 

@@ -57,6 +57,8 @@ async fn a_command_that_is_not_understood_changes_nothing_and_says_why() {
     let cases = [
         (post("/_control/faults", r#"{"op":"token","fault":"nonsense"}"#), "400"),
         (post("/_control/faults", r#"{"op":"token","fault":"hang","times":"often"}"#), "400"),
+        (post("/_control/faults", r#"{"fault":"hang"}"#), "400"),
+        (post("/_control/faults", r#"[{"op":"any","fault":"hang"},{"op":"any","path":"/a","fault":"hang"}]"#), "400"),
         (post("/_control/rules", r#"{"lifetime":60}"#), "400"),
         (post("/_control/rules", r#"{"lifetimes":"60s"}"#), "400"),
         (post("/_control/app", r#"{"whitelist":["everyone"]}"#), "400"),

@@ -156,6 +156,21 @@ async fn a_good_token_is_at_times_refused_and_stays_good() {
 }
 
 #[tokio::test]
+async fn a_fault_for_a_path_meets_no_probe() {
+    let sim = sim().start().await.unwrap();
+    let token = token(sim.addr()).await;
+    let path = "/cgi-bin/message/custom/send";
+    sim.fault(path, Fault::FalseRefusal, Times::Next(1));
+    let by_command = json!({"path": path, "fault": {"status": 502}});
+    assert_eq!(json(sim.addr(), post("/_control/faults", &by_command.to_string())).await["queued"], 2);
+    assert!(probe(sim.addr(), &token).await["ip_list"].is_array());
+    let send = post(&format!("{path}?access_token={token}"), r#"{"touser":"o"}"#);
+    assert_eq!(json(sim.addr(), &send).await["errcode"], 40001);
+    assert!(reply(sim.addr(), &send).await.0.starts_with("HTTP/1.1 502"));
+    assert_eq!(json(sim.addr(), &send).await["errcode"], 0);
+}
+
+#[tokio::test]
 async fn a_fault_for_ever_lasts_until_it_is_cleared() {
     let sim = sim().start().await.unwrap();
     sim.fault(Op::Any, Fault::Status(503), Times::Always);

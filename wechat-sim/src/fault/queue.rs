@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Fault, Plan, Times};
+use super::{Fault, Plan, Target, Times};
 use crate::operation::Op;
 
 /// The faults that still wait for their calls, in the order in which they were queued.
@@ -11,16 +11,16 @@ pub(crate) struct Queue(VecDeque<Entry>);
 
 #[derive(Debug)]
 struct Entry {
-    op: Op,
+    target: Target,
     plan: Plan,
     times: Times,
 }
 
 impl Queue {
     /// Puts a fault behind the others. What stands behind one of [`Times::Always`] for the same calls is never reached.
-    pub(crate) fn push(&mut self, op: Op, plan: Plan, times: Times) {
+    pub(crate) fn push(&mut self, target: Target, plan: Plan, times: Times) {
         if times != Times::Next(0) {
-            self.0.push_back(Entry { op, plan, times });
+            self.0.push_back(Entry { target, plan, times });
         }
     }
 
@@ -32,9 +32,9 @@ impl Queue {
         self.0.len()
     }
 
-    /// Takes the first fault that concerns this operation; [`Fault::Pass`] when there is none.
-    pub(crate) fn take(&mut self, op: Op) -> Plan {
-        let Some(place) = self.0.iter().position(|entry| entry.op.covers(op)) else {
+    /// Takes the first fault that concerns this call; [`Fault::Pass`] when there is none.
+    pub(crate) fn take(&mut self, op: Op, path: &str) -> Plan {
+        let Some(place) = self.0.iter().position(|entry| entry.target.covers(op, path)) else {
             return Fault::Pass.into();
         };
         let entry = &mut self.0[place];
@@ -55,19 +55,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_call_takes_the_next_fault_of_its_operation() {
+    fn each_call_takes_the_next_fault_of_its_operation_or_its_path() {
         let mut queue = Queue::default();
-        queue.push(Op::Token, Fault::Hang.into(), Times::Next(2));
-        queue.push(Op::Any, Fault::Reset.minting(), Times::Next(1));
-        queue.push(Op::Api, Fault::Empty.into(), Times::Always);
-        assert_eq!(queue.take(Op::Token).fault, Fault::Hang);
-        assert_eq!(queue.take(Op::Api), Fault::Reset.minting());
-        assert_eq!(queue.take(Op::Token).fault, Fault::Hang);
-        assert_eq!(queue.take(Op::Token).fault, Fault::Pass);
-        assert_eq!(queue.take(Op::Api).fault, Fault::Empty);
-        assert_eq!(queue.take(Op::Api).fault, Fault::Empty);
+        queue.push(Op::Token.into(), Fault::Hang.into(), Times::Next(2));
+        queue.push(Op::Any.into(), Fault::Reset.minting(), Times::Next(1));
+        queue.push("/b".into(), Fault::Close.into(), Times::Next(1));
+        queue.push(Op::Api.into(), Fault::Empty.into(), Times::Always);
+        assert_eq!(queue.take(Op::Token, "/a").fault, Fault::Hang);
+        assert_eq!(queue.take(Op::Api, "/b"), Fault::Reset.minting());
+        assert_eq!(queue.take(Op::Token, "/a").fault, Fault::Hang);
+        assert_eq!(queue.take(Op::Token, "/a").fault, Fault::Pass);
+        assert_eq!(queue.take(Op::Api, "/b/c").fault, Fault::Empty);
+        assert_eq!(queue.take(Op::Api, "/b").fault, Fault::Close);
+        assert_eq!(queue.take(Op::Api, "/b").fault, Fault::Empty);
         queue.clear();
-        assert_eq!(queue.take(Op::Api).fault, Fault::Pass);
+        assert_eq!(queue.take(Op::Api, "/b").fault, Fault::Pass);
     }
 
     #[test]
