@@ -29,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error};
 
 mod admin;
+mod apps;
 mod auth;
 mod health;
 mod listener;
@@ -39,6 +40,7 @@ mod query;
 mod report;
 mod token;
 
+pub use apps::{App, Apps};
 pub use auth::{Client, Clients};
 pub use listener::{Limits, Listener};
 
@@ -56,6 +58,8 @@ pub struct AppState {
     pub registry: Arc<Registry>,
     /// Who may ask.
     pub clients: Clients,
+    /// Which accounts WeChat's own routes know.
+    pub apps: Apps,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What time it is.
@@ -227,6 +231,7 @@ mod tests {
         Arc::new(AppState {
             registry: Arc::new(registry),
             clients: Clients::new([]),
+            apps: Apps::default(),
             metrics: Arc::new(metrics),
             started: clock.boot_now(),
             clock,

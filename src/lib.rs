@@ -28,7 +28,7 @@
 //! | [`http`] | what do clients and operators see? |
 //! | [`metrics`], `telemetry`, [`heartbeat`] | what is counted and logged, and is every keeper alive? |
 //! | [`lifecycle`], [`clock`] | when does it end, and what time is it? |
-//! | `timing`, `secret_url`, `printable`, `tls` | what do several of them share? |
+//! | [`relay_key`], `timing`, `secret_url`, `printable`, `tls` | what do several of them share? |
 //!
 //! Comments cite the promises I1 to I13; `docs/ARCHITECTURE.md` lists them, each with its place and its tests. The crate is the
 //! library behind the `token-relay` binary and its tests; its API follows their needs and promises nothing to others.
@@ -49,6 +49,7 @@ pub mod metrics;
 pub mod presence;
 mod printable;
 pub mod registry;
+pub mod relay_key;
 pub mod report;
 mod secret_url;
 pub mod serve;

@@ -13,7 +13,7 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::CredentialId,
     group::Group,
-    http::{AppState, Clients, Limits, Listener, Timeouts},
+    http::{App, AppState, Apps, Clients, Limits, Listener, Timeouts},
     issuer::{
         Issuer, Profile,
         upstream::{Upstream, UpstreamError, UpstreamSettings},
@@ -28,6 +28,7 @@ use crate::{
     keepers::Keepers,
     lifecycle::{End, Lifecycle, Signals},
     registry::Registry,
+    relay_key::KeyDigest,
     settings::{AccountSettings, ServerSettings, Settings, StateUrl, WechatSettings},
     store::{
         SharedStore, Store,
@@ -107,11 +108,10 @@ impl Ready {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let group = shared.map(|shared| Group::new(shared, clock.clone()));
         let keepers = keepers(settings, &store, group.as_ref(), &clock)?;
-        let clients = settings.clients.iter();
-        let clients = clients.map(|(name, c)| (name.to_string(), *c.key_sha256.as_bytes(), c.accounts.clone()));
         let app = Arc::new(AppState {
             registry: Arc::default(),
-            clients: Clients::new(clients),
+            clients: clients(settings),
+            apps: apps(settings),
             metrics: Arc::default(),
             timeouts: Timeouts::new(server.first_token_wait),
             shutdown: life.stop(),
@@ -212,6 +212,24 @@ fn open_directory(dir: &Path) -> Result<Arc<dyn Store>, ServeError> {
             Ok(Arc::new(FileStore::opened_later(dir)))
         }
     }
+}
+
+/// Who may ask, with a word about those whose key drop-in routes do not take: their SDKs would get 40125.
+fn clients(settings: &Settings) -> Clients {
+    for (client, _) in settings.clients.iter().filter(|(_, client)| client.key_fits_urls == Some(false)) {
+        warn!(%client, "drop-in routes do not take this client's key: it has other characters than A-Z a-z 0-9 _ -");
+    }
+    let client = settings.clients.iter();
+    Clients::new(client.map(|(name, client)| (name.to_string(), client.key_sha256, client.accounts.clone())))
+}
+
+fn apps(settings: &Settings) -> Apps {
+    let app = |(name, account): (&AccountName, &AccountSettings)| {
+        let appsecret = account.accept_appsecret.then(|| KeyDigest::of(account.secret.expose_secret().as_bytes()));
+        let app = App { account: name.clone(), endpoint: account.endpoint, appsecret };
+        (account.appid.as_str().to_owned(), app)
+    };
+    Apps::new(settings.accounts.iter().map(app))
 }
 
 fn keepers(

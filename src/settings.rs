@@ -21,8 +21,8 @@ mod urls;
 mod values;
 
 pub use crate::issuer::wechat::Endpoint;
+pub use crate::relay_key::KeyDigest;
 pub use crate::secret_url::SecretUrl;
-pub use client_key::KeyDigest;
 pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers};
@@ -124,6 +124,8 @@ pub struct AccountSettings {
     pub endpoint: Endpoint,
     /// Calls over a rolling day (promise I6): 1 to 10 000. The debits of a day are stored one by one, hence the bound.
     pub calls_per_day: u32,
+    /// Whether drop-in routes also take its AppSecret, for it alone.
+    pub accept_appsecret: bool,
 }
 
 /// One internal service.
@@ -131,6 +133,8 @@ pub struct AccountSettings {
 pub struct ClientSettings {
     /// What is kept of its key.
     pub key_sha256: KeyDigest,
+    /// Whether drop-in routes take its key; `None` where only the hash is given, which cannot tell.
+    pub key_fits_urls: Option<bool>,
     /// The accounts that it may read, each of them configured; `None` is all.
     pub accounts: Option<BTreeSet<AccountName>>,
 }

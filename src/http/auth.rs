@@ -7,22 +7,21 @@ use std::{
 };
 
 use axum::http::{HeaderMap, header};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
 use crate::{
     account::AccountName,
     registry::{Handle, Handles},
+    relay_key::KeyDigest,
 };
 
 /// The account that is meant where several could be and none is named.
 const DEFAULT: &str = "default";
 
-/// The internal services that hold a key, found by the SHA-256 of their key.
+/// The internal services that hold a key, found by the digest of their key.
 ///
-/// The map is keyed by the first bytes of the digest: how long a look-up takes tells at most those, which tell nothing of
-/// a key of 256 bits. The rest is compared in constant time.
+/// The map is keyed by the first bytes of the digest: how long a look-up takes tells at most those. The whole is compared in
+/// constant time.
 #[derive(Debug)]
 pub struct Clients {
     by_prefix: HashMap<[u8; 8], Vec<Client>>,
@@ -31,7 +30,7 @@ pub struct Clients {
 /// One internal service. `Debug` shows neither the key nor its digest.
 pub struct Client {
     name: String,
-    digest: [u8; 32],
+    key: KeyDigest,
     accounts: Option<BTreeSet<AccountName>>,
 }
 
@@ -42,11 +41,11 @@ impl fmt::Debug for Client {
 }
 
 impl Clients {
-    /// The clients by name, the SHA-256 of their key, and the accounts that they may use (`None`: all).
-    pub fn new(clients: impl IntoIterator<Item = (String, [u8; 32], Option<BTreeSet<AccountName>>)>) -> Self {
+    /// The clients by name, the digest of their key, and the accounts that they may use (`None`: all).
+    pub fn new(clients: impl IntoIterator<Item = (String, KeyDigest, Option<BTreeSet<AccountName>>)>) -> Self {
         let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
-        for (name, digest, accounts) in clients {
-            by_prefix.entry(prefix(&digest)).or_default().push(Client { name, digest, accounts });
+        for (name, key, accounts) in clients {
+            by_prefix.entry(key.prefix()).or_default().push(Client { name, key, accounts });
         }
         Self { by_prefix }
     }
@@ -60,13 +59,11 @@ impl Clients {
             (Some(_), Some(_)) => return Err(Problem::Unauthorized("Authorization is given more than once")),
         };
         let key = key.ok_or(Problem::Unauthorized("Authorization is not of the form Bearer <relay key>"))?;
-        self.by_key(key).ok_or(Problem::Unauthorized("the relay key is not known"))
+        self.by_key(&KeyDigest::of(key)).ok_or(Problem::Unauthorized("the relay key is not known"))
     }
 
-    fn by_key(&self, key: &[u8]) -> Option<&Client> {
-        let digest: [u8; 32] = Sha256::digest(key).into();
-        let found = self.by_prefix.get(&prefix(&digest))?;
-        found.iter().find(|client| client.digest.ct_eq(&digest).into())
+    fn by_key(&self, key: &KeyDigest) -> Option<&Client> {
+        self.by_prefix.get(&key.prefix())?.iter().find(|client| client.key == *key)
     }
 }
 
@@ -106,11 +103,6 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer") && rest.first() == Some(&b' ') && !key.is_empty()).then_some(key)
 }
 
-fn prefix(digest: &[u8; 32]) -> [u8; 8] {
-    let (prefix, _) = digest.split_first_chunk().expect("32 bytes begin with 8");
-    *prefix
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,21 +119,21 @@ mod tests {
 
     #[test]
     fn a_client_is_found_by_its_key_and_shows_neither_key_nor_digest() {
-        let digest: [u8; 32] = Sha256::digest("sentinel").into();
-        let clients = Clients::new([("orders".to_owned(), digest, None)]);
-        assert_eq!(clients.by_key(b"sentinel").unwrap().name, "orders");
-        assert!(clients.by_key(b"sentinel ").is_none());
-        assert_eq!(
-            format!("{:?}", clients.by_key(b"sentinel").unwrap()),
-            "Client { name: \"orders\", accounts: None, .. }"
-        );
+        let key = KeyDigest::of(b"sentinel");
+        let clients = Clients::new([("orders".to_owned(), key, None)]);
+        let client = clients.by_key(&key).unwrap();
+        assert_eq!(client.name, "orders");
+        assert!(clients.by_key(&KeyDigest::of(b"sentinel ")).is_none());
+        assert_eq!(format!("{client:?}"), "Client { name: \"orders\", accounts: None, .. }");
     }
 
     #[test]
     fn two_digests_with_one_prefix_are_two_clients() {
         let (one, mut other) = ([7; 32], [7; 32]);
         other[31] = 8;
+        let (one, other) = (KeyDigest::from_bytes(one), KeyDigest::from_bytes(other));
         let clients = Clients::new([("one".to_owned(), one, None), ("other".to_owned(), other, None)]);
         assert_eq!(clients.by_prefix.values().map(Vec::len).collect::<Vec<_>>(), [2]);
+        assert_eq!(clients.by_key(&other).unwrap().name, "other");
     }
 }

@@ -118,6 +118,15 @@ impl<'a> Entry<'a> {
             .ok_or_else(|| self.error(format!("must be a whole number from {} to {}", bounds.start(), bounds.end())))
     }
 
+    pub(super) fn flag(&self) -> Result<bool, SettingsError> {
+        let flag = match self.kind() {
+            Some(ValueKind::Boolean(flag)) => Some(*flag),
+            Some(ValueKind::String(text)) => text.parse().ok(),
+            _ => None,
+        };
+        flag.ok_or_else(|| self.error("must be true or false"))
+    }
+
     /// The items of a list, or of a string at its commas; `None` where it is not set.
     pub(super) fn list(&self) -> Result<Option<Vec<&'a str>>, SettingsError> {
         let items: Vec<&str> = match self.kind() {

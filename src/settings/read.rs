@@ -11,9 +11,10 @@ use super::entry::{Entry, Table, conflict, value_or_file};
 use super::values::Address;
 use super::{
     AccountSettings, ClientSettings, Endpoint, GRACE_MARGIN, KeyDigest, Layers, LogSettings, RefreshSettings,
-    ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings,
+    ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings, client_key,
 };
 use crate::account::{AccountName, ClientName, NameError};
+use crate::relay_key::fits_urls;
 use crate::timing::LEASE;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -177,7 +178,11 @@ fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
         entry if entry.is_set() => entry.number(1..=10_000)?,
         _ => endpoint.default_calls_per_day(),
     };
-    Ok(AccountSettings { appid, secret, endpoint, calls_per_day })
+    let accept_appsecret = match table.entry("accept_appsecret") {
+        entry if entry.is_set() => entry.flag()?,
+        _ => false,
+    };
+    Ok(AccountSettings { appid, secret, endpoint, calls_per_day, accept_appsecret })
 }
 
 fn clients(
@@ -186,12 +191,12 @@ fn clients(
 ) -> Result<BTreeMap<ClientName, ClientSettings>, SettingsError> {
     let mut clients: BTreeMap<ClientName, ClientSettings> = BTreeMap::new();
     for (name, table) in layers.tables("clients") {
-        let (source, key_sha256) = client_key(&table)?;
+        let GivenKey { source, digest: key_sha256, fits_urls: key_fits_urls } = given_key(&table)?;
         if let Some((other, _)) = clients.iter().find(|(_, other)| other.key_sha256 == key_sha256) {
             return Err(source.error(format!("clients.{other} has the same key")));
         }
         let accounts = client_accounts(&table.entry("accounts"), accounts)?;
-        clients.insert(parsed(&name), ClientSettings { key_sha256, accounts });
+        clients.insert(parsed(&name), ClientSettings { key_sha256, key_fits_urls, accounts });
     }
     if clients.is_empty() {
         return Err(SettingsError::new("clients", NO_CLIENT, None));
@@ -199,14 +204,23 @@ fn clients(
     Ok(clients)
 }
 
-/// Exactly one of the three keys, and which one it was.
-fn client_key<'a>(table: &Table<'a>) -> Result<(Entry<'a>, KeyDigest), SettingsError> {
+/// What one of the three keys of a client gave, and which one it was.
+struct GivenKey<'a> {
+    source: Entry<'a>,
+    digest: KeyDigest,
+    /// `None`: a hash cannot tell.
+    fits_urls: Option<bool>,
+}
+
+/// Exactly one of the three.
+fn given_key<'a>(table: &Table<'a>) -> Result<GivenKey<'a>, SettingsError> {
     let (plain, file, hash) = (table.entry("key"), table.entry("key_file"), table.entry("key_sha256"));
     let none = plain.error(format!("no key: give this, {} or {}", file.key(), hash.key()));
     if hash.optional_text()?.is_none() {
         let key = value_or_file(plain, file)?.ok_or(none)?;
-        let digest = KeyDigest::of_key(key.secret.expose_secret()).map_err(|e| key.source.error(e.to_string()))?;
-        return Ok((key.source, digest));
+        let text = key.secret.expose_secret();
+        let digest = client_key::digest_of(text).map_err(|e| key.source.error(e.to_string()))?;
+        return Ok(GivenKey { fits_urls: Some(fits_urls(text)), digest, source: key.source });
     }
     for other in [plain, file] {
         if other.optional_text()?.is_some() {
@@ -214,7 +228,7 @@ fn client_key<'a>(table: &Table<'a>) -> Result<(Entry<'a>, KeyDigest), SettingsE
         }
     }
     let digest = hash.parse()?;
-    Ok((hash, digest))
+    Ok(GivenKey { source: hash, digest, fits_urls: None })
 }
 
 fn client_accounts(

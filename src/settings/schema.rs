@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Text,
     /// A whole number, also as a string (the environment knows nothing else).
     Number,
+    /// `true` or `false`, also as a string.
+    Flag,
     /// A list of strings, in the environment separated by commas.
     List,
     /// A string that is never shown.
@@ -80,6 +82,7 @@ pub(super) const ACCOUNT: &[Key] = &[
     unset("secret_file", Kind::Text),
     unset("endpoint", Kind::Text),
     unset("calls_per_day", Kind::Number),
+    unset("accept_appsecret", Kind::Flag),
 ];
 
 /// The keys of `[clients.NAME]`.

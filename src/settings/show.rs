@@ -55,7 +55,7 @@ fn has_no_effect(key: &Key, entry: &Entry<'_>, table: &Table<'_>) -> bool {
         Kind::SecretUrl => set(&format!("{}_file", key.name)),
         Kind::Secret => empty,
         Kind::Text => key.default.is_none() && empty, // the `_file` keys of accounts and clients
-        Kind::Number | Kind::List => false,
+        Kind::Number | Kind::Flag | Kind::List => false,
     }
 }
 
@@ -63,13 +63,14 @@ fn default(name: &str, account: &AccountSettings) -> Option<String> {
     match name {
         "endpoint" => Some(quoted(account.endpoint.label())),
         "calls_per_day" => Some(account.calls_per_day.to_string()),
+        "accept_appsecret" => Some(account.accept_appsecret.to_string()),
         _ => None,
     }
 }
 
 fn value(kind: Kind, value: &ValueKind) -> String {
     match (kind, value) {
-        (Kind::Number, number) => number.to_string(),
+        (Kind::Number | Kind::Flag, plain) => plain.to_string(),
         (Kind::List, ValueKind::String(text)) => list(text.split(',').map(str::trim)),
         (Kind::List, ValueKind::Array(items)) => list(items.iter().filter_map(|item| match &item.kind {
             ValueKind::String(text) => Some(text.as_str()),

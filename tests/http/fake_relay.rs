@@ -13,15 +13,18 @@ use axum::{
 };
 use futures_channel::mpsc;
 use http_body_util::BodyExt;
-use sha2::{Digest, Sha256};
 use token_relay::{
     clock::{Clock, SystemClock, Timestamp, WallTime},
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
-    http::{AppState, Clients, HttpService, Limits, Listener, Timeouts},
-    issuer::{IssueError, wechat::ERRORS},
+    http::{App, AppState, Apps, Clients, HttpService, Limits, Listener, Timeouts},
+    issuer::{
+        IssueError,
+        wechat::{ERRORS, Endpoint},
+    },
     metrics::Metrics,
     registry::{Handle, Publisher, Registry, Report, Reported},
+    relay_key::KeyDigest,
     status::{Failure, Offer, Status},
 };
 use tokio::{
@@ -89,7 +92,13 @@ impl FakeRelay {
         fake
     }
 
+    /// The account NAME has the appid `wxNAME` and the endpoint `token`.
     pub(crate) fn patient(names: &[&str], timeouts: Timeouts) -> Self {
+        let apps = names.iter().map(|name| (format!("wx{name}"), app(name, Endpoint::Token)));
+        Self::with_apps(names, timeouts, Apps::new(apps))
+    }
+
+    pub(crate) fn with_apps(names: &[&str], timeouts: Timeouts, apps: Apps) -> Self {
         let (registry, metrics) = (Registry::default(), Metrics::new());
         let (mut publishers, mut reports) = (BTreeMap::new(), BTreeMap::new());
         for name in names {
@@ -103,7 +112,7 @@ impl FakeRelay {
         }
         let client = |name: &str, key: &str, accounts: Option<&[&str]>| {
             let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
-            (name.to_owned(), Sha256::digest(key).into(), accounts)
+            (name.to_owned(), KeyDigest::of(key.as_bytes()), accounts)
         };
         let shutdown = CancellationToken::new();
         let relay = Arc::new(AppState {
@@ -113,6 +122,7 @@ impl FakeRelay {
                 client("one", MAIN_KEY, Some(&["main"])),
                 client("two", BOTH_KEY, Some(&["main", "shop"])),
             ]),
+            apps,
             metrics: Arc::new(metrics),
             clock: Arc::new(SystemClock),
             timeouts,
@@ -206,6 +216,11 @@ pub(crate) async fn answer(service: &HttpService, request: Request<Body>) -> Ans
     let (parts, body) = service.answer(request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+/// The account as WeChat's own routes know it, without its AppSecret.
+pub(crate) fn app(account: &str, endpoint: Endpoint) -> App {
+    App { account: account.parse().unwrap(), endpoint, appsecret: None }
 }
 
 pub(crate) fn bearer(key: &str) -> String {

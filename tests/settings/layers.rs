@@ -18,6 +18,7 @@ fn three_variables_are_enough() {
     assert!(stdout.ends_with("# settings are valid: 1 account, 1 client\n"), "{stdout}");
     assert!(stdout.contains("secret = \"***\" # from TOKEN_RELAY__ACCOUNTS__MAIN__SECRET\n"), "{stdout}");
     assert!(stdout.contains("calls_per_day = 400 # default\n"), "{stdout}");
+    assert!(stdout.contains("accept_appsecret = false # default\n"), "{stdout}");
     assert!(!stdout.contains(SENTINEL));
     let layers = format!("{:?}", Layers::read(None, env(SMALLEST)).unwrap());
     assert!(!layers.contains(SENTINEL), "{layers}");
@@ -139,6 +140,45 @@ fn values_arrive_typed() {
     assert!(billing.accounts.is_none() && billing.key_sha256 == KeyDigest::of(b"hello"));
     let debug = format!("{settings:?}");
     assert!(!debug.contains(SENTINEL) && !debug.contains("2cf2"), "{debug}");
+}
+
+#[test]
+fn a_flag_is_written_as_true_or_false_in_the_file_and_in_the_environment() {
+    let written = Written::new();
+    let lines = |flag: &str| format!("appid = \"wx1\"\nsecret = \"s\"\naccept_appsecret = {flag}");
+    let file = written.file(
+        "config.toml",
+        toml(&[("accounts.main", &lines("true")), ("accounts.shop", &lines("false").replace("wx1", "wx2"))]),
+    );
+    let accepting = |variables: &[(&str, &str)]| {
+        let settings = load(Some(&file), variables.iter().copied()).unwrap();
+        (settings.accounts["main"].accept_appsecret, settings.accounts["shop"].accept_appsecret)
+    };
+    assert_eq!(accepting(&[]), (true, false));
+    let turned = [
+        ("TOKEN_RELAY__ACCOUNTS__MAIN__ACCEPT_APPSECRET", "false"),
+        ("TOKEN_RELAY__ACCOUNTS__SHOP__ACCEPT_APPSECRET", "true"),
+    ];
+    assert_eq!(accepting(&turned), (false, true));
+    let printed = origins(Some(&file), &turned);
+    assert!(line_of(&printed, "accounts.shop.accept_appsecret").starts_with("accept_appsecret = true # from TOKEN"));
+    assert!(!load(None, []).unwrap().accounts["main"].accept_appsecret);
+}
+
+#[test]
+fn a_key_is_known_to_fit_urls_or_not_unless_only_its_hash_is_given() {
+    let written = Written::new();
+    let odd = written.file("key", "a-key-of-32-characters/and+a~few=more\n");
+    let settings = load(
+        None,
+        [
+            ("TOKEN_RELAY__CLIENTS__BILLING__KEY_SHA256", HASH),
+            ("TOKEN_RELAY__CLIENTS__ODD__KEY_FILE", odd.to_str().unwrap()),
+        ],
+    )
+    .unwrap();
+    let fits = |client: &str| settings.clients[client].key_fits_urls;
+    assert_eq!((fits("orders"), fits("odd"), fits("billing")), (Some(true), Some(false), None));
 }
 
 #[test]

@@ -96,6 +96,8 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\nendpoint = \"\"", "accounts.main.endpoint"),
     ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\ncalls_per_day = 0", "accounts.main.calls_per_day"),
     ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\ncalls_per_day = 10001", "accounts.main.calls_per_day"),
+    ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\naccept_appsecret = 1", "accounts.main.accept_appsecret"),
+    ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\naccept_appsecret = \"\"", "accounts.main.accept_appsecret"),
     ("accounts.main", "appid = \"wx1\"\nsecert = \"sentinel-8f3a\"", "accounts.main.secert"),
     ("clients.other", "", "clients.other.key_sha256"),
     ("clients.Other", "key = \"KEY\"", "clients.Other"),
@@ -181,6 +183,7 @@ fn a_bad_variable_is_named_in_full() {
         ("TOKEN_RELAY__CLIENTS__ORDERS__ACCOUNTS", "main,,main", "clients.orders.accounts"),
         ("TOKEN_RELAY__CLIENTS__ORDERS__ACCOUNTS", "main,sentinel", "clients.orders.accounts"),
         ("TOKEN_RELAY__SERVER__MAX_CONNECTIONS", "1e5", "server.max_connections"),
+        ("TOKEN_RELAY__ACCOUNTS__MAIN__ACCEPT_APPSECRET", "yes", "accounts.main.accept_appsecret: must be true or"),
     ];
     for (variable, value, key) in bad {
         let message = refused(variable, check(None, env(SMALLEST.into_iter().chain([(variable, value)]))));
