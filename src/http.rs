@@ -4,7 +4,7 @@
 //! behind one counter. A token that can be served at once is served in front of the router, for on its way there and back an
 //! answer costs more than in the handler; and it logs nothing at the default level.
 //!
-//! Order of checks: 404 route · 405 · 401 · 400 query · 403 or 404 account · 413 or 400 body · 429 · 503.
+//! Order of checks, but for the drop-in routes, which have WeChat's own: 404 route · 405 · 401 · 400 query · 403 or 404 account · 413 or 400 body · 429 · 503.
 
 use std::{
     any::Any,
@@ -20,7 +20,7 @@ use axum::{
     extract::Request,
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use futures_util::future::{BoxFuture, Either};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,8 @@ use tracing::{debug, error};
 mod admin;
 mod apps;
 mod auth;
+mod body;
+mod drop_in;
 mod health;
 mod listener;
 mod overview;
@@ -79,14 +81,17 @@ pub struct Timeouts {
     pub first_token: Duration,
     /// A report, from the end of its body: 10 s.
     pub report: Duration,
-    /// The body of a report: 10 s.
+    /// A drop-in fetch that waits for a verdict on the current token: 4 s, for the first SDK gives up after 5 s.
+    pub verdict: Duration,
+    /// A body: 10 s.
     pub body: Duration,
 }
 
 impl Timeouts {
     /// With `first_token` as set, and the rest as the design has it.
     pub fn new(first_token: Duration) -> Self {
-        Self { first_token, report: Duration::from_secs(10), body: Duration::from_secs(10) }
+        let (verdict, report, body) = (Duration::from_secs(4), Duration::from_secs(10), Duration::from_secs(10));
+        Self { first_token, report, verdict, body }
     }
 }
 
@@ -96,6 +101,8 @@ impl AppState {
         let router = Router::new()
             .route("/token", get(token::read))
             .route("/token/refresh", post(report::report))
+            .route("/cgi-bin/token", any(drop_in::token))
+            .route("/cgi-bin/stable_token", any(drop_in::stable_token))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready));
         HttpService { reads: Some(Arc::clone(self)), ..self.service(Side::Public, router) }
@@ -196,6 +203,8 @@ impl HttpService {
         match (self.side, path) {
             (Side::Public, "/token") => Route::Token,
             (Side::Public, "/token/refresh") => Route::Report,
+            (Side::Public, "/cgi-bin/token") => Route::DropInToken,
+            (Side::Public, "/cgi-bin/stable_token") => Route::DropInStableToken,
             (Side::Admin, "/") => Route::Page,
             (Side::Admin, "/status") => Route::Status,
             (Side::Admin, "/metrics") => Route::Metrics,

@@ -16,7 +16,7 @@ mod credential;
 mod labels;
 
 pub use credential::CredentialMetrics;
-pub use labels::{CallOutcome, ProbeOutcome, ReportOutcome, Route, Side, StatusCode};
+pub use labels::{CallOutcome, ProbeOutcome, Refusal, ReportOutcome, Route, Side, StatusCode};
 
 use crate::credential::CredentialId;
 use credential::Credentials;
@@ -64,6 +64,7 @@ pub struct Metrics {
 #[derive(Debug)]
 pub struct HttpMetrics {
     requests: Vec<Vec<Counter>>,
+    refusals: Vec<Counter>,
     connections: Vec<Gauge>,
     at_limit: Vec<Counter>,
     accept_failures: Vec<Counter>,
@@ -113,6 +114,7 @@ impl Default for Metrics {
 impl HttpMetrics {
     fn new(registry: &mut Registry) -> Self {
         let requests = counters(registry, "requests", "Requests answered, by route and status");
+        let refusals = counters(registry, "drop_in_refusals", "Requests that a drop-in route refused, by reason");
         let connections = gauges(registry, "connections", "Connections that are open");
         let at_limit = counters(registry, "connection_limit_reached", "Times that no more connection was taken");
         let failures = counters(registry, "accept_failures", "Connections that the system refused to hand over");
@@ -122,9 +124,11 @@ impl HttpMetrics {
             let labels = |code: &StatusCode| vec![("route", text_of(*route)), ("status", text_of(*code))];
             StatusCode::ALL.iter().map(|code| requests.get_or_create_owned(&labels(code))).collect()
         });
+        let reason = |refusal: &Refusal| vec![("reason", text_of(*refusal))];
         let side = |side: &Side| vec![("listener", text_of(*side))];
         Self {
             requests: routes.collect(),
+            refusals: Refusal::ALL.iter().map(|why| refusals.get_or_create_owned(&reason(why))).collect(),
             connections: Side::ALL.iter().map(|at| connections.get_or_create_owned(&side(at))).collect(),
             at_limit: Side::ALL.iter().map(|at| at_limit.get_or_create_owned(&side(at))).collect(),
             accept_failures: Side::ALL.iter().map(|at| failures.get_or_create_owned(&side(at))).collect(),
@@ -135,6 +139,11 @@ impl HttpMetrics {
     /// A request to `route` was answered with the status `code`.
     pub fn answered(&self, route: Route, code: u16) {
         self.requests[route as usize][StatusCode::of(code) as usize].inc();
+    }
+
+    /// A drop-in route refused a request.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refusals[refusal as usize].inc();
     }
 
     /// A handler panicked.
@@ -217,6 +226,8 @@ mod tests {
             "token_relay_requests_total{route=\"token\",status=\"503\"} 0",
             "token_relay_connections{listener=\"public\"} 0",
             "token_relay_handler_panics_total 0",
+            "token_relay_drop_in_refusals_total{reason=\"wrong_key\"} 0",
+            "token_relay_appsecret_requests_total{account=\"main\"} 0",
             "token_relay_budget_left{account=\"main\",budget=\"forced\"} 0",
             "token_relay_uptime_seconds 5",
         ] {

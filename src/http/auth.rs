@@ -62,7 +62,8 @@ impl Clients {
         self.by_key(&KeyDigest::of(key)).ok_or(Problem::Unauthorized("the relay key is not known"))
     }
 
-    fn by_key(&self, key: &KeyDigest) -> Option<&Client> {
+    /// The client with this key.
+    pub(super) fn by_key(&self, key: &KeyDigest) -> Option<&Client> {
         self.by_prefix.get(&key.prefix())?.iter().find(|client| client.key == *key)
     }
 }
@@ -74,10 +75,15 @@ impl Client {
         let name = asked
             .or_else(|| self.default_account(handles))
             .ok_or(Problem::BadQuery("this key may use several accounts: add ?account=NAME"))?;
-        if self.accounts.as_ref().is_some_and(|allowed| !allowed.contains(name)) {
+        if !self.may_use(name) {
             return Err(Problem::ForeignAccount);
         }
         handles.access_token(name).ok_or(Problem::NoSuchAccount)
+    }
+
+    /// Whether it may read the account called `account`, which need not exist.
+    pub(super) fn may_use(&self, account: &str) -> bool {
+        self.accounts.as_ref().is_none_or(|allowed| allowed.contains(account))
     }
 
     /// The account of a request that names none.

@@ -44,9 +44,9 @@ enum Fault {
 /// is refused whole.
 fn only<'q>(query: Option<&'q str>, wanted: &str) -> Result<Option<Cow<'q, str>>, Fault> {
     let mut found = None;
-    for pair in query.unwrap_or_default().split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode(name)?, decode(value)?);
+    for (name, value) in pairs(query) {
+        let name = decode(name).ok_or(Fault::BadEscape)?;
+        let value = decode(value).ok_or(Fault::BadEscape)?;
         if name == wanted && found.replace(value).is_some() {
             return Err(Fault::Repeated);
         }
@@ -54,14 +54,20 @@ fn only<'q>(query: Option<&'q str>, wanted: &str) -> Result<Option<Cow<'q, str>>
     Ok(found)
 }
 
-/// Undoes the escapes of a form: `%20` and `+`. What needs no change is not copied.
-fn decode(raw: &str) -> Result<Cow<'_, str>, Fault> {
+/// The names and values, not yet decoded.
+pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
+    query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Undoes the escapes of a form: `%20` and `+`. What needs no change is not copied. `None`: a broken escape, a control
+/// character, or bytes that are not UTF-8.
+pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     let text = if raw.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-        Cow::Owned(unescape(raw.as_bytes()).ok_or(Fault::BadEscape)?)
+        Cow::Owned(unescape(raw.as_bytes())?)
     } else {
         Cow::Borrowed(raw)
     };
-    if text.chars().any(char::is_control) { Err(Fault::BadEscape) } else { Ok(text) }
+    (!text.chars().any(char::is_control)).then_some(text)
 }
 
 fn unescape(mut raw: &[u8]) -> Option<String> {

@@ -75,20 +75,28 @@ impl LongPoll {
     }
 }
 
-/// What may be served of `handle`, at once if the client does not hold it. Where nothing can be served, it waits for at most
-/// `longest`, and only while a call is under way or about to begin (I11).
+/// How a read ends.
+pub(super) enum Outcome {
+    /// The token, and how many seconds are promised of it: at least 1.
+    Ok(Prepared, u64),
+    /// The same, and the client holds it.
+    NotModified(Prepared, u64),
+    /// No token can be served.
+    Unavailable(Problem),
+}
+
+/// The answer to a read that may have to wait: see [`outcome`].
 pub(super) async fn serve(state: &AppState, handle: &Handle, poll: &LongPoll, longest: Duration) -> Response {
-    let published = handle.published();
-    match published.servable(state.clock.boot_now()) {
-        Some((prepared, seconds)) if !poll.has(&prepared.etag) => ok(prepared, seconds),
-        _ => {
-            drop(published);
-            wait_and_serve(state, handle, poll, longest).await
-        }
+    match outcome(state, handle, poll, longest).await {
+        Outcome::Ok(prepared, seconds) => ok(&prepared, seconds),
+        Outcome::NotModified(prepared, seconds) => not_modified(&prepared, seconds),
+        Outcome::Unavailable(problem) => problem.into_response(),
     }
 }
 
-async fn wait_and_serve(state: &AppState, handle: &Handle, poll: &LongPoll, longest: Duration) -> Response {
+/// What may be served of `handle`, at once if the client does not hold it. Where nothing can be served, it waits for at most
+/// `longest`, and only while a call is under way or about to begin (I11).
+pub(super) async fn outcome(state: &AppState, handle: &Handle, poll: &LongPoll, longest: Duration) -> Outcome {
     let poll_until = state.clock.boot_now().plus(poll.wait);
     let mut wait_until = None;
     loop {
@@ -97,8 +105,10 @@ async fn wait_and_serve(state: &AppState, handle: &Handle, poll: &LongPoll, long
         let now = state.clock.boot_now();
         let stopping = state.shutdown.is_cancelled();
         let pause = match published.servable(now) {
-            Some((prepared, seconds)) if !poll.has(&prepared.etag) => return ok(prepared, seconds),
-            Some((prepared, seconds)) if stopping || now >= poll_until => return not_modified(prepared, seconds),
+            Some((prepared, seconds)) if !poll.has(&prepared.etag) => return Outcome::Ok(prepared.clone(), seconds),
+            Some((prepared, seconds)) if stopping || now >= poll_until => {
+                return Outcome::NotModified(prepared.clone(), seconds);
+            }
             // No change announces that a promise runs out.
             Some((_, seconds)) => {
                 wait_until = None;
@@ -107,7 +117,11 @@ async fn wait_and_serve(state: &AppState, handle: &Handle, poll: &LongPoll, long
             None => {
                 let left = wait_until.get_or_insert(now.plus(longest)).since(now);
                 if stopping || left.is_zero() || !published.status.is_worth_waiting(now, left) {
-                    return Problem::unavailable(&published.status, now, "no token can be served").into_response();
+                    return Outcome::Unavailable(Problem::unavailable(
+                        &published.status,
+                        now,
+                        "no token can be served",
+                    ));
                 }
                 left
             }
@@ -155,7 +169,7 @@ fn describe(response: &mut Response, prepared: &Prepared, seconds: u64) {
 
 /// The head, the seconds and the brace, in one allocation of exactly their size: `Bytes` would make another to keep the
 /// size of a larger one.
-fn body(head: &[u8], seconds: u64) -> Bytes {
+pub(super) fn body(head: &[u8], seconds: u64) -> Bytes {
     let digits = seconds.checked_ilog10().unwrap_or(0) as usize + 1;
     let mut body = Vec::with_capacity(head.len() + digits + 1);
     body.extend_from_slice(head);

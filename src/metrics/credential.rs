@@ -25,7 +25,7 @@ use crate::{
     status::{FACTS, Status, Value},
 };
 
-/// What is counted of one credential. Numbers alone, 0.3 KiB: the names and labels of its 26 series, which were 3 KiB, are
+/// What is counted of one credential. Numbers alone, 0.3 KiB: the names and labels of its 27 series, which were 3 KiB, are
 /// written at the scrape.
 #[derive(Debug, Default)]
 pub struct CredentialMetrics {
@@ -33,6 +33,7 @@ pub struct CredentialMetrics {
     probes: [AtomicU64; ProbeOutcome::ALL.len()],
     reports: [AtomicU64; ReportOutcome::ALL.len()],
     rotations: AtomicU64,
+    appsecret_requests: AtomicU64,
     store_failures: AtomicU64,
     keeper_restarts: AtomicU64,
     facts: Gauges,
@@ -67,6 +68,11 @@ impl CredentialMetrics {
     /// A new credential replaced the last one.
     pub fn rotated(&self) {
         add_one(&self.rotations);
+    }
+
+    /// A drop-in route took the account's AppSecret in place of a relay key.
+    pub fn appsecret_accepted(&self) {
+        add_one(&self.appsecret_requests);
     }
 
     /// The record could not be loaded or stored.
@@ -130,6 +136,9 @@ impl Collector for Credentials {
         page.outcomes::<ProbeOutcome>("probes", "Probes of a token, by outcome", |of| &of.probes)?;
         page.outcomes::<ReportOutcome>("reports", "Reports of a bad token, by outcome", |of| &of.reports)?;
         page.counter("rotations", "New tokens that replaced the last one", |of| &of.rotations)?;
+        page.counter("appsecret_requests", "Drop-in requests with the AppSecret in place of a key", |of| {
+            &of.appsecret_requests
+        })?;
         page.counter("store_failures", "Records that could not be loaded or stored", |of| &of.store_failures)?;
         page.counter("keeper_restarts", "Keepers that died and were started again", |of| &of.keeper_restarts)?;
         page.facts()

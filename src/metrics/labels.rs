@@ -83,6 +83,10 @@ labels! {
         Token = "token",
         /// `/token/refresh`
         Report = "report",
+        /// `/cgi-bin/token`
+        DropInToken = "drop_in_token",
+        /// `/cgi-bin/stable_token`
+        DropInStableToken = "drop_in_stable_token",
         /// `/healthz`
         Healthz = "healthz",
         /// `/readyz`
@@ -95,6 +99,32 @@ labels! {
         Page = "page",
         /// No route.
         Other = "other",
+    }
+
+    /// Why a drop-in route refused a request.
+    Refusal {
+        /// Another method than GET.
+        NotGet = "not_get",
+        /// Another method than POST.
+        NotPost = "not_post",
+        /// The body is no JSON object of the right shape, too large, or cut.
+        BadBody = "bad_body",
+        /// The body did not come.
+        BodyStalled = "body_stalled",
+        /// No appid.
+        NoAppid = "no_appid",
+        /// No account has this appid.
+        UnknownAppid = "unknown_appid",
+        /// No secret.
+        NoSecret = "no_secret",
+        /// The secret is no client's key, or not one for a URL, nor an AppSecret that is accepted.
+        WrongKey = "wrong_key",
+        /// Another grant type than `client_credential`.
+        BadGrantType = "bad_grant_type",
+        /// The client may not use the account.
+        ForeignAccount = "foreign_account",
+        /// No token can be served.
+        NoToken = "no_token",
     }
 
     /// Which status was answered.
@@ -153,6 +183,13 @@ impl Route {
     }
 }
 
+impl Refusal {
+    /// The text of the label, for logs.
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+}
+
 impl Side {
     /// The text of the label, for logs.
     pub fn name(self) -> &'static str {
@@ -167,6 +204,7 @@ mod tests {
     #[test]
     fn every_label_stands_at_its_own_place_in_the_list() {
         assert!(Route::ALL.iter().enumerate().all(|(place, route)| *route as usize == place));
+        assert!(Refusal::ALL.iter().enumerate().all(|(place, refusal)| *refusal as usize == place));
         assert!(StatusCode::ALL.iter().enumerate().all(|(place, status)| *status as usize == place));
     }
 

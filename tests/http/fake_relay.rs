@@ -25,6 +25,7 @@ use token_relay::{
     metrics::Metrics,
     registry::{Handle, Publisher, Registry, Report, Reported},
     relay_key::KeyDigest,
+    report::{ReportFailure, ReportLimit},
     status::{Failure, Offer, Status},
 };
 use tokio::{
@@ -40,6 +41,9 @@ pub(crate) const KEY: &str = "a-key-of-thirty-two-characters-1";
 pub(crate) const MAIN_KEY: &str = "a-key-of-thirty-two-characters-2";
 /// May use `main` and `shop`.
 pub(crate) const BOTH_KEY: &str = "a-key-of-thirty-two-characters-3";
+
+/// May use every account, and has characters that mean something in a URL.
+pub(crate) const ODD_KEY: &str = "a-key/of+thirty-two~characters=4";
 
 pub(crate) struct FakeRelay {
     pub(crate) relay: Arc<AppState>,
@@ -121,6 +125,7 @@ impl FakeRelay {
                 client("all", KEY, None),
                 client("one", MAIN_KEY, Some(&["main"])),
                 client("two", BOTH_KEY, Some(&["main", "shop"])),
+                client("odd", ODD_KEY, None),
             ]),
             apps,
             metrics: Arc::new(metrics),
@@ -147,6 +152,19 @@ impl FakeRelay {
         tokio::spawn(async move {
             while let Ok(report) = reports.recv().await {
                 let _ = report.answer.send(answer(report.generation));
+            }
+        });
+    }
+
+    /// Answers the reports to `name` in every way, in turn.
+    pub(crate) fn keeper_of_all_answers(&self, name: &str) {
+        let mut turn = 0;
+        self.keeper(name, move |_| {
+            turn += 1;
+            match turn % 3 {
+                0 => Reported::Settled,
+                1 => Reported::TooMany { retry_in: Duration::ZERO, limit: ReportLimit::Cooldown },
+                _ => Reported::Failed { retry_in: Duration::MAX, failure: ReportFailure::NotStored },
             }
         });
     }

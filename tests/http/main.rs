@@ -7,6 +7,10 @@ mod fake_relay;
 
 mod admin;
 mod connections;
+mod drop_in;
+mod drop_in_hostile;
+mod drop_in_random;
+mod drop_in_sdks;
 mod leaks;
 mod poll;
 mod random_bytes;

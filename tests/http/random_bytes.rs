@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use token_relay::{
-    http::Timeouts,
-    registry::Reported,
-    report::{ReportFailure, ReportLimit},
-    status::Status,
-};
+use token_relay::{http::Timeouts, status::Status};
 use tokio::runtime::Runtime;
 
 use crate::fake_relay::{BOTH_KEY, FakeRelay, KEY, LIMITS, MAIN_KEY, Served};
@@ -84,19 +79,13 @@ fn lawful() -> impl Strategy<Value = Vec<u8>> {
 
 async fn opened() -> (FakeRelay, Served) {
     let patience = Duration::from_millis(20);
-    let fake =
-        FakeRelay::patient(&["main", "shop"], Timeouts { first_token: patience, report: patience, body: patience });
+    let fake = FakeRelay::patient(
+        &["main", "shop"],
+        Timeouts { first_token: patience, report: patience, verdict: patience, body: patience },
+    );
     fake.offer("main", 7, "wire_token", 3541);
     fake.publish("shop", Status::default());
-    let mut turn = 0;
-    fake.keeper("main", move |_| {
-        turn += 1;
-        match turn % 3 {
-            0 => Reported::Settled,
-            1 => Reported::TooMany { retry_in: Duration::ZERO, limit: ReportLimit::Cooldown },
-            _ => Reported::Failed { retry_in: Duration::MAX, failure: ReportFailure::NotStored },
-        }
-    });
+    fake.keeper_of_all_answers("main");
     let served = fake.serve(LIMITS).await;
     (fake, served)
 }

@@ -42,6 +42,28 @@ impl Search {
         self.said.push_str(&answer.body);
     }
 
+    /// Asks WeChat's own routes with keys in the URL and in the body: right ones, a wrong one, and the AppSecret.
+    async fn drop_in(&mut self, relay: &Relay) {
+        for appid in ["wxmain", "wxshop"] {
+            for secret in [CLIENT_KEY, WRONG_KEY, SECRET] {
+                let query = format!("grant_type=client_credential&appid={appid}&secret={secret}");
+                let body = serde_json::json!({
+                    "grant_type": "client_credential", "appid": appid, "secret": secret, "force_refresh": true,
+                });
+                let get = client::request("GET", &format!("/cgi-bin/token?{query}"), None, "", "");
+                let post = client::request("POST", "/cgi-bin/stable_token", None, "", &body.to_string());
+                let wrong = client::request("POST", &format!("/cgi-bin/token?{query}"), None, "", &body.to_string());
+                for request in [get, post, wrong] {
+                    let answer = client::send(relay.public, request.as_bytes()).await.unwrap();
+                    match answer.json()["access_token"].as_str() {
+                        Some(token) => self.token(token),
+                        None => self.said(&answer),
+                    }
+                }
+            }
+        }
+    }
+
     async fn ask_all(&mut self, relay: &Relay) {
         for target in ["/", "/status", "/metrics", "/readyz", "/healthz"] {
             self.said(&relay.look(target).await);
@@ -92,6 +114,7 @@ async fn everything_happens(setup: &Setup, relay: &mut Relay) {
         }
     }
     search.ask_all(relay).await;
+    search.drop_in(relay).await;
     setup.sim.clear_faults();
     // WeChat quotes what it was sent
     let echo = format!("bad secret {SECRET} and {}", SECRET.to_uppercase());
@@ -120,6 +143,7 @@ fn prepare(setup: &mut Setup) {
     }
     setup.account("main", "token");
     setup.account("shop", "stable_token");
+    setup.set("accounts.main.accept_appsecret", "true");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@
 
 mod attempts;
 mod disk;
+mod drop_in;
 mod egress;
 mod freeze;
 mod hostile;

@@ -1,0 +1,142 @@
+//! What do WeChat's own token routes answer here, so that an SDK needs another host and another secret, and no other change?
+//!
+//! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`, in WeChat's shapes, with status 200 for every refusal. `secret` is a
+//! relay key, and with `accept_appsecret` also the account's AppSecret.
+//!
+//! Order of checks, as WeChat's: method · body · appid · secret · grant type · account · token.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::Method,
+    response::Response,
+};
+use tokio::time::timeout;
+use tracing::debug;
+
+mod parameters;
+mod reply;
+
+use super::{
+    AppState,
+    apps::App,
+    auth::Client,
+    body::{BodyFault, Unread},
+    token::{self, LongPoll, Outcome},
+};
+use crate::{
+    issuer::wechat::Endpoint,
+    metrics::Refusal,
+    registry::{Handle, Prepared},
+    relay_key::{KeyDigest, fits_urls},
+};
+use parameters::Parameters;
+
+/// The one grant that WeChat knows.
+const GRANT_TYPE: &str = "client_credential";
+
+/// `GET /cgi-bin/token`
+pub(super) async fn token(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    answer(&state, Endpoint::Token, request).await
+}
+
+/// `POST /cgi-bin/stable_token`
+pub(super) async fn stable_token(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    answer(&state, Endpoint::StableToken, request).await
+}
+
+async fn answer(state: &AppState, route: Endpoint, request: Request) -> Response {
+    match serve(state, route, request).await {
+        Ok((prepared, seconds)) => reply::token(&prepared, seconds),
+        Err(refusal) => {
+            state.metrics.http.refused(refusal);
+            let rid = reply::rid(state.clock.now().wall);
+            debug!(route = route.label(), refusal = refusal.name(), rid, "a request in WeChat's shape was refused");
+            reply::refused(refusal, &rid)
+        }
+    }
+}
+
+async fn serve(state: &AppState, route: Endpoint, request: Request) -> Result<(Prepared, u64), Refusal> {
+    let (credential, force_refresh) = resolve(state, route, request).await?;
+    if force_refresh {
+        report_current(state, &credential).await;
+    }
+    match token::outcome(state, &credential, &LongPoll::default(), state.timeouts.first_token).await {
+        Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => Ok((prepared, seconds)),
+        Outcome::Unavailable(_) => Err(Refusal::NoToken),
+    }
+}
+
+/// The credential that a request asks for, and whether it asks for a new one.
+async fn resolve(state: &AppState, route: Endpoint, request: Request) -> Result<(Arc<Handle>, bool), Refusal> {
+    let (head, body) = Unread::split(request);
+    match route {
+        Endpoint::Token if matches!(head.method, Method::GET | Method::HEAD) => {
+            Ok((authorize(state, route, &Parameters::of_query(head.uri.query()))?, false))
+        }
+        Endpoint::StableToken if head.method == Method::POST => {
+            let body = body.read(state.timeouts.body).await?;
+            let parameters = Parameters::of_body(&body)?;
+            Ok((authorize(state, route, &parameters)?, parameters.force_refresh))
+        }
+        Endpoint::Token | Endpoint::StableToken => {
+            body.discard().await;
+            Err(if route == Endpoint::Token { Refusal::NotGet } else { Refusal::NotPost })
+        }
+    }
+}
+
+impl From<BodyFault> for Refusal {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge | BodyFault::Cut => Self::BadBody,
+            BodyFault::TooSlow => Self::BodyStalled,
+        }
+    }
+}
+
+/// All checks of what a request says.
+fn authorize(state: &AppState, route: Endpoint, parameters: &Parameters<'_>) -> Result<Arc<Handle>, Refusal> {
+    let appid = parameters.appid.text(Refusal::NoAppid, Refusal::UnknownAppid)?;
+    let app = state.apps.find(appid, route).ok_or(Refusal::UnknownAppid)?;
+    let secret = parameters.secret.text(Refusal::NoSecret, Refusal::WrongKey)?;
+    let caller = authenticate(state, app, secret).ok_or(Refusal::WrongKey)?;
+    if parameters.grant_type.text(Refusal::BadGrantType, Refusal::BadGrantType)? != GRANT_TYPE {
+        return Err(Refusal::BadGrantType);
+    }
+    if matches!(caller, Caller::Client(client) if !client.may_use(app.account.as_str())) {
+        return Err(Refusal::ForeignAccount);
+    }
+    let handles = state.registry.handles();
+    let credential = handles.access_token(app.account.as_str()).ok_or(Refusal::NoToken)?;
+    if matches!(caller, Caller::AppSecret) {
+        credential.metrics.appsecret_accepted();
+    }
+    Ok(credential.clone())
+}
+
+/// Who presents a secret.
+enum Caller<'s> {
+    /// A client, by its relay key.
+    Client(&'s Client),
+    /// Whoever has the account's AppSecret. That is enough for this account, and for no other.
+    AppSecret,
+}
+
+fn authenticate<'s>(state: &'s AppState, app: &App, secret: &str) -> Option<Caller<'s>> {
+    let digest = KeyDigest::of(secret.as_bytes());
+    let client = state.clients.by_key(&digest).filter(|_| fits_urls(secret));
+    client.map(Caller::Client).or_else(|| (app.appsecret == Some(digest)).then_some(Caller::AppSecret))
+}
+
+/// `force_refresh: true` reports the current token, and does no more (I5). What comes of it does not matter: within the
+/// cool-down, without a budget or without a verdict the current token is the answer, as WeChat silently does not refresh.
+async fn report_current(state: &AppState, credential: &Handle) {
+    let current = credential.published().status.offer.as_ref().map(|offer| offer.generation);
+    if let Some(generation) = current {
+        // The keeper goes on: whoever asks next joins what is under way (I13).
+        let _ = timeout(state.timeouts.verdict, credential.report(generation)).await;
+    }
+}

@@ -1,0 +1,90 @@
+//! What does an SDK say in the query or the body of its request?
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::{http::query, metrics::Refusal};
+
+/// What both routes read; everything else that is said is ignored. Without `Debug`, for it holds a key.
+#[derive(Default)]
+pub(super) struct Parameters<'r> {
+    pub(super) appid: Parameter<'r>,
+    pub(super) secret: Parameter<'r>,
+    pub(super) grant_type: Parameter<'r>,
+    pub(super) force_refresh: bool,
+}
+
+/// One parameter.
+#[derive(Default)]
+pub(super) enum Parameter<'r> {
+    #[default]
+    Missing,
+    Given(Cow<'r, str>),
+    /// Given more than once, or by an escape that cannot be read.
+    Unusable,
+}
+
+impl<'r> Parameter<'r> {
+    fn add(&mut self, value: Option<Cow<'r, str>>) {
+        *self = match (&self, value) {
+            (Self::Missing, Some(value)) => Self::Given(value),
+            _ => Self::Unusable,
+        };
+    }
+
+    /// Its text. WeChat takes an empty one for a missing one.
+    pub(super) fn text(&self, missing: Refusal, unusable: Refusal) -> Result<&str, Refusal> {
+        match self {
+            Self::Given(text) if !text.is_empty() => Ok(text),
+            Self::Given(_) | Self::Missing => Err(missing),
+            Self::Unusable => Err(unusable),
+        }
+    }
+}
+
+impl From<Option<String>> for Parameter<'_> {
+    fn from(value: Option<String>) -> Self {
+        value.map_or(Self::Missing, |text| Self::Given(text.into()))
+    }
+}
+
+/// The members of a body. A repeated one, and one of another type, is an error of the whole.
+#[derive(Deserialize)]
+struct Members {
+    appid: Option<String>,
+    secret: Option<String>,
+    grant_type: Option<String>,
+    #[serde(default)]
+    force_refresh: bool,
+}
+
+impl<'r> Parameters<'r> {
+    /// Of `/cgi-bin/token`. What cannot be decoded makes only its own parameter unusable.
+    pub(super) fn of_query(query: Option<&'r str>) -> Self {
+        let mut parameters = Self::default();
+        for (name, value) in query::pairs(query) {
+            let parameter = match query::decode(name).as_deref() {
+                Some("appid") => &mut parameters.appid,
+                Some("secret") => &mut parameters.secret,
+                Some("grant_type") => &mut parameters.grant_type,
+                _ => continue,
+            };
+            parameter.add(query::decode(value));
+        }
+        parameters
+    }
+
+    /// Of `/cgi-bin/stable_token`. Its Content-Type is ignored, as WeChat does.
+    pub(super) fn of_body(body: &[u8]) -> Result<Self, Refusal> {
+        // serde would take an array for a struct too, and bytes that are not UTF-8 in what it ignores.
+        let text = std::str::from_utf8(body).ok().filter(|text| text.trim_ascii_start().starts_with('{'));
+        let members: Members = text.and_then(|text| serde_json::from_str(text).ok()).ok_or(Refusal::BadBody)?;
+        Ok(Self {
+            appid: members.appid.into(),
+            secret: members.secret.into(),
+            grant_type: members.grant_type.into(),
+            force_refresh: members.force_refresh,
+        })
+    }
+}

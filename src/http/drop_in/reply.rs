@@ -1,0 +1,49 @@
+//! In which words of WeChat's is a request answered?
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+
+use crate::{clock::WallTime, http::token, metrics::Refusal, registry::Prepared};
+
+/// 200 with the token, in the very bytes of `GET /token`. `seconds` is at least 1.
+pub(super) fn token(prepared: &Prepared, seconds: u64) -> Response {
+    json(token::body(&prepared.head.0, seconds).into())
+}
+
+/// 200 with an errcode, as WeChat answers every refusal: the one mapping of them.
+pub(super) fn refused(refusal: Refusal, rid: &str) -> Response {
+    let (errcode, errmsg) = match refusal {
+        Refusal::NotGet => (43001, "require GET method"),
+        Refusal::NotPost => (43002, "require POST method"),
+        Refusal::BadBody | Refusal::BodyStalled => (47001, "data format error"),
+        Refusal::NoAppid => (41002, "appid missing"),
+        Refusal::UnknownAppid => (40013, "invalid appid"),
+        Refusal::NoSecret => (41004, "appsecret missing"),
+        Refusal::WrongKey => (40125, "invalid appsecret"),
+        Refusal::BadGrantType => (40002, "invalid grant_type"),
+        Refusal::ForeignAccount => (48001, "api unauthorized"),
+        Refusal::NoToken => (-1, "system error"),
+    };
+    let mut response = json(format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg} rid: {rid}"}}"#).into());
+    if refusal == Refusal::BodyStalled {
+        // What would follow is not the next request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The name of one answer, of WeChat's form: Unix seconds and two random numbers, in hexadecimal digits. The log names it too.
+pub(super) fn rid(now: WallTime) -> String {
+    format!("{:08x}-{:08x}-{:08x}", now.as_millis() / 1000, fastrand::u32(..), fastrand::u32(..))
+}
+
+fn json(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; encoding=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
