@@ -9,6 +9,7 @@
 use std::{
     any::Any,
     future::{Ready, ready},
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -17,7 +18,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{any, get, post},
@@ -44,6 +45,7 @@ mod token;
 
 pub use apps::{App, Apps};
 pub use auth::{Client, Clients};
+pub use drop_in::Throttle;
 pub use listener::{Limits, Listener};
 
 use crate::{
@@ -62,6 +64,8 @@ pub struct AppState {
     pub clients: Clients,
     /// Which accounts WeChat's own routes know.
     pub apps: Apps,
+    /// Who presented wrong keys to them.
+    pub throttle: Throttle,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What time it is.
@@ -101,8 +105,8 @@ impl AppState {
         let router = Router::new()
             .route("/token", get(token::read))
             .route("/token/refresh", post(report::report))
-            .route("/cgi-bin/token", any(drop_in::token))
-            .route("/cgi-bin/stable_token", any(drop_in::stable_token))
+            .route(drop_in::TOKEN, any(drop_in::token))
+            .route(drop_in::STABLE_TOKEN, any(drop_in::stable_token))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready));
         HttpService { reads: Some(Arc::clone(self)), ..self.service(Side::Public, router) }
@@ -153,14 +157,14 @@ pub struct HttpService {
 type Answering<'s> = Either<Ready<Response>, BoxFuture<'s, Response>>;
 
 impl HttpService {
-    /// Answers one request, and counts it.
-    pub fn answer<B>(&self, request: axum::http::Request<B>) -> Answering<'_>
+    /// Answers one request of `peer`, and counts it.
+    pub fn answer<B>(&self, request: axum::http::Request<B>, peer: SocketAddr) -> Answering<'_>
     where
         B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
         match self.at_once(&request) {
             Some(response) => Either::Left(ready(response)),
-            None => Either::Right(Box::pin(self.route_and_count(without_empty_body(request)))),
+            None => Either::Right(Box::pin(self.route_and_count(without_empty_body(request), peer))),
         }
     }
 
@@ -177,7 +181,8 @@ impl HttpService {
         Some(response)
     }
 
-    async fn route_and_count(&self, request: Request) -> Response {
+    async fn route_and_count(&self, mut request: Request, peer: SocketAddr) -> Response {
+        request.extensions_mut().insert(ConnectInfo(peer));
         let route = self.route(request.uri().path());
         let mut router = self.router.clone();
         let Ok(mut response) = router.call(request).await;
@@ -203,8 +208,8 @@ impl HttpService {
         match (self.side, path) {
             (Side::Public, "/token") => Route::Token,
             (Side::Public, "/token/refresh") => Route::Report,
-            (Side::Public, "/cgi-bin/token") => Route::DropInToken,
-            (Side::Public, "/cgi-bin/stable_token") => Route::DropInStableToken,
+            (Side::Public, drop_in::TOKEN) => Route::DropInToken,
+            (Side::Public, drop_in::STABLE_TOKEN) => Route::DropInStableToken,
             (Side::Admin, "/") => Route::Page,
             (Side::Admin, "/status") => Route::Status,
             (Side::Admin, "/metrics") => Route::Metrics,
@@ -227,7 +232,12 @@ where
 mod tests {
     use super::*;
 
+    use std::net::{IpAddr, Ipv4Addr};
+
     use crate::{clock::FixedClock, credential::CredentialId, heartbeat::Heartbeat, registry::Handle};
+
+    /// Who asks.
+    pub(super) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
     /// The state of a relay whose accounts have no keeper, only a handle.
     pub(super) fn app(accounts: &[&str], clock: Arc<FixedClock>) -> Arc<AppState> {
@@ -241,6 +251,7 @@ mod tests {
             registry: Arc::new(registry),
             clients: Clients::new([]),
             apps: Apps::default(),
+            throttle: Throttle::default(),
             metrics: Arc::new(metrics),
             started: clock.boot_now(),
             clock,
@@ -255,7 +266,7 @@ mod tests {
         let router = Router::new().route("/token", get(async || -> Response { panic!("sentinel") }));
         let service = state.service(Side::Public, router);
         for _ in 0..2 {
-            let response = service.answer(Request::get("/token").body(Body::empty()).unwrap()).await;
+            let response = service.answer(Request::get("/token").body(Body::empty()).unwrap(), PEER).await;
             assert_eq!(response.status(), 500);
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         }
@@ -268,7 +279,7 @@ mod tests {
     async fn a_relay_without_accounts_is_alive_and_not_ready() {
         let state = app(&[], Arc::default());
         let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
-        assert_eq!(state.public().answer(ask("/healthz")).await.status(), 200);
-        assert_eq!(state.public().answer(ask("/readyz")).await.status(), 503);
+        assert_eq!(state.public().answer(ask("/healthz"), PEER).await.status(), 200);
+        assert_eq!(state.public().answer(ask("/readyz"), PEER).await.status(), 503);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::CredentialId,
     group::Group,
-    http::{App, AppState, Apps, Clients, Limits, Listener, Timeouts},
+    http::{App, AppState, Apps, Clients, Limits, Listener, Throttle, Timeouts},
     issuer::{
         Issuer, Profile,
         upstream::{Upstream, UpstreamError, UpstreamSettings},
@@ -112,6 +112,7 @@ impl Ready {
             registry: Arc::default(),
             clients: clients(settings),
             apps: apps(settings),
+            throttle: Throttle::default(),
             metrics: Arc::default(),
             timeouts: Timeouts::new(server.first_token_wait),
             shutdown: life.stop(),

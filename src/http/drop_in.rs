@@ -5,18 +5,21 @@
 //!
 //! Order of checks, as WeChat's: method · body · appid · secret · grant type · account · token.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::Method,
     response::Response,
 };
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 mod parameters;
 mod reply;
+mod throttle;
+
+pub use throttle::Throttle;
 
 use super::{
     AppState,
@@ -33,29 +36,51 @@ use crate::{
 };
 use parameters::Parameters;
 
+pub(super) const TOKEN: &str = "/cgi-bin/token";
+pub(super) const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
+
 /// The one grant that WeChat knows.
 const GRANT_TYPE: &str = "client_credential";
 
 /// `GET /cgi-bin/token`
-pub(super) async fn token(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    answer(&state, Endpoint::Token, request).await
+pub(super) async fn token(state: State<Arc<AppState>>, peer: ConnectInfo<SocketAddr>, request: Request) -> Response {
+    answer(&state, Endpoint::Token, peer.0, request).await
 }
 
 /// `POST /cgi-bin/stable_token`
-pub(super) async fn stable_token(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    answer(&state, Endpoint::StableToken, request).await
+pub(super) async fn stable_token(
+    state: State<Arc<AppState>>,
+    peer: ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    answer(&state, Endpoint::StableToken, peer.0, request).await
 }
 
-async fn answer(state: &AppState, route: Endpoint, request: Request) -> Response {
+async fn answer(state: &AppState, route: Endpoint, peer: SocketAddr, request: Request) -> Response {
     match serve(state, route, request).await {
         Ok((prepared, seconds)) => reply::token(&prepared, seconds),
-        Err(refusal) => {
-            state.metrics.http.refused(refusal);
-            let rid = reply::rid(state.clock.now().wall);
-            debug!(route = route.label(), refusal = refusal.name(), rid, "a request in WeChat's shape was refused");
-            reply::refused(refusal, &rid)
+        Err(refusal) => refuse(state, route, peer, refusal),
+    }
+}
+
+/// Counts and logs a refusal, and answers with it. An address that presents wrong keys again and again gets 45011.
+fn refuse(state: &AppState, route: Endpoint, peer: SocketAddr, mut refusal: Refusal) -> Response {
+    let path = match route {
+        Endpoint::Token => TOKEN,
+        Endpoint::StableToken => STABLE_TOKEN,
+    };
+    let (now, address) = (state.clock.now(), peer.ip().to_canonical());
+    let rid = reply::rid(now.wall);
+    if refusal == Refusal::WrongKey {
+        let wrong_key = state.throttle.wrong_key(address, now.boot);
+        refusal = wrong_key.refusal;
+        if wrong_key.is_news {
+            warn!(%address, path, rid, "drop-in route: wrong key; further ones are logged at DEBUG");
         }
     }
+    state.metrics.http.refused(refusal);
+    debug!(%address, path, refusal = refusal.name(), rid, "drop-in route: refused");
+    reply::refused(refusal, &rid)
 }
 
 async fn serve(state: &AppState, route: Endpoint, request: Request) -> Result<(Prepared, u64), Refusal> {

@@ -98,17 +98,21 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::{clock::FixedClock, heartbeat::STALE_AFTER, http::tests::app};
+    use crate::{
+        clock::FixedClock,
+        heartbeat::STALE_AFTER,
+        http::tests::{PEER, app},
+    };
 
     #[tokio::test]
     async fn a_silent_keeper_is_503_and_named_to_operators_only() {
         let clock = Arc::new(FixedClock::default());
         let state = app(&["main", "shop"], clock.clone());
         let ask = || Request::get("/healthz").body(Body::empty()).unwrap();
-        assert_eq!(state.public().answer(ask()).await.status(), StatusCode::OK);
+        assert_eq!(state.public().answer(ask(), PEER).await.status(), StatusCode::OK);
         clock.advance(STALE_AFTER + Duration::from_secs(1));
         for (service, is_named) in [(state.public(), false), (state.admin(), true)] {
-            let answer = service.answer(ask()).await;
+            let answer = service.answer(ask(), PEER).await;
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert!(answer.headers().contains_key(header::RETRY_AFTER));
             let body = answer.into_body().collect().await.unwrap().to_bytes();

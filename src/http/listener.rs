@@ -68,11 +68,11 @@ impl Listener {
         let connections = TaskTracker::new();
         let builder = builder(limits.header_timeout);
         let mut acceptor = Acceptor::new(&service, limits.max_connections);
-        while let Some((stream, permit)) = acceptor.next(&self.0, &shutdown).await {
+        while let Some((stream, peer, permit)) = acceptor.next(&self.0, &shutdown).await {
             let open = service.metrics.http.connected(service.side);
             let (builder, service, shutdown) = (builder.clone(), service.clone(), shutdown.clone());
             connections.spawn(async move {
-                serve_connection(stream, &builder, &service, limits, &shutdown).await;
+                serve_connection((stream, peer), &builder, &service, limits, &shutdown).await;
                 drop((permit, open));
             });
         }
@@ -109,15 +109,15 @@ impl<'f> Acceptor<'f> {
         &mut self,
         listener: &TcpListener,
         shutdown: &CancellationToken,
-    ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         shutdown
             .run_until_cancelled(async {
                 let permit = self.permit().await;
                 loop {
                     match listener.accept().await {
-                        Ok((stream, _)) => {
+                        Ok((stream, peer)) => {
                             self.accepted();
-                            return (stream, permit);
+                            return (stream, peer, permit);
                         }
                         Err(error) => self.refused(&error).await,
                     }
@@ -163,7 +163,7 @@ impl<'f> Acceptor<'f> {
 
 /// Serves one connection to its end; after `shutdown` until its request is answered, at most for `grace`.
 async fn serve_connection(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     builder: &http1::Builder,
     service: &HttpService,
     limits: Limits,
@@ -173,7 +173,7 @@ async fn serve_connection(
     let asked = AtomicBool::new(false);
     let answering = service_fn(|request: hyper::Request<Incoming>| {
         asked.store(true, Relaxed);
-        service.answer(request).map(Ok::<_, Infallible>)
+        service.answer(request, peer).map(Ok::<_, Infallible>)
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answering));
     let ended = tokio::select! {

@@ -119,6 +119,8 @@ labels! {
         NoSecret = "no_secret",
         /// The secret is no client's key, or not one for a URL, nor an AppSecret that is accepted.
         WrongKey = "wrong_key",
+        /// The same, of an address that has presented too many in the last minute.
+        TooManyWrongKeys = "too_many_wrong_keys",
         /// Another grant type than `client_credential`.
         BadGrantType = "bad_grant_type",
         /// The client may not use the account.

@@ -17,7 +17,7 @@ use token_relay::{
     clock::{Clock, SystemClock, Timestamp, WallTime},
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
-    http::{App, AppState, Apps, Clients, HttpService, Limits, Listener, Timeouts},
+    http::{App, AppState, Apps, Clients, HttpService, Limits, Listener, Throttle, Timeouts},
     issuer::{
         IssueError,
         wechat::{ERRORS, Endpoint},
@@ -128,6 +128,7 @@ impl FakeRelay {
                 client("odd", ODD_KEY, None),
             ]),
             apps,
+            throttle: Throttle::default(),
             metrics: Arc::new(metrics),
             clock: Arc::new(SystemClock),
             timeouts,
@@ -231,7 +232,7 @@ pub(crate) const LIMITS: Limits =
     Limits { max_connections: 100, header_timeout: Duration::from_secs(120), grace: Duration::from_secs(60) };
 
 pub(crate) async fn answer(service: &HttpService, request: Request<Body>) -> Answer {
-    let (parts, body) = service.answer(request).await.into_parts();
+    let (parts, body) = service.answer(request, ([127, 0, 0, 1], 1).into()).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
 }

@@ -11,6 +11,7 @@ mod drop_in;
 mod drop_in_hostile;
 mod drop_in_random;
 mod drop_in_sdks;
+mod drop_in_throttle;
 mod leaks;
 mod poll;
 mod random_bytes;

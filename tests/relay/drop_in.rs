@@ -9,6 +9,7 @@ use test_support::{
 
 use crate::RELAY;
 
+const WRONG_KEY: &str = "sentinel-a-key-that-nobody-has-0123456789";
 const ODD_KEY: &str = "sentinel-a-key/that+no~URL=takes-as-it-is";
 
 async fn get(relay: &Relay, secret: &str) -> Answer {
@@ -65,4 +66,21 @@ async fn a_key_that_no_url_takes_is_warned_of_at_the_start_and_an_appsecret_is_t
     assert_eq!(get(&relay, SECRET).await.token(), token);
     assert_eq!(client::get(relay.public, "/token", Some(SECRET)).await.unwrap().status, 401);
     assert_eq!(relay.metric("token_relay_appsecret_requests_total{account=\"main\"}").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_keys_are_logged_once_by_their_address_and_a_right_one_is_served_among_them() {
+    let setup = Setup::new(RELAY, 600, 60).await;
+    let relay = setup.start().await;
+    let token = relay.get("/token").await.token();
+    for number in 0..30 {
+        let errcode = get(&relay, WRONG_KEY).await.json()["errcode"].as_i64();
+        assert_eq!(errcode, Some(if number < 10 { 40125 } else { 45011 }), "{number}");
+        assert_eq!(get(&relay, CLIENT_KEY).await.token(), token);
+    }
+    let warning = "drop-in route: wrong key; further ones are logged at DEBUG";
+    eventually("the warning is written", async || !relay.events(warning).is_empty()).await;
+    let warnings = relay.events(warning);
+    assert_eq!(warnings.len(), 1);
+    assert_eq!((&warnings[0]["address"], &warnings[0]["path"]), (&"127.0.0.1".into(), &"/cgi-bin/token".into()));
 }

@@ -23,6 +23,7 @@ pub(super) fn refused(refusal: Refusal, rid: &str) -> Response {
         Refusal::UnknownAppid => (40013, "invalid appid"),
         Refusal::NoSecret => (41004, "appsecret missing"),
         Refusal::WrongKey => (40125, "invalid appsecret"),
+        Refusal::TooManyWrongKeys => (45011, "api minute-quota reach limit  mustslower  retry next minute"),
         Refusal::BadGrantType => (40002, "invalid grant_type"),
         Refusal::ForeignAccount => (48001, "api unauthorized"),
         Refusal::NoToken => (-1, "system error"),
