@@ -63,7 +63,11 @@ impl RunningRelay {
     pub(crate) fn program(&self, words: &[&str], directory: &Path) -> Command {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).current_dir(directory).stdin(Stdio::null()).kill_on_drop(true);
-        command.env("RELAY_URL", &self.url).env("RELAY_KEY", KEY).env("WECHAT_URL", self.sim.base_url());
+        command
+            .env("APPID", APPID)
+            .env("RELAY_URL", &self.url)
+            .env("RELAY_KEY", KEY)
+            .env("WECHAT_URL", self.sim.base_url());
         command.env("no_proxy", "*").env("NO_PROXY", "*");
         command
     }
