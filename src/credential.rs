@@ -97,6 +97,44 @@ impl Token {
     }
 }
 
+impl Token {
+    /// By what it is known again.
+    pub fn digest(&self) -> TokenDigest {
+        TokenDigest::of(self.expose())
+    }
+}
+
+/// The first half of a token's SHA-256: enough to know the token again, and nothing to call WeChat with. It may be compared in
+/// any way: who could find a second token with it would not have the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct TokenDigest([u8; 16]);
+
+impl TokenDigest {
+    /// Of a token, or of what may be one.
+    pub fn of(text: &str) -> Self {
+        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        let (half, _) = digest.split_first_chunk().expect("32 bytes begin with 16");
+        Self(*half)
+    }
+}
+
+impl From<TokenDigest> for String {
+    fn from(digest: TokenDigest) -> Self {
+        hex::encode(digest.0)
+    }
+}
+
+impl TryFrom<String> for TokenDigest {
+    type Error = hex::FromHexError;
+
+    fn try_from(text: String) -> Result<Self, hex::FromHexError> {
+        let mut digest = [0; 16];
+        hex::decode_to_slice(text, &mut digest)?;
+        Ok(Self(digest))
+    }
+}
+
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
         // A keeper compares its token with the published one at every step: hashing them was a tenth of its CPU at rest.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     clock::{Timestamp, WallTime},
-    credential::{Generation, Promise, Token},
+    credential::{Generation, Promise, Token, TokenDigest},
     issuer::{ErrorTable, IssueError},
     store::StoreError,
 };
@@ -19,6 +19,8 @@ use crate::{
 pub struct Status {
     /// What may be served; `None` when there is no credential or it is known to be dead.
     pub offer: Option<Offer>,
+    /// Tokens that live and are not offered any more, or not yet: who has one may have been handed it here.
+    pub handed_out: Vec<HandedOut>,
     /// The planned rotation: when the current credential is replaced if all goes well.
     pub rotation_at: Option<Timestamp>,
     /// The earliest moment of the next call to WeChat; `None` while one is under way.
@@ -44,6 +46,15 @@ pub struct Offer {
     pub token: Token,
     /// How long it may be promised.
     pub promise: Promise,
+}
+
+/// A token that a relay has handed out, and may not any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandedOut {
+    /// Which one.
+    pub digest: TokenDigest,
+    /// D.
+    pub until: Timestamp,
 }
 
 /// A call that failed.

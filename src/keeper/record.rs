@@ -19,6 +19,7 @@ mod calls;
 pub mod codec;
 mod debits;
 mod forwarded;
+mod handed_out;
 mod reconcile;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use calls::{Call, CallId, LateToken, Outcome};
 pub use codec::{CLOCK_TOLERANCE, ClockBasis, Stored, Unreadable};
 pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent};
 pub use forwarded::{ForwardedAnswer, ForwardedReport};
+pub use handed_out::HandedOut;
 pub use reconcile::Precedence;
 
 /// Whose record it is: one that differs in any part is not taken.
@@ -68,6 +70,8 @@ pub struct Record {
     pub revision: u64,
     /// The current credential, dead or alive.
     pub credential: Option<Credential>,
+    /// The tokens before it that live, oldest first.
+    pub handed_out: Vec<HandedOut>,
     /// The calls that may have minted, or may yet, since the current credential (I8), oldest first.
     pub calls: Vec<Call>,
     /// The calls that lost relays have announced and may still send.
@@ -146,6 +150,7 @@ impl Record {
         Self {
             orphans: self.orphans_shifted(by),
             credential: self.credential.map(|credential| credential.shifted(by)),
+            handed_out: self.handed_out.into_iter().map(|handed_out| handed_out.shifted(by)).collect(),
             calls: self.calls.into_iter().map(|call| call.shifted(by)).collect(),
             verified_at: moved(self.verified_at),
             forwarded: self.forwarded.map(|report| report.shifted(by)),
@@ -167,8 +172,8 @@ impl Record {
     #[must_use]
     pub fn without_moments(self) -> Self {
         let calls = self.calls.into_iter().filter(Call::is_open).collect();
-        let (credential, verified_at, forwarded, forced_at) = Default::default();
-        Self { credential, calls, verified_at, forwarded, forced_at, ..self }
+        let (credential, handed_out, verified_at, forwarded, forced_at) = Default::default();
+        Self { credential, handed_out, calls, verified_at, forwarded, forced_at, ..self }
     }
 }
 

@@ -139,7 +139,7 @@ impl Knowledge {
     /// Another credential is current from now on.
     pub(super) fn take_credential(&mut self, now: Now, credential: Credential) {
         self.record.generation = credential.generation;
-        self.record.credential = Some(credential);
+        self.record.replace_credential(now.boot, credential);
         self.record.verified_at = None;
         self.new_credential(now);
     }

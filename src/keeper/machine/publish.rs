@@ -1,6 +1,7 @@
 //! What do readers see?
 
 use super::{Action, Generation, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then, replica::Role};
+use crate::{keeper::record, status::HandedOut};
 
 impl Machine {
     fn status(&self, now: Now) -> Status {
@@ -15,6 +16,7 @@ impl Machine {
                     ..situation.promise(credential, now)
                 },
             }),
+            handed_out: self.handed_out(now),
             rotation_at: served.map(|credential| situation.rotation_at(credential)),
             next_attempt_at: match self.phase {
                 Phase::Idle if self.known.may_call(now) => Some(situation.call_at(now).min(situation.probe_at(now))),
@@ -34,6 +36,18 @@ impl Machine {
             holds_lease: matches!(self.known.role(), Role::Alone | Role::Holder { .. }),
             budget: self.known.record.debits.left(now.boot, self.known.charge.policy.calls_per_day),
         }
+    }
+
+    /// What clients may have beside what is offered: earlier tokens, one that was refused, and one of a call that ended too late.
+    fn handed_out(&self, now: Now) -> Vec<HandedOut> {
+        let record = &self.known.record;
+        let refused =
+            record.credential.as_ref().filter(|credential| credential.is_refused).map(record::HandedOut::from);
+        let late =
+            record.candidate().map(|(_, late)| record::HandedOut { digest: late.token.digest(), until: late.deadline });
+        let all = record.handed_out.iter().copied().chain(refused).chain(late);
+        let living = all.filter(|handed_out| now.boot < handed_out.until.earliest);
+        living.map(|record::HandedOut { digest, until }| HandedOut { digest, until: until.earliest }).collect()
     }
 
     /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:

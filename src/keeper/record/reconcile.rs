@@ -4,7 +4,7 @@
 //! without the lease has added to it. Only a store that went back makes both incomplete. All three cases are one join: one
 //! of the two is taken whole, and of the other what the first cannot know.
 
-use super::{Call, Credential, Record};
+use super::{Call, Credential, HandedOut, Record};
 use crate::clock::Timestamp;
 
 /// Which of two records is taken whole.
@@ -48,6 +48,8 @@ impl Record {
         main.take_credential_of(&other, precedence);
         if precedence != Precedence::Theirs {
             main.take_calls_of(&other, open);
+            let current = other.credential.as_ref().map(HandedOut::from);
+            other.handed_out.into_iter().chain(current).for_each(|known| main.remember_handed_out(known));
         }
         (main.holder, main.revision) = (holder, revision);
         main.forget_earlier_calls();
@@ -63,7 +65,8 @@ impl Record {
             }
             (_, theirs) if precedence != Precedence::Theirs && self.generation < other.generation => {
                 (self.generation, self.verified_at) = (other.generation, None);
-                self.credential.clone_from(theirs);
+                let before = std::mem::replace(&mut self.credential, theirs.clone());
+                before.iter().for_each(|before| self.remember_handed_out(before.into()));
             }
             // one that is older than a generation that was served is not taken
             _ => {}

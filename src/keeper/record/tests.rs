@@ -40,7 +40,8 @@ const LAYOUT_2: &str = r#"
 "record":{"generation":1795536000000,"holder":18446744073709551615,"revision":17,
 "credential":{"token":"current","generation":1795536000000,"call":18446744073709551614,
 "asked_at":[2100000000,2101000000],"came_at":[2102000000,2103000000],"deadline":[9300000000,9301000000],
-"rotation_at":[5700000000,5701000000],"is_refused":false,"clock_offset_ms":-1200},"calls":[{"id":1,
+"rotation_at":[5700000000,5701000000],"is_refused":false,"clock_offset_ms":-1200},
+"handed_out":[{"digest":"2a51d3547c23a8de50f3e23285a0df35","until":[5800000000,5801000000]}],"calls":[{"id":1,
 "sent":[2200000000,2201000000],"outcome":{"unknown":{"ended":[2208000000,2210000000]}}},{"id":2,
 "sent":[2300000000,2301000000],"outcome":"void"},{"id":3,"sent":[2890000000,2900000000],
 "outcome":{"late":{"token":"late","came_at":[2900000000,2901000000],"deadline":[10000000000,10001000000],
@@ -91,6 +92,7 @@ fn full() -> Record {
             is_refused: false,
             clock_offset_ms: -1200,
         }),
+        handed_out: vec![HandedOut { digest: token("earlier").digest(), until: about(5800, 5801) }],
         calls: vec![
             call(1, about(2200, 2201), Outcome::Unknown { ended: about(2208, 2210) }),
             call(2, about(2300, 2301), Outcome::Void),
@@ -212,6 +214,7 @@ fn errors_and_answers_are_read_as_they_were_written() {
 fn moments(record: &Record) -> Vec<Bounds> {
     let credential = record.credential.as_ref().unwrap();
     let mut moments = vec![credential.asked_at, credential.came_at, credential.deadline, credential.rotation_at];
+    moments.extend(record.handed_out.iter().map(|handed_out| handed_out.until));
     for call in &record.calls {
         moments.push(call.sent);
         moments.extend(call.ended());
@@ -234,7 +237,7 @@ fn every_moment_moves_by_the_offset_of_the_clocks_and_is_known_as_much_less() {
         .into_iter()
         .map(|moment| Bounds::between(moment.earliest.plus(s(500)), moment.latest.plus(s(503))))
         .collect();
-    assert_eq!((moments(&moved), expected.len()), (expected, 18));
+    assert_eq!((moments(&moved), expected.len()), (expected, 19));
     // a budget is not given back early
     assert_eq!(moved.debits.relief_at(at(3600), |spent| spent.calls), at(1000 + 503 + 1800).plus(DAY));
     assert_eq!(full().shifted(ClockOffset::NONE), full());
@@ -243,11 +246,11 @@ fn every_moment_moves_by_the_offset_of_the_clocks_and_is_known_as_much_less() {
 #[test]
 fn of_a_record_of_unknown_age_only_what_needs_no_moment_is_left() {
     let left = full().without_moments();
-    let (credential, verified_at, forwarded, forced_at) = Default::default();
+    let (credential, handed_out, verified_at, forwarded, forced_at) = Default::default();
     // a lost relay may still send the call that it has announced
     let calls = full().calls.into_iter().filter(Call::is_open).collect();
     assert!(!full().orphans.is_empty());
-    assert_eq!(left, Record { credential, calls, verified_at, forwarded, forced_at, ..full() });
+    assert_eq!(left, Record { credential, handed_out, calls, verified_at, forwarded, forced_at, ..full() });
     assert_eq!((left.generation, left.failures, left.last_error), (full().generation, 2, full().last_error));
     assert_eq!(left.debits.spent(at(3024)), full().debits.spent(at(3024)));
 }

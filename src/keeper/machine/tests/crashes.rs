@@ -1,6 +1,7 @@
 //! What a process finds that takes over the record of another one (I7, I8), and what a broken store leaves.
 
 use super::*;
+use crate::credential::TokenDigest;
 
 #[test]
 fn a_restart_makes_no_call_while_the_record_is_fresh() {
@@ -179,4 +180,46 @@ fn a_restart_shortens_a_wait_only_as_far_as_the_issuer_says() {
         rig.run_to_call();
         assert_eq!(rig.boot.since(restarted_at), wait_after_restart);
     }
+}
+
+fn handed_out(rig: &Rig) -> Vec<TokenDigest> {
+    rig.status.as_ref().unwrap().handed_out.iter().map(|handed_out| handed_out.digest).collect()
+}
+
+#[test]
+fn a_token_that_was_handed_out_is_known_until_its_end_also_after_a_restart() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    assert_eq!(handed_out(&rig), []);
+    rig.run_to_call();
+    rig.fetch("two", 7200);
+    assert_eq!(handed_out(&rig), [TokenDigest::of("one")]);
+    rig.restart();
+    assert_eq!(handed_out(&rig), [TokenDigest::of("one")]);
+    // one that is refused is not offered, and who has it had it from here
+    rig.report(1);
+    rig.probed(refused());
+    assert_eq!((rig.shown(), handed_out(&rig)), ("nothing", vec![TokenDigest::of("one"), TokenDigest::of("two")]));
+    rig.run_to_call();
+    rig.fetch("three", 7200);
+    assert_eq!((rig.shown(), handed_out(&rig)), ("three", vec![TokenDigest::of("one"), TokenDigest::of("two")]));
+    for number in 4..10 {
+        rig.run_to_call();
+        rig.fetch(&format!("t{number}"), 7200);
+    }
+    assert!(handed_out(&rig).contains(&TokenDigest::of("t8")) && handed_out(&rig).len() <= 2);
+}
+
+#[test]
+fn of_many_tokens_reported_in_a_row_the_last_16_are_known() {
+    let mut rig = Rig::rotating();
+    rig.fetch("t0", 7200);
+    for number in 1..=20 {
+        rig.pass(s(60));
+        rig.report(number);
+        rig.probed(refused());
+        rig.fetch(&format!("t{number}"), 7200);
+    }
+    let last: Vec<_> = (5..20).map(|number| TokenDigest::of(&format!("t{number}"))).collect();
+    assert_eq!(handed_out(&rig), last);
 }
