@@ -8,13 +8,13 @@ use crate::model::{Model, Platform, Refusal};
 use crate::operation::Op;
 
 pub(crate) use answer::Answer;
-pub(crate) use dialect::Dialect;
+pub(crate) use reply_format::ReplyFormat;
 
 mod answer;
-mod dialect;
 mod echo;
 mod media;
 mod message;
+mod reply_format;
 mod sns;
 mod ticket;
 mod token;
@@ -39,7 +39,7 @@ struct Route {
     /// Reads the parameters; a refusal needs no look at WeChat's state.
     read: fn(&Request) -> Result<Box<dyn Operation>, Refusal>,
     /// What a good answer would look like. Nothing is executed, and a token in it never worked.
-    imagine: fn(&mut Model) -> Answer,
+    fake_answer: fn(&mut Model) -> Answer,
 }
 
 /// One call with its parameters.
@@ -53,12 +53,12 @@ trait Operation: Send + Sync {
     }
 
     /// Executes it.
-    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal>;
+    fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal>;
 }
 
 /// When a call is executed, and for whom.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
+pub(crate) struct CallContext {
     /// Since the start.
     pub(crate) now: Duration,
     /// The wall clock.
@@ -83,12 +83,12 @@ impl ApiRequest {
     }
 
     /// Takes an id for an error from the model.
-    pub(crate) fn dialect(&self, model: &mut Model, at: Moment) -> Dialect {
+    pub(crate) fn format(&self, model: &mut Model, at: CallContext) -> ReplyFormat {
         let id = match self.platform {
             Platform::WeChat => model.rid(at.unix_s),
             Platform::WeCom => model.hint(at.unix_s),
         };
-        Dialect { platform: self.platform, is_ip_list: self.is_ip_list, id, ip: at.ip }
+        ReplyFormat { platform: self.platform, is_ip_list: self.is_ip_list, id, ip: at.ip }
     }
 
     /// The app of the call, empty when there is none.
@@ -101,13 +101,13 @@ impl ApiRequest {
         self.call.as_ref().is_ok_and(|call| call.forced())
     }
 
-    pub(crate) fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+    pub(crate) fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal> {
         self.call.as_ref().map_err(|refusal| *refusal)?.execute(model, at)
     }
 
     /// What a good answer would look like, without executing anything.
-    pub(crate) fn imagine(&self, model: &mut Model) -> Answer {
-        (self.route.imagine)(model)
+    pub(crate) fn fake_answer(&self, model: &mut Model) -> Answer {
+        (self.route.fake_answer)(model)
     }
 }
 

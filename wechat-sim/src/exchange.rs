@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::api::{self, ApiRequest, Moment};
+use crate::api::{self, ApiRequest, CallContext};
 use crate::call_log::{Call, CallId, Outcome};
 use crate::fault::{Fault, Plan};
 use crate::http::{After, Connection, Head, Intake, ReadLimit, ReadPlan, Reply, Request, Socket};
@@ -108,17 +108,17 @@ impl<'s> Exchange<'s> {
     fn answer(&self, request: &ApiRequest) -> (WireReply, Outcome) {
         self.shared.with(|state, now| {
             let minted = state.model.all_mints();
-            let at = Moment { now, unix_s: self.shared.clock.unix_s(), ip: self.ip };
+            let at = CallContext { now, unix_s: self.shared.clock.unix_s(), ip: self.ip };
             let result = if self.plan.happens() {
                 request.execute(&mut state.model, at)
             } else {
-                Ok(request.imagine(&mut state.model))
+                Ok(request.fake_answer(&mut state.model))
             };
             if state.model.all_mints() > minted {
                 state.calls.minted(self.id);
             }
-            let dialect = request.dialect(&mut state.model, at);
-            ReplyContext { dialect, target: &self.target }.wire_reply(&self.plan.fault, &result)
+            let format = request.format(&mut state.model, at);
+            ReplyContext { format, target: &self.target }.wire_reply(&self.plan.fault, &result)
         })
     }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::api::{Answer, Dialect};
+use crate::api::{Answer, ReplyFormat};
 use crate::call_log::Outcome;
 use crate::content::Content;
 use crate::fault::Fault;
@@ -42,7 +42,7 @@ pub(crate) enum Then {
 
 /// What a reply also shows of its call.
 pub(crate) struct ReplyContext<'a> {
-    pub(crate) dialect: Dialect,
+    pub(crate) format: ReplyFormat,
     /// The path with its query.
     pub(crate) target: &'a str,
 }
@@ -60,16 +60,16 @@ impl WireReply {
 impl ReplyContext<'_> {
     /// What the client gets, and how the call ends.
     pub(crate) fn wire_reply(&self, fault: &Fault, result: &Result<Answer, Refusal>) -> (WireReply, Outcome) {
-        let reply = || self.dialect.result(result);
+        let reply = || self.format.result(result);
         let wire_reply = match fault {
             Fault::Pass | Fault::Slow(_) => return (WireReply::complete(reply()), outcome(result)),
             Fault::Chunked => return (WireReply::complete(reply().in_chunks()), outcome(result)),
             Fault::Gzip => return (WireReply::complete(compressed(reply())), outcome(result)),
             Fault::Errcode { code, message } => return self.refuse(*code, message.as_deref(), 0),
             Fault::PaddedErrcode { code, size } => return self.refuse(*code, None, *size),
-            Fault::FalseRefusal => return self.refuse(self.dialect.false_refusal(), None, 0),
+            Fault::FalseRefusal => return self.refuse(self.format.false_refusal(), None, 0),
             Fault::Odd(odd) => match result.as_ref().ok().and_then(|answer| odd.body(answer)) {
-                Some(body) => WireReply::complete(self.dialect.json(body)),
+                Some(body) => WireReply::complete(self.format.json(body)),
                 None => return (WireReply::complete(reply()), outcome(result)),
             },
             Fault::Status(status) => WireReply::complete(Reply::html(*status)),
@@ -80,8 +80,8 @@ impl ReplyContext<'_> {
             Fault::Truncated => WireReply::half(reply(), Then::Close),
             Fault::Stall => WireReply::half(reply(), Then::Silence),
             Fault::BrokenChunk => WireReply::half(reply().in_chunks(), Then::Garbage),
-            Fault::Empty => WireReply::complete(self.dialect.json(Vec::new())),
-            Fault::Body(bytes) => WireReply::complete(self.dialect.json(bytes.clone())),
+            Fault::Empty => WireReply::complete(self.format.json(Vec::new())),
+            Fault::Body(bytes) => WireReply::complete(self.format.json(bytes.clone())),
             Fault::Raw(bytes) => WireReply::Raw(bytes.clone()),
             Fault::Huge(least) => WireReply::complete(padded(reply(), *least)),
             Fault::Stream(size) => {
@@ -96,7 +96,7 @@ impl ReplyContext<'_> {
     }
 
     fn refuse(&self, errcode: i64, message: Option<&str>, size: usize) -> (WireReply, Outcome) {
-        let reply = self.dialect.error(errcode, message);
+        let reply = self.format.error(errcode, message);
         let reply = if size == 0 { reply } else { padded(reply, size) };
         (WireReply::complete(reply), Outcome::Refused(errcode))
     }

@@ -168,7 +168,7 @@ async fn files_go_to_wecom_and_stay_apart() {
 }
 
 #[tokio::test]
-async fn faults_speak_wecoms_language() {
+async fn faults_at_wecom_have_its_errcodes_and_texts() {
     let sim = started().await;
     let token = token(&sim).await;
     sim.fault(Op::Api, Fault::FalseRefusal, Times::Next(1));

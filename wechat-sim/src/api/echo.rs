@@ -3,14 +3,15 @@
 use serde::Serialize;
 
 use super::with_token::with_token;
-use super::{Answer, Moment, Operation, Route, present};
+use super::{Answer, CallContext, Operation, Route, present};
 use crate::content::Fingerprint;
 use crate::http::{Intake, Received, Request};
 use crate::model::{Model, Refusal};
 use crate::operation::Op;
 use crate::token_id::TokenId;
 
-pub(super) const ECHO: Route = Route { op: Op::Echo, intake: Intake::Fingerprint, read, imagine: |_| Answer::done() };
+pub(super) const ECHO: Route =
+    Route { op: Op::Echo, intake: Intake::Fingerprint, read, fake_answer: |_| Answer::done() };
 
 /// A request without a token, which other paths refuse: a gateway may have to pass it on as it is.
 struct WithoutToken(Vec<u8>);
@@ -20,7 +21,7 @@ impl Operation for WithoutToken {
         None
     }
 
-    fn execute(&self, _: &mut Model, _: Moment) -> Result<Answer, Refusal> {
+    fn execute(&self, _: &mut Model, _: CallContext) -> Result<Answer, Refusal> {
         Ok(Answer::Json(self.0.clone()))
     }
 }

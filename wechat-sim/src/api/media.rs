@@ -14,13 +14,13 @@ pub(super) const UPLOAD: Route = Route {
     op: Op::Media,
     intake: Intake::File,
     read: upload,
-    imagine: |model| uploaded(MediaKind::Image, &model.counterfeit_media_id(), 0),
+    fake_answer: |model| uploaded(MediaKind::Image, &model.counterfeit_media_id(), 0),
 };
 pub(super) const DOWNLOAD: Route = Route {
     op: Op::Media,
     intake: Intake::Whole,
     read: download,
-    imagine: |_| whole(&Content::filler(1000), "image/jpeg", "counterfeit.jpg"),
+    fake_answer: |_| whole(&Content::filler(1000), "image/jpeg", "counterfeit.jpg"),
 };
 
 fn upload(request: &Request) -> Result<Box<dyn Operation>, Refusal> {

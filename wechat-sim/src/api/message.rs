@@ -14,5 +14,5 @@ pub(super) const MESSAGE: Route = Route {
             text(message, "touser").map(|_| Answer::done()).ok_or(Refusal::InvalidOpenid)
         })
     },
-    imagine: |_| Answer::done(),
+    fake_answer: |_| Answer::done(),
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Answer, Moment, Operation, Route, access_token};
+use super::{Answer, CallContext, Operation, Route, access_token};
 use crate::http::{Intake, Request};
 use crate::model::{Claim, Login, Model, Refusal, Session, UserGrant};
 use crate::operation::Op;
@@ -16,7 +16,7 @@ pub(super) const SESSION: Route = Route {
     read: |request| {
         login(request, "js_code", |model, now, ip, claim, code| model.session(now, ip, claim, code).map(session))
     },
-    imagine: |model| session(model.counterfeit_session()),
+    fake_answer: |model| session(model.counterfeit_session()),
 };
 pub(super) const USER_TOKEN: Route = Route {
     op: Op::Sns,
@@ -24,7 +24,7 @@ pub(super) const USER_TOKEN: Route = Route {
     read: |request| {
         login(request, "code", |model, now, ip, claim, code| model.user_token(now, ip, claim, code).map(user_token))
     },
-    imagine: |model| user_token(model.counterfeit_user()),
+    fake_answer: |model| user_token(model.counterfeit_user()),
 };
 pub(super) const REFRESH: Route = Route {
     op: Op::Sns,
@@ -33,19 +33,19 @@ pub(super) const REFRESH: Route = Route {
         let refresh: Redeem = |model, now, _, claim, token| model.refresh_user_token(now, claim, token).map(user_token);
         login(request, "refresh_token", refresh)
     },
-    imagine: |model| user_token(model.counterfeit_user()),
+    fake_answer: |model| user_token(model.counterfeit_user()),
 };
 pub(super) const USER_INFO: Route = Route {
     op: Op::Sns,
     intake: Intake::Whole,
     read: |request| with_user_token(request, profile),
-    imagine: |model| Answer::json(&Profile::of(&model.counterfeit_user().login)),
+    fake_answer: |model| Answer::json(&Profile::of(&model.counterfeit_user().login)),
 };
 pub(super) const AUTH: Route = Route {
     op: Op::Sns,
     intake: Intake::Whole,
     read: |request| with_user_token(request, |_| Ok(Answer::done())),
-    imagine: |_| Answer::done(),
+    fake_answer: |_| Answer::done(),
 };
 
 /// A call in the name of an app, with a code or a refresh token.
@@ -64,7 +64,7 @@ impl Operation for LoginCall {
         self.appid.as_deref()
     }
 
-    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal> {
         let (appid, secret, grant_type) = (self.appid.as_deref(), self.secret.as_deref(), self.grant_type.as_deref());
         (self.redeem)(model, at.now, at.ip, &Claim { appid, secret, grant_type }, self.code.as_deref())
     }
@@ -82,7 +82,7 @@ impl Operation for UserCall {
         model.user_token_owner(&self.token)
     }
 
-    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal> {
         model.user(at.now, &self.token, self.openid.as_deref()).and_then(self.answer)
     }
 }

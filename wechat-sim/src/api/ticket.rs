@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Answer, Moment, Operation, Route, access_token};
+use super::{Answer, CallContext, Operation, Route, access_token};
 use crate::http::{Intake, Request};
 use crate::model::{Model, Refusal, TicketKind};
 use crate::operation::Op;
 
-pub(super) const TICKET: Route = Route { op: Op::Ticket, intake: Intake::Whole, read, imagine };
+pub(super) const TICKET: Route = Route { op: Op::Ticket, intake: Intake::Whole, read, fake_answer };
 
 struct TicketCall {
     token: String,
@@ -19,7 +19,7 @@ impl Operation for TicketCall {
         model.owner(now, &self.token)
     }
 
-    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal> {
         model.ticket(at.now, &self.token, self.kind).map(Answer::Ticket)
     }
 }
@@ -34,6 +34,6 @@ fn read(request: &Request) -> Result<Box<dyn Operation>, Refusal> {
     Ok(Box::new(TicketCall { token, kind }))
 }
 
-fn imagine(model: &mut Model) -> Answer {
+fn fake_answer(model: &mut Model) -> Answer {
     Answer::Ticket(model.counterfeit_ticket())
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Answer, Moment, Operation, Route};
+use super::{Answer, CallContext, Operation, Route};
 use crate::http::{Intake, Request};
 use crate::model::{Claim, Grant, Kind, Model, Refusal};
 use crate::operation::Op;
 
-pub(super) const ROTATING: Route = Route { op: Op::Token, intake: Intake::Whole, read: rotating, imagine };
-pub(super) const STICKY: Route = Route { op: Op::StableToken, intake: Intake::Whole, read: sticky, imagine };
+pub(super) const ROTATING: Route = Route { op: Op::Token, intake: Intake::Whole, read: rotating, fake_answer };
+pub(super) const STICKY: Route = Route { op: Op::StableToken, intake: Intake::Whole, read: sticky, fake_answer };
 
 struct TokenCall {
     kind: Kind,
@@ -35,7 +35,7 @@ impl Operation for TokenCall {
         self.parameters.force_refresh == Some(true)
     }
 
-    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal> {
         let claim = self.parameters.claim();
         let grant = match self.kind {
             Kind::Rotating => model.token(at.now, at.ip, &claim),
@@ -76,6 +76,6 @@ fn sticky(request: &Request) -> Result<Box<dyn Operation>, Refusal> {
     Ok(Box::new(TokenCall { kind: Kind::Sticky, parameters }))
 }
 
-fn imagine(model: &mut Model) -> Answer {
+fn fake_answer(model: &mut Model) -> Answer {
     Answer::Token(Grant { access_token: model.counterfeit(), left: model.rules().lifetime })
 }

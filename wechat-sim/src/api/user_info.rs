@@ -17,7 +17,7 @@ pub(super) const USER_INFO: Route = Route {
             openid.as_deref().map(|openid| follower(openid, accepted.at.unix_s)).ok_or(Refusal::MissingOpenid)
         })
     },
-    imagine: |model| follower(&model.new_openid(), 0),
+    fake_answer: |model| follower(&model.new_openid(), 0),
 };
 
 fn follower(openid: &str, subscribe_time: u64) -> Answer {

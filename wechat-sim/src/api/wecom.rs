@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Answer, Moment, Operation, Route, access_token};
+use super::{Answer, CallContext, Operation, Route, access_token};
 use crate::http::{Intake, Request};
 use crate::model::{Model, Refusal, WecomTicket};
 use crate::operation::Op;
@@ -11,13 +11,13 @@ pub(super) const TOKEN: Route = Route {
     op: Op::WecomToken,
     intake: Intake::Whole,
     read: token,
-    imagine: |model| Answer::AgentToken(model.counterfeit_agent_token()),
+    fake_answer: |model| Answer::AgentToken(model.counterfeit_agent_token()),
 };
 pub(super) const CORP_TICKET: Route = Route {
     op: Op::WecomTicket,
     intake: Intake::Whole,
     read: |request| ticket(request, WecomTicket::Corp),
-    imagine: |model| Answer::Ticket(model.counterfeit_ticket()),
+    fake_answer: |model| Answer::Ticket(model.counterfeit_ticket()),
 };
 pub(super) const AGENT_TICKET: Route = Route {
     read: |request| match request.parameter("type") {
@@ -40,7 +40,7 @@ impl Operation for TokenCall {
         Some(agent.unwrap_or(corpid))
     }
 
-    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal> {
         let (corpid, secret) = (self.corpid.as_deref(), self.secret.as_deref());
         model.agent_token(at.now, at.ip, corpid, secret).map(Answer::AgentToken)
     }
@@ -56,7 +56,7 @@ impl Operation for TicketCall {
         model.owner(now, &self.token)
     }
 
-    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal> {
         model.wecom_ticket(at.now, &self.token, self.kind).map(Answer::Ticket)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Answer, Moment, Operation, Route, access_token};
+use super::{Answer, CallContext, Operation, Route, access_token};
 use crate::http::{Head, Intake, Request};
 use crate::model::{Model, Platform, Refusal};
 use crate::operation::Op;
@@ -13,19 +13,19 @@ pub(super) const IP_LIST: Route = Route {
     op: Op::Api,
     intake: Intake::Whole,
     read: |request| with_token(request, |accepted| Ok(ip_list(accepted.platform))),
-    imagine: |_| ip_list(Platform::WeChat),
+    fake_answer: |_| ip_list(Platform::WeChat),
 };
 pub(super) const OTHER: Route = Route {
     op: Op::Api,
     intake: Intake::Whole,
     read: |request| with_token(request, |_| Ok(Answer::done())),
-    imagine: |_| Answer::done(),
+    fake_answer: |_| Answer::done(),
 };
 
 /// A call whose token was accepted.
-pub(super) struct Accepted<'a> {
+pub(super) struct AcceptedCall<'a> {
     pub(super) model: &'a mut Model,
-    pub(super) at: Moment,
+    pub(super) at: CallContext,
     pub(super) platform: Platform,
     /// Whose token it is: an appid, or the label of an agent.
     pub(super) appid: &'a str,
@@ -38,30 +38,30 @@ struct TokenCall<F> {
 
 impl<F> Operation for TokenCall<F>
 where
-    F: Fn(&mut Accepted<'_>) -> Result<Answer, Refusal> + Send + Sync,
+    F: Fn(&mut AcceptedCall<'_>) -> Result<Answer, Refusal> + Send + Sync,
 {
     fn appid<'a>(&'a self, model: &'a Model, now: Duration) -> Option<&'a str> {
         model.owner(now, &self.token)
     }
 
-    fn execute(&self, model: &mut Model, at: Moment) -> Result<Answer, Refusal> {
+    fn execute(&self, model: &mut Model, at: CallContext) -> Result<Answer, Refusal> {
         let appid = model.caller(at.now, &self.token)?.to_owned();
-        (self.answer)(&mut Accepted { model, at, platform: Platform::of_token(&self.token), appid: &appid })
+        (self.answer)(&mut AcceptedCall { model, at, platform: Platform::of_token(&self.token), appid: &appid })
     }
 }
 
 /// A call that is answered so once its token is accepted.
 pub(super) fn with_token<F>(head: &Head, answer: F) -> Result<Box<dyn Operation>, Refusal>
 where
-    F: Fn(&mut Accepted<'_>) -> Result<Answer, Refusal> + Send + Sync + 'static,
+    F: Fn(&mut AcceptedCall<'_>) -> Result<Answer, Refusal> + Send + Sync + 'static,
 {
     Ok(Box::new(TokenCall { token: access_token(head)?, answer }))
 }
 
-/// The body of a POST must be a JSON object. The token is checked before it: a caller with a bad one hears of that first.
+/// The body of a POST must be a JSON object. The token is checked before the body.
 pub(super) fn with_token_and_object<F>(request: &Request, answer: F) -> Result<Box<dyn Operation>, Refusal>
 where
-    F: Fn(&mut Accepted<'_>, &Object) -> Result<Answer, Refusal> + Send + Sync + 'static,
+    F: Fn(&mut AcceptedCall<'_>, &Object) -> Result<Answer, Refusal> + Send + Sync + 'static,
 {
     if request.method != "POST" {
         return Err(Refusal::NotPost);

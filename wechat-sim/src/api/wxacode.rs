@@ -15,7 +15,7 @@ pub(super) const WXACODE: Route = Route {
             text(parameters, "path").map(|_| picture(accepted.model)).ok_or(Refusal::InvalidPath)
         })
     },
-    imagine: |model| picture(model),
+    fake_answer: |model| picture(model),
 };
 
 fn picture(model: &Model) -> Answer {

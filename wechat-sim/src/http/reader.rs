@@ -53,7 +53,7 @@ impl<S: Socket> Connection<S> {
     pub(crate) async fn receive(&mut self, head: &Head, plan: ReadPlan) -> io::Result<Received> {
         let decoder = Decoder::new(head.framing);
         let mut reader = BodyReader { connection: self, decoder, limit: plan.limit, read: 0 };
-        reader.invite(head).await?;
+        reader.send_continue(head).await?;
         match plan.intake {
             Intake::Whole => reader.whole(head).await.map(Received::Whole),
             Intake::Fingerprint => reader.fingerprint().await,
@@ -71,8 +71,8 @@ impl<S: Socket> Connection<S> {
 }
 
 impl<S: Socket> BodyReader<'_, S> {
-    /// Tells a client that waits for it to send its body.
-    async fn invite(&mut self, head: &Head) -> io::Result<()> {
+    /// Sends `100 Continue` to a client that waits for it.
+    async fn send_continue(&mut self, head: &Head) -> io::Result<()> {
         if head.expects_continue && self.connection.has_nothing_unread() {
             self.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }

@@ -1,4 +1,4 @@
-//! WeChat or WeCom? Both serve on one port here: a token tells by its length whose it is, alive, dead or never minted.
+//! WeChat or WeCom? Both serve on one port here. The length of a token decides, whether it is alive, dead or was never minted.
 
 use super::token_format;
 

@@ -8,7 +8,7 @@ pub(crate) fn token(rng: &mut Rng) -> String {
     format!("75_{}", random(rng, length))
 }
 
-/// The length of an agent's token: all others are shorter, so that a token tells whose it is.
+/// The length of an agent's token. All other tokens are shorter, so the length shows whose a token is.
 pub(super) const WECOM_LENGTH: usize = 214;
 
 /// An agent's token that looks real.

@@ -29,7 +29,7 @@ impl Bans {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Counts a wrong secret. The one that fills the measure is still answered; a ban begins with it.
+    /// Counts a wrong secret. The one that reaches the limit still gets 40001, and starts the ban.
     pub(super) fn count(&mut self, now: Duration, ip: IpAddr, rules: &Rules) {
         let fresh = Offender { since: now, wrong_secrets: 0, banned_until: None };
         let offender = self.0.entry(ip).or_insert(fresh);

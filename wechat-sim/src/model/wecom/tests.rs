@@ -22,7 +22,7 @@ fn model() -> Model {
 
 fn token(model: &mut Model, second: u64) -> String {
     let grant = model.agent_token(at(second), ip(), Some(CORP), Some(SECRET)).unwrap();
-    assert_eq!(grant.left, at(7200), "a repeat tells the whole life");
+    assert_eq!(grant.left, at(7200), "a repeat has the whole life");
     grant.access_token
 }
 
@@ -63,7 +63,7 @@ fn a_revoked_token_is_dead_at_once_and_the_next_call_gets_another() {
 }
 
 #[test]
-fn a_token_tells_its_platform_by_its_shape_alive_or_dead() {
+fn the_length_of_a_token_shows_its_platform_alive_or_dead() {
     let mut model = model();
     model.register("wx1", SECRET);
     let of_wechat = model.mint(at(0), "wx1").unwrap().access_token;

@@ -1,4 +1,4 @@
-//! How does the platform write: WeChat, or WeCom?
+//! How do replies look: WeChat's, and WeCom's?
 
 use std::net::IpAddr;
 
@@ -9,8 +9,8 @@ use super::answer::json;
 use crate::http::Reply;
 use crate::model::{Platform, Refusal};
 
-/// Writes the replies of one call.
-pub(crate) struct Dialect {
+/// The format of the replies to one call.
+pub(crate) struct ReplyFormat {
     pub(super) platform: Platform,
     /// The call would give a list of addresses: WeCom's refusal has an empty one.
     pub(super) is_ip_list: bool,
@@ -19,10 +19,10 @@ pub(crate) struct Dialect {
     pub(super) ip: IpAddr,
 }
 
-impl Dialect {
+impl ReplyFormat {
     pub(crate) fn result(&self, result: &Result<Answer, Refusal>) -> Reply {
         match result {
-            Ok(answer) => self.accented(answer.reply()),
+            Ok(answer) => self.with_media_type(answer.reply()),
             Err(refusal) => self.error(refusal.errcode(), Some(&refusal.to_string())),
         }
     }
@@ -52,11 +52,11 @@ impl Dialect {
     }
 
     pub(crate) fn json(&self, body: impl Into<Vec<u8>>) -> Reply {
-        self.accented(Reply::json(body))
+        self.with_media_type(Reply::json(body))
     }
 
-    /// Each has its own spelling of JSON's media type.
-    fn accented(&self, mut reply: Reply) -> Reply {
+    /// WeCom has its own spelling of the media type of JSON.
+    fn with_media_type(&self, mut reply: Reply) -> Reply {
         if self.platform == Platform::WeCom && reply.content_type.starts_with("application/json") {
             reply.content_type = "application/json; charset=UTF-8".into();
         }
