@@ -4,7 +4,8 @@
 //! behind one counter. A token that can be served at once is served in front of the router, for on its way there and back an
 //! answer costs more than in the handler; and it logs nothing at the default level.
 //!
-//! Order of checks, but for the drop-in routes, which have WeChat's own: 404 route · 405 · 401 · 400 query · 403 or 404 account · 413 or 400 body · 429 · 503.
+//! Order of checks, but for the drop-in routes, which have WeChat's: 404 route · 405 · 401 · 400 query · 403 or 404 account ·
+//! 413 or 400 body · 429 · 503.
 
 use std::{
     any::Any,
@@ -85,7 +86,7 @@ pub struct Timeouts {
     pub first_token: Duration,
     /// A report, from the end of its body: 10 s.
     pub report: Duration,
-    /// A drop-in fetch that waits for a verdict on the current token: 4 s, for the first SDK gives up after 5 s.
+    /// A drop-in fetch that waits for a verdict on the current token: 4 s, for some SDKs give up after 5 s.
     pub verdict: Duration,
     /// A body: 10 s.
     pub body: Duration,

@@ -97,20 +97,20 @@ async fn serve(state: &AppState, route: Endpoint, request: Request) -> Result<(P
 /// The credential that a request asks for, and whether it asks for a new one.
 async fn resolve(state: &AppState, route: Endpoint, request: Request) -> Result<(Arc<Handle>, bool), Refusal> {
     let (head, body) = Unread::split(request);
-    match route {
-        Endpoint::Token if matches!(head.method, Method::GET | Method::HEAD) => {
-            Ok((authorize(state, route, &Parameters::of_query(head.uri.query()))?, false))
+    let wrong_method = match (route, &head.method) {
+        (Endpoint::Token, &Method::GET | &Method::HEAD) => {
+            return Ok((authorize(state, route, &Parameters::of_query(head.uri.query()))?, false));
         }
-        Endpoint::StableToken if head.method == Method::POST => {
+        (Endpoint::StableToken, &Method::POST) => {
             let body = body.read(state.timeouts.body).await?;
             let parameters = Parameters::of_body(&body)?;
-            Ok((authorize(state, route, &parameters)?, parameters.force_refresh))
+            return Ok((authorize(state, route, &parameters)?, parameters.force_refresh));
         }
-        Endpoint::Token | Endpoint::StableToken => {
-            body.discard().await;
-            Err(if route == Endpoint::Token { Refusal::NotGet } else { Refusal::NotPost })
-        }
-    }
+        (Endpoint::Token, _) => Refusal::NotGet,
+        (Endpoint::StableToken, _) => Refusal::NotPost,
+    };
+    body.discard().await;
+    Err(wrong_method)
 }
 
 impl From<BodyFault> for Refusal {
