@@ -94,7 +94,7 @@ pub struct Poll {
     pub cursor: Cursor,
     /// What was written since.
     pub changed: Changed,
-    /// What every relay last showed of itself, this one included.
+    /// What every relay last showed of itself, this one included; without those whose beat cannot be read.
     pub presences: Vec<(ReplicaId, Presence)>,
 }
 

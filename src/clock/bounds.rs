@@ -62,9 +62,10 @@ impl From<Timestamp> for Bounds {
     }
 }
 
+/// In either order: what another process wrote may be the wrong way round, and its moment lies between the two all the same.
 impl From<(Timestamp, Timestamp)> for Bounds {
-    fn from((earliest, latest): (Timestamp, Timestamp)) -> Self {
-        Self { earliest, latest }
+    fn from((one, other): (Timestamp, Timestamp)) -> Self {
+        Self { earliest: one.min(other), latest: one.max(other) }
     }
 }
 
@@ -74,8 +75,12 @@ impl From<Bounds> for (Timestamp, Timestamp) {
     }
 }
 
+/// No boot clock is further ahead of another one: 100 years, in microseconds.
+const MOST_AHEAD_US: u64 = 100 * 366 * 24 * 3600 * 1_000_000;
+
 /// How far our boot clock is ahead of another one, in microseconds: at least and at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ReadOffset")]
 pub struct ClockOffset {
     least_us: i64,
     most_us: i64,
@@ -129,6 +134,27 @@ impl ClockOffset {
     }
 }
 
+/// An offset as it was found.
+#[derive(Deserialize)]
+struct ReadOffset {
+    least_us: i64,
+    most_us: i64,
+}
+
+/// That cannot be the offset of two clocks.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("not an offset of two clocks")]
+struct NotAnOffset;
+
+impl TryFrom<ReadOffset> for ClockOffset {
+    type Error = NotAnOffset;
+
+    fn try_from(ReadOffset { least_us, most_us }: ReadOffset) -> Result<Self, NotAnOffset> {
+        let is_possible = least_us <= most_us && least_us.unsigned_abs().max(most_us.unsigned_abs()) <= MOST_AHEAD_US;
+        if is_possible { Ok(Self { least_us, most_us }) } else { Err(NotAnOffset) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +189,20 @@ mod tests {
         assert_eq!(one.or(other), Bounds::between(at(1), at(9)));
         let apart = Bounds::between(at(7), at(9));
         assert_eq!(one.and(apart), one);
+    }
+    #[test]
+    fn bounds_the_wrong_way_round_are_turned_and_an_offset_is_refused() {
+        let read = |json| serde_json::from_str::<Bounds>(json).unwrap();
+        assert_eq!(read("[9000000,3000000]"), Bounds::between(at(3), at(9)));
+        assert_eq!(read("[3000000,9000000]"), Bounds::between(at(3), at(9)));
+        assert_eq!(
+            read("[-9223372036854775808,9223372036854775807]").uncertainty(),
+            Duration::from_micros(u64::MAX / 2)
+        );
+        let read = |json: &str| serde_json::from_str::<ClockOffset>(json).ok();
+        let offset = ClockOffset::between(at(100), Bounds::between(at(500), at(502)));
+        assert_eq!(read(&serde_json::to_string(&offset).unwrap()), Some(offset));
+        assert_eq!(read(r#"{"least_us":4,"most_us":3}"#), None);
+        assert_eq!(read(r#"{"least_us":0,"most_us":9223372036854775807}"#), None);
     }
 }

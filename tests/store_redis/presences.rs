@@ -3,6 +3,7 @@
 use redis::Value;
 use test_support::{RedisServer, eventually};
 use token_relay::{
+    clock::BootId,
     presence::{Presence, ReplicaId},
     store::{SharedStore as _, Swap, redis::RedisStore},
 };
@@ -49,17 +50,20 @@ async fn a_beat_that_comes_late_is_not_taken_however_great_the_numbers() {
 }
 
 #[tokio::test]
-async fn a_presence_that_cannot_be_read_is_skipped_and_the_relay_s_own_is_replaced() {
+async fn what_shows_no_beat_is_skipped_the_relay_s_own_is_replaced_and_a_beat_alone_shows_life() {
     let server = RedisServer::start();
     let store = store_on(&server);
-    let newer = r#"{"beat":5,"follows":4,"boot_id":"x","boot_at":1,"more":{"beat":1}}"#;
-    for (relay, shown) in [("1", "foreign"), ("2", "foreign"), ("x", newer), ("3", newer), ("4", r#"{"beat":5}"#)] {
+    let newer = r#"{"beat":5,"boot_id":"x","boot_at":{"unit":"ns"},"heard":"nobody","more":{"beat":1}}"#;
+    let shown = [("1", "foreign"), ("2", "foreign"), ("x", newer), ("3", newer), ("4", r#"{"beat":6}"#)];
+    for (relay, shown) in shown.into_iter().chain([("5", r#"{"alive":true}"#), ("6", r#"{"beat":"7"}"#)]) {
         server.tell(&["HSET", RELAYS, relay, shown]);
     }
     let seen = in_time(store.poll(ReplicaId(1), presence(1), None)).await.unwrap();
     let mut relays: Vec<_> = seen.presences.iter().map(|(relay, shown)| (relay.0, shown.beat)).collect();
     relays.sort_unstable();
-    assert_eq!(relays, [(1, 1), (3, 5)], "a newer relay shows more");
+    assert_eq!(relays, [(1, 1), (3, 5), (4, 6)]);
+    let unknown = seen.presences.iter().filter(|(_, shown)| shown.boot_id == BootId::default()).count();
+    assert_eq!(unknown, 2, "that the other two live tells nothing of their clocks: {seen:?}");
 }
 
 #[tokio::test]

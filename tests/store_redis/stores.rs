@@ -81,7 +81,7 @@ pub(crate) const RELAYS: &str = "{token-relay}:v2:relays";
 
 /// What a relay shows of itself with this beat.
 pub(crate) fn presence(beat: u64) -> Presence {
-    let (boot_id, boot_at) = (BootId::from_text("a \"beat\":9 boot"), Timestamp::from_micros(-5));
+    let (boot_id, boot_at) = (BootId::from_text("a \"beat\":9 boot"), Timestamp::from_micros(5_000_000));
     Presence { beat, boot_id, boot_at, heard: Vec::new(), clocks: Vec::new() }
 }
 

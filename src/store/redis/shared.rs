@@ -81,7 +81,7 @@ fn text_of(value: &Value) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// `None` where it is not of a shape that this version knows.
+/// `None` where no beat can be read: what shows no life.
 fn presence_of(relay: &Value, presence: &Value) -> Option<(ReplicaId, Presence)> {
     let relay = ReplicaId(text_of(relay)?.parse().ok()?);
     Some((relay, serde_json::from_str(text_of(presence)?).ok()?))
