@@ -1,4 +1,4 @@
-//! What does this relay know of the others on its store: who lives, how do their clocks differ, and up to when is it up to date?
+//! What does this relay know of the others on its store: who lives, how do their clocks differ, and when was it last in contact?
 //!
 //! No clock of another machine is believed. That a relay lives is shown by a presence that changes; how far its boot clock is
 //! from ours, by the readings in it.
@@ -15,6 +15,9 @@ use crate::{
     timing::{LEASE, SUCCESSION},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// A relay whose presence has not changed for so long may hold no lease any more: 3 s more than it counts on.
 pub(crate) const TAKE_OVER: Duration = LEASE.saturating_add(SUCCESSION);
 /// After the store was away for longer than a lease, nobody could show its presence: so long all get the time to.
@@ -22,6 +25,8 @@ const RETURN: Duration = SUCCESSION;
 /// For how long of polls a new relay is waited for until its clock is known: its presence has to be seen, ours by it, and that
 /// by us.
 const ACQUAINTANCE: Duration = Duration::from_secs(3);
+/// For how many answered polls at least: while the store was away, nobody could see anybody.
+const ACQUAINTANCE_POLLS: u32 = 15;
 /// An offset that is known less well is worth no more than what the wall clocks tell, and not used: after a long freeze the first
 /// reading tells little.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -45,10 +50,6 @@ pub struct Peers {
     /// Since when no time-out was longer than a lease.
     connected_at: Option<Timestamp>,
     trouble: Option<StoreError>,
-    /// Since when every poll was answered.
-    answered_since: Option<Timestamp>,
-    /// When the answer came that this view holds.
-    as_of: Option<Timestamp>,
     seen: BTreeMap<ReplicaId, Peer>,
     /// Latest last.
     clocks: Vec<KnownClock>,
@@ -60,8 +61,9 @@ pub struct Peers {
 struct Peer {
     beat: u64,
     boot_id: BootId,
-    /// When it was first seen.
+    /// When it was first seen, and how many polls were answered since.
     since: Timestamp,
+    polls: u32,
     /// When the answer came that showed it changed.
     changed_at: Timestamp,
 }
@@ -70,18 +72,26 @@ struct Peer {
 #[derive(Debug, Clone)]
 struct KnownClock {
     boot_id: BootId,
+    /// As it was at `at`.
     offset: ClockOffset,
     at: Timestamp,
-    /// Measured here, not told by another relay.
+    /// Measured here, not only told by another relay.
     is_measured: bool,
+    /// When it was last measured here, or first told.
+    learned_at: Timestamp,
+}
+
+impl KnownClock {
+    fn offset_at(&self, now: Timestamp) -> ClockOffset {
+        self.offset.drifted(now.since(self.at) / DRIFT)
+    }
 }
 
 impl Peers {
     /// Of a relay that has not polled yet.
     pub fn new(me: ReplicaId, boot_id: BootId) -> Self {
         let (seen, clocks, sent) = Default::default();
-        let (contact_at, connected_at, trouble, answered_since, as_of) = Default::default();
-        Self { me, boot_id, contact_at, connected_at, trouble, answered_since, as_of, seen, clocks, sent }
+        Self { me, boot_id, contact_at: None, connected_at: None, trouble: None, seen, clocks, sent }
     }
 
     /// This relay.
@@ -95,12 +105,7 @@ impl Peers {
         self.contact_at
     }
 
-    /// Up to when this relay may count on its leases.
-    pub fn lease_until(&self) -> Option<Timestamp> {
-        self.contact_at.map(|at| at.plus(LEASE))
-    }
-
-    /// Why the last poll failed, until one succeeds.
+    /// Why the store did not answer last, until it does.
     pub const fn trouble(&self) -> Option<&StoreError> {
         self.trouble.as_ref()
     }
@@ -123,30 +128,23 @@ impl Peers {
         if boot_id.is_same(&self.boot_id) {
             return Some(ClockOffset::NONE);
         }
-        self.reading(boot_id, now).filter(is_close)
-    }
-
-    fn reading(&self, boot_id: &BootId, now: Timestamp) -> Option<ClockOffset> {
         let known = self.clocks.iter().find(|known| known.boot_id.is_same(boot_id))?;
-        Some(known.offset.drifted(now.since(known.at) / DRIFT))
+        Some(known.offset_at(now)).filter(is_close)
     }
 
-    /// Whether the clock of the writer of a record that was found at `found_at` may be known in a moment: from a relay that has
-    /// just shown itself, the writer or one that has measured it, or from the next poll, if there was none of late.
-    pub fn is_about_to_know(&self, boot_id: &BootId, found_at: Timestamp, now: Timestamp) -> bool {
-        let is_older_than_record = self.as_of.is_none_or(|at| at < found_at);
+    /// Whether that clock may be known in a moment: from a relay that has just shown itself, its own or one that has measured
+    /// it, or from the next poll, if there was none of late.
+    pub fn is_about_to_know(&self, boot_id: &BootId, now: Timestamp) -> bool {
         let is_stale = self.contact_at.is_none_or(|at| at.plus(ACQUAINTANCE) < now);
-        self.offset(boot_id, now).is_none() && (is_older_than_record || is_stale || self.has_stranger(now))
+        self.offset(boot_id, now).is_none() && (is_stale || self.has_stranger(now))
     }
 
-    /// Whether a relay has shown itself whose clock is not known yet, though it may be before long.
+    /// Whether a relay has shown itself whose clock is not known yet, and can be.
     pub(super) fn has_stranger(&self, now: Timestamp) -> bool {
-        let answered_since = self.answered_since.unwrap_or(Timestamp::LONG_AGO);
-        let has_had_time = |peer: &Peer| {
-            let until = peer.since.max(answered_since).plus(ACQUAINTANCE);
-            self.contact_at.is_some_and(|at| until <= at)
-        };
-        self.seen.values().any(|peer| !has_had_time(peer) && self.offset(&peer.boot_id, now).is_none())
+        let is_new = |peer: &Peer| now < peer.since.plus(ACQUAINTANCE) || peer.polls < ACQUAINTANCE_POLLS;
+        let has_clock = |peer: &Peer| !peer.boot_id.as_str().is_empty();
+        let mut strangers = self.seen.values().filter(|peer| is_new(peer) && has_clock(peer));
+        strangers.any(|peer| self.offset(&peer.boot_id, now).is_none())
     }
 
     /// What this relay shows with the poll that begins `now`.
@@ -156,81 +154,94 @@ impl Peers {
             self.sent.pop_front();
         }
         let measured = self.clocks.iter().rev().filter(|known| known.is_measured && is_close(&known.offset));
-        let told = |known: &KnownClock| (known.boot_id.clone(), known.offset.drifted(now.since(known.at) / DRIFT));
+        let told = |known: &KnownClock| (known.boot_id.clone(), known.offset_at(now));
+        let living = self.seen.iter().filter(|(_, peer)| now < peer.changed_at.plus(TAKE_OVER));
         Presence {
             beat,
             boot_id: self.boot_id.clone(),
             boot_at: now,
-            heard: self.seen.iter().map(|(id, peer)| (*id, peer.beat)).collect(),
+            heard: living.map(|(id, peer)| (*id, peer.beat)).collect(),
             clocks: measured.take(CLOCKS_TOLD).map(told).collect(),
         }
     }
 
     /// Takes in what a poll showed that was answered at `now`. Whether a clock is known that was unknown before.
     pub(super) fn showed(&mut self, now: Timestamp, presences: Vec<(ReplicaId, Presence)>) -> bool {
-        self.as_of = Some(now);
         let known = |peers: &Self| peers.clocks.iter().filter(|known| is_close(&known.offset)).count();
         let before = known(self);
         let shown: BTreeSet<_> = presences.iter().map(|(id, _)| *id).collect();
         self.seen.retain(|id, peer| shown.contains(id) || now.since(peer.changed_at) < FORGOTTEN);
         let me = self.me;
         for (id, presence) in presences.into_iter().filter(|(id, _)| *id != me) {
-            self.is_shown(id, presence, now);
+            self.take_presence(id, presence, now);
         }
-        self.clocks.retain(|known| now.since(known.at) < CLOCK_REMEMBERED);
+        for peer in self.seen.values_mut() {
+            peer.polls = peer.polls.saturating_add(1);
+        }
+        self.clocks.retain(|known| now.since(known.learned_at) < CLOCK_REMEMBERED);
         before < known(self)
     }
 
-    fn is_shown(&mut self, id: ReplicaId, presence: Presence, now: Timestamp) {
+    fn take_presence(&mut self, id: ReplicaId, presence: Presence, now: Timestamp) {
         let Presence { beat, boot_id, boot_at, heard, clocks } = presence;
         // a lower beat, or the same, is from an old dump or of a relay that is gone
         let is_news = self.seen.get(&id).is_none_or(|peer| peer.beat < beat);
         if !is_news {
             return;
         }
-        let since = self.seen.get(&id).map_or(now, |peer| peer.since);
-        self.seen.insert(id, Peer { beat, boot_id: boot_id.clone(), since, changed_at: now });
+        let (since, polls) = self.seen.get(&id).map_or((now, 0), |peer| (peer.since, peer.polls));
+        self.seen.insert(id, Peer { beat, boot_id: boot_id.clone(), since, polls, changed_at: now });
         let ours = heard.into_iter().find(|(of, _)| *of == self.me).map(|(_, beat)| beat);
         let sent_at = ours.and_then(|beat| self.sent.iter().find(|(sent, _)| *sent == beat)).map(|(_, at)| *at);
-        let read = Bounds::between(sent_at.unwrap_or(Timestamp::LONG_AGO), now);
+        let sent_at = sent_at.unwrap_or(Timestamp::LONG_AGO);
+        // since the reading our clock may have fallen behind
+        let read = Bounds::between(sent_at.minus(now.since(sent_at) / DRIFT), now);
         self.learn_clock(&boot_id, ClockOffset::between(boot_at, read), now, true);
         let Some(ahead) = self.offset(&boot_id, now) else { return };
+        let told_before = now.since(ahead.earliest(boot_at));
         for (other, offset) in clocks {
-            self.learn_clock(&other, ahead.and_then(offset), now, false);
+            self.learn_clock(&other, ahead.and_then(offset.drifted(told_before / DRIFT)), now, false);
         }
     }
 
     /// Our clock is so far ahead of that one.
     fn learn_clock(&mut self, boot_id: &BootId, offset: ClockOffset, now: Timestamp, is_measured: bool) {
         // an empty id is that of a system that has none, and never the same
-        if boot_id.is_same(&self.boot_id) || !boot_id.is_same(boot_id) {
+        if boot_id.is_same(&self.boot_id) || boot_id.as_str().is_empty() {
             return;
         }
-        let known = self.reading(boot_id, now);
-        let was_measured = self.clocks.iter().any(|clock| clock.boot_id.is_same(boot_id) && clock.is_measured);
-        let at = self.clocks.iter().find(|clock| clock.boot_id.is_same(boot_id)).map_or(now, |clock| clock.at);
-        // what another relay tells does not keep alive what nobody measures any more
-        let at = if is_measured || known.is_none() { now } else { at };
-        let offset = known.and_then(|known| known.and(offset)).unwrap_or(offset);
-        self.clocks.retain(|clock| !clock.boot_id.is_same(boot_id));
-        let is_measured = is_measured || was_measured;
-        self.clocks.push(KnownClock { boot_id: boot_id.clone(), offset, at, is_measured });
+        let mut clock = KnownClock { boot_id: boot_id.clone(), offset, at: now, is_measured, learned_at: now };
+        if let Some(place) = self.clocks.iter().position(|known| known.boot_id.is_same(boot_id)) {
+            let known = self.clocks.remove(place);
+            let before = known.offset_at(now);
+            // where two measurements contradict each other, the clock has jumped; what contradicts them and is only told is wrong
+            let is_wrong = known.is_measured && !is_measured;
+            clock.offset = before.and(offset).unwrap_or(if is_wrong { before } else { offset });
+            clock.is_measured |= known.is_measured;
+            if !is_measured {
+                // what another relay tells does not keep alive what nobody measures any more
+                clock.learned_at = known.learned_at;
+            }
+        }
+        self.clocks.push(clock);
     }
 
     /// Everything was read that the poll named which began at `asked_at`.
-    pub(super) fn is_up_to_date(&mut self, asked_at: Timestamp) {
+    pub(super) fn contacted(&mut self, asked_at: Timestamp) {
         let is_back = self.contact_at.is_none_or(|at| at.plus(LEASE) < asked_at);
         if is_back {
             self.connected_at = Some(asked_at);
         }
         self.contact_at = Some(asked_at);
-        if self.trouble.take().is_some() || self.answered_since.is_none() {
-            self.answered_since = Some(asked_at);
-        }
+    }
+
+    /// The store answers whatever it is asked.
+    pub(super) fn recovered(&mut self) {
+        self.trouble = None;
     }
 
     /// The store did not answer.
-    pub(super) fn is_cut_off(&mut self, error: StoreError) {
+    pub(super) fn cut_off(&mut self, error: StoreError) {
         self.trouble = Some(error);
     }
 

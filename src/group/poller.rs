@@ -117,7 +117,8 @@ impl Poller {
     pub fn read(&mut self, reading: &Reading) -> bool {
         let was_away = self.peers.trouble().is_some() || self.peers.contact_at().is_none();
         self.cursor = Some(reading.cursor);
-        self.peers.is_up_to_date(reading.asked_at);
+        self.peers.contacted(reading.asked_at);
+        self.peers.recovered();
         let gone = self.peers.gone().collect();
         let is_news = std::mem::replace(&mut self.gone, gone) != self.gone;
         was_away || is_news || reading.is_clock_known
@@ -127,7 +128,7 @@ impl Poller {
     pub fn failed(&mut self, reading: Option<Reading>, error: StoreError) -> bool {
         self.wanted.extend(reading.into_iter().flat_map(|reading| reading.ids));
         let is_news = self.peers.trouble() != Some(&error);
-        self.peers.is_cut_off(error);
+        self.peers.cut_off(error);
         is_news
     }
 

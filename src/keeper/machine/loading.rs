@@ -101,7 +101,7 @@ impl Machine {
         if let Some(Ok(stored)) = &decoded
             && !is_held
             && !self.is_stopping
-            && replica.peers.is_about_to_know(&stored.written.boot_id, found.asked_at, now.boot)
+            && replica.peers.is_about_to_know(&stored.written.boot_id, now.boot)
         {
             replica.found = Some(found);
             return;
