@@ -1,8 +1,9 @@
 //! How do the keepers of one process follow what other relays write? One task polls for all of them.
 //!
 //! Once a second, and at a hint, it shows the relay's presence and asks in one round trip what has changed; it reads those
-//! records and hands each to its keeper. Only then does it publish that the relay is up to date: a keeper that takes its
-//! view ([`Peers`]) before its mail has seen every record that the view counts on.
+//! records and hands each to its keeper. Many are read in batches with polls between them, for the leases hang on the presence.
+//! A keeper whose record is still to be read is shown a view ([`Peers`]) that counts on no poll which named it: whatever its
+//! view counts on, it has been given.
 
 use std::{
     collections::HashMap,
@@ -34,12 +35,12 @@ use poller::{Poller, Reading};
 /// Between two polls at least: hints of a take-over come by the thousand.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// A record as it was found by a read that began after `asked_at`.
+/// A record as it was found by a read that began at `asked_at`.
 #[derive(Debug)]
 pub struct Found {
     /// The record, if there is one.
     pub record: Option<Sealed>,
-    /// When the poll was answered that made the relay read it.
+    /// When the read began.
     pub asked_at: Timestamp,
 }
 
@@ -65,8 +66,24 @@ struct Members {
 
 #[derive(Default)]
 struct Mailbox {
-    found: Mutex<Option<Found>>,
+    mail: Mutex<Mail>,
     news: Notify,
+}
+
+#[derive(Default)]
+struct Mail {
+    found: Option<Found>,
+    counts: Counts,
+}
+
+/// On which polls a keeper may count.
+#[derive(Default)]
+enum Counts {
+    /// On all.
+    #[default]
+    Latest,
+    /// On those up to here. Later ones named its record, which is still to be read.
+    UpTo(Option<Timestamp>),
 }
 
 /// One keeper's end of the group. Dropping it leaves the group.
@@ -121,6 +138,10 @@ impl Group {
         loop {
             let began_at = Instant::now();
             self.poll_once(&mut poller).await;
+            // the clocks of several relays are bounded the better the more their polls shift against one another
+            let pace = poller.pace(self.clock.boot_now()).mul_f64(0.9 + 0.1 * fastrand::f64());
+            let due_at = began_at + pace;
+            while Instant::now() < due_at && self.read_more(&mut poller).await {}
             sleep(PAUSE).await;
             let sooner = async {
                 tokio::select! {
@@ -129,9 +150,7 @@ impl Group {
                     else => std::future::pending().await,
                 }
             };
-            // the clocks of several relays are bounded the better the more their polls shift against one another
-            let pace = poller.pace(self.clock.boot_now()).mul_f64(0.9 + 0.1 * fastrand::f64());
-            timeout_at(began_at + pace, sooner).await.ok();
+            timeout_at(due_at, sooner).await.ok();
         }
     }
 
@@ -140,19 +159,18 @@ impl Group {
         let asked_at = self.clock.boot_now();
         let (presence, cursor) = poller.begin(asked_at);
         let me = poller.peers().me();
-        let is_news = match self.store.poll(me, presence, cursor).await {
-            Err(error) => poller.failed(None, error),
+        match self.store.poll(me, presence, cursor).await {
+            Err(error) => {
+                let is_news = poller.failed(None, error);
+                self.publish(poller, is_news);
+            }
             Ok(poll) => {
                 let reading = poller.answered(asked_at, self.clock.boot_now(), poll);
-                match self.read(&reading).await {
-                    Ok(()) => poller.read(&reading),
-                    Err(error) => poller.failed(Some(reading), error),
-                }
+                // before the view counts on this poll
+                self.hold_back(poller);
+                self.publish(poller, false);
+                self.read(poller, reading).await;
             }
-        };
-        self.view.store(Arc::new(poller.peers().clone()));
-        if is_news {
-            lock(&self.members).mail.values().for_each(|mailbox| mailbox.news.notify_one());
         }
         let gone = poller.long_gone(self.clock.boot_now());
         // while the store is away nobody can show itself
@@ -177,20 +195,54 @@ impl Group {
         }
     }
 
-    async fn read(&self, reading: &Reading) -> Result<(), StoreError> {
-        if reading.ids.is_empty() {
-            return Ok(());
+    /// Reads what the last poll left over. Whether there was something, and it could be read.
+    async fn read_more(&self, poller: &mut Poller) -> bool {
+        match poller.more() {
+            Some(reading) => self.read(poller, reading).await,
+            None => false,
         }
-        let asked_at = reading.answered_at;
-        let records = self.store.read(&reading.ids).await?;
+    }
+
+    async fn read(&self, poller: &mut Poller, reading: Reading) -> bool {
+        let outcome = if reading.ids.is_empty() { Ok(()) } else { self.deliver(&reading.ids).await };
+        let is_read = outcome.is_ok();
+        let is_news = match outcome {
+            Ok(()) => poller.read(&reading),
+            Err(error) => poller.failed(Some(reading), error),
+        };
+        self.publish(poller, is_news);
+        is_read
+    }
+
+    async fn deliver(&self, ids: &[CredentialId]) -> Result<(), StoreError> {
+        let asked_at = self.clock.boot_now();
+        let records = self.store.read(ids).await?;
         let members = lock(&self.members);
-        for (id, record) in reading.ids.iter().zip(records) {
+        for (id, record) in ids.iter().zip(records) {
             if let Some(mailbox) = members.mail.get(id) {
-                *lock(&mailbox.found) = Some(Found { record, asked_at });
+                let found = Some(Found { record, asked_at });
+                *lock(&mailbox.mail) = Mail { found, counts: Counts::Latest };
                 mailbox.news.notify_one();
             }
         }
         Ok(())
+    }
+
+    /// Keepers whose records are still to be read count on no poll that named them.
+    fn hold_back(&self, poller: &Poller) {
+        let members = lock(&self.members);
+        for (id, contact_at) in poller.behind() {
+            if let Some(mailbox) = members.mail.get(id) {
+                lock(&mailbox.mail).counts = Counts::UpTo(contact_at);
+            }
+        }
+    }
+
+    fn publish(&self, poller: &Poller, is_news: bool) {
+        self.view.store(Arc::new(poller.peers().clone()));
+        if is_news {
+            lock(&self.members).mail.values().for_each(|mailbox| mailbox.news.notify_one());
+        }
     }
 }
 
@@ -198,10 +250,16 @@ impl Member {
     /// What is known of the others, and then what was found of this record since the last time.
     pub fn news(&self) -> (Arc<Peers>, Option<Found>) {
         let peers = self.peers();
-        (peers, lock(&self.mailbox.found).take())
+        // after the view: one that counts on a poll came after what that poll named was held back
+        let mut mail = lock(&self.mailbox.mail);
+        let peers = match mail.counts {
+            Counts::Latest => peers,
+            Counts::UpTo(contact_at) => Arc::new(peers.up_to(contact_at)),
+        };
+        (peers, mail.found.take())
     }
 
-    /// What is known of the others.
+    /// What is known of the others, whatever was read of this record.
     pub fn peers(&self) -> Arc<Peers> {
         self.group.view.load_full()
     }

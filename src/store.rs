@@ -1,7 +1,7 @@
 //! Where does the record of a credential outlive the process?
 //!
-//! Two operations, and the rest is the machine's: [`Store::load`], and [`Store::swap`], a compare-and-set of the whole
-//! record. A store knows nothing of what is inside.
+//! A [`Store`] loads a record and swaps it, a compare-and-set of the whole. One that several relays use, a [`SharedStore`], also
+//! says what has changed and who lives. Neither knows what is inside a record: what follows from it the keeper decides.
 
 use std::fmt;
 
@@ -55,7 +55,7 @@ pub enum Swap {
 #[error("{0}")]
 pub struct StoreError(pub String);
 
-/// One record per credential, and one primitive. Both operations answer within 5 s, come what may: a stuck disk is
+/// One record per credential, and one primitive. Every operation answers within 5 s, come what may: a stuck disk is
 /// [`Swap::Unknown`] or a [`StoreError`].
 pub trait Store: Send + Sync + 'static {
     /// The record of `id`, `None` where there is none yet.
@@ -68,6 +68,10 @@ pub trait Store: Send + Sync + 'static {
     /// store that nobody else uses can do so.
     fn set_aside<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<String, StoreError>>;
 }
+
+/// How many records [`SharedStore::read`] is asked for at most: in Redis one reply of about 1 MB, and others are served between
+/// two.
+pub const READ_AT_ONCE: usize = 256;
 
 /// Up to where a relay knows what was written: only equal nonces may be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +94,7 @@ pub enum Changed {
 /// The answer to one poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poll {
-    /// Up to where `changed` tells: the cursor of the next poll, once these records are read.
+    /// Up to where `changed` tells: the cursor of the next poll, for one that remembers what is still to be read.
     pub cursor: Cursor,
     /// What was written since.
     pub changed: Changed,
@@ -98,8 +102,7 @@ pub struct Poll {
     pub presences: Vec<(ReplicaId, Presence)>,
 }
 
-/// A store that several relays share. Everything answers within 5 s, like [`Store`]'s operations; a read, 2 s later for each
-/// further batch.
+/// A store that several relays share. Everything answers within 5 s, like [`Store`]'s operations.
 pub trait SharedStore: Store {
     /// Shows this relay's presence, and asks what has changed: one round trip, whatever the number of credentials. A presence
     /// whose beat is not greater than the stored one is not taken: it was sent before that and came late.
@@ -110,7 +113,7 @@ pub trait SharedStore: Store {
         cursor: Option<Cursor>,
     ) -> BoxFuture<'_, Result<Poll, StoreError>>;
 
-    /// The records of `ids`, in their order; in batches, and all of them or an error.
+    /// The records of `ids`, at most [`READ_AT_ONCE`], in their order: all of them or an error.
     fn read<'a>(&'a self, ids: &'a [CredentialId]) -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>>;
 
     /// Removes the presences of relays that have long been gone.

@@ -99,10 +99,16 @@ impl Peers {
         self.me
     }
 
-    /// When the last poll began that was answered and of which everything that it named was read: up to here every write is
-    /// known, and this relay's presence is shown since.
+    /// When the last poll began that was answered: this relay's presence is shown since. In a keeper's view ([`Self::up_to`])
+    /// every write of its record is known up to here.
     pub const fn contact_at(&self) -> Option<Timestamp> {
         self.contact_at
+    }
+
+    /// The same for a keeper that knows the writes of its record only up to here, and so counts on its lease from here on.
+    #[must_use]
+    pub fn up_to(&self, contact_at: Option<Timestamp>) -> Self {
+        Self { contact_at, ..self.clone() }
     }
 
     /// Why the store did not answer last, until it does.
@@ -226,7 +232,7 @@ impl Peers {
         self.clocks.push(clock);
     }
 
-    /// Everything was read that the poll named which began at `asked_at`.
+    /// The poll that began at `asked_at` was answered.
     pub(super) fn contacted(&mut self, asked_at: Timestamp) {
         let is_back = self.contact_at.is_none_or(|at| at.plus(LEASE) < asked_at);
         if is_back {

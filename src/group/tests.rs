@@ -9,7 +9,8 @@ use super::*;
 use crate::{
     clock::FixedClock,
     presence::Presence,
-    store::{Changed, Cursor, Poll, Store, Swap, memory::MemoryStore},
+    store::{Changed, Cursor, Poll, READ_AT_ONCE, Store, Swap, memory::MemoryStore},
+    timing::LEASE,
 };
 
 /// A store that several share: it counts what it is asked, and may be away.
@@ -27,6 +28,9 @@ struct State {
     presences: BTreeMap<ReplicaId, Presence>,
     polls: usize,
     reads: usize,
+    /// When the last poll came, and the longest time between two.
+    polled_at: Option<Instant>,
+    longest_gap: Duration,
     /// Reads take so long, and fail.
     reads_take: Duration,
     reads_fail: bool,
@@ -73,6 +77,8 @@ impl SharedStore for FakeStore {
             sleep(Duration::from_millis(1)).await;
             let mut state = lock(&self.state);
             state.polls += 1;
+            let gap = state.polled_at.replace(Instant::now()).map_or(Duration::ZERO, |at| at.elapsed());
+            state.longest_gap = state.longest_gap.max(gap);
             state.presences.insert(me, presence);
             let named = |cursor: Cursor| {
                 let changed = state.changes.iter().filter(|(_, change)| cursor.change < **change);
@@ -88,6 +94,7 @@ impl SharedStore for FakeStore {
 
     fn read<'a>(&'a self, ids: &'a [CredentialId]) -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>> {
         Box::pin(async move {
+            assert!((1..=READ_AT_ONCE).contains(&ids.len()));
             let (takes, fails) = {
                 let mut state = lock(&self.state);
                 state.reads += 1;
@@ -153,12 +160,70 @@ async fn a_keeper_is_given_its_record_at_the_start_and_whenever_it_changes() {
     assert_eq!(text(member.news().1).as_deref(), Some("two"));
 }
 
+/// The moment that a keeper counts on, and the record that it is given.
+fn given(member: &Member) -> (Option<Timestamp>, Option<String>) {
+    let (peers, found) = member.news();
+    (peers.contact_at(), text(found))
+}
+
 #[tokio::test(start_paused = true)]
-async fn no_view_counts_on_a_poll_of_which_something_was_not_read() {
+async fn while_ten_thousand_records_are_read_slowly_the_relay_shows_itself_and_each_batch_of_keepers_begins() {
+    let store = Arc::<FakeStore>::default();
+    let name = |number| id(&format!("a{number:04}"));
+    store.write(&name(0), "first").await;
+    store.write(&name(9999), "last").await;
+    lock(&store.state).reads_take = Duration::from_millis(1900);
+    let (group, _stop, _task) = group(&store);
+    let members: Vec<_> = (0..10_000).map(|number| group.join(name(number))).collect();
+    let batches = u32::try_from(members.len().div_ceil(READ_AT_ONCE)).unwrap();
+    millis(4000).await;
+    let (first, last) = (given(&members[0]), given(&members[9999]));
+    assert!(first.0.is_some() && first.1.as_deref() == Some("first"), "{first:?}");
+    assert_eq!(last, (None, None), "it counts on nothing that it was not given");
+    let mut known = first.0;
+    for _ in 1..batches {
+        millis(1900).await;
+        let counts_on = given(&members[0]).0;
+        assert!(known <= counts_on && counts_on.unwrap().plus(LEASE) > group.clock.boot_now(), "it keeps its lease");
+        known = counts_on;
+    }
+    millis(4000).await;
+    let last = given(&members[9999]);
+    assert!(last.0.is_some() && last.1.as_deref() == Some("last"), "{last:?}");
+    let longest = lock(&store.state).longest_gap;
+    assert!(longest < LEASE / 3, "{longest:?} between two polls");
+    assert!(store.counts().1 >= batches as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_was_delivered_is_not_read_again_when_a_later_one_fails() {
+    let store = Arc::<FakeStore>::default();
+    let (group, _stop, _task) = group(&store);
+    let members: Vec<_> = (0..3 * READ_AT_ONCE).map(|number| group.join(id(&format!("a{number:04}")))).collect();
+    lock(&store.state).reads_take = Duration::from_millis(300);
+    millis(500).await;
+    lock(&store.state).reads_fail = true;
+    millis(5000).await;
+    let reached = members.iter().filter(|member| member.news().1.is_some()).count();
+    assert!((READ_AT_ONCE..3 * READ_AT_ONCE).contains(&reached), "{reached}");
+    lock(&store.state).reads_fail = false;
+    let (_, before) = store.counts();
+    millis(500).await;
+    while members.iter().any(|member| member.peers().trouble().is_some()) {
+        millis(100).await;
+    }
+    millis(1000).await;
+    assert!(store.counts().1 - before <= 4, "{} batches", store.counts().1 - before);
+    let others = members.iter().skip(reached).filter(|member| member.news().1.is_some()).count();
+    assert_eq!(others, members.len() - reached);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_counts_on_no_poll_that_named_its_record_until_that_is_read_and_the_others_count_on_it() {
     let store = Arc::<FakeStore>::default();
     store.write(&id("main"), "one").await;
     let (group, _stop, _task) = group(&store);
-    let member = group.join(id("main"));
+    let (member, other) = (group.join(id("main")), group.join(id("shop")));
     millis(100).await;
     let before = member.news().0.contact_at().expect("it was read");
     store.write(&id("main"), "two").await;
@@ -167,6 +232,7 @@ async fn no_view_counts_on_a_poll_of_which_something_was_not_read() {
     let (peers, found) = member.news();
     assert_eq!((peers.contact_at(), found.is_none()), (Some(before), true));
     assert!(peers.trouble().is_some());
+    assert!(given(&other).0 >= Some(before.plus(Duration::from_secs(3))), "its own record is as it was");
     lock(&store.state).reads_fail = false;
     millis(2000).await;
     let (peers, found) = member.news();

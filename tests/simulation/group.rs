@@ -1,6 +1,6 @@
 //! How does a relay poll the shared store for its keeper, and what goes wrong on the way there and back?
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use token_relay::{
     credential::CredentialId,
@@ -11,7 +11,7 @@ use token_relay::{
     },
     keeper::machine::Event,
     presence::{Presence, ReplicaId},
-    store::{Cursor, Poll, StoreError},
+    store::{Changed, Cursor, Poll, READ_AT_ONCE, StoreError},
 };
 
 use super::{
@@ -24,6 +24,8 @@ use super::{
 
 /// A process polls no more often.
 const PAUSE: i64 = 50_000;
+/// So many other credentials each process keeps: to read all takes several batches.
+const OTHERS: usize = 599;
 
 /// What a process knows of the others.
 #[derive(Default)]
@@ -36,6 +38,8 @@ pub(crate) struct Group {
     pub latest: Option<Cursor>,
     is_polling: bool,
     began_at: i64,
+    /// When the next poll is due. Until then what is left over is read.
+    due_at: i64,
     must_poll_again: bool,
     /// Only the latest counts.
     timer: u64,
@@ -66,7 +70,7 @@ pub(crate) enum Step {
     },
     Read {
         reading: Reading,
-        found: Found,
+        found: Option<Found>,
     },
     Failed(Option<Reading>),
 }
@@ -82,6 +86,11 @@ pub(crate) struct Question {
 
 pub(crate) fn id() -> CredentialId {
     CredentialId::access_token("main".parse().expect("a name"))
+}
+
+/// Another credential, which is read before the one that is simulated.
+fn other(number: usize) -> CredentialId {
+    CredentialId::access_token(format!("a{number:03}").parse().expect("a name"))
 }
 
 impl Group {
@@ -102,63 +111,12 @@ impl Group {
     }
 }
 
-/// What the store knows of the relays and of its own history.
-#[derive(Clone, Default)]
-pub(crate) struct History {
-    nonce: Option<u64>,
-    change: u64,
-    /// The number of the record's last write.
-    record: u64,
-    presences: BTreeMap<ReplicaId, Presence>,
-}
-
-impl History {
-    /// A relay that has seen `seen` asks or writes: has this history gone back behind it?
-    pub(crate) fn enter(&mut self, seen: Option<Cursor>, fresh: u64) {
-        let is_behind = seen.is_some_and(|seen| Some(seen.nonce) == self.nonce && self.change < seen.change);
-        if self.nonce.is_none() || is_behind {
-            (self.nonce, self.record) = (Some(fresh), 0);
-        }
-    }
-
-    pub(crate) fn written(&mut self) {
-        self.change += 1;
-        self.record = self.change;
-    }
-
-    pub(crate) fn cursor(&self) -> Option<Cursor> {
-        Some(Cursor { nonce: self.nonce?, change: self.change })
-    }
-
-    fn show(&mut self, who: ReplicaId, presence: Presence) {
-        if self.presences.get(&who).is_none_or(|known| known.beat < presence.beat) {
-            self.presences.insert(who, presence);
-        }
-    }
-
-    fn poll(&self, cursor: Option<Cursor>) -> Poll {
-        use token_relay::store::Changed;
-        let now = self.cursor().expect("it was entered");
-        let changed = match cursor {
-            Some(cursor) if cursor.nonce == now.nonce => {
-                Changed::These(if cursor.change < self.record { vec![id()] } else { Vec::new() })
-            }
-            _ => Changed::All,
-        };
-        let presences = self.presences.iter().map(|(who, presence)| (*who, presence.clone())).collect();
-        Poll { cursor: now, changed, presences }
-    }
-}
-
 impl World {
     pub(crate) fn group_begins(&mut self, who: usize, me: ReplicaId) {
         let boot_id = self.replicas[who].host.boot_id();
         let mut poller = Poller::new(me, boot_id);
         poller.add(id());
-        // beside so many others its own record is read again once a minute
-        for other in 0..59 {
-            poller.add(CredentialId::access_token(format!("other{other}").parse().expect("a name")));
-        }
+        (0..OTHERS).for_each(|number| poller.add(other(number)));
         let peers = Some(Arc::new(poller.peers().clone()));
         self.replicas[who].group = Group { poller: Some(poller), peers, ..Group::default() };
         self.push_step(who, self.now, Step::Due(0));
@@ -206,12 +164,16 @@ impl World {
             Step::Saw(cursor) => self.replicas[who].group.saw(cursor),
             Step::Answered { asked_at, poll } => self.poll_answered(who, asked_at, poll),
             Step::Read { reading, found } => {
-                self.replicas[who].group.mail = Some(found);
-                self.poll_ends(who, |poller| (poller.read(&reading), true));
+                let has_mail = found.is_some();
+                if has_mail {
+                    self.replicas[who].group.mail = found;
+                }
+                self.batch_read(who, &reading, has_mail);
             }
             Step::Failed(reading) => {
                 let error = StoreError("no answer".to_owned());
-                self.poll_ends(who, |poller| (poller.failed(reading, error), false));
+                self.publish(who, |poller| (poller.failed(reading, error), false));
+                self.poll_ends(who);
             }
         }
     }
@@ -226,7 +188,7 @@ impl World {
         let boot = self.replicas[who].host.boot(now);
         let group = &mut self.replicas[who].group;
         let Some(poller) = &mut group.poller else { return };
-        (group.is_polling, group.must_poll_again, group.began_at) = (true, false, now);
+        (group.is_polling, group.must_poll_again, group.began_at, group.due_at) = (true, false, now, i64::MAX);
         let (presence, cursor) = poller.begin(boot);
         let question = Question { asked_at: now, presence, cursor, latest: group.latest };
         let (there, back, fate) = self.request_fate(true);
@@ -287,49 +249,82 @@ impl World {
         }
     }
 
-    fn poll_answered(&mut self, who: usize, asked_at: i64, poll: Poll) {
+    fn poll_answered(&mut self, who: usize, asked_at: i64, mut poll: Poll) {
         let now = self.now;
+        if let Changed::These(changed) = &mut poll.changed
+            && self.is_storm
+            && self.rng.percent(3)
+        {
+            // many leases pass on at once
+            changed.extend((0..READ_AT_ONCE).map(other));
+        }
+        let jitter = self.rng.between(0, SECOND / 10);
         let (asked, answered) = (self.replicas[who].host.boot(asked_at), self.replicas[who].host.boot(now));
         let group = &mut self.replicas[who].group;
         group.saw(poll.cursor);
         let Some(poller) = &mut group.poller else { return };
         let reading = poller.answered(asked, answered, poll);
-        if !reading.ids.contains(&id()) {
-            return self.poll_ends(who, |poller| (poller.read(&reading), false));
+        group.due_at = group.began_at + micros(poller.pace(answered)) - jitter;
+        self.publish(who, |_| (false, false));
+        self.read_batch(who, reading);
+    }
+
+    /// Only batches that concern the keeper, or that others wait behind, take time and fail.
+    fn read_batch(&mut self, who: usize, reading: Reading) {
+        let now = self.now;
+        if !reading.ids.contains(&id()) && reading.ids.len() < READ_AT_ONCE {
+            return self.batch_read(who, &reading, false);
         }
         let (there, back, fate) = self.request_fate(false);
-        self.push_step(who, now + there, Step::ReadAtStore { reading, asked_at: now, fate, back });
+        let is_long = self.is_storm && reading.ids.len() == READ_AT_ONCE;
+        let takes = if is_long { there + self.rng.between(0, SECOND) } else { there };
+        self.push_step(who, now + takes, Step::ReadAtStore { reading, asked_at: now, fate, back });
+    }
+
+    fn batch_read(&mut self, who: usize, reading: &Reading, has_mail: bool) {
+        self.publish(who, |poller| (poller.read(reading), has_mail));
+        let group = &mut self.replicas[who].group;
+        let is_due = group.due_at <= self.now;
+        match group.poller.as_mut().filter(|_| !is_due).and_then(Poller::more) {
+            Some(reading) => self.read_batch(who, reading),
+            None => self.poll_ends(who),
+        }
     }
 
     fn read_arrives(&mut self, who: usize, process: u64, reading: Reading, asked_at: i64, fate: Fate, back: i64) {
         let now = self.now;
         let step = if self.fate_at_store(who, fate) == Fate::Answered {
             let asked_at = self.replicas[who].host.boot(asked_at);
-            (now + back, Step::Read { reading, found: Found { record: self.store.bytes().cloned(), asked_at } })
+            let found = || Found { record: self.store.bytes().cloned(), asked_at };
+            (now + back, Step::Read { found: reading.ids.contains(&id()).then(found), reading })
         } else {
             (now + CLIENT_LIMIT, Step::Failed(Some(reading)))
         };
         self.push(step.0, What::Group(who, process, step.1));
     }
 
-    /// The view is published, and the keeper woken if there is news for it: as in production, not otherwise.
-    fn poll_ends(&mut self, who: usize, end: impl FnOnce(&mut Poller) -> (bool, bool)) {
+    /// The view is published, and the keeper woken if there is news or mail for it: as in production, not otherwise.
+    fn publish(&mut self, who: usize, change: impl FnOnce(&mut Poller) -> (bool, bool)) {
+        let group = &mut self.replicas[who].group;
+        let Some(poller) = &mut group.poller else { return };
+        let (is_news, has_mail) = change(poller);
+        group.peers = Some(Arc::new(poller.peers_of(&id())));
+        self.knows_clocks(who);
+        if is_news || has_mail {
+            self.send_event(who, self.now, Event::Tick);
+        }
+    }
+
+    fn poll_ends(&mut self, who: usize) {
         let now = self.now;
-        let jitter = self.rng.between(0, SECOND / 10);
-        let timer = self.next_timer(who);
+        let (timer, jitter) = (self.next_timer(who), self.rng.between(0, SECOND / 10));
         let boot = self.replicas[who].host.boot(now);
         let group = &mut self.replicas[who].group;
         group.is_polling = false;
-        let Some(poller) = &mut group.poller else { return };
-        let (is_news, has_mail) = end(poller);
-        let pace = micros(poller.pace(boot)) - jitter;
-        let due_at = if group.must_poll_again { 0 } else { group.began_at + pace };
-        group.peers = Some(Arc::new(poller.peers().clone()));
+        let Some(poller) = &group.poller else { return };
+        let pace = group.began_at + micros(poller.pace(boot)) - jitter;
+        let due_at = if group.must_poll_again { 0 } else { group.due_at.min(pace) };
         self.push_step(who, due_at.max(now + PAUSE), Step::Due(timer));
-        self.knows_clocks(who);
-        if is_news || has_mail {
-            self.send_event(who, now, Event::Tick);
-        }
     }
 }
 

@@ -17,6 +17,7 @@ mod excuses;
 mod fault_plan;
 mod faults;
 mod group;
+mod history;
 mod oracle;
 mod queue;
 mod readers;

@@ -4,7 +4,7 @@
 use token_relay::store::{Sealed, Swap};
 
 use super::{
-    group::History,
+    history::History,
     replica::Host,
     rng::{Rng, SECOND},
 };

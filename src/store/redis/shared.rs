@@ -16,9 +16,6 @@ const POLL: &str = concat!(include_str!("group.lua"), include_str!("poll.lua"));
 /// Where more have changed, reading all costs little more than naming them.
 const MOST_NAMED: usize = 5000;
 
-/// How many records one reply holds: about 1 MB, and Redis serves others between two.
-const BATCH: usize = 256;
-
 impl RedisStore {
     async fn ask(&self, me: ReplicaId, presence: Presence, cursor: Option<Cursor>) -> Result<Poll, StoreError> {
         let mut eval = self.eval(POLL, &self.keys.relays);
@@ -48,20 +45,17 @@ impl RedisStore {
         self.ids.get(text_of(id)?).cloned()
     }
 
-    async fn read_in_batches(&self, ids: &[CredentialId]) -> Result<Vec<Option<Sealed>>, StoreError> {
-        let mut records = Vec::with_capacity(ids.len());
-        for batch in ids.chunks(BATCH) {
-            let keys: Vec<String> = batch.iter().map(|id| self.keys.record(id)).collect();
-            let reply = self.connection.send(Cmd::new().arg("MGET").arg(keys)).await?;
-            let found = match reply {
-                Value::Array(found) if found.len() == batch.len() => found,
-                _ => return Err(self.connection.odd_reply("MGET")),
-            };
-            for value in found {
-                records.push(self.record_of(value, "MGET")?);
-            }
+    async fn get_all(&self, ids: &[CredentialId]) -> Result<Vec<Option<Sealed>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new()); // MGET takes no empty list
         }
-        Ok(records)
+        let keys: Vec<String> = ids.iter().map(|id| self.keys.record(id)).collect();
+        match self.connection.send(Cmd::new().arg("MGET").arg(keys)).await? {
+            Value::Array(found) if found.len() == ids.len() => {
+                found.into_iter().map(|value| self.record_of(value, "MGET")).collect()
+            }
+            _ => Err(self.connection.odd_reply("MGET")),
+        }
     }
 
     async fn remove(&self, gone: &[ReplicaId]) -> Result<(), StoreError> {
@@ -87,9 +81,8 @@ fn presence_of(relay: &Value, presence: &Value) -> Option<(ReplicaId, Presence)>
     Some((relay, serde_json::from_str(text_of(presence)?).ok()?))
 }
 
-/// [`SharedStore::poll`] and [`SharedStore::forget`] answer within 4 s, as [`super::Store`]'s operations do, and
-/// [`SharedStore::read`] within 4 s and 2 s more for each further 256 records. A poll that cannot write is an error, also where
-/// the server could answer: a relay that cannot show its presence must not count on its leases.
+/// All answer within 4 s, as [`super::Store`]'s operations do. A poll that cannot write is an error, also where the server
+/// could answer: a relay that cannot show its presence must not count on its leases.
 impl SharedStore for RedisStore {
     fn poll(
         &self,
@@ -102,7 +95,7 @@ impl SharedStore for RedisStore {
 
     /// What is no string reads as absent, as MGET answers: it harms one credential and not all, for its swaps say what is wrong.
     fn read<'a>(&'a self, ids: &'a [CredentialId]) -> BoxFuture<'a, Result<Vec<Option<Sealed>>, StoreError>> {
-        Box::pin(self.read_in_batches(ids))
+        Box::pin(self.get_all(ids))
     }
 
     fn forget<'a>(&'a self, gone: &'a [ReplicaId]) -> BoxFuture<'a, Result<(), StoreError>> {
