@@ -1,6 +1,6 @@
 //! What is a credential: which one, its value, its generation, and how many seconds may be promised of it?
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,24 @@ impl fmt::Display for CredentialId {
             CredentialKind::AccessToken => write!(f, "{}", self.account),
             CredentialKind::JsapiTicket => write!(f, "{}.jsapi", self.account),
         }
+    }
+}
+
+/// A text that names no credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a credential")]
+pub struct NotAnId;
+
+impl FromStr for CredentialId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let (account, kind) = match text.split_once('.') {
+            None => (text, CredentialKind::AccessToken),
+            Some((account, "jsapi")) => (account, CredentialKind::JsapiTicket),
+            Some(_) => return Err(NotAnId),
+        };
+        Ok(Self::new(account.parse().map_err(|_| NotAnId)?, kind))
     }
 }
 
@@ -219,6 +237,12 @@ mod tests {
         let shown = kinds.map(|kind| CredentialId::new("main".parse().unwrap(), kind).to_string());
         assert_eq!(shown, ["main", "main.jsapi"]);
         assert!("main.jsapi".parse::<AccountName>().is_err());
+        for (shown, kind) in shown.iter().zip(kinds) {
+            assert_eq!(shown.parse(), Ok(CredentialId::new("main".parse().unwrap(), kind)));
+        }
+        for odd in ["", ".", ".jsapi", "main.", "main.newer", "main.jsapi.", "Main", "main.jsapi.jsapi"] {
+            assert_eq!(odd.parse::<CredentialId>(), Err(NotAnId), "{odd}");
+        }
     }
 
     #[test]

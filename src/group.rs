@@ -58,7 +58,8 @@ pub struct Group {
 
 #[derive(Default)]
 struct Members {
-    mail: HashMap<CredentialId, Arc<Mailbox>>,
+    /// More than one of a credential while a keeper begins and the last one waits for the end of its call.
+    mail: HashMap<CredentialId, Vec<Arc<Mailbox>>>,
     joined: Vec<CredentialId>,
     left: Vec<CredentialId>,
     wanted: Vec<CredentialId>,
@@ -111,7 +112,7 @@ impl Group {
     pub fn join(self: &Arc<Self>, id: CredentialId) -> Member {
         let mailbox = Arc::<Mailbox>::default();
         let mut members = lock(&self.members);
-        members.mail.insert(id.clone(), mailbox.clone());
+        members.mail.entry(id.clone()).or_default().push(mailbox.clone());
         members.joined.push(id.clone());
         drop(members);
         self.wanted.notify_one();
@@ -181,14 +182,14 @@ impl Group {
 
     fn take_members(&self, poller: &mut Poller) {
         let mut members = lock(&self.members);
+        for id in std::mem::take(&mut members.joined) {
+            poller.add(id);
+        }
         // one that left and joined again between two polls is there
         for id in std::mem::take(&mut members.left) {
             if !members.mail.contains_key(&id) {
                 poller.remove(&id);
             }
-        }
-        for id in std::mem::take(&mut members.joined) {
-            poller.add(id);
         }
         for id in std::mem::take(&mut members.wanted) {
             poller.want(id);
@@ -219,8 +220,8 @@ impl Group {
         let records = self.store.read(ids).await?;
         let members = lock(&self.members);
         for (id, record) in ids.iter().zip(records) {
-            if let Some(mailbox) = members.mail.get(id) {
-                let found = Some(Found { record, asked_at });
+            for mailbox in members.mail.get(id).into_iter().flatten() {
+                let found = Some(Found { record: record.clone(), asked_at });
                 *lock(&mailbox.mail) = Mail { found, counts: Counts::Latest };
                 mailbox.news.notify_one();
             }
@@ -232,7 +233,7 @@ impl Group {
     fn hold_back(&self, poller: &Poller) {
         let members = lock(&self.members);
         for (id, contact_at) in poller.behind() {
-            if let Some(mailbox) = members.mail.get(id) {
+            for mailbox in members.mail.get(id).into_iter().flatten() {
                 lock(&mailbox.mail).counts = Counts::UpTo(contact_at);
             }
         }
@@ -241,7 +242,7 @@ impl Group {
     fn publish(&self, poller: &Poller, is_news: bool) {
         self.view.store(Arc::new(poller.peers().clone()));
         if is_news {
-            lock(&self.members).mail.values().for_each(|mailbox| mailbox.news.notify_one());
+            lock(&self.members).mail.values().flatten().for_each(|mailbox| mailbox.news.notify_one());
         }
     }
 }
@@ -279,7 +280,9 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut members = lock(&self.group.members);
-        if members.mail.get(&self.id).is_some_and(|mailbox| Arc::ptr_eq(mailbox, &self.mailbox)) {
+        let Some(mailboxes) = members.mail.get_mut(&self.id) else { return };
+        mailboxes.retain(|mailbox| !Arc::ptr_eq(mailbox, &self.mailbox));
+        if mailboxes.is_empty() {
             members.mail.remove(&self.id);
             members.left.push(self.id.clone());
             self.group.left.notify_one();

@@ -196,8 +196,7 @@ fn open_store(settings: &Settings) -> Result<Opened, ServeError> {
             Ok((Arc::new(MemoryStore::new()), None))
         }
         StateUrl::Redis(url) => {
-            let ids = settings.accounts.keys().cloned().map(CredentialId::access_token);
-            let store = Arc::new(RedisStore::new(url, ids));
+            let store = Arc::new(RedisStore::new(url));
             Ok((store.clone(), Some(store)))
         }
     }

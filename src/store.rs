@@ -87,7 +87,8 @@ pub struct Cursor {
 pub enum Changed {
     /// Perhaps all: without a cursor, or when the store went back behind it.
     All,
-    /// These, also where this relay wrote them. Others were not written through [`SharedStore`] since.
+    /// These, also where this relay wrote them, and perhaps some that it does not keep. Others were not written since by a
+    /// relay.
     These(Vec<CredentialId>),
 }
 

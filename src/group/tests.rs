@@ -219,6 +219,40 @@ async fn a_batch_that_was_delivered_is_not_read_again_when_a_later_one_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_keeper_that_leaves_before_the_first_poll_is_not_followed() {
+    let store = Arc::<FakeStore>::default();
+    let (group, _stop, _task) = group(&store);
+    drop(group.join(id("main")));
+    millis(3000).await;
+    assert!(store.counts().0 > 0 && store.counts().1 == 0, "{:?}", store.counts());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_keepers_of_one_credential_hear_the_same_until_each_has_left() {
+    let store = Arc::<FakeStore>::default();
+    let (group, stop, mut tasks) = group(&store);
+    let old = group.join(id("main"));
+    millis(1500).await;
+    drop(old.news());
+    let new = group.join(id("main"));
+    for next in ["one", "two"] {
+        store.write(&id("main"), next).await;
+        millis(1500).await;
+        assert_eq!([&old, &new].map(|member| text(member.news().1)), [Some(next.to_owned()), Some(next.to_owned())]);
+    }
+    drop(old);
+    store.write(&id("main"), "three").await;
+    millis(1500).await;
+    assert_eq!(text(new.news().1).as_deref(), Some("three"));
+    stop.cancel();
+    millis(1500).await;
+    assert!(tasks.try_join_next().is_none(), "one is left");
+    drop(new);
+    millis(100).await;
+    assert!(tasks.try_join_next().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_keeper_counts_on_no_poll_that_named_its_record_until_that_is_read_and_the_others_count_on_it() {
     let store = Arc::<FakeStore>::default();
     store.write(&id("main"), "one").await;

@@ -16,7 +16,7 @@
 //! that was stopped carries out what waits in its socket when it goes on (5 of 5 trials), if the record is still the
 //! expected one. So an old record that is loaded after an unknown swap is no proof that the swap is lost.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use redis::{Cmd, Value};
@@ -60,8 +60,6 @@ const SWAP: &str = concat!(include_str!("redis/group.lua"), include_str!("redis/
 /// A store that several relays share. Dropping it ends its tasks.
 pub struct RedisStore {
     keys: Keys,
-    /// By their names: what Redis names is looked up here.
-    ids: HashMap<String, CredentialId>,
     connection: Arc<Connection>,
     history: History,
     hints: Arc<Hints>,
@@ -69,23 +67,20 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store at `url` for `ids`: a poll names no others, and without any there are no hints. It connects when it is first
-    /// used, so Redis may be away. It must be called within a runtime, where it listens for hints until it is dropped.
-    pub fn new(url: &SecretUrl, ids: impl IntoIterator<Item = CredentialId>) -> Self {
+    /// A store at `url`. It connects when it is first used, so Redis may be away. It must be called within a runtime, where it
+    /// listens for hints until it is dropped.
+    pub fn new(url: &SecretUrl) -> Self {
         install_provider();
         let address = Arc::new(Address::parse(url).expect("the settings took this URL, by the same function"));
         let keys = Keys::of(keys::GROUP);
-        let ids: HashMap<String, CredentialId> = ids.into_iter().map(|id| (id.to_string(), id)).collect();
         let hints = Arc::new(Hints::on(keys.hints.clone()));
         let connection = Arc::new(Connection::new(address.clone()));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        if !ids.is_empty() {
-            let (listening, listener) = (stop.clone(), hints.clone());
-            tasks.spawn(async move { listening.run_until_cancelled(listener.listen(&address)).await });
-        }
+        let (listening, listener) = (stop.clone(), hints.clone());
+        tasks.spawn(async move { listening.run_until_cancelled(listener.listen(&address)).await });
         let (checking, checked) = (stop.clone(), connection.clone());
         tasks.spawn(async move { checking.run_until_cancelled(preflight::check(&checked)).await });
-        Self { keys, ids, connection, history: History::default(), hints, _end: stop.drop_guard() }
+        Self { keys, connection, history: History::default(), hints, _end: stop.drop_guard() }
     }
 
     async fn get(&self, id: &CredentialId) -> Result<Option<Sealed>, StoreError> {
@@ -143,7 +138,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// Both answer within 4 s: 2 s for a connection and 2 s for a reply; and at once, with the same reason, within a second of
+/// All answer within 4 s: 2 s for a connection and 2 s for a reply; and at once, with the same reason, within a second of
 /// an attempt to connect that came to nothing.
 impl Store for RedisStore {
     fn load<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {

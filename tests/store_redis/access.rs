@@ -3,14 +3,13 @@
 use redis::Value;
 use test_support::{LogCapture, RECORD_KEY, RedisServer, eventually, free_port};
 use token_relay::{
-    credential::CredentialId,
     presence::ReplicaId,
-    store::{Changed, Cursor, SharedStore as _, Store as _, Swap, redis::RedisStore},
+    store::{Changed, Cursor, SharedStore as _, Store as _, Swap},
 };
 
 use crate::{
     fake_redis,
-    stores::{GROUP, LATEST, account, in_time, load, poll_as, sealed, secret_url, store, swap, unknown},
+    stores::{GROUP, LATEST, account, in_time, load, poll_as, sealed, store, swap, unknown},
 };
 
 /// The line of the documentation, as arguments of `ACL`.
@@ -113,7 +112,7 @@ async fn a_permission_that_is_missing_is_named() {
 async fn a_server_with_as_many_clients_as_it_takes_says_so() {
     let server = RedisServer::with(&["--maxclients", "1"]);
     let _other = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-    let store = RedisStore::new(&secret_url(&format!("redis://:secret@127.0.0.1:{}", server.port)), []);
+    let store = store(&format!("redis://:secret@127.0.0.1:{}", server.port));
     let reason = load(&store).await.unwrap_err().to_string();
     assert!(reason.contains("(maxclients)") || reason.contains("connection"), "{reason}");
 }
@@ -131,8 +130,7 @@ async fn no_password_and_no_record_is_in_any_error_or_log() {
         "allkeys-lru",
     ]);
     let url = format!("redis://:sentinel%5fpassword@127.0.0.1:{}", server.port);
-    let other = CredentialId::access_token("sentinelless".parse().unwrap());
-    let store_here = RedisStore::new(&secret_url(&url), [account(), other]);
+    let store_here = store(&url);
     assert_eq!(swap(&store_here, None, "sentinel_record").await, Swap::Won);
     let login = ":sentinel%5fpassword@";
     let mut said = Vec::new();

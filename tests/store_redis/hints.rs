@@ -9,7 +9,7 @@ use token_relay::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use crate::stores::{LATEST, account, healed, in_time, load, sealed, secret_url, store_on, swap};
+use crate::stores::{LATEST, account, healed, in_time, load, sealed, store_on, swap};
 
 async fn changed(hints: &mut watch::Receiver<u64>) {
     timeout(LATEST * 2, hints.changed()).await.expect("a hint").unwrap();
@@ -45,8 +45,7 @@ async fn a_swap_that_wins_is_a_hint_to_the_others_and_one_that_loses_is_none() {
 async fn there_is_one_hint_for_all_records() {
     let server = RedisServer::start();
     let accounts = ["main", "shop"].map(|name| CredentialId::access_token(name.parse().unwrap()));
-    let url = secret_url(&server.url());
-    let (here, there) = (RedisStore::new(&url, accounts.clone()), RedisStore::new(&url, accounts.clone()));
+    let (here, there) = (store_on(&server), store_on(&server));
     let mut hint = listening(&there).await;
     for id in &accounts {
         assert_eq!(in_time(here.swap(id, None, sealed("one"))).await, Swap::Won);

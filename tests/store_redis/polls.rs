@@ -5,22 +5,18 @@ use std::sync::Arc;
 use redis::Value;
 use test_support::{RECORD_KEY, RedisServer};
 use token_relay::{
-    credential::CredentialId,
+    credential::{CredentialId, CredentialKind},
     store::{Changed, Cursor, READ_AT_ONCE, SharedStore as _, Store as _, Swap, redis::RedisStore},
 };
 use tokio::task::JoinSet;
 
 use crate::fake_redis::losing_replies;
 use crate::stores::{
-    CHANGES, GROUP, RELAYS, account, in_time, load, poll, poll_as, sealed, secret_url, store, store_on, swap, unknown,
+    CHANGES, GROUP, RELAYS, account, in_time, load, poll, poll_as, sealed, store, store_on, swap, unknown,
 };
 
 fn id(name: &str) -> CredentialId {
     CredentialId::access_token(name.parse().unwrap())
-}
-
-fn store_of(server: &RedisServer, ids: &[CredentialId]) -> RedisStore {
-    RedisStore::new(&secret_url(&server.url()), ids.iter().cloned())
 }
 
 fn these(ids: &[CredentialId]) -> Changed {
@@ -31,7 +27,7 @@ fn these(ids: &[CredentialId]) -> Changed {
 async fn the_first_poll_says_all_and_the_next_name_what_was_written_since_by_anybody() {
     let server = RedisServer::start();
     let ids = ["main", "shop", "club"].map(id);
-    let [here, there] = [(); 2].map(|()| store_of(&server, &ids));
+    let [here, there] = [(); 2].map(|()| store_on(&server));
     let first = poll(&here, None).await;
     assert_eq!((first.cursor.change, &first.changed), (0, &Changed::All));
     let other = poll_as(&there, 2, None).await.unwrap();
@@ -55,16 +51,18 @@ async fn the_first_poll_says_all_and_the_next_name_what_was_written_since_by_any
 }
 
 #[tokio::test]
-async fn a_credential_of_another_relay_is_skipped_and_a_database_is_a_group_of_its_own() {
+async fn every_credential_is_named_whoever_keeps_it_and_a_database_is_a_group_of_its_own() {
     let server = RedisServer::start();
-    let (both, one) = (store_of(&server, &["main", "shop"].map(id)), store_on(&server));
-    let cursor = poll(&one, None).await.cursor;
-    for name in ["shop", "main"] {
-        assert_eq!(in_time(both.swap(&id(name), None, sealed("one"))).await, Swap::Won);
+    let (here, there) = (store_on(&server), store_on(&server));
+    let cursor = poll(&there, None).await.cursor;
+    let ids = [id("shop"), CredentialId::new("main".parse().unwrap(), CredentialKind::JsapiTicket), account()];
+    for id in &ids {
+        assert_eq!(in_time(here.swap(id, None, sealed("one"))).await, Swap::Won);
     }
-    server.tell(&["ZADD", CHANGES, "2", "NO Credential\r\n"]);
-    let seen = poll(&one, Some(cursor)).await;
-    assert_eq!((seen.cursor.change, seen.changed), (2, these(&[account()])));
+    // of a kind that this version does not know, and of none
+    server.tell(&["ZADD", CHANGES, "2", "main.newer", "3", "NO Credential\r\n"]);
+    let seen = poll(&there, Some(cursor)).await;
+    assert_eq!((seen.cursor.change, seen.changed), (3, these(&ids)));
     let elsewhere = poll(&store(&format!("{}/1", server.url())), Some(cursor)).await;
     assert_eq!((elsewhere.cursor.change, &elsewhere.changed), (0, &Changed::All));
     assert_ne!(elsewhere.cursor.nonce, cursor.nonce);
@@ -80,7 +78,8 @@ async fn where_more_than_5000_have_changed_a_poll_says_all() {
     server.tell(&add);
     server.tell(&["HSET", GROUP, "change", "5000"]);
     let seen = poll(&store, Some(cursor)).await;
-    assert_eq!((seen.cursor.change, seen.changed), (5000, these(&[])), "none of them is this relay's");
+    let named: Vec<_> = (1..=5000).map(|n| id(&format!("a{n}"))).collect();
+    assert_eq!((seen.cursor.change, seen.changed), (5000, these(&named)));
     assert_eq!(swap(&store, None, "one").await, Swap::Won);
     assert_eq!(poll(&store, Some(cursor)).await.changed, Changed::All);
     assert_eq!(poll(&store, Some(seen.cursor)).await.changed, these(&[account()]));
@@ -211,7 +210,7 @@ async fn a_shared_key_of_another_type_is_an_error_of_every_operation_that_needs_
 async fn many_records_are_read_at_once_in_the_order_that_was_asked_for() {
     let server = RedisServer::start();
     let ids: Vec<CredentialId> = (0..READ_AT_ONCE).map(|n| id(&format!("a{n}"))).collect();
-    let store = store_of(&server, &ids);
+    let store = store_on(&server);
     let is_there = |n: usize| n % 3 != 1;
     let record = |n: usize| format!("{n} {}", "x".repeat(n % 3000));
     let there = (0..ids.len()).filter(|n| is_there(*n));
@@ -248,7 +247,7 @@ async fn a_read_whose_reply_is_lost_is_an_error() {
 async fn polls_among_many_swaps_miss_nothing() {
     let server = RedisServer::start();
     let ids: Vec<CredentialId> = (0..500).map(|n| id(&format!("a{n}"))).collect();
-    let [writer, reader] = [(); 2].map(|()| Arc::new(store_of(&server, &ids)));
+    let [writer, reader] = [(); 2].map(|()| Arc::new(store_on(&server)));
     let mut cursor = poll(&reader, None).await.cursor;
     let swaps = ids.iter().cloned().map(|id| {
         let writer = writer.clone();

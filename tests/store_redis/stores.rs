@@ -32,9 +32,8 @@ pub(crate) fn secret_url(url: &str) -> SecretUrl {
     }
 }
 
-/// A store of a relay that has the account `main`.
 pub(crate) fn store(url: &str) -> RedisStore {
-    RedisStore::new(&secret_url(url), [account()])
+    RedisStore::new(&secret_url(url))
 }
 
 pub(crate) fn store_on(server: &RedisServer) -> RedisStore {

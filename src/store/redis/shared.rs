@@ -22,27 +22,23 @@ impl RedisStore {
         history::add_cursor(&mut eval, cursor);
         let json = serde_json::to_string(&presence).expect("numbers and a text can be written as JSON");
         eval.arg(me.0).arg(presence.beat).arg(json).arg(MOST_NAMED + 1);
-        let poll = self.poll_of(self.connection.send(&eval).await?);
+        let poll = Self::poll_of(self.connection.send(&eval).await?);
         let poll = poll.ok_or_else(|| self.connection.odd_reply("EVAL"))?;
         self.history.saw(poll.cursor);
         Ok(poll)
     }
 
-    fn poll_of(&self, reply: Value) -> Option<Poll> {
+    fn poll_of(reply: Value) -> Option<Poll> {
         let Value::Array(reply) = reply else { return None };
         let [nonce, change, Value::Array(relays), changed] = <[Value; 4]>::try_from(reply).ok()? else { return None };
         let changed = match changed {
             Value::Nil => Changed::All,
-            Value::Array(ids) => Changed::These(ids.iter().filter_map(|id| self.id_of(id)).collect()),
+            // what no relay of this version keeps is passed over
+            Value::Array(ids) => Changed::These(ids.iter().filter_map(|id| text_of(id)?.parse().ok()).collect()),
             _ => return None,
         };
         let presences = relays.chunks_exact(2).filter_map(|relay| presence_of(&relay[0], &relay[1])).collect();
         Some(Poll { cursor: history::cursor(&nonce, &change)?, changed, presences })
-    }
-
-    /// `None` for a credential that this relay does not have.
-    fn id_of(&self, id: &Value) -> Option<CredentialId> {
-        self.ids.get(text_of(id)?).cloned()
     }
 
     async fn get_all(&self, ids: &[CredentialId]) -> Result<Vec<Option<Sealed>>, StoreError> {
