@@ -107,7 +107,7 @@ impl Poller {
     pub fn answered(&mut self, asked_at: Timestamp, now: Timestamp, poll: Poll) -> Reading {
         let is_clock_known = self.peers.showed(now, poll.presences);
         // what nothing calls for waits until the rest is read
-        if self.wanted.len() < READ_AT_ONCE {
+        if self.wanted.is_empty() {
             let part = self.sweep();
             self.wanted.extend(part);
         }

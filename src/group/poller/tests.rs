@@ -99,33 +99,33 @@ fn the_next_poll_asks_from_where_the_last_answer_ended_whatever_became_of_the_re
 
 #[test]
 fn within_one_round_of_the_sweep_each_record_is_read_again() {
-    for count in [1, 2, SWEEP - 1, SWEEP, SWEEP + 1, 1000, 10_000] {
+    for count in [1, 2, SWEEP_PARTS - 1, SWEEP_PARTS, SWEEP_PARTS + 1, 1000, 10_000] {
         let mut poller = caught_up(count);
         let (mut read, mut most) = (BTreeSet::new(), 0);
-        for round in 1..=2 * SWEEP as u64 {
+        for round in 1..=2 * SWEEP_PARTS as u64 * SWEEP_EVERY {
             let reading = poll(&mut poller, 1000 * round, these(&[]));
             let part = read_all(&mut poller, reading);
             most = most.max(part.len());
             read.extend(part);
         }
         assert_eq!(read.len(), count);
-        assert!(most <= count.div_ceil(SWEEP), "{count}: not all at once, but {most}");
+        assert!(most <= count.div_ceil(SWEEP_PARTS), "{count}: not all at once, but {most}");
     }
 }
 
 #[test]
-fn nothing_is_swept_while_a_batch_and_more_is_left_to_be_read() {
+fn nothing_is_swept_while_something_is_left_to_be_read() {
     let mut poller = begun(10_000);
     let mut left: BTreeSet<_> = (READ_AT_ONCE..10_000).map(id).collect();
-    for second in 1.. {
-        let reading = poll(&mut poller, 1000 * second, these(&[]));
-        poller.read(&reading);
-        if left.len() < READ_AT_ONCE {
+    for second in 1..1000 {
+        if left.is_empty() {
             break;
         }
+        let reading = poll(&mut poller, 1000 * second, these(&[]));
+        poller.read(&reading);
         assert!(reading.ids.iter().all(|read| left.remove(read)), "each was read for the first time");
     }
-    assert!(left.len() < READ_AT_ONCE);
+    assert_eq!(left.len(), 0);
 }
 
 #[test]
