@@ -35,6 +35,7 @@ mod apps;
 mod auth;
 mod body;
 mod drop_in;
+mod gateway;
 mod health;
 mod listener;
 mod overview;
@@ -45,8 +46,9 @@ mod report;
 mod token;
 
 pub use apps::{App, Apps};
-pub use auth::{Client, Clients};
+pub use auth::{Access, Client, Clients};
 pub use drop_in::Throttle;
+pub use gateway::Gateway;
 pub use listener::{Limits, Listener};
 
 use crate::{
@@ -65,7 +67,9 @@ pub struct AppState {
     pub clients: Clients,
     /// Which accounts WeChat's own routes know.
     pub apps: Apps,
-    /// Who presented wrong keys to them.
+    /// The way of every other call to WeChat, if there is one.
+    pub gateway: Option<Gateway>,
+    /// Who presented wrong keys to WeChat's routes.
     pub throttle: Throttle,
     /// What is counted.
     pub metrics: Arc<Metrics>,
@@ -86,17 +90,19 @@ pub struct Timeouts {
     pub first_token: Duration,
     /// A report, from the end of its body: 10 s.
     pub report: Duration,
-    /// A drop-in fetch that waits for a verdict on the current token: 4 s, for some SDKs give up after 5 s.
+    /// A drop-in fetch or a gateway call that waits for a verdict on the current token: 4 s, for some SDKs give up after 5 s.
     pub verdict: Duration,
     /// A body: 10 s.
     pub body: Duration,
+    /// A gateway call, while nothing moves in either direction: 30 s. SDKs wait 5 s or 10 s, WeChat's slowest calls take some more.
+    pub silence: Duration,
 }
 
 impl Timeouts {
     /// With `first_token` as set, and the rest as the design has it.
     pub fn new(first_token: Duration) -> Self {
         let (verdict, report, body) = (Duration::from_secs(4), Duration::from_secs(10), Duration::from_secs(10));
-        Self { first_token, report, verdict, body }
+        Self { first_token, report, verdict, body, silence: Duration::from_secs(30) }
     }
 }
 
@@ -110,6 +116,10 @@ impl AppState {
             .route(drop_in::STABLE_TOKEN, any(drop_in::stable_token))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready));
+        let router = match self.gateway {
+            Some(_) => router.fallback(gateway::pass),
+            None => router.fallback(nothing_here),
+        };
         HttpService { reads: Some(Arc::clone(self)), ..self.service(Side::Public, router) }
     }
 
@@ -120,14 +130,14 @@ impl AppState {
             .route("/status", get(admin::status))
             .route("/metrics", get(admin::metrics))
             .route("/healthz", get(health::alive_in_detail))
-            .route("/readyz", get(health::ready_in_detail));
+            .route("/readyz", get(health::ready_in_detail))
+            .fallback(nothing_here);
         self.service(Side::Admin, router)
     }
 
     fn service(self: &Arc<Self>, side: Side, router: Router<Arc<Self>>) -> HttpService {
         let metrics = Arc::clone(&self.metrics);
         let router = router
-            .fallback(async || Problem::NoSuchRoute)
             .method_not_allowed_fallback(async || Problem::WrongMethod)
             .layer(CatchPanicLayer::custom(move |_: Box<dyn Any + Send>| {
                 metrics.http.panicked();
@@ -136,7 +146,8 @@ impl AppState {
                 Problem::Panicked.into_response()
             }))
             .with_state(Arc::clone(self));
-        HttpService { side, router, reads: None, metrics: Arc::clone(&self.metrics) }
+        let other = if side == Side::Public && self.gateway.is_some() { Route::Gateway } else { Route::Other };
+        HttpService { side, router, other, reads: None, metrics: Arc::clone(&self.metrics) }
     }
 
     fn uptime(&self) -> Duration {
@@ -149,6 +160,8 @@ impl AppState {
 pub struct HttpService {
     side: Side,
     router: Router,
+    /// The label of a path that has no route.
+    other: Route,
     /// Whose tokens are served in front of the router, if any are.
     reads: Option<Arc<AppState>>,
     metrics: Arc<Metrics>,
@@ -216,9 +229,13 @@ impl HttpService {
             (Side::Admin, "/metrics") => Route::Metrics,
             (_, "/healthz") => Route::Healthz,
             (_, "/readyz") => Route::Readyz,
-            _ => Route::Other,
+            _ => self.other,
         }
     }
+}
+
+async fn nothing_here() -> Problem {
+    Problem::NoSuchRoute
 }
 
 /// axum boxes every body but the empty one.
@@ -252,6 +269,7 @@ mod tests {
             registry: Arc::new(registry),
             clients: Clients::new([]),
             apps: Apps::default(),
+            gateway: None,
             throttle: Throttle::default(),
             metrics: Arc::new(metrics),
             started: clock.boot_now(),

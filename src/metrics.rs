@@ -13,10 +13,15 @@ use prometheus_client::{
 };
 
 mod credential;
+mod gateway;
 mod labels;
 
 pub use credential::CredentialMetrics;
-pub use labels::{CallOutcome, ProbeOutcome, Refusal, ReportOutcome, Route, Side, StatusCode};
+pub use gateway::GatewayMetrics;
+pub use labels::{
+    ApiFamily, CallOutcome, GatewayRefusal, Healing, ProbeOutcome, Refusal, ReportOutcome, Route, Side, StatusClass,
+    StatusCode,
+};
 
 use crate::credential::CredentialId;
 use credential::Credentials;
@@ -57,6 +62,8 @@ pub struct Metrics {
     credentials: Credentials,
     /// What the listeners count.
     pub http: HttpMetrics,
+    /// What the gateway counts.
+    pub gateway: GatewayMetrics,
     uptime: Gauge,
 }
 
@@ -81,9 +88,10 @@ impl Metrics {
         let uptime = Gauge::default();
         registry.register("uptime_seconds", "Seconds since the start of the relay", uptime.clone());
         let http = HttpMetrics::new(&mut registry);
+        let gateway = GatewayMetrics::new(&mut registry);
         let credentials = Credentials::default();
         registry.register_collector(Box::new(credentials.clone()));
-        Self { registry, credentials, http, uptime }
+        Self { registry, credentials, http, gateway, uptime }
     }
 
     /// The counters of `id`, every series at 0 where it has none yet.
@@ -229,6 +237,10 @@ mod tests {
             "token_relay_drop_in_refusals_total{reason=\"wrong_key\"} 0",
             "token_relay_appsecret_requests_total{account=\"main\"} 0",
             "token_relay_budget_left{account=\"main\",budget=\"forced\"} 0",
+            "token_relay_gateway_requests_total{family=\"sns\",class=\"5xx\"} 0",
+            "token_relay_gateway_refusals_total{reason=\"no_reply\"} 0",
+            "token_relay_gateway_healings_total{outcome=\"repeated\"} 0",
+            "token_relay_gateway_upstream_seconds_count 0",
             "token_relay_uptime_seconds 5",
         ] {
             assert!(page.lines().any(|line| line == series), "{series} is missing in\n{page}");

@@ -16,6 +16,7 @@ use crate::{
     credential::{CredentialId, CredentialKind, Generation},
     heartbeat::Heartbeat,
     metrics::CredentialMetrics,
+    relay_key::KeyDigest,
     report::{ReportFailure, ReportLimit},
     status::{Offer, Status},
 };
@@ -74,6 +75,14 @@ impl Handles {
         self.0.keys()
     }
 
+    /// The account that `token` was handed out for, if this relay handed it out and its original life has not ended at `now`.
+    pub fn handed_out(&self, token: &str, _now: Timestamp) -> Option<HandedOut<'_>> {
+        let digest = KeyDigest::of(token.as_bytes());
+        let mut tokens = self.0.values().filter_map(|kinds| kinds.get(&CredentialKind::AccessToken));
+        let handle = tokens.find(|handle| handle.board.published.load().is_token(&digest))?;
+        Some(HandedOut { handle, is_current: true })
+    }
+
     /// In the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Handle>> {
         self.0.values().flat_map(BTreeMap::values)
@@ -88,6 +97,15 @@ impl Handles {
     pub fn silent(&self, awake: Duration) -> impl Iterator<Item = (&CredentialId, Duration)> {
         self.iter().filter_map(move |handle| Some((&handle.id, handle.heartbeat.silence(awake)?)))
     }
+}
+
+/// A token that this relay handed out.
+#[derive(Debug)]
+pub struct HandedOut<'h> {
+    /// Of which credential.
+    pub handle: &'h Arc<Handle>,
+    /// Whether it is still the current one.
+    pub is_current: bool,
 }
 
 /// What the process holds of one credential.
@@ -174,6 +192,8 @@ pub struct Prepared {
     pub head: SecretBytes,
     /// `W/"main-1795348923000"`: the credential and the generation, never the token.
     pub etag: Bytes,
+    /// By which the token is found when it comes back in a request.
+    digest: KeyDigest,
 }
 
 impl Published {
@@ -181,6 +201,10 @@ impl Published {
     pub fn servable(&self, now: Timestamp) -> Option<(&Prepared, u64)> {
         let (_, seconds) = self.status.servable(now)?;
         Some((self.prepared.as_ref()?, seconds))
+    }
+
+    fn is_token(&self, digest: &KeyDigest) -> bool {
+        self.prepared.as_ref().is_some_and(|prepared| prepared.digest == *digest)
     }
 }
 
@@ -191,7 +215,8 @@ impl Prepared {
         // As large as it is, and no larger: a text that is formatted grows by doubling.
         let head = ["{\"access_token\":", &quoted, ",\"expires_in\":"].concat();
         let head = SecretBytes(Bytes::from(head));
-        Self { generation, head, etag: Bytes::from(format!("W/\"{id}-{generation}\"")) }
+        let digest = KeyDigest::of(offer.token.expose().as_bytes());
+        Self { generation, head, etag: Bytes::from(format!("W/\"{id}-{generation}\"")), digest }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::CredentialId,
     group::Group,
-    http::{App, AppState, Apps, Clients, Limits, Listener, Throttle, Timeouts},
+    http::{Access, App, AppState, Apps, Clients, Gateway, Limits, Listener, Throttle, Timeouts},
     issuer::{
         Issuer, Profile,
         upstream::{Upstream, UpstreamError, UpstreamSettings},
@@ -112,6 +112,7 @@ impl Ready {
             registry: Arc::default(),
             clients: clients(settings),
             apps: apps(settings),
+            gateway: gateway(settings)?,
             throttle: Throttle::default(),
             metrics: Arc::default(),
             timeouts: Timeouts::new(server.first_token_wait),
@@ -219,8 +220,10 @@ fn clients(settings: &Settings) -> Clients {
     for (client, _) in settings.clients.iter().filter(|(_, client)| client.key_fits_urls == Some(false)) {
         warn!(%client, "drop-in routes do not take this client's key: it has other characters than A-Z a-z 0-9 _ -");
     }
-    let client = settings.clients.iter();
-    Clients::new(client.map(|(name, client)| (name.to_string(), client.key_sha256, client.accounts.clone())))
+    Clients::new(settings.clients.iter().map(|(name, client)| {
+        let access = Access { accounts: client.accounts.clone(), gateway: client.gateway };
+        (name.to_string(), client.key_sha256, access)
+    }))
 }
 
 fn apps(settings: &Settings) -> Apps {
@@ -230,6 +233,15 @@ fn apps(settings: &Settings) -> Apps {
         (account.appid.as_str().to_owned(), app)
     };
     Apps::new(settings.accounts.iter().map(app))
+}
+
+/// The gateway, if there is one.
+fn gateway(settings: &Settings) -> Result<Option<Gateway>, UpstreamError> {
+    if !settings.gateway.enabled {
+        return Ok(None);
+    }
+    let secrets = settings.accounts.iter().map(|(name, account)| (name.clone(), account.secret.clone()));
+    Gateway::new(&upstream_settings(&settings.wechat), secrets, settings.server.max_connections).map(Some)
 }
 
 fn keepers(

@@ -38,6 +38,8 @@ pub struct Settings {
     pub wechat: WechatSettings,
     /// `[refresh]`
     pub refresh: RefreshSettings,
+    /// `[gateway]`
+    pub gateway: GatewaySettings,
     /// `[state]`
     pub state: StateSettings,
     /// `[log]`
@@ -97,6 +99,13 @@ pub struct RefreshSettings {
     pub retry_max: Duration,
 }
 
+/// The way of every other call to WeChat.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Whether paths that are not the relay's own go to WeChat.
+    pub enabled: bool,
+}
+
 /// What outlives the process.
 #[derive(Debug, Clone)]
 pub struct StateSettings {
@@ -137,6 +146,8 @@ pub struct ClientSettings {
     pub key_fits_urls: Option<bool>,
     /// The accounts that it may read, each of them configured; `None` is all.
     pub accounts: Option<BTreeSet<AccountName>>,
+    /// Whether its key opens the gateway.
+    pub gateway: bool,
 }
 
 /// What `server.shutdown_grace` must leave beside `wechat.timeout`: a call's outcome is still to be stored and answered.

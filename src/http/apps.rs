@@ -30,6 +30,11 @@ impl Apps {
         Self(by_appid)
     }
 
+    /// All accounts with this appid.
+    pub fn of_appid(&self, appid: &str) -> &[App] {
+        self.0.get(appid).map_or(&[], Vec::as_slice)
+    }
+
     /// The account that the route of `endpoint` serves for `appid`: the one with that endpoint, or else the only one.
     pub fn find(&self, appid: &str, endpoint: Endpoint) -> Option<&App> {
         let apps = self.0.get(appid)?;

@@ -27,25 +27,34 @@ pub struct Clients {
     by_prefix: HashMap<[u8; 8], Vec<Client>>,
 }
 
+/// What a client may do.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// The accounts that it may use; `None` is all of them.
+    pub accounts: Option<BTreeSet<AccountName>>,
+    /// Whether its key opens the gateway.
+    pub gateway: bool,
+}
+
 /// One internal service. `Debug` shows neither the key nor its digest.
 pub struct Client {
     name: String,
     key: KeyDigest,
-    accounts: Option<BTreeSet<AccountName>>,
+    access: Access,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("name", &self.name).field("accounts", &self.accounts).finish_non_exhaustive()
+        f.debug_struct("Client").field("name", &self.name).field("access", &self.access).finish_non_exhaustive()
     }
 }
 
 impl Clients {
-    /// The clients by name, the digest of their key, and the accounts that they may use (`None`: all).
-    pub fn new(clients: impl IntoIterator<Item = (String, KeyDigest, Option<BTreeSet<AccountName>>)>) -> Self {
+    /// The clients by name, the digest of their key, and what they may do.
+    pub fn new(clients: impl IntoIterator<Item = (String, KeyDigest, Access)>) -> Self {
         let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
-        for (name, key, accounts) in clients {
-            by_prefix.entry(key.prefix()).or_default().push(Client { name, key, accounts });
+        for (name, key, access) in clients {
+            by_prefix.entry(key.prefix()).or_default().push(Client { name, key, access });
         }
         Self { by_prefix }
     }
@@ -83,12 +92,17 @@ impl Client {
 
     /// Whether it may read the account called `account`, which need not exist.
     pub(super) fn may_use(&self, account: &str) -> bool {
-        self.accounts.as_ref().is_none_or(|allowed| allowed.contains(account))
+        self.access.accounts.as_ref().is_none_or(|allowed| allowed.contains(account))
+    }
+
+    /// Whether its key opens the gateway.
+    pub(super) fn may_use_gateway(&self) -> bool {
+        self.access.gateway
     }
 
     /// The account of a request that names none.
     fn default_account<'a>(&'a self, handles: &'a Handles) -> Option<&'a str> {
-        match &self.accounts {
+        match &self.access.accounts {
             Some(allowed) => only(allowed.iter()).or_else(|| allowed.get(DEFAULT)).map(AccountName::as_str),
             None => only(handles.accounts())
                 .map(AccountName::as_str)
@@ -126,11 +140,14 @@ mod tests {
     #[test]
     fn a_client_is_found_by_its_key_and_shows_neither_key_nor_digest() {
         let key = KeyDigest::of(b"sentinel");
-        let clients = Clients::new([("orders".to_owned(), key, None)]);
+        let clients = Clients::new([("orders".to_owned(), key, Access::default())]);
         let client = clients.by_key(&key).unwrap();
         assert_eq!(client.name, "orders");
         assert!(clients.by_key(&KeyDigest::of(b"sentinel ")).is_none());
-        assert_eq!(format!("{client:?}"), "Client { name: \"orders\", accounts: None, .. }");
+        assert_eq!(
+            format!("{client:?}"),
+            "Client { name: \"orders\", access: Access { accounts: None, gateway: false }, .. }"
+        );
     }
 
     #[test]
@@ -138,7 +155,8 @@ mod tests {
         let (one, mut other) = ([7; 32], [7; 32]);
         other[31] = 8;
         let (one, other) = (KeyDigest::from_bytes(one), KeyDigest::from_bytes(other));
-        let clients = Clients::new([("one".to_owned(), one, None), ("other".to_owned(), other, None)]);
+        let clients =
+            Clients::new([("one".to_owned(), one, Access::default()), ("other".to_owned(), other, Access::default())]);
         assert_eq!(clients.by_prefix.values().map(Vec::len).collect::<Vec<_>>(), [2]);
         assert_eq!(clients.by_key(&other).unwrap().name, "other");
     }

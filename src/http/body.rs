@@ -42,6 +42,11 @@ impl Unread {
         (head, Self { body, waits_for_leave })
     }
 
+    /// As it is, to be streamed.
+    pub(super) fn into_body(self) -> Body {
+        self.body
+    }
+
     /// The whole body, if it comes within `within`.
     pub(super) async fn read(mut self, within: Duration) -> Result<Bytes, BodyFault> {
         let fault = if self.body.size_hint().lower() > LONGEST as u64 {

@@ -19,6 +19,7 @@ mod parameters;
 mod reply;
 mod throttle;
 
+pub(super) use reply::{errcode, rid};
 pub use throttle::Throttle;
 
 use super::{

@@ -1,4 +1,4 @@
-//! How does one call reach WeChat, and was it sent? The relay's only HTTP client.
+//! How does one call reach WeChat, and was it sent? The only HTTP client of issuers; the gateway has one of its own, with a pool.
 
 use std::{
     error::Error,

@@ -87,6 +87,8 @@ labels! {
         DropInToken = "drop_in_token",
         /// `/cgi-bin/stable_token`
         DropInStableToken = "drop_in_stable_token",
+        /// Every path that is not the relay's own, where the gateway is on.
+        Gateway = "gateway",
         /// `/healthz`
         Healthz = "healthz",
         /// `/readyz`
@@ -127,6 +129,84 @@ labels! {
         ForeignAccount = "foreign_account",
         /// No token can be served.
         NoToken = "no_token",
+    }
+
+    /// Which part of WeChat's API a gateway request is for.
+    ApiFamily {
+        /// `/cgi-bin/…`
+        CgiBin = "cgi_bin",
+        /// `/sns/…`
+        Sns = "sns",
+        /// `/wxa/…` and `/wxaapi/…`
+        Wxa = "wxa",
+        /// Any other path.
+        Other = "other",
+    }
+
+    /// The class of a status.
+    StatusClass {
+        /// 200 to 299; WeChat's business errors too.
+        Success = "2xx",
+        /// 300 to 399
+        Redirection = "3xx",
+        /// 400 to 499
+        ClientError = "4xx",
+        /// 500 to 599, and what is no status.
+        ServerError = "5xx",
+    }
+
+    /// What came of a reply that named the relay's token bad.
+    Healing {
+        /// The call was repeated with a new token.
+        Repeated = "repeated",
+        /// There was no new token in time, or the body was not kept: WeChat's reply was passed on.
+        PassedOn = "passed_on",
+    }
+
+    /// Why the gateway answered a request itself.
+    GatewayRefusal {
+        /// CONNECT, an upgrade, or an expectation that is not known.
+        Malformed = "malformed",
+        /// A path, a name or a parameter in more than one spelling.
+        Misspelt = "misspelt",
+        /// The request has been through a gateway already.
+        Loop = "loop",
+        /// Another method than GET on a path that has an AppSecret or a user's token in its query.
+        NotGet = "not_get",
+        /// A path whose call would disclose or spend too much.
+        Forbidden = "forbidden",
+        /// Neither a token nor a relay key.
+        MissingToken = "missing_token",
+        /// A token that this relay did not hand out, or too long ago.
+        UnknownToken = "unknown_token",
+        /// `Authorization` is no client's key.
+        UnknownKey = "unknown_key",
+        /// The client may not use the gateway, or not this account.
+        NotAllowed = "not_allowed",
+        /// No appid, or several accounts and none named.
+        NoAppid = "no_appid",
+        /// No account has this appid or this name.
+        UnknownAppid = "unknown_appid",
+        /// No secret.
+        NoSecret = "no_secret",
+        /// The secret is no client's key, nor an AppSecret that is accepted.
+        WrongKey = "wrong_key",
+        /// One of the two above, of an address that has presented too many in the last minute.
+        TooManyWrongKeys = "too_many_wrong_keys",
+        /// No token can be served.
+        NoLivingToken = "no_living_token",
+        /// As many requests as may be are under way.
+        TooBusy = "too_busy",
+        /// The client's body did not come.
+        BodyStalled = "body_stalled",
+        /// The client's body ended before it was complete.
+        BodyCut = "body_cut",
+        /// No connection to WeChat.
+        NoConnection = "no_connection",
+        /// WeChat's connection broke, or what came was not HTTP.
+        BadReply = "bad_reply",
+        /// WeChat did not answer in time.
+        NoReply = "no_reply",
     }
 
     /// Which status was answered.
@@ -185,6 +265,37 @@ impl Route {
     }
 }
 
+impl GatewayRefusal {
+    /// The text of the label, for logs.
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+}
+
+impl ApiFamily {
+    /// The family of `path`.
+    pub fn of(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("cgi-bin") => Self::CgiBin,
+            Some("sns") => Self::Sns,
+            Some("wxa" | "wxaapi") => Self::Wxa,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl StatusClass {
+    /// The class of the status `code`.
+    pub fn of(code: u16) -> Self {
+        match code {
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            _ => Self::ServerError,
+        }
+    }
+}
+
 impl Refusal {
     /// The text of the label, for logs.
     pub fn name(self) -> &'static str {
@@ -207,6 +318,8 @@ mod tests {
     fn every_label_stands_at_its_own_place_in_the_list() {
         assert!(Route::ALL.iter().enumerate().all(|(place, route)| *route as usize == place));
         assert!(Refusal::ALL.iter().enumerate().all(|(place, refusal)| *refusal as usize == place));
+        assert!(GatewayRefusal::ALL.iter().enumerate().all(|(place, refusal)| *refusal as usize == place));
+        assert!(ApiFamily::ALL.iter().enumerate().all(|(place, family)| *family as usize == place));
         assert!(StatusCode::ALL.iter().enumerate().all(|(place, status)| *status as usize == place));
     }
 

@@ -10,8 +10,8 @@ use secrecy::ExposeSecret;
 use super::entry::{Entry, Table, conflict, value_or_file};
 use super::values::Address;
 use super::{
-    AccountSettings, ClientSettings, Endpoint, GRACE_MARGIN, KeyDigest, Layers, LogSettings, RefreshSettings,
-    ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings, client_key,
+    AccountSettings, ClientSettings, Endpoint, GRACE_MARGIN, GatewaySettings, KeyDigest, Layers, LogSettings,
+    RefreshSettings, ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings, client_key,
 };
 use crate::account::{AccountName, ClientName, NameError};
 use crate::relay_key::fits_urls;
@@ -43,6 +43,7 @@ impl Settings {
             )));
         }
         let refresh = refresh(&layers.section("refresh"))?;
+        let gateway = GatewaySettings { enabled: layers.section("gateway").entry("enabled").flag()? };
         let state = state(&layers.section("state"))?;
         if matches!(state.url, StateUrl::Redis(_)) && wechat.timeout >= LEASE {
             let lease = humantime::format_duration(LEASE);
@@ -53,7 +54,7 @@ impl Settings {
         let log = log(&layers.section("log"))?;
         let accounts = accounts(layers)?;
         let clients = clients(layers, &accounts)?;
-        Ok(Self { server, wechat, refresh, state, log, accounts, clients })
+        Ok(Self { server, wechat, refresh, gateway, state, log, accounts, clients })
     }
 }
 
@@ -178,11 +179,12 @@ fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
         entry if entry.is_set() => entry.number(1..=10_000)?,
         _ => endpoint.default_calls_per_day(),
     };
-    let accept_appsecret = match table.entry("accept_appsecret") {
-        entry if entry.is_set() => entry.flag()?,
-        _ => false,
-    };
+    let accept_appsecret = flag_or_false(&table.entry("accept_appsecret"))?;
     Ok(AccountSettings { appid, secret, endpoint, calls_per_day, accept_appsecret })
+}
+
+fn flag_or_false(entry: &Entry<'_>) -> Result<bool, SettingsError> {
+    if entry.is_set() { entry.flag() } else { Ok(false) }
 }
 
 fn clients(
@@ -196,7 +198,8 @@ fn clients(
             return Err(source.error(format!("clients.{other} has the same key")));
         }
         let accounts = client_accounts(&table.entry("accounts"), accounts)?;
-        clients.insert(parsed(&name), ClientSettings { key_sha256, key_fits_urls, accounts });
+        let gateway = flag_or_false(&table.entry("gateway"))?;
+        clients.insert(parsed(&name), ClientSettings { key_sha256, key_fits_urls, accounts, gateway });
     }
     if clients.is_empty() {
         return Err(SettingsError::new("clients", NO_CLIENT, None));

@@ -71,6 +71,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             key("retry_max", Kind::Text, "60s"),
         ],
     ),
+    ("gateway", &[key("enabled", Kind::Flag, "false")]),
     ("state", &[key("url", Kind::SecretUrl, "file:state"), key("url_file", Kind::Text, "")]),
     ("log", &[key("format", Kind::Text, "auto"), key("filter", Kind::Text, "info")]),
 ];
@@ -91,6 +92,7 @@ pub(super) const CLIENT: &[Key] = &[
     unset("key_file", Kind::Text),
     unset("key_sha256", Kind::Secret),
     unset("accounts", Kind::List),
+    unset("gateway", Kind::Flag),
 ];
 
 /// What a path in the settings is.

@@ -36,6 +36,8 @@ impl RunningRelay {
             .env("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", APPID)
             .env("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", SECRET)
             .env("TOKEN_RELAY__CLIENTS__ORDERS__KEY", KEY)
+            .env("TOKEN_RELAY__CLIENTS__ORDERS__GATEWAY", "true")
+            .env("TOKEN_RELAY__GATEWAY__ENABLED", "true")
             .stderr(fs::File::create(&log).unwrap())
             .kill_on_drop(true)
             .spawn()

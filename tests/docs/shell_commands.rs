@@ -45,5 +45,8 @@ async fn the_shell_commands_do_what_they_show() {
         relay.stop().await;
         run += 1;
     }
-    assert_eq!(run, 6, "in the README keygen, check and a read; in docs/API.md a read, a report and a drop-in read");
+    assert_eq!(
+        run, 7,
+        "in the README keygen, check and a read; in docs/API.md a read, a report, a drop-in read and a gateway call"
+    );
 }

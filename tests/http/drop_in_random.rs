@@ -97,7 +97,8 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
 
 async fn relay() -> DropIn {
     let patience = Duration::from_millis(20);
-    let timeouts = Timeouts { first_token: patience, report: patience, verdict: patience, body: patience };
+    let timeouts =
+        Timeouts { first_token: patience, report: patience, verdict: patience, body: patience, silence: patience };
     let fake = FakeRelay::patient(&["main", "shop"], timeouts);
     fake.offer("main", 7, "wire_token", 3541);
     fake.publish("shop", Status::default());

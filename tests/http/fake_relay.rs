@@ -17,7 +17,7 @@ use token_relay::{
     clock::{Clock, SystemClock, Timestamp, WallTime},
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
-    http::{App, AppState, Apps, Clients, HttpService, Limits, Listener, Throttle, Timeouts},
+    http::{Access, App, AppState, Apps, Clients, Gateway, HttpService, Limits, Listener, Throttle, Timeouts},
     issuer::{
         IssueError,
         wechat::{ERRORS, Endpoint},
@@ -103,6 +103,10 @@ impl FakeRelay {
     }
 
     pub(crate) fn with_apps(names: &[&str], timeouts: Timeouts, apps: Apps) -> Self {
+        Self::with_gateway(names, timeouts, apps, None)
+    }
+
+    pub(crate) fn with_gateway(names: &[&str], timeouts: Timeouts, apps: Apps, gateway: Option<Gateway>) -> Self {
         let (registry, metrics) = (Registry::default(), Metrics::new());
         let (mut publishers, mut reports) = (BTreeMap::new(), BTreeMap::new());
         for name in names {
@@ -114,20 +118,21 @@ impl FakeRelay {
             publishers.insert((*name).to_owned(), end.publisher);
             reports.insert((*name).to_owned(), end.reports);
         }
-        let client = |name: &str, key: &str, accounts: Option<&[&str]>| {
+        let client = |name: &str, key: &str, accounts: Option<&[&str]>, gateway: bool| {
             let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
-            (name.to_owned(), KeyDigest::of(key.as_bytes()), accounts)
+            (name.to_owned(), KeyDigest::of(key.as_bytes()), Access { accounts, gateway })
         };
         let shutdown = CancellationToken::new();
         let relay = Arc::new(AppState {
             registry: Arc::new(registry),
             clients: Clients::new([
-                client("all", KEY, None),
-                client("one", MAIN_KEY, Some(&["main"])),
-                client("two", BOTH_KEY, Some(&["main", "shop"])),
-                client("odd", ODD_KEY, None),
+                client("all", KEY, None, true),
+                client("one", MAIN_KEY, Some(&["main"]), false),
+                client("two", BOTH_KEY, Some(&["main", "shop"]), true),
+                client("odd", ODD_KEY, None, true),
             ]),
             apps,
+            gateway,
             throttle: Throttle::default(),
             metrics: Arc::new(metrics),
             clock: Arc::new(SystemClock),

@@ -81,7 +81,7 @@ async fn opened() -> (FakeRelay, Served) {
     let patience = Duration::from_millis(20);
     let fake = FakeRelay::patient(
         &["main", "shop"],
-        Timeouts { first_token: patience, report: patience, verdict: patience, body: patience },
+        Timeouts { first_token: patience, report: patience, verdict: patience, body: patience, silence: patience },
     );
     fake.offer("main", 7, "wire_token", 3541);
     fake.publish("shop", Status::default());

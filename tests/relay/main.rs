@@ -11,6 +11,7 @@ mod disk;
 mod drop_in;
 mod egress;
 mod freeze;
+mod gateway;
 mod hostile;
 mod leaks;
 mod logs;

@@ -53,6 +53,7 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("refresh.report_cooldown", "\"1s\"", "0s"),
     ("refresh.retry_min", "\"2s\"", "3s"),
     ("refresh.retry_max", "\"2m\"", "3m"),
+    ("gateway.enabled", "true", "false"),
     ("state.url", "\"memory:\"", "rediss://:sentinel-8f3a@h:1/0"),
     ("state.url_file", "\"STATE\"", "STATE"),
     ("log.format", "\"text\"", "json"),
@@ -71,8 +72,9 @@ fn effective(key: &str, given: &str) -> toml::Value {
     format!("v = {given}").parse::<toml::Table>().unwrap()["v"].clone()
 }
 
-fn quoted_unless_number(text: &str) -> String {
-    text.parse::<u32>().map_or_else(|_| toml::Value::from(text).to_string(), |number| number.to_string())
+fn quoted_unless_plain(text: &str) -> String {
+    let is_plain = text.parse::<u32>().is_ok() || text.parse::<bool>().is_ok();
+    if is_plain { text.to_owned() } else { toml::Value::from(text).to_string() }
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn the_environment_overrides_the_file_and_the_file_the_default_for_every_key() {
         assert!(line_of(&from_file, key).ends_with(&format!("from {}", file.display())), "{key}: {from_file}");
         assert!(line_of(&from_env, key).ends_with(&format!("from {variable}")), "{key}: {from_env}");
         assert_eq!(value_of(&from_file, key), effective(key, &paths(in_file)));
-        assert_eq!(value_of(&from_env, key), effective(key, &quoted_unless_number(&paths(in_env))));
+        assert_eq!(value_of(&from_env, key), effective(key, &quoted_unless_plain(&paths(in_env))));
         for printed in [&from_file, &from_env] {
             assert!(!printed.contains(SENTINEL), "{printed}");
             printed.parse::<toml::Table>().unwrap();
@@ -163,6 +165,14 @@ fn a_flag_is_written_as_true_or_false_in_the_file_and_in_the_environment() {
     let printed = origins(Some(&file), &turned);
     assert!(line_of(&printed, "accounts.shop.accept_appsecret").starts_with("accept_appsecret = true # from TOKEN"));
     assert!(!load(None, []).unwrap().accounts["main"].accept_appsecret);
+
+    let gateway = |variables: &[(&str, &str)]| {
+        let settings = load(None, variables.iter().copied()).unwrap();
+        (settings.gateway.enabled, settings.clients["orders"].gateway)
+    };
+    assert_eq!(gateway(&[]), (false, false));
+    assert_eq!(gateway(&[("TOKEN_RELAY__GATEWAY__ENABLED", "true")]), (true, false));
+    assert_eq!(gateway(&[("TOKEN_RELAY__CLIENTS__ORDERS__GATEWAY", "true")]), (false, true));
 }
 
 #[test]

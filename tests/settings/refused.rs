@@ -97,6 +97,8 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\ncalls_per_day = 0", "accounts.main.calls_per_day"),
     ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\ncalls_per_day = 10001", "accounts.main.calls_per_day"),
     ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\naccept_appsecret = 1", "accounts.main.accept_appsecret"),
+    ("gateway", "enabled = 1", "gateway.enabled"),
+    ("gateway", "enabled = \"\"", "gateway.enabled"),
     ("accounts.main", "appid = \"wx1\"\nsecret = \"s\"\naccept_appsecret = \"\"", "accounts.main.accept_appsecret"),
     ("accounts.main", "appid = \"wx1\"\nsecert = \"sentinel-8f3a\"", "accounts.main.secert"),
     ("clients.other", "", "clients.other.key_sha256"),

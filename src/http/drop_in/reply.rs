@@ -28,7 +28,7 @@ pub(super) fn refused(refusal: Refusal, rid: &str) -> Response {
         Refusal::ForeignAccount => (48001, "api unauthorized"),
         Refusal::NoToken => (-1, "system error"),
     };
-    let mut response = json(format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg} rid: {rid}"}}"#).into());
+    let mut response = self::errcode(errcode, errmsg, rid);
     if refusal == Refusal::BodyStalled {
         // What would follow is not the next request.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -36,8 +36,13 @@ pub(super) fn refused(refusal: Refusal, rid: &str) -> Response {
     response
 }
 
+/// 200 with this errcode.
+pub(in crate::http) fn errcode(errcode: i64, errmsg: &str, rid: &str) -> Response {
+    json(format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg} rid: {rid}"}}"#).into())
+}
+
 /// The name of one answer, of WeChat's form: Unix seconds and two random numbers, in hexadecimal digits. The log names it too.
-pub(super) fn rid(now: WallTime) -> String {
+pub(in crate::http) fn rid(now: WallTime) -> String {
     format!("{:08x}-{:08x}-{:08x}", now.as_millis() / 1000, fastrand::u32(..), fastrand::u32(..))
 }
 

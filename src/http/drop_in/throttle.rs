@@ -42,10 +42,10 @@ struct Source {
 
 /// What a wrong key is answered.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct WrongKey {
-    pub(super) refusal: Refusal,
+pub(in crate::http) struct WrongKey {
+    pub(in crate::http) refusal: Refusal,
     /// Whether it is worth a warning.
-    pub(super) is_news: bool,
+    pub(in crate::http) is_news: bool,
 }
 
 impl Default for Throttle {
@@ -56,7 +56,7 @@ impl Default for Throttle {
 
 impl Throttle {
     /// Counts a wrong key from `peer`.
-    pub(super) fn wrong_key(&self, peer: IpAddr, now: Timestamp) -> WrongKey {
+    pub(in crate::http) fn wrong_key(&self, peer: IpAddr, now: Timestamp) -> WrongKey {
         // A table of counts cannot be left half changed, so a panic elsewhere poisons nothing.
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Table { sources, warnings } = &mut *table;

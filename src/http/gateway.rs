@@ -1,0 +1,281 @@
+//! Where does every path go that is not the relay's own? To WeChat's API, with the account's current token.
+//!
+//! What may pass and what is put into it is decided in `decide`; everything else here carries it out. Bodies stream both ways.
+
+use std::{collections::HashMap, net::SocketAddr, pin::Pin, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    http::{Method, Uri},
+    response::Response,
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+use tracing::{debug, warn};
+
+mod client;
+mod decide;
+mod download;
+mod forward;
+mod headers;
+mod heal;
+mod refusal;
+mod target;
+mod upload;
+
+use super::{AppState, body::Unread, drop_in};
+use crate::{
+    account::AccountName,
+    credential::Generation,
+    issuer::upstream::{UpstreamError, UpstreamSettings},
+    metrics::{ApiFamily, GatewayRefusal, Healing, Refusal},
+    registry::Handle,
+    status::Offer,
+};
+use client::GatewayClient;
+use decide::{Asked, Credential, Known};
+use download::{Download, Silence};
+use forward::{Call, Sending, WHOLE};
+use heal::Reply;
+use target::Place;
+use upload::Upload;
+
+/// Requests under way at once; with a small `server.max_connections` half of those, so that a WeChat that hangs leaves room
+/// for `GET /token`.
+const REQUESTS: usize = 2048;
+/// Of senders that the relay does not know (a user's own token), so that they take no room from those that it knows.
+const STRANGERS: usize = 64;
+/// KiB that the copies of all bodies take together. Further bodies are sent without a copy, and so not repeated.
+const COPIES_KIB: usize = 32 * 1024;
+
+/// The way of every other call to WeChat.
+#[derive(Debug)]
+pub struct Gateway {
+    client: GatewayClient,
+    secrets: HashMap<AccountName, SecretString>,
+    requests: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    copies: Arc<Semaphore>,
+}
+
+impl Gateway {
+    /// A gateway to the hosts of `settings`, with each account's AppSecret.
+    ///
+    /// # Errors
+    /// When its HTTP client cannot be built.
+    pub fn new(
+        settings: &UpstreamSettings,
+        secrets: impl IntoIterator<Item = (AccountName, SecretString)>,
+        max_connections: usize,
+    ) -> Result<Self, UpstreamError> {
+        let requests = REQUESTS.min(max_connections.div_ceil(2));
+        Ok(Self {
+            client: GatewayClient::new(settings)?,
+            secrets: secrets.into_iter().collect(),
+            requests: Arc::new(Semaphore::new(requests)),
+            strangers: Arc::new(Semaphore::new(STRANGERS.min(requests))),
+            copies: Arc::new(Semaphore::new(COPIES_KIB)),
+        })
+    }
+
+    fn permit(&self, credential: &Credential) -> Result<OwnedSemaphorePermit, GatewayRefusal> {
+        let permits = match credential {
+            Credential::User => &self.strangers,
+            Credential::Token { .. } | Credential::AppSecret { .. } | Credential::Own => &self.requests,
+        };
+        permits.clone().try_acquire_owned().map_err(|_| GatewayRefusal::TooBusy)
+    }
+}
+
+/// The fallback of the public router.
+pub(super) async fn pass(
+    State(state): State<Arc<AppState>>,
+    peer: ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let Some(gateway) = &state.gateway else { return refuse(&state, peer.0, request.uri(), GatewayRefusal::Malformed) };
+    let (uri, family) = (request.uri().clone(), ApiFamily::of(request.uri().path()));
+    let response = match forward(&state, gateway, request).await {
+        Ok(response) => response,
+        Err(refusal) => refuse(&state, peer.0, &uri, refusal),
+    };
+    state.metrics.gateway.answered(family, response.status().as_u16());
+    response
+}
+
+/// Counts and logs a refusal, and answers with it. Of the request only the path is logged, for any part of a query may be a
+/// secret.
+fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRefusal) -> Response {
+    let (now, address) = (state.clock.now(), peer.ip().to_canonical());
+    let rid = drop_in::rid(now.wall);
+    if matches!(refusal, GatewayRefusal::WrongKey | GatewayRefusal::UnknownKey) {
+        let wrong_key = state.throttle.wrong_key(address, now.boot);
+        if wrong_key.refusal == Refusal::TooManyWrongKeys {
+            refusal = GatewayRefusal::TooManyWrongKeys;
+        }
+        if wrong_key.is_news {
+            warn!(%address, rid, "gateway: wrong key; further ones are logged at DEBUG");
+        }
+    }
+    state.metrics.gateway.refused(refusal);
+    debug!(%address, path = uri.path(), refusal = refusal.name(), rid, "gateway: not passed on");
+    refusal::reply(refusal, &rid)
+}
+
+/// What is put into a call.
+#[derive(Default)]
+struct PutIn {
+    /// Where in the query, and what.
+    value: Option<(Place, String)>,
+    /// Which token it is.
+    token: Option<(Arc<Handle>, Generation)>,
+}
+
+impl PutIn {
+    fn token(handle: &Arc<Handle>, place: Place, offer: &Offer) -> Self {
+        let value = Some((place, offer.token.expose().to_owned()));
+        Self { value, token: Some((handle.clone(), offer.generation)) }
+    }
+
+    async fn of(state: &AppState, gateway: &Gateway, credential: &Credential) -> Result<Self, GatewayRefusal> {
+        match credential {
+            Credential::Own | Credential::User => Ok(Self::default()),
+            Credential::Token { handle, place } => {
+                let offer = heal::living(state, handle, state.timeouts.first_token).await;
+                Ok(Self::token(handle, place.clone(), &offer.ok_or(GatewayRefusal::NoLivingToken)?))
+            }
+            Credential::AppSecret { account, place, was_appsecret } => {
+                let secret = gateway.secrets.get(account).ok_or(GatewayRefusal::UnknownAppid)?;
+                if *was_appsecret && let Some(handle) = state.registry.handles().access_token(account.as_str()) {
+                    handle.metrics.appsecret_accepted();
+                }
+                let value = Some((Place::Value(place.clone()), secret.expose_secret().to_owned()));
+                Ok(Self { value, token: None })
+            }
+        }
+    }
+
+    /// Puts it into the query that the client gave.
+    fn put(&self, given: Option<&str>, call: &mut Call) {
+        call.query = match &self.value {
+            Some((place, value)) => Some(target::with(given, place, value)),
+            None => given.map(str::to_owned),
+        };
+        if let Some((_, value)) = &self.value {
+            // In both forms: WeChat may give it back as it stood in the query.
+            call.secrets.extend([value.clone(), target::escaped(value)]);
+        }
+    }
+}
+
+async fn forward(state: &AppState, gateway: &Gateway, request: Request) -> Result<Response, GatewayRefusal> {
+    let admitted = admit(state, gateway, &request);
+    let (head, body) = Unread::split(request);
+    let prepared = match admitted {
+        Ok((credential, permit)) => PutIn::of(state, gateway, &credential).await.map(|put_in| (put_in, permit)),
+        Err(refusal) => Err(refusal),
+    };
+    let (put_in, permit) = match prepared {
+        Ok(prepared) => prepared,
+        Err(refusal) => {
+            body.discard().await;
+            return Err(refusal);
+        }
+    };
+    let mut call = Call {
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: None,
+        headers: headers::upwards(&head.headers),
+        secrets: Vec::new(),
+        silence: state.timeouts.silence,
+    };
+    put_in.put(head.uri.query(), &mut call);
+    let mut end = Box::pin(sleep(WHOLE));
+    let upload = Upload::new(body.into_body());
+    let reply = tokio::select! {
+        reply = exchange(state, gateway, &mut call, put_in, head.uri.query(), &upload) => reply,
+        () = &mut end => Err(GatewayRefusal::NoReply),
+    };
+    match reply {
+        Ok(reply) => Ok(answer(reply, &call, end, permit)),
+        Err(refusal) => {
+            upload.give_up();
+            Err(refusal)
+        }
+    }
+}
+
+/// Whether a request may pass, and a place among those that are under way.
+fn admit(
+    state: &AppState,
+    gateway: &Gateway,
+    request: &Request,
+) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
+    let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let (handles, now) = (state.registry.handles(), state.clock.boot_now());
+    let known = Known { handles: &handles, clients: &state.clients, apps: &state.apps, now };
+    let credential = decide::decide(asked, known)?;
+    let permit = gateway.permit(&credential)?;
+    Ok((credential, permit))
+}
+
+/// Makes the call, and once more where WeChat refused the token that the relay had put in and there is a new one: WeChat
+/// refuses before it acts, so nothing is done twice.
+async fn exchange(
+    state: &AppState,
+    gateway: &Gateway,
+    call: &mut Call,
+    put_in: PutIn,
+    given: Option<&str>,
+    upload: &Upload,
+) -> Result<Reply, GatewayRefusal> {
+    let Some((handle, generation)) = put_in.token else {
+        return send(state, gateway, call, Sending::First(upload.clone())).await;
+    };
+    upload.keep_copy(&gateway.copies);
+    let mut reply = send(state, gateway, call, Sending::First(upload.clone())).await?;
+    if call.method != Method::HEAD {
+        reply.peek(call.silence).await?;
+    }
+    if !reply.names_bad_token() {
+        return Ok(reply);
+    }
+    let (renewed, copy) = (heal::renewed(state, &handle, generation).await, upload.copy());
+    let (Some(offer), Some(copy), Some((place, _))) = (renewed, copy, put_in.value) else {
+        state.metrics.gateway.healed(Healing::PassedOn);
+        return Ok(reply);
+    };
+    state.metrics.gateway.healed(Healing::Repeated);
+    debug!(path = call.path, credential = %handle.id, "gateway: the token was refused, the call is repeated with a new one");
+    PutIn::token(&handle, place, &offer).put(given, call);
+    send(state, gateway, call, Sending::Again(copy)).await
+}
+
+async fn send(state: &AppState, gateway: &Gateway, call: &Call, sending: Sending) -> Result<Reply, GatewayRefusal> {
+    let sent = state.clock.boot_now();
+    let response = call.send(&gateway.client, &sending).await?;
+    state.metrics.gateway.replied(state.clock.boot_now().since(sent));
+    Ok(Reply::unread(response))
+}
+
+/// The reply as the client gets it.
+fn answer(reply: Reply, call: &Call, end: Pin<Box<Sleep>>, permit: OwnedSemaphorePermit) -> Response {
+    let Reply { head, read, rest } = reply;
+    let body = Download {
+        read,
+        rest,
+        is_head_only: call.method == Method::HEAD,
+        silence: Silence::of(call.silence),
+        end,
+        _permit: permit,
+    };
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = headers::downwards(&head.headers, &call.secrets);
+    response
+}

@@ -1,0 +1,46 @@
+//! What is answered where the gateway does not pass a reply on?
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+
+use crate::{http::drop_in, metrics::GatewayRefusal};
+
+/// The one mapping of refusals. Status 200 where an SDK is to read an errcode, as WeChat does it; another one where no SDK that
+/// works sends such a request, or where nothing was wrong with it.
+pub(super) fn reply(refusal: GatewayRefusal, rid: &str) -> Response {
+    use GatewayRefusal as Why;
+    let (status, errcode, errmsg) = match refusal {
+        Why::Malformed => (StatusCode::BAD_REQUEST, -1, "bad request"),
+        Why::Misspelt => (StatusCode::OK, 40097, "invalid args"),
+        Why::Loop => (StatusCode::LOOP_DETECTED, -1, "the relay's upstream is a relay"),
+        Why::NotGet => (StatusCode::OK, 43001, "require GET method"),
+        Why::Forbidden | Why::UnknownKey | Why::NotAllowed => (StatusCode::OK, 48001, "api unauthorized"),
+        Why::MissingToken => (StatusCode::OK, 41001, "access_token missing"),
+        Why::UnknownToken => (StatusCode::OK, 40001, "invalid credential, access_token is invalid or not latest"),
+        Why::NoAppid => (StatusCode::OK, 41002, "appid missing"),
+        Why::UnknownAppid => (StatusCode::OK, 40013, "invalid appid"),
+        Why::NoSecret => (StatusCode::OK, 41004, "appsecret missing"),
+        Why::WrongKey => (StatusCode::OK, 40125, "invalid appsecret"),
+        Why::TooManyWrongKeys => (StatusCode::OK, 45011, "api minute-quota reach limit  mustslower  retry next minute"),
+        Why::NoLivingToken => (StatusCode::SERVICE_UNAVAILABLE, -1, "no living token"),
+        Why::TooBusy => (StatusCode::SERVICE_UNAVAILABLE, -1, "too many requests at once"),
+        Why::BodyStalled => (StatusCode::REQUEST_TIMEOUT, -1, "the body stalled"),
+        Why::BodyCut => (StatusCode::BAD_REQUEST, -1, "the body was cut"),
+        Why::NoConnection => (StatusCode::BAD_GATEWAY, -1, "no connection to WeChat"),
+        Why::BadReply => (StatusCode::BAD_GATEWAY, -1, "no readable reply from WeChat"),
+        Why::NoReply => (StatusCode::GATEWAY_TIMEOUT, -1, "no reply from WeChat in time"),
+    };
+    let mut response = drop_in::errcode(errcode, errmsg, rid);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if matches!(refusal, Why::Malformed | Why::BodyStalled | Why::BodyCut | Why::NoReply) {
+        // What would follow need not be the next request.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

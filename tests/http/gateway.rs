@@ -1,0 +1,262 @@
+//! What reaches WeChat through the gateway, and what comes back? Real sockets, against the simulator.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use test_support::{
+    ClosedPort,
+    client::{self, Answer},
+};
+use token_relay::{
+    account::AccountName,
+    http::{App, Apps, Gateway, Limits, Timeouts},
+    issuer::{upstream::UpstreamSettings, wechat::Endpoint},
+    relay_key::KeyDigest,
+};
+use wechat_sim::{Fault, Kind, Login, LoginKind, MediaKind, Op, Sim, Times, TokenId};
+
+use crate::fake_relay::{BOTH_KEY, FakeRelay, KEY, LIMITS, MAIN_KEY, Served, bearer, idle};
+
+pub(crate) const APPSECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SEND: &str = "/cgi-bin/message/custom/send";
+pub(crate) const MESSAGE: &str = r#"{"touser":"oUser","msgtype":"text"}"#;
+
+/// A relay with a gateway to a simulated WeChat. The accounts `main` and `shop` have living tokens.
+pub(crate) struct Gate {
+    pub(crate) sim: Sim,
+    pub(crate) fake: Arc<FakeRelay>,
+    pub(crate) served: Served,
+    pub(crate) token: String,
+}
+
+pub(crate) fn settings(base_url: &str, fallback: Option<&str>) -> UpstreamSettings {
+    UpstreamSettings {
+        base_url: base_url.parse().unwrap(),
+        fallback_base_url: fallback.map(|url| url.parse().unwrap()),
+        proxy: None,
+        connect_timeout: std::time::Duration::from_secs(10),
+        timeout: std::time::Duration::from_secs(20),
+    }
+}
+
+impl Gate {
+    pub(crate) async fn new() -> Self {
+        let long = std::time::Duration::from_secs(60);
+        let timeouts = Timeouts { verdict: long, silence: long, ..Timeouts::new(long) };
+        Self::with(timeouts, LIMITS, |sim| settings(&sim.base_url(), None)).await
+    }
+
+    pub(crate) async fn with(
+        timeouts: Timeouts,
+        limits: Limits,
+        settings: impl FnOnce(&Sim) -> UpstreamSettings,
+    ) -> Self {
+        let sim = Sim::builder().app("wxmain", APPSECRET).app("wxshop", APPSECRET).start().await.unwrap();
+        let app = |name: &str, accepts: bool| {
+            let appsecret = accepts.then(|| KeyDigest::of(APPSECRET.as_bytes()));
+            (format!("wx{name}"), App { account: name.parse().unwrap(), endpoint: Endpoint::Token, appsecret })
+        };
+        let apps = Apps::new([app("main", false), app("shop", true)]);
+        let secrets = ["main", "shop"].map(|name| (name.parse::<AccountName>().unwrap(), APPSECRET.into()));
+        let gateway = Gateway::new(&settings(&sim), secrets, limits.max_connections).unwrap();
+        let fake = FakeRelay::with_gateway(&["main", "shop"], timeouts, apps, Some(gateway));
+        let [token, shop] = ["wxmain", "wxshop"].map(|app| sim.rotate_outside(app, Kind::Rotating).access_token);
+        fake.offer("main", 7, &token, 3541);
+        fake.offer("shop", 7, &shop, 3541);
+        let served = fake.serve(limits).await;
+        Self { sim, fake: Arc::new(fake), served, token }
+    }
+
+    pub(crate) async fn send(&self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+        let request = client::request(method, target, None, headers, body);
+        client::send(self.served.address, request.as_bytes()).await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.send("GET", target, "", "").await
+    }
+
+    /// A message with this token.
+    pub(crate) async fn message(&self, token: &str) -> Answer {
+        self.send("POST", &format!("{SEND}?access_token={token}"), "", MESSAGE).await
+    }
+
+    pub(crate) async fn metric(&self, series: &str) -> String {
+        let page = self.fake.admin("/metrics").await.body;
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{series} is not in\n{page}")).to_owned()
+    }
+}
+
+pub(crate) fn errcode(answer: &Answer) -> i64 {
+    answer.json()["errcode"].as_i64().unwrap_or_else(|| panic!("{answer:?}"))
+}
+
+fn authorized(key: &str, account: Option<&str>) -> String {
+    let account = account.map(|name| format!("X-Relay-Account: {name}\r\n")).unwrap_or_default();
+    format!("Authorization: {}\r\n{account}", bearer(key))
+}
+
+/// The id of a value as an echo shows it.
+fn id(value: &str) -> Value {
+    TokenId::of(value).to_string().into()
+}
+
+#[tokio::test]
+async fn a_call_arrives_as_it_was_sent_but_for_the_host_and_what_is_the_relays() {
+    let gate = Gate::new().await;
+    let target = format!("/any/path~1.2/echo?b='%41\\&access_token={}&a=%20+&&%C3%a9=|{{}}", gate.token);
+    let headers = "X-Forwarded-For: 10.0.0.1\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer x\r\nWechatmp-Signature: a+b/=\r\n\
+        User-Agent: sdk/1\r\nVia: 1.1 p\r\n";
+    let answer = gate.send("PATCH", &target, headers, "{\"x\":1}").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let echo = answer.json();
+    assert_eq!((&echo["method"], &echo["path"]), (&"PATCH".into(), &"/any/path~1.2/echo".into()));
+    let query =
+        json!([["b", id("'%41\\")], ["access_token", id(&gate.token)], ["a", id("%20+")], ["%C3%a9", id("|{}")]]);
+    assert_eq!(echo["query"], query);
+    let mut headers: Vec<_> =
+        echo["headers"].as_array().unwrap().iter().map(|pair| pair[0].as_str().unwrap()).collect();
+    headers.sort_unstable();
+    assert_eq!(headers, ["content-length", "host", "token-relay-hop", "user-agent", "wechatmp-signature"]);
+    let host = gate.sim.addr().to_string();
+    assert!(echo["headers"].as_array().unwrap().contains(&json!(["host", host])), "{echo}");
+    assert_eq!(echo["body"]["size"], 7, "{echo}");
+    assert_eq!(gate.metric("token_relay_gateway_requests_total{family=\"other\",class=\"2xx\"}").await, "1");
+    assert_eq!(gate.metric("token_relay_requests_total{route=\"gateway\",status=\"200\"}").await, "1");
+    assert_eq!(gate.metric("token_relay_gateway_upstream_seconds_count").await, "1");
+}
+
+#[tokio::test]
+async fn a_relay_key_gets_the_token_of_the_account_that_it_means() {
+    let gate = Gate::new().await;
+    for (headers, errcode) in [
+        (authorized(KEY, Some("main")), 0),
+        (authorized(BOTH_KEY, Some("shop")), 0),
+        (authorized(KEY, None), 41002),
+        (authorized(MAIN_KEY, None), 48001),
+        (authorized("nobody's", None), 48001),
+        (String::new(), 41001),
+    ] {
+        let answer = gate.send("POST", SEND, &headers, MESSAGE).await;
+        assert_eq!((answer.status, self::errcode(&answer)), (200, errcode), "{headers} {answer:?}");
+    }
+    assert_eq!(gate.sim.route(SEND).calls, 2);
+    let answer = gate.message("75_nobody_knows").await;
+    assert_eq!((answer.status, errcode(&answer)), (200, 40001));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(gate.sim.route(SEND).calls, 2);
+    assert_eq!(gate.metric("token_relay_gateway_refusals_total{reason=\"unknown_token\"}").await, "1");
+}
+
+#[tokio::test]
+async fn a_login_swaps_the_key_for_the_appsecret_and_a_users_own_token_passes_as_it_is() {
+    let gate = Gate::new().await;
+    let login = |kind| Login { kind, openid: "oUser".to_owned(), unionid: None, scope: "snsapi_userinfo".to_owned() };
+    let mini = |appid: &str| gate.sim.login_code(appid, login(LoginKind::MiniProgram));
+    let session = async |appid: &str, secret: &str| {
+        let code = mini(appid);
+        let query = format!("appid={appid}&secret={secret}&js_code={code}&grant_type=authorization_code");
+        gate.get(&format!("/sns/jscode2session?{query}")).await.json()
+    };
+    assert_eq!(session("wxmain", KEY).await["openid"], "oUser");
+    assert_eq!(session("wxshop", APPSECRET).await["openid"], "oUser");
+    assert_eq!(gate.metric("token_relay_appsecret_requests_total{account=\"shop\"}").await, "1");
+    for (appid, secret, errcode) in
+        [("wxmain", APPSECRET, 40125), ("wxmain", MAIN_KEY, 48001), ("wxmain", "wrong", 40125)]
+    {
+        assert_eq!(session(appid, secret).await["errcode"], errcode);
+    }
+    assert_eq!(gate.sim.route("/sns/jscode2session").calls, 2);
+
+    let code = gate.sim.login_code("wxmain", login(LoginKind::Web));
+    let query = format!("appid=wxmain&secret={KEY}&code={code}&grant_type=authorization_code");
+    let user = gate.get(&format!("/sns/oauth2/access_token?{query}")).await.json();
+    let (token, refresh) = (user["access_token"].as_str().unwrap(), user["refresh_token"].as_str().unwrap());
+    let info = gate.get(&format!("/sns/userinfo?access_token={token}&openid=oUser&lang=zh_CN")).await;
+    assert_eq!(info.json()["openid"], "oUser");
+    let query = format!("appid=wxmain&grant_type=refresh_token&refresh_token={refresh}");
+    assert_eq!(gate.get(&format!("/sns/oauth2/refresh_token?{query}")).await.json()["openid"], "oUser");
+    // The app's own token is no user's: WeChat says so, and it is no report.
+    let wrong = gate.get(&format!("/sns/userinfo?access_token={}&openid=oUser", gate.token)).await;
+    assert_eq!(errcode(&wrong), 40001);
+    let series = "token_relay_gateway_healings_total{outcome=\"passed_on\"}";
+    assert_eq!(gate.metric(series).await, "0");
+}
+
+#[tokio::test]
+async fn head_and_range_and_their_headers_are_kept() {
+    let gate = Gate::new().await;
+    let media = gate.sim.make_media("wxmain", MediaKind::Image, "image/png", 100_000);
+    let target = format!("/cgi-bin/media/get?access_token={}&media_id={media}", gate.token);
+    let part = gate.send("GET", &target, "Range: bytes=10-19\r\n", "").await;
+    assert_eq!((part.status, part.header("content-length")), (206, Some("10")), "{part:?}");
+    assert_eq!(part.header("content-range"), Some("bytes 10-19/100000"));
+    assert_eq!(part.header("content-type"), Some("image/png"));
+    let head = client::request("HEAD", &target, None, "", "");
+    let head = gate.served.exchange(head.as_bytes()).await.to_lowercase();
+    assert!(head.starts_with("http/1.1 200") && head.contains("content-length: 100000\r\n"), "{head}");
+    assert!(head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_passed_on_without_the_token_and_not_followed() {
+    let gate = Gate::new().await;
+    gate.sim.fault("/cgi-bin/x", Fault::Redirect, Times::Next(1));
+    let answer = gate.get(&format!("/cgi-bin/x?access_token={}&y=1", gate.token)).await;
+    assert_eq!(answer.status, 302, "{answer:?}");
+    let location = answer.header("location").unwrap();
+    assert!(location.contains("/cgi-bin/x?access_token=&y=1"), "{location}");
+    assert!(!answer.head.contains(&gate.token));
+    assert_eq!(gate.metric("token_relay_gateway_requests_total{family=\"cgi_bin\",class=\"3xx\"}").await, "1");
+}
+
+#[tokio::test]
+async fn without_a_living_token_nothing_is_called() {
+    let gate = Gate::new().await;
+    gate.fake.offer("main", 8, &gate.token, 0);
+    gate.fake.publish("shop", idle());
+    for (target, headers) in [
+        (format!("{SEND}?access_token={}", gate.token), String::new()),
+        (SEND.to_owned(), authorized(KEY, Some("shop"))),
+    ] {
+        let answer = gate.send("POST", &target, &headers, MESSAGE).await;
+        assert_eq!((answer.status, errcode(&answer)), (503, -1), "{answer:?}");
+        assert_eq!(answer.retry_after(), Some(1));
+    }
+    assert_eq!(gate.sim.calls(Op::Any).len(), 0);
+}
+
+#[tokio::test]
+async fn the_upstream_is_that_of_the_settings_and_its_fallback() {
+    let (closed, other) = (ClosedPort::bind(), ClosedPort::bind());
+    let (long, none) = (std::time::Duration::from_secs(60), std::time::Duration::ZERO);
+    let timeouts = Timeouts { silence: long, ..Timeouts::new(none) };
+    let gate = Gate::with(timeouts, LIMITS, |sim| settings(&closed.url(), Some(&sim.base_url()))).await;
+    let target = format!("{}{SEND}?access_token={}", other.url(), gate.token);
+    let host = other.address();
+    let request = format!(
+        "POST {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{MESSAGE}",
+        MESSAGE.len()
+    );
+    let answer = client::send(gate.served.address, request.as_bytes()).await.unwrap();
+    assert_eq!((answer.status, errcode(&answer)), (200, 0), "the first host took nothing of the body: {answer:?}");
+    let gate = Gate::with(timeouts, LIMITS, |_| settings(&closed.url(), Some(&other.url()))).await;
+    let answer = gate.message(&gate.token).await;
+    assert_eq!((answer.status, errcode(&answer)), (502, -1), "{answer:?}");
+    assert!(!answer.body.contains(&gate.token));
+    assert_eq!(gate.metric("token_relay_gateway_refusals_total{reason=\"no_connection\"}").await, "1");
+}
+
+#[tokio::test]
+async fn without_a_gateway_an_unknown_path_is_404_as_before() {
+    let fake = FakeRelay::serving("75_token");
+    let served = fake.serve(LIMITS).await;
+    let answer = client::get(served.address, &format!("{SEND}?access_token=75_token"), Some(KEY)).await.unwrap();
+    assert_eq!(answer.status, 404);
+    let gate = Gate::new().await;
+    assert_eq!(client::get(gate.served.address, "/token?account=main", Some(KEY)).await.unwrap().token(), gate.token);
+    assert_eq!(gate.get("/healthz").await.status, 200);
+    assert_eq!(gate.send("DELETE", "/token", "", "").await.status, 405);
+    assert_eq!(errcode(&gate.get("/cgi-bin/token?appid=wxnone").await), 40013);
+}
