@@ -13,10 +13,9 @@ use tokio::sync::{Notify, futures::Notified, oneshot};
 use crate::{
     account::AccountName,
     clock::Timestamp,
-    credential::{CredentialId, CredentialKind, Generation},
+    credential::{CredentialId, CredentialKind, Generation, TokenDigest},
     heartbeat::Heartbeat,
     metrics::CredentialMetrics,
-    relay_key::KeyDigest,
     report::{ReportFailure, ReportLimit},
     status::{Offer, Status},
 };
@@ -76,11 +75,10 @@ impl Handles {
     }
 
     /// The account that `token` was handed out for, if this relay handed it out and its original life has not ended at `now`.
-    pub fn handed_out(&self, token: &str, _now: Timestamp) -> Option<HandedOut<'_>> {
-        let digest = KeyDigest::of(token.as_bytes());
+    pub fn handed_out(&self, token: &str, now: Timestamp) -> Option<&Arc<Handle>> {
+        let digest = TokenDigest::of(token);
         let mut tokens = self.0.values().filter_map(|kinds| kinds.get(&CredentialKind::AccessToken));
-        let handle = tokens.find(|handle| handle.board.published.load().is_token(&digest))?;
-        Some(HandedOut { handle, is_current: true })
+        tokens.find(|handle| handle.board.published.load().has_handed_out(digest, now))
     }
 
     /// In the order of their ids.
@@ -97,15 +95,6 @@ impl Handles {
     pub fn silent(&self, awake: Duration) -> impl Iterator<Item = (&CredentialId, Duration)> {
         self.iter().filter_map(move |handle| Some((&handle.id, handle.heartbeat.silence(awake)?)))
     }
-}
-
-/// A token that this relay handed out.
-#[derive(Debug)]
-pub struct HandedOut<'h> {
-    /// Of which credential.
-    pub handle: &'h Arc<Handle>,
-    /// Whether it is still the current one.
-    pub is_current: bool,
 }
 
 /// What the process holds of one credential.
@@ -193,7 +182,7 @@ pub struct Prepared {
     /// `W/"main-1795348923000"`: the credential and the generation, never the token.
     pub etag: Bytes,
     /// By which the token is found when it comes back in a request.
-    digest: KeyDigest,
+    digest: TokenDigest,
 }
 
 impl Published {
@@ -203,8 +192,11 @@ impl Published {
         Some((self.prepared.as_ref()?, seconds))
     }
 
-    fn is_token(&self, digest: &KeyDigest) -> bool {
-        self.prepared.as_ref().is_some_and(|prepared| prepared.digest == *digest)
+    /// Whether it was handed out, by this relay or another one of its group, and has not ended.
+    fn has_handed_out(&self, digest: TokenDigest, now: Timestamp) -> bool {
+        let mut earlier = self.status.handed_out.iter();
+        self.prepared.as_ref().is_some_and(|prepared| prepared.digest == digest)
+            || earlier.any(|known| known.digest == digest && now < known.until)
     }
 }
 
@@ -215,7 +207,7 @@ impl Prepared {
         // As large as it is, and no larger: a text that is formatted grows by doubling.
         let head = ["{\"access_token\":", &quoted, ",\"expires_in\":"].concat();
         let head = SecretBytes(Bytes::from(head));
-        let digest = KeyDigest::of(offer.token.expose().as_bytes());
+        let digest = offer.token.digest();
         Self { generation, head, etag: Bytes::from(format!("W/\"{id}-{generation}\"")), digest }
     }
 }
@@ -286,6 +278,7 @@ mod tests {
     use crate::{
         credential::{Promise, Token},
         metrics::Metrics,
+        status::HandedOut,
     };
 
     fn handle(id: &CredentialId) -> (Arc<Handle>, KeeperEnd) {
@@ -312,6 +305,25 @@ mod tests {
         let again = publish(7, "75_sentinel\"x");
         assert_eq!(again.prepared.as_ref().unwrap().head.0.as_ptr(), prepared.head.0.as_ptr());
         assert_eq!(&publish(8, "other").prepared.as_ref().unwrap().etag[..], br#"W/"main-8""#);
+    }
+
+    #[test]
+    fn a_token_that_was_handed_out_names_its_account_until_it_ends() {
+        let registry = Registry::default();
+        let (token, end) = handle(&CredentialId::access_token("main".parse().unwrap()));
+        registry.insert(&[handle(&CredentialId::access_token("other".parse().unwrap())).0, token.clone()]);
+        let at = |seconds| Timestamp::default().plus(Duration::from_secs(seconds));
+        let promise = Promise { until: at(7200), sliding: None, verified_until: None };
+        let current = Token::try_from("current".to_owned()).unwrap();
+        let offer = Some(Offer { generation: Generation(2), token: current, promise });
+        let handed_out = vec![HandedOut { digest: TokenDigest::of("earlier"), until: at(60) }];
+        end.publisher.publish(Status { offer, handed_out, ..Status::default() });
+        let handles = registry.handles();
+        let found = |text, now| handles.handed_out(text, now).map(|handle| handle.id.to_string());
+        assert_eq!(found("current", at(0)).as_deref(), Some("main"));
+        assert_eq!(found("earlier", at(59)).as_deref(), Some("main"));
+        assert_eq!(found("earlier", at(60)), None);
+        assert_eq!(found("never", at(0)), None);
     }
 
     #[test]

@@ -52,6 +52,23 @@ async fn a_caller_sees_neither_a_rotation_from_outside_nor_a_revoked_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_from_before_a_rotation_and_a_kill_still_stands_for_the_current_one() {
+    let setup = setup().await;
+    let relay = setup.start().await;
+    let first = relay.get("/token").await.token();
+    setup.sim.revoke(&first);
+    assert_eq!(relay.report(&first).await.status, 200);
+    assert_ne!(relay.get("/token").await.token(), first);
+    let target = format!("{SEND}?access_token={first}");
+    assert_eq!(errcode(&relay, "POST", &target, None, MESSAGE).await, 0);
+    relay.kill();
+    let relay = setup.start().await;
+    assert_eq!(errcode(&relay, "POST", &target, None, MESSAGE).await, 0);
+    assert_eq!(errcode(&relay, "POST", &format!("{SEND}?access_token={first}x"), None, MESSAGE).await, 40001);
+    assert_eq!((setup.calls().len(), setup.sim.route(SEND).calls), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_log_shows_a_key_a_token_or_an_appsecret_of_a_gateway_call() {
     let setup = setup().await;
     let relay = setup.start().await;

@@ -159,8 +159,8 @@ fn user_token(path: &str, query: Query<'_>, known: Known<'_>) -> Result<Credenti
 fn token(asked: Asked<'_>, query: Query<'_>, known: Known<'_>) -> Result<Credential, GatewayRefusal> {
     let place = query.find("access_token")?;
     if let Some((given, place)) = query.text("access_token")? {
-        let handed_out = known.handles.handed_out(&given, known.now).ok_or(GatewayRefusal::UnknownToken)?;
-        return Ok(Credential::Token { handle: handed_out.handle.clone(), place: Place::Value(place) });
+        let handle = known.handles.handed_out(&given, known.now).ok_or(GatewayRefusal::UnknownToken)?;
+        return Ok(Credential::Token { handle: handle.clone(), place: Place::Value(place) });
     }
     for name in FOREIGN {
         if query.find(name)?.is_some() {
