@@ -15,6 +15,7 @@ mod drop_in_throttle;
 mod gateway;
 mod gateway_healing;
 mod gateway_hostile;
+mod gateway_proxies;
 mod leaks;
 mod poll;
 mod random_bytes;

@@ -1,14 +1,17 @@
 //! Does a service that moved all its calls to the relay notice anything of rotations, and does the relay's memory stay flat?
 
-use std::{fs, io, net::SocketAddr};
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpListener},
+};
 
-use test_support::{CLIENT_KEY, Relay, SECRET, Setup, client, eventually};
+use test_support::{CLIENT_KEY, Certificate, Relay, SECRET, Setup, client, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinSet,
 };
-use wechat_sim::{Fault, Kind, MediaKind, Times};
+use wechat_sim::{Fault, Kind, MediaKind, Op, Sim, Times};
 
 use crate::RELAY;
 
@@ -148,4 +151,34 @@ async fn sixty_four_files_of_10_mib_each_way_at_once_take_little_memory() {
     println!("64 x 10 MiB up and down: {grown} KiB more at the peak");
     assert!(grown < 64 * 1024, "{grown} KiB: the bodies are not streamed");
     assert_eq!(relay.get("/token").await.token(), token);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_over_tls_to_a_host_that_is_vouched_for_and_no_proxy_of_the_environment_sees_them() {
+    let (right, wrong) = (Certificate::of("localhost"), Certificate::of("localhost"));
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let mut setup = Setup::around(RELAY, Sim::builder().tls(right.identity()).start().await.unwrap());
+    setup.account("main", "token");
+    setup.set("gateway.enabled", "true");
+    setup.set("clients.orders.gateway", "true");
+    for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        setup.env(variable, &format!("http://{}", trap.local_addr().unwrap()));
+    }
+    let login = format!("/sns/jscode2session?appid=wxmain&secret={CLIENT_KEY}&js_code=x&grant_type=authorization_code");
+
+    setup.env("SSL_CERT_FILE", &wrong.write_ca(setup.path()));
+    let relay = setup.start().await;
+    // It needs no token, so it would be sent.
+    let answer = client::get(relay.public, &login, None).await.unwrap();
+    assert_eq!((answer.status, answer.json()["errcode"].as_i64()), (502, Some(-1)), "{answer:?}");
+    assert_eq!(setup.sim.calls(Op::Any).len(), 0, "an AppSecret went to a host that nobody vouches for");
+    drop(relay);
+
+    setup.env("SSL_CERT_FILE", &right.write_ca(setup.path()));
+    let relay = setup.start().await;
+    assert_eq!(errcode(&relay, "GET", &login, None, "").await, 40029);
+    relay.get("/token").await.token();
+    assert_eq!(errcode(&relay, "POST", SEND, Some(CLIENT_KEY), MESSAGE).await, 0);
+    assert_eq!(trap.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody called the proxy");
 }

@@ -123,8 +123,8 @@ fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
         // A tunnel for plain http too, so that a request looks the same on every way.
         let tunnel = Tunnel::new(address, direct);
         return Ok(match proxy.basic_auth() {
-            Some(key) => boxed(tunnel.with_auth(key.clone())),
-            None => boxed(tunnel),
+            Some(key) => boxed(tunnel.with_auth(key.clone()).map_request(with_port)),
+            None => boxed(tunnel.map_request(with_port)),
         });
     }
     let resolves_here = address.scheme_str() == Some("socks5");
@@ -133,6 +133,14 @@ fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
         Some((user, password)) => boxed(socks.with_auth(user.to_owned(), password.to_owned())),
         None => boxed(socks),
     })
+}
+
+/// hyper-util's tunnel takes 443 for every host without a port, whatever its scheme.
+fn with_port(host: Uri) -> Uri {
+    let plain = host.authority().filter(|_| host.scheme_str() == Some("http") && host.port().is_none());
+    let Some(authority) = plain else { return host };
+    let text = format!("http://{authority}:80/");
+    Uri::try_from(text).unwrap_or(host)
 }
 
 fn boxed<S>(service: S) -> Tcp
