@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, fs};
 
 use tempfile::TempDir;
+use test_support::toolchain::{self, BASH, CURL, GO, JAVA, NODE, PYTHON, Toolchain};
 use wechat_sim::{Kind, Op};
 
 use crate::{
     page::{Page, root, text_of},
     running_relay::{APPID, RunningRelay},
-    toolchain::{self, BASH, CURL, GO, JAVA, NODE, PYTHON, Toolchain},
 };
 
 const DIRECTORY: &str = "examples/clients";

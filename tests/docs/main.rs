@@ -13,7 +13,6 @@ mod references;
 mod running_relay;
 mod settings;
 mod shell_commands;
-mod toolchain;
 
 #[test]
 fn every_block_of_json_is_json() {

@@ -3,12 +3,10 @@
 use std::fs;
 
 use tempfile::TempDir;
+use test_support::toolchain::{self, BASH};
 use tokio::process::Command;
 
-use crate::{
-    page::{Page, text_of},
-    toolchain::{self, BASH},
-};
+use crate::page::{Page, text_of};
 
 /// Redis's ACL line is documented where it is followed from; what is shown or shipped elsewhere is the same.
 #[test]

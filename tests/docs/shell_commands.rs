@@ -1,12 +1,9 @@
 //! Do the shell commands of the pages do what they show?
 
 use tempfile::TempDir;
+use test_support::toolchain::{self, BASH, CURL};
 
-use crate::{
-    page::pages,
-    running_relay::RunningRelay,
-    toolchain::{self, BASH, CURL},
-};
+use crate::{page::pages, running_relay::RunningRelay};
 
 /// Whether a line of a shell block can be run here: curl at the relay, or a command of the relay that ends.
 fn can_run(line: &str) -> bool {

@@ -18,6 +18,7 @@ mod relay_process;
 mod setup;
 mod small_disk;
 mod token_poller;
+pub mod toolchain;
 mod wait;
 
 pub use certificates::Certificate;

@@ -1,4 +1,4 @@
-//! Is a program that an example needs on this machine, and is it new enough?
+//! Is a program that a test needs on this machine, and is it new enough?
 
 use std::{
     fmt,
@@ -8,27 +8,33 @@ use std::{
 
 use tokio::process::Command;
 
-/// A program, and the oldest version that the examples run with.
-#[derive(Clone, Copy)]
-pub(crate) struct Toolchain {
+/// A program, and the oldest version that what is run with it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Toolchain {
     /// As the pages write it.
-    pub(crate) name: &'static str,
-    pub(crate) command: &'static str,
+    pub name: &'static str,
+    /// As the shell finds it.
+    pub command: &'static str,
     /// The argument that makes every version of it print its own.
     asks_version: &'static str,
-    pub(crate) needs: &'static str,
+    /// The oldest version that will do.
+    pub needs: &'static str,
 }
 
-// What each minimum comes from: bash, an empty "${@:2}" under `set -u`; curl, `-H @FILE`; Python, the oldest that was tried;
-// Node.js, `fetch`; Go, `cmp.Or`; Java, its HTTP client and `java FILE.java`.
-pub(crate) const BASH: Toolchain = Toolchain::new("bash", "bash", "--version", "4.4");
-pub(crate) const CURL: Toolchain = Toolchain::new("curl", "curl", "--version", "7.55");
-pub(crate) const PYTHON: Toolchain = Toolchain::new("Python", "python3", "--version", "3.6");
-pub(crate) const NODE: Toolchain = Toolchain::new("Node.js", "node", "--version", "18");
-pub(crate) const GO: Toolchain = Toolchain::new("Go", "go", "version", "1.22");
-pub(crate) const JAVA: Toolchain = Toolchain::new("Java", "java", "-version", "11");
+/// An empty `"${@:2}"` under `set -u`.
+pub const BASH: Toolchain = Toolchain::new("bash", "bash", "--version", "4.4");
+/// `-H @FILE`
+pub const CURL: Toolchain = Toolchain::new("curl", "curl", "--version", "7.55");
+/// The oldest that was tried.
+pub const PYTHON: Toolchain = Toolchain::new("Python", "python3", "--version", "3.6");
+/// `fetch`
+pub const NODE: Toolchain = Toolchain::new("Node.js", "node", "--version", "18");
+/// `cmp.Or`
+pub const GO: Toolchain = Toolchain::new("Go", "go", "version", "1.22");
+/// Its HTTP client, and `java FILE.java`.
+pub const JAVA: Toolchain = Toolchain::new("Java", "java", "-version", "11");
 
-/// Why an example cannot be run here.
+/// Why the program cannot be used here.
 #[derive(Debug, PartialEq, Eq)]
 enum Lack {
     Missing,
@@ -61,19 +67,17 @@ impl Toolchain {
         if parts(version) < parts(self.needs) { Err(Lack::TooOld(version.to_owned())) } else { Ok(()) }
     }
 
-    /// The line that is reported instead of running an example.
-    fn skipped(&self, lack: &Lack) -> String {
+    /// Why a test that needs it is skipped.
+    fn reason(&self, lack: &Lack) -> String {
         let Self { name, command, needs, .. } = self;
         match lack {
-            Lack::Missing => format!("skipped: it needs {name} {needs} or later, and there is no {command} here"),
+            Lack::Missing => format!("it needs {name} {needs} or later, and there is no {command} here"),
             Lack::TooOld(version) => {
-                format!("skipped: it needs {name} {needs} or later, and {command} here is {version}")
+                format!("it needs {name} {needs} or later, and {command} here is {version}")
             }
             Lack::Unclear(answer) => {
                 let line = answer.lines().next().unwrap_or_default();
-                format!(
-                    "skipped: it needs {name} {needs} or later, and {command} here does not say its version: {line}"
-                )
+                format!("it needs {name} {needs} or later, and {command} here does not say its version: {line}")
             }
         }
     }
@@ -98,20 +102,29 @@ fn parts(version: &str) -> Vec<u64> {
     version.split('.').map(|part| part.parse().unwrap_or_default()).collect()
 }
 
-/// Whether all of these can be used here. If not, a line on stderr says which cannot, and why.
-pub(crate) async fn all_here(toolchains: &[Toolchain]) -> bool {
+/// Whether all of these can be used here. If not, the test is reported as skipped.
+pub async fn all_here(toolchains: &[Toolchain]) -> bool {
     for toolchain in toolchains {
         if let Err(lack) = toolchain.ask(None).await {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            // Not `eprintln!`: the test harness shows its text only for tests that fail, and this one is to pass.
-            let line = format!("{test} is {}\n", toolchain.skipped(&lack));
-            io::stderr().write_all(line.as_bytes()).unwrap();
+            skipped(&toolchain.reason(&lack));
             return false;
         }
     }
     true
 }
 
+/// Says that this test is skipped, and why.
+pub fn skipped(reason: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    report(&format!("{test} is skipped: {reason}"));
+}
+
+/// Writes a line that is shown whether the test fails or not. The harness shows what `eprintln!` writes only for a test that fails.
+pub fn report(line: &str) {
+    io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+#[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -170,18 +183,18 @@ mod tests {
         fs::write(&go, "#!/bin/sh\necho go version go1.19.8 linux/amd64\n").unwrap();
         fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
         let lack = GO.ask(directory.path().to_str()).await.unwrap_err();
-        assert_eq!(GO.skipped(&lack), "skipped: it needs Go 1.22 or later, and go here is 1.19.8");
+        assert_eq!(GO.reason(&lack), "it needs Go 1.22 or later, and go here is 1.19.8");
     }
 
     #[tokio::test]
     async fn a_program_that_is_missing_or_broken_is_reported_with_the_version_that_is_needed() {
         let directory = TempDir::new().unwrap();
         let lack = JAVA.ask(directory.path().to_str()).await.unwrap_err();
-        assert_eq!(JAVA.skipped(&lack), "skipped: it needs Java 11 or later, and there is no java here");
+        assert_eq!(JAVA.reason(&lack), "it needs Java 11 or later, and there is no java here");
         let java = directory.path().join("java");
         fs::write(&java, "#!/bin/sh\necho 'Unable to locate a Java Runtime 17.' >&2\nexit 1\n").unwrap();
         fs::set_permissions(&java, fs::Permissions::from_mode(0o755)).unwrap();
         let lack = JAVA.ask(directory.path().to_str()).await.unwrap_err();
-        assert!(JAVA.skipped(&lack).ends_with("does not say its version: Unable to locate a Java Runtime 17."));
+        assert!(JAVA.reason(&lack).ends_with("does not say its version: Unable to locate a Java Runtime 17."));
     }
 }
