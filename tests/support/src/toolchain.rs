@@ -48,6 +48,12 @@ impl Toolchain {
         Self { name, command, asks_version, needs }
     }
 
+    /// The same, but this version or a later one is needed.
+    #[must_use]
+    pub const fn at_least(self, needs: &'static str) -> Self {
+        Self { needs, ..self }
+    }
+
     /// Asks the program found by `path`, or by this process's own `PATH`.
     async fn ask(&self, path: Option<&str>) -> Result<(), Lack> {
         let mut command = Command::new(self.command);

@@ -1,0 +1,116 @@
+//! Is an SDK installed here, and if not, can it be had?
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    process::Command,
+    time::{Instant, timeout_at},
+};
+
+use crate::Sdk;
+
+/// Lets the tests download what is not installed yet, by the value 1.
+const CONSENT: &str = "TOKEN_RELAY_SDKS";
+
+/// For all downloads of a run together, so that a slow registry delays the other tests no longer.
+const LONGEST_DOWNLOADS: Duration = Duration::from_secs(240);
+
+/// On a busy machine, with an empty cache of the compiler.
+const LONGEST_BUILD: Duration = Duration::from_secs(180);
+
+/// Written when an installation is complete: the manifests that it was made from.
+const STAMP: &str = "installed";
+
+/// The directory in which the SDK's program can be run, or the reason why there is none.
+pub(crate) async fn installed(sdk: &Sdk) -> Result<PathBuf, String> {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sdk").join(sdk.folder);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(sdk.folder);
+    let manifests: String = sdk.manifests.iter().map(|file| fs::read_to_string(source.join(file)).unwrap()).collect();
+    let stamp = directory.join(STAMP);
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == manifests) {
+        copy_files(&source, &directory).unwrap();
+    } else {
+        if env::var_os(CONSENT).is_none_or(|value| value != "1") {
+            return Err(format!("{} is not installed, and only {CONSENT}=1 lets this test download it", sdk.named));
+        }
+        download(sdk, &source, &directory).await.map_err(|why| format!("{} cannot be installed: {why}", sdk.named))?;
+        fs::write(&stamp, manifests).unwrap();
+    }
+    if !sdk.build.is_empty() {
+        // The program is ours: that it does not compile is no reason to skip.
+        finish(sdk.build, &directory, Instant::now() + LONGEST_BUILD).await.unwrap();
+    }
+    Ok(directory)
+}
+
+async fn download(sdk: &Sdk, source: &Path, directory: &Path) -> Result<(), String> {
+    static END: OnceLock<Instant> = OnceLock::new();
+    let end = *END.get_or_init(|| Instant::now() + LONGEST_DOWNLOADS);
+    if directory.exists() {
+        fs::remove_dir_all(directory).unwrap();
+    }
+    copy_files(source, directory).unwrap();
+    finish(sdk.install, directory, end).await
+}
+
+fn copy_files(source: &Path, directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    for entry in fs::read_dir(source)? {
+        let path = entry?.path();
+        fs::copy(&path, directory.join(path.file_name().unwrap()))?;
+    }
+    Ok(())
+}
+
+/// Runs a command to its end, or ends it and its children.
+async fn finish(words: &[&str], directory: &Path, end: Instant) -> Result<(), String> {
+    let shown = words.join(" ");
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).current_dir(directory).process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|error| format!("{}: {error}", words[0]))?;
+    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).unwrap();
+    let Ok(output) = timeout_at(end, child.wait_with_output()).await else {
+        let _ = kill_process_group(group, Signal::KILL);
+        return Err(format!("`{shown}` takes too long"));
+    };
+    let output = output.map_err(|error| format!("`{shown}`: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let printed = [output.stdout, output.stderr].concat();
+    Err(format!("`{shown}` failed: {}", String::from_utf8_lossy(&printed).trim()))
+}
+
+#[tokio::test]
+async fn a_command_that_fails_says_why_and_one_that_hangs_is_ended_with_its_children() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let soon = || Instant::now() + Duration::from_secs(60);
+    let run = async |script: &str, end| finish(&["sh", "-c", script], directory.path(), end).await;
+    assert_eq!(run("echo done", soon()).await, Ok(()));
+    assert_eq!(
+        run("echo no route >&2; exit 7", soon()).await.unwrap_err(),
+        "`sh -c echo no route >&2; exit 7` failed: no route"
+    );
+    let missing = finish(&["no-such-program"], directory.path(), soon()).await.unwrap_err();
+    assert!(missing.starts_with("no-such-program: "), "{missing}");
+
+    let child = directory.path().join("child");
+    let script = "sleep 600 & echo $! > child; wait";
+    let end = Instant::now() + Duration::from_millis(500);
+    assert!(run(script, end).await.unwrap_err().ends_with("takes too long"));
+    let pid = fs::read_to_string(child).unwrap().trim().to_owned();
+    test_support::eventually("the child is gone", async || {
+        // A zombie is gone too: nobody waits for it where the first process does not.
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+            || !Path::new(&format!("/proc/{pid}")).exists()
+    })
+    .await;
+}

@@ -1,0 +1,108 @@
+//! Do real SDKs get along with the relay when only their host, or one setting of theirs, is changed?
+//!
+//! Each is installed at a fixed version from its own registry, below `target/sdk`, and is driven by a small program in the
+//! folder of its name. What is not installed is downloaded only with `TOKEN_RELAY_SDKS=1`; without it, or where a toolchain or
+//! a package cannot be had, the test passes and says that it was skipped, and why.
+
+#![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
+
+mod installation;
+mod program;
+mod scenario;
+
+use futures_util::future::join_all;
+use test_support::toolchain::{self, NODE, PYTHON, Toolchain};
+
+/// The binary under test.
+const RELAY: &str = env!("CARGO_BIN_EXE_token-relay");
+
+/// An SDK and the program that uses it.
+struct Sdk {
+    /// The folder beside this file with its program and manifests.
+    folder: &'static str,
+    /// Its name and its version, as the program says them.
+    named: &'static str,
+    toolchain: Toolchain,
+    /// The files that fix the versions. An installation by others is not used.
+    manifests: &'static [&'static str],
+    /// Downloads what the manifests name into the working directory. No other command needs a network.
+    install: &'static [&'static str],
+    /// Compiles the program, where it is not run from its source.
+    build: &'static [&'static str],
+    run: &'static [&'static str],
+    ways: &'static [Way],
+}
+
+/// One of the ways in which an SDK fetches its token.
+struct Way {
+    /// The program's arguments.
+    arguments: &'static [&'static str],
+    /// Whether a fetch after a refused token sends `force_refresh: true`. If not, the service has to report the token.
+    forces: bool,
+}
+
+const PLAIN: Way = Way { arguments: &["plain"], forces: false };
+
+const WECHATPY: Sdk = Sdk {
+    folder: "wechatpy",
+    named: "wechatpy 1.8.18",
+    // That of the packages that it needs.
+    toolchain: PYTHON.at_least("3.10"),
+    manifests: &["requirements.txt"],
+    install: &[
+        "python3",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--only-binary",
+        ":all:",
+        "--target",
+        "lib",
+        "-r",
+        "requirements.txt",
+    ],
+    build: &[],
+    run: &["env", "PYTHONPATH=lib", "python3", "main.py"],
+    ways: &[PLAIN],
+};
+
+const CO_WECHAT_API: Sdk = Sdk {
+    folder: "co-wechat-api",
+    named: "co-wechat-api 3.11.0",
+    toolchain: NODE,
+    manifests: &["package.json", "package-lock.json"],
+    install: NPM_CI,
+    build: &[],
+    run: &["node", "main.js"],
+    ways: &[PLAIN],
+};
+
+/// Runs no script of a package.
+const NPM_CI: &[&str] = &["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+
+impl Sdk {
+    /// Runs the scenario in all ways of the SDK at once, each with a relay of its own.
+    async fn gets_along(&self) {
+        if !toolchain::all_here(&[self.toolchain]).await {
+            return;
+        }
+        match installation::installed(self).await {
+            Ok(directory) => {
+                let directory = &directory;
+                join_all(self.ways.iter().map(|way| scenario::run(self, way, directory))).await;
+            }
+            Err(reason) => toolchain::skipped(&reason),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wechatpy_gets_along() {
+    WECHATPY.gets_along().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn co_wechat_api_gets_along() {
+    CO_WECHAT_API.gets_along().await;
+}

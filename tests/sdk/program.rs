@@ -1,0 +1,67 @@
+//! How does a test speak with a program that uses an SDK? A line in is a command, a line out its answer, as JSON.
+
+use std::{fs::File, path::Path, process::Stdio};
+
+use serde_json::Value;
+use test_support::{CLIENT_KEY, PATIENCE, Relay, appid};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::{Sdk, Way};
+
+/// A program that was started; it is killed when this is dropped.
+pub(crate) struct Program {
+    _child: Child,
+    commands: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    /// Starts the SDK's program, and waits for the name and the version of the SDK.
+    pub(crate) async fn start(sdk: &Sdk, way: &Way, directory: &Path, relay: &Relay) -> Self {
+        let log = File::create(directory.join(format!("{}.log", way.arguments.join("-")))).unwrap();
+        let mut child = Command::new(sdk.run[0])
+            .args(&sdk.run[1..])
+            .args(way.arguments)
+            .current_dir(directory)
+            .env("APPID", appid("main"))
+            .env("RELAY_KEY", CLIENT_KEY)
+            .env("RELAY_URL", format!("http://{}", relay.public))
+            .env("no_proxy", "*")
+            .env("NO_PROXY", "*")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let commands = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut program = Self { _child: child, commands, answers };
+        assert_eq!(program.answer().await["sdk"], sdk.named);
+        program
+    }
+
+    /// The token that the SDK hands out for this command, or the error that its caller gets.
+    pub(crate) async fn token(&mut self, command: &str) -> Result<String, String> {
+        self.commands.write_all(format!("{command}\n").as_bytes()).await.unwrap();
+        let answer = self.answer().await;
+        answer["token"].as_str().map(str::to_owned).ok_or_else(|| answer["error"].to_string())
+    }
+
+    /// The next line that is an answer. SDKs print other lines too.
+    async fn answer(&mut self) -> Value {
+        let next = async {
+            while let Some(line) = self.answers.next_line().await.unwrap() {
+                if line.starts_with('{') {
+                    return serde_json::from_str(&line).unwrap();
+                }
+            }
+            panic!("the program has ended; its errors are in its directory below target/sdk");
+        };
+        timeout(PATIENCE, next).await.expect("the program answers in time")
+    }
+}

@@ -1,0 +1,134 @@
+//! Does an SDK always hand out a token that WeChat accepts, over two rotations and one from outside?
+
+use std::{path::Path, time::Duration};
+
+use test_support::{Relay, Setup, eventually, toolchain::report};
+use tokio::time::sleep;
+use wechat_sim::Kind;
+
+use crate::{RELAY, Sdk, Way, program::Program};
+
+/// The relay rotates at half a life, so twice within that many seconds. The overlap is longer than the machine's worst stall.
+const LIFETIME_S: u64 = 12;
+const OVERLAP_S: u64 = 8;
+
+/// The life of the last token: an SDK's margin is at most 1500 s.
+const LONG_LIFETIME: Duration = Duration::from_secs(7200);
+
+/// Between two uses of the SDK.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Uses of the token that is kept.
+const USES: usize = 10;
+
+/// An SDK's caller: it uses the token as long as it lives, and counts what it gets.
+struct Caller<'a> {
+    setup: &'a Setup,
+    program: Program,
+    uses: usize,
+    /// In their order, each once.
+    tokens: Vec<String>,
+    errors: Vec<String>,
+}
+
+impl Caller<'_> {
+    /// Lets the SDK hand out a token, which must be one that WeChat accepts.
+    async fn token(&mut self, command: &str) {
+        self.uses += 1;
+        match self.program.token(command).await {
+            Ok(token) => {
+                assert!(self.setup.sim.token_alive("wxmain", &token), "WeChat does not accept it");
+                if self.tokens.last() != Some(&token) {
+                    assert!(!self.tokens.contains(&token), "an earlier token came back");
+                    self.tokens.push(token);
+                }
+            }
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    fn newest(&self) -> Option<&String> {
+        self.tokens.last()
+    }
+}
+
+/// The whole scenario; panics where a promise is broken.
+pub(crate) async fn run(sdk: &Sdk, way: &Way, directory: &Path) {
+    let mut setup = Setup::new(RELAY, LIFETIME_S, OVERLAP_S).await;
+    // No token of this test becomes so old that a report of it would be looked at.
+    setup.set("refresh.report_cooldown", "0s");
+    let relay = setup.start().await;
+    let program = Program::start(sdk, way, directory, &relay).await;
+    let mut caller = Caller { setup: &setup, program, uses: 0, tokens: Vec::new(), errors: Vec::new() };
+
+    through_two_rotations(&mut caller, &relay).await;
+    keeps_a_token_that_lives_long(&mut caller, &relay).await;
+    through_a_rotation_from_outside(&mut caller, &relay, way).await;
+
+    assert_eq!(caller.errors, [""; 0]);
+    let (calls, requests) = (setup.calls().len(), requests(&relay).await);
+    assert_eq!(calls, sum(&relay, "token_relay_calls_total{").await, "all token calls are the relay's");
+    assert!(calls < requests, "{calls} calls for {requests} requests");
+    report(&format!(
+        "{} {}: {} tokens in {} uses, {} errors, {requests} requests to the relay, {calls} token calls to WeChat",
+        sdk.named,
+        way.arguments.join(" "),
+        caller.tokens.len(),
+        caller.uses,
+        caller.errors.len(),
+    ));
+}
+
+/// Lives of seconds. The last token gets a long one.
+async fn through_two_rotations(caller: &mut Caller<'_>, relay: &Relay) {
+    eventually("the SDK has the third token, with a long life", async || {
+        caller.token("token").await;
+        if caller.tokens.len() == 2 {
+            caller.setup.sim.change_rules(|rules| rules.lifetime = LONG_LIFETIME);
+        }
+        sleep(PAUSE).await;
+        let served = relay.get("/token").await;
+        caller.tokens.len() > 2
+            && served.seconds() > LONG_LIFETIME.as_secs() / 4
+            && caller.newest() == Some(&served.token())
+    })
+    .await;
+}
+
+/// `expires_in` is longer than the SDK's margin: it does not ask again.
+async fn keeps_a_token_that_lives_long(caller: &mut Caller<'_>, relay: &Relay) {
+    let before = (requests(relay).await, caller.tokens.len());
+    for _ in 0..USES {
+        caller.token("token").await;
+    }
+    assert_eq!((requests(relay).await, caller.tokens.len()), before);
+}
+
+/// Another server fetches twice, and the token dies. What the SDK does then brings one that lives, and the SDK keeps it.
+async fn through_a_rotation_from_outside(caller: &mut Caller<'_>, relay: &Relay, way: &Way) {
+    let dead = caller.newest().unwrap().clone();
+    for _ in 0..2 {
+        caller.setup.sim.rotate_outside("wxmain", Kind::Rotating);
+    }
+    assert!(!caller.setup.sim.token_alive("wxmain", &dead));
+    if !way.forces {
+        assert_eq!(relay.report(&dead).await.status, 200);
+    }
+    let before = caller.tokens.len();
+    for command in ["refused", "token"] {
+        caller.token(command).await;
+        assert_eq!(caller.tokens.len(), before + 1, "{:?}", caller.errors);
+    }
+}
+
+/// How many requests of the SDK the relay has answered.
+async fn requests(relay: &Relay) -> usize {
+    sum(relay, "token_relay_requests_total{route=\"drop_in_").await
+}
+
+/// The sum of all series that begin so.
+async fn sum(relay: &Relay, beginning: &str) -> usize {
+    let page = relay.look("/metrics").await.body;
+    let values = page.lines().filter(|line| line.starts_with(beginning)).filter_map(|line| line.rsplit(' ').next());
+    values.map(|value| value.parse::<usize>().unwrap()).sum()
+}
