@@ -11,7 +11,7 @@ mod program;
 mod scenario;
 
 use futures_util::future::join_all;
-use test_support::toolchain::{self, NODE, PYTHON, Toolchain};
+use test_support::toolchain::{self, GO, JAVA, NODE, PYTHON, Toolchain};
 
 /// The binary under test.
 const RELAY: &str = env!("CARGO_BIN_EXE_token-relay");
@@ -81,6 +81,51 @@ const CO_WECHAT_API: Sdk = Sdk {
 /// Runs no script of a package.
 const NPM_CI: &[&str] = &["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"];
 
+const NODE_EASYWECHAT: Sdk = Sdk {
+    folder: "node-easywechat",
+    named: "node-easywechat 3.6.2",
+    toolchain: NODE,
+    manifests: &["package.json", "package-lock.json"],
+    install: NPM_CI,
+    build: &[],
+    run: &["node", "main.js"],
+    ways: &[PLAIN, Way { arguments: &["stable"], forces: true }],
+};
+
+const SILENCEPER: Sdk = Sdk {
+    folder: "silenceper",
+    named: "silenceper/wechat 2.1.10",
+    toolchain: GO,
+    manifests: &["go.mod", "go.sum"],
+    install: &["go", "mod", "vendor"],
+    build: &["go", "build", "-o", "program", "."],
+    run: &["./program"],
+    ways: &[PLAIN, Way { arguments: &["stable"], forces: true }],
+};
+
+const WXJAVA: Sdk = Sdk {
+    folder: "wxjava",
+    named: "WxJava 4.7.0",
+    toolchain: JAVA,
+    manifests: &["pom.xml"],
+    install: &[
+        "mvn",
+        "-q",
+        "-B",
+        "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies",
+        "-DoutputDirectory=lib",
+        "-DincludeScope=runtime",
+    ],
+    build: &[],
+    run: &["java", "-cp", "lib/*", "Main.java"],
+    ways: &[
+        Way { arguments: &["mp", "plain"], forces: false },
+        Way { arguments: &["mp", "stable"], forces: true },
+        Way { arguments: &["ma", "plain"], forces: false },
+        Way { arguments: &["ma", "stable"], forces: true },
+    ],
+};
+
 impl Sdk {
     /// Runs the scenario in all ways of the SDK at once, each with a relay of its own.
     async fn gets_along(&self) {
@@ -105,4 +150,19 @@ async fn wechatpy_gets_along() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn co_wechat_api_gets_along() {
     CO_WECHAT_API.gets_along().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn node_easywechat_gets_along() {
+    NODE_EASYWECHAT.gets_along().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silenceper_gets_along() {
+    SILENCEPER.gets_along().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wxjava_gets_along() {
+    WXJAVA.gets_along().await;
 }
