@@ -10,6 +10,8 @@ mod installation;
 mod program;
 mod scenario;
 
+use std::{fs, path::Path};
+
 use futures_util::future::join_all;
 use test_support::toolchain::{self, GO, JAVA, NODE, PYTHON, Toolchain};
 
@@ -165,4 +167,14 @@ async fn silenceper_gets_along() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wxjava_gets_along() {
     WXJAVA.gets_along().await;
+}
+
+#[test]
+fn the_pages_name_every_version_that_is_run() {
+    for page in ["docs/CLIENTS.md", "docs/CLIENTS.zh-CN.md"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+        for sdk in [WECHATPY, CO_WECHAT_API, NODE_EASYWECHAT, SILENCEPER, WXJAVA] {
+            assert!(text.contains(sdk.named), "{page} does not name {}", sdk.named);
+        }
+    }
 }
