@@ -16,6 +16,7 @@ mod gateway;
 mod gateway_healing;
 mod gateway_hostile;
 mod gateway_proxies;
+mod gateway_random;
 mod leaks;
 mod poll;
 mod random_bytes;

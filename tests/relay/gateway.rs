@@ -182,3 +182,22 @@ async fn calls_go_over_tls_to_a_host_that_is_vouched_for_and_no_proxy_of_the_env
     assert_eq!(errcode(&relay, "POST", SEND, Some(CLIENT_KEY), MESSAGE).await, 0);
     assert_eq!(trap.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody called the proxy");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_callers_at_once_see_nothing_of_a_dead_token_and_cost_one_probe_and_one_refresh() {
+    let mut setup = setup().await;
+    setup.set("log.filter", "info");
+    let relay = setup.start().await;
+    setup.sim.revoke(&relay.get("/token").await.token());
+    let (at, mut callers) = (relay.public, JoinSet::new());
+    for _ in 0..50 {
+        let request = client::request("POST", SEND, Some(CLIENT_KEY), "", MESSAGE);
+        callers.spawn(async move { client::send(at, request.as_bytes()).await.unwrap() });
+    }
+    while let Some(answer) = callers.join_next().await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.json()["errcode"], 0, "{answer:?}");
+    }
+    let probes = setup.sim.route("/cgi-bin/get_api_domain_ip").calls;
+    assert_eq!((setup.calls().len(), probes), (2, 1));
+}
