@@ -86,7 +86,16 @@ async fn finish(words: &[&str], directory: &Path, end: Instant) -> Result<(), St
         return Ok(());
     }
     let printed = [output.stdout, output.stderr].concat();
-    Err(format!("`{shown}` failed: {}", String::from_utf8_lossy(&printed).trim()))
+    let printed = String::from_utf8_lossy(&printed);
+    // The harness shows it where the test fails for it, or with `--nocapture`.
+    eprintln!("{printed}");
+    Err(format!("`{shown}` failed: {}", gist(&printed)))
+}
+
+/// The first line that says more than that an installer begins, or tries again.
+fn gist(printed: &str) -> &str {
+    let is_news = |line: &&str| !line.is_empty() && !line.contains("WARNING") && !line.contains("downloading");
+    printed.lines().map(str::trim).find(is_news).unwrap_or("no word")
 }
 
 #[tokio::test]
@@ -96,8 +105,8 @@ async fn a_command_that_fails_says_why_and_one_that_hangs_is_ended_with_its_chil
     let run = async |script: &str, end| finish(&["sh", "-c", script], directory.path(), end).await;
     assert_eq!(run("echo done", soon()).await, Ok(()));
     assert_eq!(
-        run("echo no route >&2; exit 7", soon()).await.unwrap_err(),
-        "`sh -c echo no route >&2; exit 7` failed: no route"
+        run("echo WARNING: again; echo no route >&2; exit 7", soon()).await.unwrap_err(),
+        "`sh -c echo WARNING: again; echo no route >&2; exit 7` failed: no route"
     );
     let missing = finish(&["no-such-program"], directory.path(), soon()).await.unwrap_err();
     assert!(missing.starts_with("no-such-program: "), "{missing}");
