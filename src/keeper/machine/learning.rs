@@ -177,9 +177,14 @@ impl Knowledge {
         let mut ours = std::mem::take(&mut self.record);
         let before = ours.credential.as_ref().map(|credential| credential.generation);
         let has_minted = matches!(unstored, Some(Unstored::Token { .. }));
+        // this process served what that open call brought, and lost it in a panic before it was stored: the stored credential is
+        // the one before, which lives on for the overlap. To drop it would have a call made at once, and kill it.
+        let served = ours.generation;
+        let has_lost_call = ours.credential.is_none() && theirs.holder == Some(me) && theirs.open_call().is_some();
         let is_behind = theirs.generation < ours.generation || (is_stale && theirs.generation == ours.generation);
         let precedence = match () {
             () if ours.holder == Some(me) && theirs.holder == Some(me) => Precedence::Ours,
+            () if has_lost_call => Precedence::Theirs,
             () if !has_minted && is_behind => Precedence::Neither,
             () => Precedence::Theirs,
         };
@@ -194,6 +199,9 @@ impl Knowledge {
         }
         let expected = ours.invalidated();
         self.record = ours.reconcile(theirs.clone(), precedence);
+        if has_lost_call {
+            self.relabel(now, served);
+        }
         self.add_own(now, unstored, ended);
         if self.record.invalidated().map(|calls| calls.latest) < expected.map(|calls| calls.latest) && self.is_holder()
         {

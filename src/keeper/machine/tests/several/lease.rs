@@ -171,6 +171,24 @@ fn a_keeper_that_panicked_in_mid_call_takes_that_call_for_lost() {
 }
 
 #[test]
+fn a_token_lost_in_a_panic_leaves_the_stored_one_which_is_not_killed_by_a_call_at_once() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.read_only = Some(0);
+    pair.reply(0, "two");
+    assert_eq!(pair.shown(0), "two");
+    let (served, calls) = (pair.generation(0), pair.relays[0].calls);
+    pair.panics(0);
+    pair.read_only = None;
+    pair.pass(10);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["one", "one"]);
+    assert!(pair.generation(0) > served && pair.generation(0) == pair.generation(1), "nobody goes back");
+    pair.pass(200);
+    assert_eq!(pair.relays[0].calls, calls, "what was promised of it stands for up to 240 s");
+    pair.pass_until_call(0, 60);
+}
+
+#[test]
 fn a_report_to_a_keeper_that_cannot_read_its_record_is_not_settled() {
     let mut pair = Pair::serving("t1");
     pair.cut = Some(1);
