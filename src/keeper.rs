@@ -20,7 +20,7 @@ use crate::{
     keeper::{
         log::KeeperLog,
         machine::{Action, Event, Machine, ReportAnswer, ReportId},
-        permits::{Permit, Permits},
+        permits::{Permits, Reservation},
         record::{Identity, SecretMark},
         schedule::Policy,
     },
@@ -82,7 +82,6 @@ pub struct Keeper {
 /// What comes back from the keeper's I/O.
 enum Arrival {
     Event(Event),
-    Permit(Permit),
     /// The I/O panicked: so does the keeper, for no event will ever come of it.
     Panicked(Box<dyn Any + Send>),
 }
@@ -91,7 +90,7 @@ enum Arrival {
 struct Run {
     arrivals: mpsc::UnboundedSender<Arrival>,
     io: TaskTracker,
-    permit: Option<Permit>,
+    reservation: Reservation,
     setting_aside: Option<JoinHandle<()>>,
     waiting: HashMap<ReportId, oneshot::Sender<Reported>>,
     reports_taken: u64,
@@ -172,6 +171,7 @@ impl Keeper {
             if run.is_over {
                 return;
             }
+            let next_wake_in = run.next_wake_in(self.parts.clock.boot_now());
             event = tokio::select! {
                 biased;
                 Ok(arrival) = arriving.recv() => run.arrived(arrival),
@@ -179,9 +179,10 @@ impl Keeper {
                     is_stopping = true;
                     Event::Shutdown
                 }
+                () = run.reservation.granted() => Event::Reserved,
                 Ok(report) = self.reports.recv() => run.reported(report),
                 () = changed(self.member.as_ref()) => Event::Tick,
-                () = sleep(run.next_wake_in(self.parts.clock.boot_now())) => Event::Tick,
+                () = sleep(next_wake_in) => Event::Tick,
             };
         }
     }
@@ -216,14 +217,11 @@ impl Keeper {
                 });
             }
             Action::Reserve { is_urgent } => {
-                let (permits, arrivals) = (self.parts.permits.clone(), run.arrivals.clone());
-                run.io.spawn(async move {
-                    arrivals.unbounded_send(Arrival::Permit(permits.acquire(is_urgent).await)).ok();
-                });
+                run.reservation = Reservation::begin(self.parts.permits.clone(), is_urgent);
             }
-            Action::Release => run.permit = None,
+            Action::Release => run.reservation = Reservation::None,
             Action::Send { is_forced } => {
-                let (issuer, permit) = (self.parts.issuer.clone(), run.permit.take());
+                let (issuer, permit) = (self.parts.issuer.clone(), run.reservation.take());
                 run.start(async move {
                     let reply = issuer.issue(is_forced).await;
                     drop(permit);
@@ -285,7 +283,7 @@ impl Run {
         Self {
             arrivals,
             io,
-            permit: None,
+            reservation: Reservation::None,
             setting_aside: None,
             waiting: HashMap::new(),
             reports_taken: 0,
@@ -313,10 +311,6 @@ impl Run {
     fn arrived(&mut self, arrival: Arrival) -> Event {
         match arrival {
             Arrival::Event(event) => event,
-            Arrival::Permit(permit) => {
-                self.permit = Some(permit);
-                Event::Reserved
-            }
             Arrival::Panicked(panic) => resume_unwind(panic),
         }
     }

@@ -260,8 +260,7 @@ impl Machine {
     /// The permit is ours: the call is debited and its intent recorded before its first byte (I6, I8).
     fn reserved(&mut self, now: Now) {
         if self.phase != Phase::Reserving {
-            // it was given up before it was granted
-            return self.act(Action::Release);
+            return;
         }
         if !self.known.may_call(now) || self.known.situation().call_at(now) > now.boot {
             return self.give_up_permit();

@@ -1,10 +1,11 @@
 //! Which keeper may call WeChat next, when many want to?
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::oneshot;
 
 /// The permits of the process, `wechat.max_calls` of them: each lets one call to WeChat be under way. Credentials of which none
@@ -14,11 +15,39 @@ pub struct Permits {
     queue: Mutex<Queue>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Queue {
     free: usize,
-    urgent: VecDeque<oneshot::Sender<Permit>>,
-    calm: VecDeque<oneshot::Sender<Permit>>,
+    /// How many places were ever given out.
+    places: u64,
+    /// In their order; whoever has left is not among them.
+    waiting: BTreeMap<Place, oneshot::Sender<Permit>>,
+}
+
+/// Whose turn is next: the least. Within each of the two kinds, whoever came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    is_calm: bool,
+    number: u64,
+}
+
+/// The permit of a keeper's next call. What is dropped of it is neither waited for nor held any more, and nothing comes of it
+/// later: a keeper that owns one reservation never has two permits, nor one that it has given up.
+#[derive(Default)]
+pub enum Reservation {
+    /// None is asked for.
+    #[default]
+    None,
+    /// It is waited for.
+    Waiting(BoxFuture<'static, Permit>),
+    /// It is there.
+    Held(Permit),
+}
+
+/// A place in the queue, which is given up on drop.
+struct Waiter<'a> {
+    permits: &'a Permits,
+    place: Place,
 }
 
 /// The right to make one call; the next in the queue gets it on drop.
@@ -31,42 +60,78 @@ pub struct Permit {
 impl Permits {
     /// `count` permits, all free.
     pub fn new(count: usize) -> Arc<Self> {
-        let queue = Queue { free: count, urgent: VecDeque::new(), calm: VecDeque::new() };
-        Arc::new(Self { queue: Mutex::new(queue) })
+        Arc::new(Self { queue: Mutex::new(Queue { free: count, ..Queue::default() }) })
     }
 
-    /// Waits for a permit; `is_urgent` goes before those that are not. Dropping the future gives the place up.
+    /// Waits for a permit; `is_urgent` goes before those that are not. Dropping the future gives the place up, and hands a
+    /// permit on that had come already.
     pub async fn acquire(self: &Arc<Self>, is_urgent: bool) -> Permit {
-        let turn = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_waiter, turn) = {
+            let mut queue = self.queue();
             if queue.free > 0 {
                 queue.free -= 1;
                 return Permit { permits: Some(self.clone()) };
             }
+            queue.places += 1;
+            let place = Place { is_calm: !is_urgent, number: queue.places };
             let (ours, turn) = oneshot::channel();
-            let queue_of = if is_urgent { &mut queue.urgent } else { &mut queue.calm };
-            queue_of.push_back(ours);
-            turn
+            queue.waiting.insert(place, ours);
+            (Waiter { permits: self, place }, turn)
         };
-        turn.await.expect("the queue outlives its waiters and drops no sender unsent")
+        turn.await.expect("only a waiter that has left takes its sender out of the queue unsent")
     }
 
     fn hand_on(self: Arc<Self>) {
         loop {
             let next = {
-                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-                let next = queue.urgent.pop_front().or_else(|| queue.calm.pop_front());
+                let mut queue = self.queue();
+                let next = queue.waiting.pop_first();
                 if next.is_none() {
                     queue.free += 1;
-                    return;
                 }
                 next
             };
-            let Some(next) = next else { return };
+            let Some((_, next)) = next else { return };
             match next.send(Permit { permits: Some(self.clone()) }) {
                 Ok(()) => return,
-                // its waiter has gone: take the permit back without a second hand-on, and ask the next
+                // its waiter has just left: take the permit back without a second hand-on, and ask the next
                 Err(mut unwanted) => unwanted.permits = None,
+            }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // no code under this lock leaves the queue half changed, so a panic elsewhere poisons nothing
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.permits.queue().waiting.remove(&self.place);
+    }
+}
+
+impl Reservation {
+    /// Takes a place in the queue once it is polled; see [`Permits::acquire`].
+    pub fn begin(permits: Arc<Permits>, is_urgent: bool) -> Self {
+        Self::Waiting(async move { permits.acquire(is_urgent).await }.boxed())
+    }
+
+    /// Until the permit that is waited for is there; for ever where none is. Dropping the future loses nothing.
+    pub async fn granted(&mut self) {
+        match self {
+            Self::Waiting(turn) => *self = Self::Held(turn.await),
+            Self::Held(_) | Self::None => std::future::pending().await,
+        }
+    }
+
+    /// The permit, for the call that it was granted for.
+    pub fn take(&mut self) -> Permit {
+        match std::mem::take(self) {
+            Self::Held(permit) => permit,
+            Self::Waiting(_) | Self::None => {
+                unreachable!("a machine calls only after a grant that it did not give back")
             }
         }
     }
@@ -82,8 +147,6 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
 
     #[tokio::test]
@@ -115,5 +178,17 @@ mod tests {
         drop(first);
         drop(waiting);
         assert!(permits.acquire(false).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_waiter_that_leaves_leaves_nothing_in_the_queue() {
+        let permits = Permits::new(1);
+        let first = permits.acquire(false).await;
+        for is_urgent in [false, true] {
+            assert!(permits.acquire(is_urgent).now_or_never().is_none());
+        }
+        assert_eq!(permits.queue().waiting.len(), 0);
+        drop(first);
+        assert_eq!(permits.queue().free, 1);
     }
 }

@@ -297,3 +297,40 @@ async fn one_keeper_is_ended_and_added_again_while_the_other_goes_on() {
     assert!(!process.life.stop().is_cancelled());
     assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_that_was_given_up_takes_no_permit_from_the_next_one() {
+    let process = Process::start(FakeStore::new(), FakeIssuer::default());
+    let permits = Permits::new(1);
+    let parts = Parts { permits: permits.clone(), ..process.parts("shop") };
+    let (_handle, end) =
+        Handle::new(parts.id.clone(), process.metrics.credential(&parts.id), Heartbeat::starting(Duration::ZERO));
+    let mut keeper = Keeper::new(parts, end);
+    let now = process.clock.now();
+    let mut run = Run::new(mpsc::unbounded().0, TaskTracker::new(), now.boot);
+    let taken = permits.acquire(false).await;
+    for action in [Action::Reserve { is_urgent: false }, Action::Release, Action::Reserve { is_urgent: false }] {
+        keeper.perform(&mut run, now, action);
+        assert!(!run.reservation.granted().now_or_never().is_some());
+    }
+    drop(taken);
+    assert!(run.reservation.granted().now_or_never().is_some());
+    keeper.perform(&mut run, now, Action::Send { is_forced: false });
+    assert!(permits.acquire(false).now_or_never().is_none(), "the call has it");
+    seconds(1).await;
+    assert_eq!(process.calls(), 2);
+    assert!(permits.acquire(false).now_or_never().is_some(), "and nobody after the call");
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_is_ended_does_not_wait_for_a_permit() {
+    let mut process = Process::start(FakeStore::new(), FakeIssuer::default());
+    let permits = Permits::new(1);
+    let _taken = permits.acquire(false).await;
+    process.keepers.add(vec![Parts { permits: permits.clone(), ..process.parts("shop") }]);
+    seconds(1).await;
+    tokio::time::timeout(GRACE, process.keepers.end(&id("shop"))).await.expect("it has nothing to wait for");
+    assert_eq!(process.calls(), 1);
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}

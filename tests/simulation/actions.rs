@@ -2,7 +2,7 @@
 //! of the machine's actions.
 
 use token_relay::{
-    keeper::machine::{Action, Event, Note},
+    keeper::machine::{Action, Note},
     status::Status,
 };
 
@@ -69,10 +69,16 @@ impl World {
             }
             Action::Reserve { .. } => {
                 let wait = self.troubles.slot_takes(at, &mut self.rng);
-                self.send_event(who, at + wait, Event::Reserved);
+                replica.drop_reservation();
+                let (life, permit) = (replica.life, Message::Permit(replica.reservations));
+                self.push(at + wait, What::ToRelay(who, life, permit));
             }
-            Action::Release => {}
-            Action::Send { is_forced } => self.send(who, is_forced),
+            Action::Release => replica.drop_reservation(),
+            Action::Send { is_forced } => {
+                let has_permit = std::mem::take(&mut replica.has_permit);
+                self.breach.unless(has_permit, at, "I1", || "a call without a permit".to_owned());
+                self.send(who, is_forced);
+            }
             Action::Probe(token) => {
                 let is_promised = replica.offer.is_some_and(|offer| {
                     offer.promise.verified_until.is_none() && offer.promise.seconds_left(replica.host.boot(at)) > 0

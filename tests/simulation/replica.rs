@@ -80,6 +80,9 @@ pub(crate) struct Replica {
     pub frozen_until: i64,
     pub is_stopping: bool,
     pub timer: u64,
+    /// How many reservations were begun or given up: the permit of an earlier one does not come.
+    pub reservations: u64,
+    pub has_permit: bool,
     /// It is killed or frozen so many actions from now; frozen right before a call's first byte.
     pub kill_in: Option<i64>,
     pub freeze_in: Option<i64>,
@@ -104,6 +107,12 @@ pub(crate) struct Replica {
 impl Replica {
     pub(crate) fn runs(&self, at: i64) -> bool {
         self.machine.is_some() && self.frozen_until <= at
+    }
+
+    /// What was reserved before is neither waited for nor held any more.
+    pub(crate) fn drop_reservation(&mut self) {
+        self.reservations += 1;
+        self.has_permit = false;
     }
 
     pub(crate) fn cut_until(&self) -> i64 {

@@ -56,6 +56,8 @@ pub(crate) enum What {
 pub(crate) enum Message {
     /// A timer; only the latest counts.
     Wake(u64),
+    /// A permit; only that of the latest reservation comes.
+    Permit(u64),
     Event(Event),
     /// Actions that were decided before the process was frozen, and when.
     Rest(Vec<Action>, i64),
@@ -246,7 +248,11 @@ impl World {
         }
         match message {
             Message::Wake(timer) if timer == replica.timer => self.step(who, Event::Tick),
-            Message::Wake(_) => {}
+            Message::Permit(reservation) if reservation == replica.reservations => {
+                replica.has_permit = true;
+                self.step(who, Event::Reserved);
+            }
+            Message::Wake(_) | Message::Permit(_) => {}
             Message::Event(event) => self.step(who, event),
             Message::Rest(actions, stepped_at) => {
                 replica.stepped_at = stepped_at;

@@ -78,43 +78,42 @@ impl Machine {
                 // where this process has served before, that stays what is shown
                 self.is_loaded |= self.known.charge.min_generation == Generation::default();
             }
-            Phase::Loading { .. } | Phase::Idle => self.take_found(now),
-            Phase::Reserving if self.known.replica.as_ref().is_some_and(|replica| replica.found.is_some()) => {
-                // the wait for a permit has no bound, and must not cost the lease
-                self.give_up_permit();
-                self.take_found(now);
-            }
-            _ => {}
+            // the wait for a permit has no bound, and must not cost the lease
+            Phase::Loading { .. } | Phase::Idle | Phase::Reserving => self.take_found(now),
+            Phase::Recording(_) | Phase::Calling(_) | Phase::Probing(_) | Phase::Stopped => {}
         }
     }
 
     fn take_found(&mut self, now: Now) {
         let Some(replica) = &mut self.known.replica else { return };
         let Some(found) = replica.found.take() else { return self.known.judge_again(now) };
-        let is_held = found.record == self.known.writer.held && self.is_loaded && replica.contact_at.is_some();
-        if !is_held && self.known.writer.answered_at.is_some_and(|at| found.asked_at <= at) {
+        let contact_at = replica.peers.contact_at();
+        if found.record == self.known.writer.held && self.is_loaded && replica.contact_at.is_some() {
+            replica.contact_at = contact_at;
+            return;
+        }
+        if self.known.writer.answered_at.is_some_and(|at| found.asked_at <= at) {
             // our own write may have overtaken the read
             replica.is_behind = true;
             return self.act(Action::Load);
         }
+        if self.phase == Phase::Reserving {
+            self.give_up_permit(); // whether a call is due follows from what was found
+        }
         let decoded = found.record.as_ref().map(|sealed| Stored::decode(sealed, &self.known.charge.identity));
-        if let Some(Ok(stored)) = &decoded
-            && !is_held
+        if let (Some(Ok(stored)), Some(replica)) = (&decoded, &mut self.known.replica)
             && !self.is_stopping
             && replica.peers.is_about_to_know(&stored.written.boot_id, now.boot)
         {
             replica.found = Some(found);
             return;
         }
-        let contact_at = replica.peers.contact_at();
         self.phase = Phase::Idle;
         self.is_loaded = true;
-        if !is_held {
-            self.known.learn(now, found.record, decoded);
-            if !self.known.writer.is_dirty && !self.known.is_blocked() {
-                let recovered = self.known.writer.recovered();
-                self.known.note(recovered);
-            }
+        self.known.learn(now, found.record, decoded);
+        if !self.known.writer.is_dirty && !self.known.is_blocked() {
+            let recovered = self.known.writer.recovered();
+            self.known.note(recovered);
         }
         if let Some(replica) = &mut self.known.replica {
             replica.contact_at = contact_at;

@@ -47,8 +47,8 @@ pub enum Action {
         /// No token lives: go before those that have one.
         is_urgent: bool,
     },
-    /// Give the permit back, or stop waiting for it: the call is not made. A permit that is granted all the same is answered
-    /// by another one of these.
+    /// Give the permit back, or stop waiting for it: the call is not made. After this no [`Event::Reserved`] comes before the
+    /// next [`Action::Reserve`].
     Release,
     /// Call the issuer, with the permit; answered by [`Event::Reply`].
     Send {

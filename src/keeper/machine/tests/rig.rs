@@ -16,6 +16,8 @@ pub(super) struct Rig {
     pub(super) kept: Option<Sealed>,
     pub(super) stores_by_hand: bool,
     pub(super) has_no_permits: bool,
+    /// A permit is waited for.
+    pub(super) is_reserving: bool,
     pub(super) status: Option<Status>,
     /// Calls (true: forced) and probes that were begun.
     pub(super) calls: Vec<bool>,
@@ -98,6 +100,7 @@ impl Rig {
             kept: None,
             stores_by_hand,
             has_no_permits: false,
+            is_reserving: false,
             status: None,
             calls: Vec::new(),
             probes: 0,
@@ -155,7 +158,7 @@ impl Rig {
                     self.news.push_back(Event::Stored(Swap::Won));
                 }
             }
-            Action::Reserve { .. } if self.has_no_permits => {}
+            Action::Reserve { .. } if self.has_no_permits => self.is_reserving = true,
             Action::Reserve { .. } => self.news.push_back(Event::Reserved),
             Action::Send { is_forced } => self.calls.push(is_forced),
             Action::Probe(_) => self.probes += 1,
@@ -170,7 +173,8 @@ impl Rig {
             }
             Action::WakeAt(moment) => self.wake_at = moment,
             Action::Stop => self.is_stopped = true,
-            Action::Release | Action::Note(_) => {}
+            Action::Release => self.is_reserving = false,
+            Action::Note(_) => {}
         }
     }
 

@@ -63,6 +63,10 @@ struct Pair {
     /// The relay whose writes of the record the store refuses.
     read_only: Option<usize>,
     stores: usize,
+    /// No permit comes.
+    has_no_permits: bool,
+    /// How often one was asked for.
+    reservations: usize,
     /// The token that WeChat refuses.
     dead: Option<&'static str>,
 }
@@ -181,8 +185,9 @@ impl Pair {
     fn of(policy: Policy) -> Self {
         let boot = Timestamp::from_micros(1_000_000_000);
         let relays = [1, 2].map(|id| Relay::new(policy, id, boot));
-        let (cut, read_only, dead) = Default::default();
-        let mut pair = Self { relays, boot, store: Shared::new(1), cut, read_only, stores: 0, dead };
+        let (cut, read_only, stores, has_no_permits, reservations, dead) = Default::default();
+        let store = Shared::new(1);
+        let mut pair = Self { relays, boot, store, cut, read_only, stores, has_no_permits, reservations, dead };
         pair.pass(2);
         assert_eq!((pair.relays[0].calls, pair.relays[1].calls), (1, 0));
         pair
@@ -282,7 +287,10 @@ impl Pair {
                 self.stores += usize::from(swap == Swap::Won);
                 return Some(Event::Stored(swap));
             }
-            Action::Reserve { .. } => return Some(Event::Reserved),
+            Action::Reserve { .. } => {
+                self.reservations += 1;
+                return Some(Event::Reserved).filter(|_| !self.has_no_permits);
+            }
             Action::Send { .. } => relay.calls += 1,
             Action::Probe(token) => {
                 relay.probes.push(token.expose().to_owned());

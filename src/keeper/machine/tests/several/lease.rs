@@ -198,3 +198,20 @@ fn a_report_to_a_keeper_that_cannot_read_its_record_is_not_settled() {
     pair.pass(2);
     assert!(matches!(pair.relays[1].answers[..], [ReportAnswer::Failed { .. }]), "{:?}", pair.relays[1].answers);
 }
+
+#[test]
+fn a_holder_that_waits_for_a_permit_keeps_its_place_until_another_relay_has_written() {
+    let mut pair = Pair::serving("one");
+    let rotation_at = pair.status(0).rotation_at.unwrap();
+    pair.has_no_permits = true;
+    pair.pass(rotation_at.since(pair.boot).as_secs() + 1);
+    let reservations = pair.reservations;
+    pair.pass(100); // every poll reads the record again
+    assert_eq!((pair.reservations, pair.status(0).holds_lease), (reservations, true));
+    let generation = pair.generation(1);
+    pair.step(1, Event::Report(ReportId(1), generation));
+    pair.pass(2);
+    assert_eq!((pair.reservations, pair.status(0).holds_lease), (reservations + 1, true));
+    pair.step(0, Event::Reserved);
+    assert_eq!(pair.relays[0].calls, 2);
+}
