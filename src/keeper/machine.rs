@@ -226,9 +226,8 @@ impl Machine {
             Phase::Idle if self.known.writer.is_due(now.boot) && !self.known.is_blocked() => {
                 self.write(now, Then::Keep);
             }
-            Phase::Idle if self.is_stopping && self.known.must_leave() => {
-                self.give_lease_back(now, replica::GivenBack::Leaving);
-            }
+            // again where another write is found in its place, and not again where the store does not answer
+            Phase::Idle if self.is_stopping && self.known.is_holder() => self.give_lease_back(now),
             Phase::Idle if self.is_stopping => self.stop(now),
             Phase::Idle if self.known.should_yield() => self.yield_lease(now),
             Phase::Idle if self.known.may_call(now) => self.begin_what_is_due(now),

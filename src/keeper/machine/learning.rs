@@ -171,8 +171,8 @@ impl Knowledge {
     pub(super) fn agree(&mut self, now: Now, theirs: &Record, is_stale: bool) {
         let Some(replica) = &mut self.replica else { return };
         let (me, unstored, ended) = (replica.me(), replica.unstored.take(), replica.ended);
-        if theirs.holder.is_some_and(|holder| holder != me) {
-            replica.given_back = None;
+        if theirs.holder.is_some() {
+            replica.has_yielded = false;
         }
         let mut ours = std::mem::take(&mut self.record);
         let before = ours.credential.as_ref().map(|credential| credential.generation);

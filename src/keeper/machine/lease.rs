@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::{
     Knowledge, Machine, Note, Now, ReportAnswer, ReportFailure, Then, Timestamp,
-    replica::{GivenBack, Obstacle, Replica, Role},
+    replica::{Obstacle, Replica, Role},
 };
 use crate::{
     group::{peers::TAKE_OVER, poller::POLL},
@@ -82,13 +82,15 @@ impl Machine {
     pub(super) fn yield_lease(&mut self, now: Now) {
         self.known.recall_failure();
         self.known.note(Note::LeaseYielded);
-        self.give_lease_back(now, GivenBack::Yielded);
+        if let Some(replica) = &mut self.known.replica {
+            replica.has_yielded = true;
+        }
+        self.give_lease_back(now);
     }
 
-    /// Gives the lease back, once, so that another relay takes it at its next look.
-    pub(super) fn give_lease_back(&mut self, now: Now, why: GivenBack) {
+    /// Gives the lease back, so that another relay takes it at its next look.
+    pub(super) fn give_lease_back(&mut self, now: Now) {
         if let Some(replica) = &mut self.known.replica {
-            replica.given_back = Some(why);
             replica.is_confirmed = false;
         }
         self.known.record.holder = None;
@@ -101,12 +103,11 @@ impl Knowledge {
     pub(super) fn is_lease_free(&self) -> bool {
         let Some(replica) = &self.replica else { return false };
         let is_gone = |holder| replica.peers.is_gone(holder, replica.learned_at);
-        let has_yielded = replica.given_back == Some(GivenBack::Yielded);
         match (self.role(), self.record.holder) {
             (Role::Alone | Role::Holder { .. } | Role::Blocked(Obstacle::Foreign), _) => false,
             (Role::Blocked(Obstacle::Anothers(holder)), _) => is_gone(holder),
             (Role::Follower, _) if self.writer.held.is_none() => true,
-            (Role::Follower, None) if has_yielded => replica.has_stood_still(replica.learned_at),
+            (Role::Follower, None) if replica.has_yielded => replica.has_stood_still(replica.learned_at),
             (Role::Follower, Some(holder)) if holder != replica.me() => is_gone(holder),
             (Role::Follower, _) => true,
         }
@@ -149,10 +150,5 @@ impl Knowledge {
         let errors = self.charge.policy.issuer.errors;
         let last = self.last_failure.as_ref().filter(|_| self.is_holder());
         last.is_some_and(|failure| failure.repeated >= REFUSED_CALLS && errors.is_about_this_host(&failure.error))
-    }
-
-    pub(super) fn must_leave(&self) -> bool {
-        let given_back = self.replica.as_ref().and_then(|replica| replica.given_back);
-        self.is_holder() && given_back != Some(GivenBack::Leaving)
     }
 }

@@ -92,8 +92,8 @@ impl Machine {
             replica.contact_at = contact_at;
             return;
         }
-        if self.known.writer.answered_at.is_some_and(|at| found.asked_at <= at) {
-            // our own write may have overtaken the read
+        if self.known.writer.answered_at.is_some_and(|at| found.asked_at < at) {
+            // our own write may have overtaken the read; not so the record that it was lost to, which is found at that moment
             replica.is_behind = true;
             return self.act(Action::Load);
         }

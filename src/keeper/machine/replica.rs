@@ -69,8 +69,8 @@ pub(super) struct Replica {
     pub(super) awaited: Option<u64>,
     /// When the lease, which is free, is taken.
     pub(super) take_at: Option<Timestamp>,
-    /// Why the lease was given back, until another relay takes it.
-    pub(super) given_back: Option<GivenBack>,
+    /// The lease was given back because this relay's address is refused: the others go first, until the record names a holder.
+    pub(super) has_yielded: bool,
 }
 
 impl Replica {
@@ -97,7 +97,7 @@ impl Replica {
             ended: None,
             awaited: None,
             take_at: None,
-            given_back: None,
+            has_yielded: false,
         }
     }
 
@@ -139,13 +139,4 @@ pub(super) enum Unstored {
     Token { credential: Credential, after: Generation },
     /// No known outcome.
     Unknown(Call),
-}
-
-/// Why the lease was given back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GivenBack {
-    /// The relay stops.
-    Leaving,
-    /// Its address is refused: the others go first.
-    Yielded,
 }

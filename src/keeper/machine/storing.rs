@@ -16,7 +16,7 @@ impl Machine {
                 (true, self.known.writer.won(now.boot, generation))
             }
             Swap::Lost(current) if self.known.replica.is_some() => {
-                self.known.writer.lost();
+                self.known.writer.lost(now.boot);
                 self.undo(&then);
                 return self.lost_to(now, current);
             }

@@ -16,7 +16,7 @@ pub(super) struct Writer {
     pub(super) retry_at: Option<Timestamp>,
     /// Whether this process ever wrote.
     pub(super) has_stored: bool,
-    /// When the last write was answered.
+    /// When the last write was answered, whatever came of it: a read that was asked before may show what was there before it.
     pub(super) answered_at: Option<Timestamp>,
     /// The generation whose credential is durable.
     pub(super) durable: Generation,
@@ -54,8 +54,9 @@ impl Writer {
     }
 
     /// Another relay has written before.
-    pub(super) fn lost(&mut self) {
+    pub(super) fn lost(&mut self, now: Timestamp) {
         self.writing = None;
+        self.answered_at = Some(now);
     }
 
     /// The store failed, to read or to write.

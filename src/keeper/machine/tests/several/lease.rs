@@ -53,6 +53,20 @@ fn a_relay_that_leaves_gives_the_lease_back_and_the_other_one_takes_it_at_its_ne
 }
 
 #[test]
+fn a_relay_that_leaves_gives_the_lease_back_though_another_relay_writes_before_it() {
+    let mut pair = Pair::serving("one");
+    pair.pass(10);
+    let actions = pair.only_step(0, Event::Shutdown);
+    assert!(actions.iter().any(|action| matches!(action, Action::Store { .. })), "{actions:?}");
+    let generation = pair.generation(1);
+    pair.step(1, Event::Report(ReportId(1), generation));
+    pair.step(1, Event::Tick);
+    pair.step(0, Event::Stored(Swap::Lost(pair.store.record.clone())));
+    pair.pass(3);
+    assert!(pair.status(1).holds_lease);
+}
+
+#[test]
 fn a_report_that_reaches_a_follower_costs_one_probe_of_the_holder_s() {
     let mut pair = Pair::serving("one");
     pair.pass(60);

@@ -25,6 +25,26 @@ fn a_store_that_went_back_is_written_anew_and_nobody_goes_back() {
 }
 
 #[test]
+fn a_read_that_a_lost_write_has_overtaken_is_not_taken_for_a_store_that_went_back() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.pass(2);
+    let generation = pair.generation(1);
+    pair.only_step(1, Event::Report(ReportId(1), generation));
+    let actions = pair.only_step(1, Event::Tick);
+    assert!(actions.iter().any(|action| matches!(action, Action::Store { .. })), "{actions:?}");
+    let early = Found { record: pair.store.record.clone(), asked_at: pair.now(1).boot };
+    pair.boot = pair.boot.plus(STEP);
+    pair.reply(0, "two");
+    pair.step(1, Event::Stored(Swap::Lost(pair.store.record.clone())));
+    assert_eq!((pair.shown(1), pair.relays[1].answers.len()), ("two", 1));
+    pair.relays[1].mail = Some(early);
+    let actions = pair.only_step(1, Event::Tick);
+    assert!(matches!(actions[..], [Action::Load, Action::WakeAt(_)]), "{actions:?}");
+    assert_eq!(pair.relays[1].machine.known.writer.held, pair.store.record);
+}
+
+#[test]
 fn a_store_that_was_emptied_is_written_anew_and_nobody_calls() {
     let mut pair = Pair::serving("one");
     pair.pass(10);
