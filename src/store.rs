@@ -56,7 +56,8 @@ pub enum Swap {
 pub struct StoreError(pub String);
 
 /// One record per credential, and one primitive. Every operation answers within 5 s, come what may: a stuck disk is
-/// [`Swap::Unknown`] or a [`StoreError`].
+/// [`Swap::Unknown`] or a [`StoreError`]. A store of many records may let a swap wait before that, until
+/// others have ended.
 pub trait Store: Send + Sync + 'static {
     /// The record of `id`, `None` where there is none yet.
     fn load<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>>;

@@ -22,11 +22,10 @@ mod tests;
 pub(crate) const TAKE_OVER: Duration = LEASE.saturating_add(SUCCESSION);
 /// After the store was away for longer than a lease, nobody could show its presence: so long all get the time to.
 const RETURN: Duration = SUCCESSION;
-/// For how long of polls a new relay is waited for until its clock is known: its presence has to be seen, ours by it, and that
-/// by us.
+/// For how long after a sign of a new relay the next one is waited for, until its clock is known.
 const ACQUAINTANCE: Duration = Duration::from_secs(3);
-/// For how many answered polls at least: while the store was away, nobody could see anybody.
-const ACQUAINTANCE_POLLS: u32 = 15;
+/// For how many signs: its presence has to be seen, ours by it, and that by us. Three do where all polls are answered.
+const ACQUAINTANCE_SIGNS: u32 = 8;
 /// An offset that is known less well is worth no more than what the wall clocks tell, and not used: after a long freeze the first
 /// reading tells little.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -61,9 +60,8 @@ pub struct Peers {
 struct Peer {
     beat: u64,
     boot_id: BootId,
-    /// When it was first seen, and how many polls were answered since.
-    since: Timestamp,
-    polls: u32,
+    /// How many polls showed it changed.
+    signs: u32,
     /// When the answer came that showed it changed.
     changed_at: Timestamp,
 }
@@ -147,7 +145,7 @@ impl Peers {
 
     /// Whether a relay has shown itself whose clock is not known yet, and can be.
     pub(super) fn has_stranger(&self, now: Timestamp) -> bool {
-        let is_new = |peer: &Peer| now < peer.since.plus(ACQUAINTANCE) || peer.polls < ACQUAINTANCE_POLLS;
+        let is_new = |peer: &Peer| now < peer.changed_at.plus(ACQUAINTANCE) && peer.signs < ACQUAINTANCE_SIGNS;
         let has_clock = |peer: &Peer| !peer.boot_id.as_str().is_empty();
         let mut strangers = self.seen.values().filter(|peer| is_new(peer) && has_clock(peer));
         strangers.any(|peer| self.offset(&peer.boot_id, now).is_none())
@@ -181,9 +179,6 @@ impl Peers {
         for (id, presence) in presences.into_iter().filter(|(id, _)| *id != me) {
             self.take_presence(id, presence, now);
         }
-        for peer in self.seen.values_mut() {
-            peer.polls = peer.polls.saturating_add(1);
-        }
         self.clocks.retain(|known| now.since(known.learned_at) < CLOCK_REMEMBERED);
         before < known(self)
     }
@@ -195,8 +190,8 @@ impl Peers {
         if !is_news {
             return;
         }
-        let (since, polls) = self.seen.get(&id).map_or((now, 0), |peer| (peer.since, peer.polls));
-        self.seen.insert(id, Peer { beat, boot_id: boot_id.clone(), since, polls, changed_at: now });
+        let signs = self.seen.get(&id).map_or(0, |peer| peer.signs).saturating_add(1);
+        self.seen.insert(id, Peer { beat, boot_id: boot_id.clone(), signs, changed_at: now });
         let ours = heard.into_iter().find(|(of, _)| *of == self.me).map(|(_, beat)| beat);
         let sent_at = ours.and_then(|beat| self.sent.iter().find(|(sent, _)| *sent == beat)).map(|(_, at)| *at);
         let sent_at = sent_at.unwrap_or(Timestamp::LONG_AGO);

@@ -51,7 +51,8 @@ use writer::Writer;
 /// A relay that never could write calls, without a living token, only from so long after its start: a crash loop on a
 /// broken disk must not become a loop of calls (I6).
 const NEVER_STORED_GRACE: Duration = Duration::from_secs(60);
-/// How often a record is offered again to a store that did not take it.
+/// When a record is offered again to a store that did not take it: after so long, or up to half as much more. The keepers of a
+/// process find at the same moment that their store is away, and must not come back to it in step.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 /// How often a record is asked for again from a store that did not answer.
 const LOAD_RETRY: Duration = Duration::from_secs(1);

@@ -20,6 +20,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use redis::{Cmd, Value};
+use tokio::sync::Semaphore;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -53,6 +54,12 @@ const REPLY_LIMIT: Duration = Duration::from_secs(2);
 /// Between the end of one attempt to connect and the next: a server that is away or turns everyone out sees no storm.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How many swaps are under way at once; the others wait, without a limit, until one of these ends. A swap has [`REPLY_LIMIT`]
+/// from when it is sent. After an outage ten thousand credentials have something to write at once: a server too slow to answer
+/// all of them within the limit would answer few in time, and be sent the rest again and again. Of 128 each may take 15 ms, and
+/// over a round trip of 10 ms they are still 12,800 a second. Polls and reads do not wait: they are few, and leases need them.
+const SWAPS: usize = 128;
+
 /// Sent whole each time. EVALSHA would save 2 KB beside records of as many, and cost a second way of doing it that only runs
 /// after the server's restarts.
 const SWAP: &str = concat!(include_str!("redis/group.lua"), include_str!("redis/swap.lua"));
@@ -61,6 +68,7 @@ const SWAP: &str = concat!(include_str!("redis/group.lua"), include_str!("redis/
 pub struct RedisStore {
     keys: Keys,
     connection: Arc<Connection>,
+    swaps: Semaphore,
     history: History,
     hints: Arc<Hints>,
     _end: DropGuard,
@@ -80,7 +88,8 @@ impl RedisStore {
         tasks.spawn(async move { listening.run_until_cancelled(listener.listen(&address)).await });
         let (checking, checked) = (stop.clone(), connection.clone());
         tasks.spawn(async move { checking.run_until_cancelled(preflight::check(&checked)).await });
-        Self { keys, connection, history: History::default(), hints, _end: stop.drop_guard() }
+        let (swaps, history) = (Semaphore::new(SWAPS), History::default());
+        Self { keys, connection, swaps, history, hints, _end: stop.drop_guard() }
     }
 
     async fn get(&self, id: &CredentialId) -> Result<Option<Sealed>, StoreError> {
@@ -102,6 +111,7 @@ impl RedisStore {
         expected: Option<Sealed>,
         next: Sealed,
     ) -> Result<Swap, StoreError> {
+        let _turn = self.swaps.acquire().await.expect("nobody closes it");
         let (presence, expected) = match &expected {
             Some(record) => ("present", record.expose()),
             None => ("absent", &[][..]),
@@ -139,7 +149,7 @@ impl fmt::Debug for RedisStore {
 }
 
 /// All answer within 4 s: 2 s for a connection and 2 s for a reply; and at once, with the same reason, within a second of
-/// an attempt to connect that came to nothing.
+/// an attempt to connect that came to nothing. A swap first waits until fewer than 128 are under way.
 impl Store for RedisStore {
     fn load<'a>(&'a self, id: &'a CredentialId) -> BoxFuture<'a, Result<Option<Sealed>, StoreError>> {
         Box::pin(self.get(id))

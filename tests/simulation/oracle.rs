@@ -36,7 +36,7 @@ pub(crate) struct Oracle {
     pub is_failing: bool,
     /// R, once it was shown, and of which generation and token.
     rolled: Option<(u64, TokenId, i64)>,
-    /// This process judged its record by the wall clock.
+    /// The record was judged by the wall clock since R was last shown: by this process, or by one before it that showed nothing.
     is_judged_by_wall: bool,
     /// This process read no credential of a known age.
     pub is_blind: bool,
@@ -91,7 +91,7 @@ impl Oracle {
 
     /// The record was read: by the wall clock, which made what it tells of older by so much, or not.
     pub(crate) fn record_read(&mut self, is_judged_by_wall: bool, aged_by: i64) {
-        self.is_judged_by_wall = is_judged_by_wall;
+        self.is_judged_by_wall |= is_judged_by_wall;
         self.deadlines.iter_mut().for_each(|(_, deadline)| *deadline -= aged_by);
     }
 
@@ -191,8 +191,8 @@ impl Oracle {
     /// I7: R is rolled once. A reboot moves it by what a right wall clock may tell wrong, and the tolerance for it.
     fn is_rolled_once(&mut self, at: i64, offer: Offer, rotation_at: i64) {
         let (generation, id) = (offer.generation.0, offer.id);
+        let tolerance = if std::mem::take(&mut self.is_judged_by_wall) { AGED_BY } else { 0 };
         if let Some((_, _, before)) = self.rolled.filter(|(rolled, of, _)| (*rolled, *of) == (generation, id)) {
-            let tolerance = if self.is_judged_by_wall { AGED_BY } else { 0 };
             let moved = rotation_at - before;
             self.breach.unless(moved.abs() <= tolerance, at, "I7", || format!("R of token {id} moved by {moved} µs"));
         }

@@ -3,7 +3,11 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, TcpStream},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     thread,
 };
 
@@ -59,4 +63,60 @@ pub(crate) fn losing_replies(target: u16, is_last: impl Fn(&[u8]) -> bool + Send
             }
         }
     })
+}
+
+/// A server where each swap wins and no record is found. From the first swap on it replies to nothing before it is asked for
+/// a record; until then it counts the swaps.
+pub(crate) fn holding_swaps() -> (FakeServer, Arc<AtomicUsize>) {
+    let held = Arc::<AtomicUsize>::default();
+    let count = held.clone();
+    let server = FakeServer::new(move |mut connection| {
+        let (mut bytes, mut requests, mut replies) = (vec![0; 64 * 1024], Vec::new(), Vec::new());
+        let mut is_asked = false;
+        while let Ok(length @ 1..) = connection.stream.read(&mut bytes) {
+            requests.extend(&bytes[..length]);
+            while let Some(command) = take_command(&mut requests) {
+                match &command[..] {
+                    b"EVAL" => {
+                        count.fetch_add(usize::from(!is_asked), SeqCst);
+                        replies.extend(WON);
+                    }
+                    b"GET" => {
+                        is_asked = true;
+                        replies.extend(b"$-1\r\n");
+                    }
+                    _ => replies.extend(b"+PONG\r\n"),
+                }
+            }
+            let is_holding = !is_asked && count.load(SeqCst) > 0;
+            if !is_holding && connection.stream.write_all(&std::mem::take(&mut replies)).is_err() {
+                return;
+            }
+        }
+    });
+    (server, held)
+}
+
+/// The reply to a swap that is won: the nonce and the change number.
+const WON: &[u8] = b"*3\r\n:1\r\n$1\r\n7\r\n:1\r\n";
+
+/// Takes the first request, if all of it is there, and tells its command.
+fn take_command(requests: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let (mut at, mut command) = (0, None);
+    for _ in 0..number_at(requests, &mut at)? {
+        let length = number_at(requests, &mut at)?;
+        let argument = requests.get(at..at + length + 2)?;
+        command.get_or_insert_with(|| argument[..length].to_vec());
+        at += argument.len();
+    }
+    requests.drain(..at);
+    command
+}
+
+/// The number in the line at `at`, behind its first character; moves on to the next line.
+fn number_at(requests: &[u8], at: &mut usize) -> Option<usize> {
+    let line = requests[*at..].split_inclusive(|byte| *byte == b'\n').next()?;
+    let number = line[1..].strip_suffix(b"\r\n")?;
+    *at += line.len();
+    Some(std::str::from_utf8(number).unwrap().parse().unwrap())
 }

@@ -1,8 +1,8 @@
 //! What if Redis is away, stopped, slow, full, read-only or not Redis at all?
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use redis::Value;
 use test_support::{FakeServer, LogCapture, RECORD_KEY, RedisServer, eventually, free_port};
 use token_relay::{
@@ -80,6 +80,23 @@ async fn a_slow_server_is_unknown_in_time() {
     assert!(reason.contains("within 2s"), "{reason}");
     assert!(load(&store).await.is_err());
     assert!(healed(&store).await.is_some());
+}
+
+#[tokio::test]
+async fn of_many_swaps_at_once_the_server_gets_128_at_a_time_and_a_read_does_not_wait_for_the_others() {
+    let (server, held) = fake_redis::holding_swaps();
+    // without accounts nobody listens for hints
+    let (store, id) = (store(&server.url("redis")), account());
+    let swaps = join_all((0..300).map(|_| store.swap(&id, None, sealed("one"))));
+    let look = async {
+        eventually("128 swaps are under way", async || held.load(SeqCst) >= 128).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(load(&store).await, Ok(None));
+        held.load(SeqCst)
+    };
+    let (swaps, at_once) = join(swaps, look).await;
+    assert_eq!(at_once, 128);
+    assert!(swaps.iter().all(|swap| *swap == Swap::Won), "{swaps:?}");
 }
 
 #[tokio::test]

@@ -167,25 +167,26 @@ fn a_new_relay_is_waited_for_three_seconds_and_one_whose_clock_is_known_not_at_a
     let theirs = boot("theirs");
     poll(&mut peers, at(0), None);
     assert!(!peers.has_stranger(at(0)) && !peers.is_about_to_know(&theirs, at(0)));
-    for fifth in 0..ACQUAINTANCE_POLLS.into() {
-        assert!(fifth == 0 || peers.has_stranger(at(1)) && peers.is_about_to_know(&theirs, at(1)));
-        let now = at(1).plus(Duration::from_millis(200 * fifth));
-        poll(&mut peers, now, Some(fifth));
-    }
+    polls(&mut peers, 1..4, Some(7));
+    assert!(peers.has_stranger(at(3)) && peers.is_about_to_know(&theirs, at(3)));
     assert!(!peers.has_stranger(at(4)) && !peers.is_about_to_know(&theirs, at(4)));
     assert!(peers.is_about_to_know(&theirs, at(8)), "the next poll may tell");
+    poll(&mut peers, at(8), Some(8));
     peers.show(1, at(9));
-    let answer = Presence { boot_at: at(3), heard: vec![(ME, 1)], ..sign(100) };
+    let answer = Presence { boot_at: at(3), heard: vec![(ME, 1)], ..sign(9) };
     assert!(peers.showed(at(10), vec![(OTHER, answer)]));
-    assert!(!peers.is_about_to_know(&theirs, at(20)));
+    assert!(!peers.has_stranger(at(10)) && !peers.is_about_to_know(&theirs, at(20)));
 }
 
 #[test]
-fn a_relay_whose_clock_could_not_be_learned_while_the_store_was_away_is_waited_for_when_it_is_back() {
+fn a_new_relay_is_waited_for_again_when_it_shows_itself_again_but_not_for_ever() {
     let mut peers = peers();
     poll(&mut peers, at(0), Some(0));
-    polls(&mut peers, 60..60 + u64::from(ACQUAINTANCE_POLLS) - 2, Some(1));
-    assert!(peers.has_stranger(at(80)));
-    poll(&mut peers, at(80), Some(2));
-    assert!(!peers.has_stranger(at(80)));
+    // it could not reach the store, or this one could not
+    assert!(!peers.has_stranger(at(60)));
+    for sign in 1..ACQUAINTANCE_SIGNS.into() {
+        assert!(sign == 1 || peers.has_stranger(at(60 + sign)));
+        poll(&mut peers, at(60 + sign), Some(sign));
+    }
+    assert!(!peers.has_stranger(at(60 + u64::from(ACQUAINTANCE_SIGNS))), "it never tells that it has seen this one");
 }

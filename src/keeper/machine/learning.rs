@@ -155,14 +155,11 @@ impl Knowledge {
             Some(Err(unreadable)) => {
                 replica.obstacle = Some(Obstacle::Foreign);
                 self.note(Note::Unreadable(unreadable));
-                let note = self.writer.failed(
-                    now.boot,
-                    match unreadable {
-                        Unreadable::Foreign => StoreTrouble::Foreign,
-                        Unreadable::Newer(version) => StoreTrouble::Newer(version),
-                    },
-                );
-                self.note(note);
+                let trouble = match unreadable {
+                    Unreadable::Foreign => StoreTrouble::Foreign,
+                    Unreadable::Newer(version) => StoreTrouble::Newer(version),
+                };
+                self.store_failed(now, trouble);
             }
         }
     }

@@ -14,8 +14,7 @@ impl Machine {
         }
         match loaded {
             Err(error) => {
-                let note = self.known.writer.failed(now.boot, error.into());
-                self.known.note(note);
+                self.known.store_failed(now, error.into());
                 if now.boot < self.known.charge.started_at.plus(NEVER_STORED_GRACE) {
                     self.phase = Phase::Loading { ask_at: Some(now.boot.plus(LOAD_RETRY)) };
                     return;
@@ -58,8 +57,7 @@ impl Machine {
         match (replica.peers.trouble().cloned(), replica.is_away) {
             (Some(error), false) => {
                 replica.is_away = true;
-                let note = self.known.writer.failed(now.boot, error.into());
-                self.known.note(note);
+                self.known.store_failed(now, error.into());
             }
             (None, true) => {
                 replica.is_away = false;

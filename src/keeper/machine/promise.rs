@@ -28,8 +28,8 @@ impl Situation<'_> {
         // theirs kill it at once, when the lease has passed on
         let unwatched = match self.watch {
             Watch::Always => None,
-            Watch::Until(watched) if is_durable => Some(watched.max(planned).plus(window)),
-            Watch::Until(watched) => Some(watched.plus(SUCCESSION)),
+            Watch::Leased(watched) | Watch::Until(watched) if is_durable => Some(watched.max(planned).plus(window)),
+            Watch::Leased(watched) | Watch::Until(watched) => Some(watched.plus(SUCCESSION)),
         };
         let until = [invalidated, unwatched].into_iter().flatten().fold(credential.deadline.earliest, Timestamp::min);
         // what is not durable, or was not checked since a clock was set, is promised for O − r from any moment
@@ -55,7 +55,7 @@ impl Situation<'_> {
         });
         // a relay that is cut off from the store knows nothing of calls after its last contact
         let unwatched = match (self.watch, &self.record.credential) {
-            (Watch::Until(watched), Some(credential)) => {
+            (Watch::Leased(watched) | Watch::Until(watched), Some(credential)) => {
                 Some(RiskWindow { from: watched.max(self.rotation_at(credential)).plus(overlap), to: Timestamp::NEVER })
             }
             (Watch::Always, _) | (_, None) => None,
@@ -74,7 +74,13 @@ impl Situation<'_> {
             credential.deadline.earliest,
             &self.risk_windows(),
         );
-        Some(lapse.min(self.call_at_the_earliest(now).minus(ATTEMPT_GAP)))
+        let call_at = self.call_at_the_earliest(now);
+        let call_at = match self.watch {
+            // what puts the call off may not be stored: the next holder calls without knowing of it
+            Watch::Leased(until) => call_at.min(until.plus(SUCCESSION)),
+            Watch::Until(_) | Watch::Always => call_at,
+        };
+        Some(lapse.min(call_at.minus(ATTEMPT_GAP)))
     }
 }
 

@@ -55,7 +55,7 @@ impl Knowledge {
         let Some(replica) = &self.replica else { return Watch::Always };
         match (self.charge.policy.issuer.rotation, self.role()) {
             (RotationMode::Sticky, _) => Watch::Always,
-            (RotationMode::Rotating, Role::Holder { until }) => Watch::Until(until),
+            (RotationMode::Rotating, Role::Holder { until }) => Watch::Leased(until),
             (RotationMode::Rotating, _) => Watch::Until(replica.contact_at.unwrap_or(Timestamp::LONG_AGO)),
         }
     }

@@ -28,7 +28,9 @@ pub(super) struct Probes {
 pub(super) enum Watch {
     /// None: nobody else calls, or all that do are given the same token.
     Always,
-    /// Of several relays on one store: none before this moment.
+    /// Of several relays on one store this one holds the lease: none before it ends.
+    Leased(Timestamp),
+    /// It does not: none before its last contact.
     Until(Timestamp),
 }
 

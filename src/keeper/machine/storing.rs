@@ -9,12 +9,9 @@ use crate::keeper::{record::Credential, schedule::ATTEMPT_GAP};
 impl Machine {
     pub(super) fn stored(&mut self, now: Now, swap: Swap) {
         let Phase::Recording(then) = self.phase else { return };
-        let generation = self.known.record.generation;
-        let (is_stored, note) = match swap {
-            Swap::Won => {
-                self.known.wrote(now);
-                (true, self.known.writer.won(now.boot, generation))
-            }
+        let is_stored = swap == Swap::Won;
+        match swap {
+            Swap::Won => self.known.wrote(now),
             Swap::Lost(current) if self.known.replica.is_some() => {
                 self.known.writer.lost(now.boot);
                 self.undo(&then);
@@ -22,11 +19,10 @@ impl Machine {
             }
             Swap::Lost(current) => {
                 self.known.writer.held = current;
-                (false, Some(self.known.writer.not_stored(now.boot, generation, StoreTrouble::Changed)))
+                self.known.not_stored(now, StoreTrouble::Changed);
             }
-            Swap::Unknown(error) => (false, Some(self.known.writer.not_stored(now.boot, generation, error.into()))),
-        };
-        self.known.note(note);
+            Swap::Unknown(error) => self.known.not_stored(now, error.into()),
+        }
         self.go_on(now, then, is_stored);
     }
 
@@ -86,21 +82,39 @@ impl Machine {
         self.phase = Phase::Idle;
         // soon enough for a living token's last chance, when the call goes without a record
         let last_chance = self.known.last_chance(now).filter(|at| now.boot < *at).unwrap_or(Timestamp::NEVER);
-        let later = last_chance.min(now.boot.plus(STORE_RETRY)).max(now.boot.plus(ATTEMPT_GAP));
+        let retry_at = self.known.store_retry_at(now);
+        let later = last_chance.min(retry_at).max(now.boot.plus(ATTEMPT_GAP));
         self.known.put_off(later);
         self.answer_all(&ReportAnswer::Failed { again_at: later, failure: ReportFailure::NotStored });
     }
 }
 
 impl Knowledge {
-    pub(super) fn wrote(&mut self, now: Now) {
+    fn wrote(&mut self, now: Now) {
         let is_holder = self.is_holder();
-        let Some(replica) = &mut self.replica else { return };
-        let is_new = is_holder && !replica.is_confirmed;
-        replica.wrote(now.boot, self.record.revision);
-        if is_new {
-            self.note(Note::LeaseTaken); // not before: several may try at once
+        if let Some(replica) = &mut self.replica {
+            let is_new = is_holder && !replica.is_confirmed;
+            replica.wrote(now.boot, self.record.revision);
+            self.note(is_new.then_some(Note::LeaseTaken)); // not before: several may try at once
         }
+        let recovered = self.writer.won(now.boot, self.record.generation);
+        self.note(recovered);
+    }
+
+    fn not_stored(&mut self, now: Now, trouble: StoreTrouble) {
+        self.writer.not_stored(now.boot, self.record.generation);
+        self.store_failed(now, trouble);
+    }
+
+    /// The store failed, to read or to write.
+    pub(super) fn store_failed(&mut self, now: Now, trouble: StoreTrouble) {
+        let retry_at = self.store_retry_at(now);
+        let note = self.writer.failed(retry_at, trouble);
+        self.note(note);
+    }
+
+    fn store_retry_at(&mut self, now: Now) -> Timestamp {
+        now.boot.plus(STORE_RETRY.mul_f64(1.0 + self.rng.f64() / 2.0))
     }
 
     /// The intent is stored. Until then other relays made promises without it: they count from now.

@@ -188,6 +188,25 @@ fn what_cannot_be_stored_is_promised_for_the_window_only() {
 }
 
 #[test]
+fn what_cannot_be_stored_is_offered_again_after_5_to_7_5_s_and_never_in_step() {
+    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
+    rig.stored(Swap::Won);
+    rig.reply_token("one", 7200);
+    let mut waits: Vec<_> = (0..20)
+        .map(|_| {
+            rig.fails_to_store();
+            let failed_at = rig.boot;
+            rig.run_to_write();
+            rig.boot.since(failed_at)
+        })
+        .collect();
+    assert!(waits.iter().all(|wait| (s(5)..=Duration::from_millis(7500)).contains(wait)), "{waits:?}");
+    waits.sort();
+    waits.dedup();
+    assert_eq!(waits.len(), 20, "{waits:?}");
+}
+
+#[test]
 fn a_wall_clock_that_was_set_caps_the_promise_until_a_probe_clears_the_doubt() {
     let mut rig = Rig::sticky();
     rig.fetch("one", 7200);

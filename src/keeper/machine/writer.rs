@@ -1,6 +1,6 @@
 //! How does the record reach the store, and what is known of what the store holds?
 
-use super::{Action, Note, STORE_RETRY};
+use super::{Action, Note};
 use crate::{clock::Timestamp, credential::Generation, status::StoreTrouble, store::Sealed};
 
 /// What is written, was written, and could not be.
@@ -45,12 +45,11 @@ impl Writer {
     }
 
     /// The store does not hold it, or nobody knows.
-    pub(super) fn not_stored(&mut self, now: Timestamp, generation: Generation, trouble: StoreTrouble) -> Note {
+    pub(super) fn not_stored(&mut self, now: Timestamp, generation: Generation) {
         self.writing = None;
         self.is_dirty = true;
         self.untaken = generation;
         self.answered_at = Some(now);
-        self.failed(now, trouble)
     }
 
     /// Another relay has written before.
@@ -59,9 +58,9 @@ impl Writer {
         self.answered_at = Some(now);
     }
 
-    /// The store failed, to read or to write.
-    pub(super) fn failed(&mut self, now: Timestamp, trouble: StoreTrouble) -> Note {
-        self.retry_at = Some(now.plus(STORE_RETRY));
+    /// The store failed, to read or to write, and is given until then.
+    pub(super) fn failed(&mut self, retry_at: Timestamp, trouble: StoreTrouble) -> Note {
+        self.retry_at = Some(retry_at);
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble.clone());
         Note::StoreFailed { trouble, repeated: self.failures }

@@ -209,17 +209,21 @@ impl Pair {
     /// So many seconds pass. Each relay polls at its pace, and its keeper looks when there is news or when it wanted to.
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds * 4 {
-            self.boot = self.boot.plus(STEP);
-            for who in 0..2 {
-                let (boot, at, relay) = (self.boot, self.now(who).boot, &mut self.relays[who]);
-                if relay.is_frozen {
-                    continue;
-                }
-                let store = (self.cut != Some(who)).then_some(&mut self.store);
-                let is_news = relay.poll_at <= boot && relay.poll(boot, store);
-                if is_news || relay.wake_at <= at {
-                    self.step(who, Event::Tick);
-                }
+            self.pass_step();
+        }
+    }
+
+    fn pass_step(&mut self) {
+        self.boot = self.boot.plus(STEP);
+        for who in 0..2 {
+            let (boot, at, relay) = (self.boot, self.now(who).boot, &mut self.relays[who]);
+            if relay.is_frozen {
+                continue;
+            }
+            let store = (self.cut != Some(who)).then_some(&mut self.store);
+            let is_news = relay.poll_at <= boot && relay.poll(boot, store);
+            if is_news || relay.wake_at <= at {
+                self.step(who, Event::Tick);
             }
         }
     }

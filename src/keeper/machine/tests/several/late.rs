@@ -1,6 +1,13 @@
 //! What becomes of a token, and of a call, that comes when another relay has the lease?
 
 use super::*;
+use crate::{
+    clock::ClockOffset,
+    keeper::{
+        machine::learning::on_our_clock,
+        record::{ClockBasis, Orphan},
+    },
+};
 
 /// The first relay is frozen in a call, the second has taken the lease and rotated to `newer`, and then the first one's call
 /// brings `late`.
@@ -148,4 +155,20 @@ fn a_call_that_a_lost_relay_may_still_send_is_reckoned_with_for_an_hour() {
     }
     pair.pass(60);
     assert!(pair.seconds(1) > 240, "{}", pair.seconds(1));
+}
+
+#[test]
+fn a_wall_clock_does_not_tell_for_how_long_a_lost_relay_s_call_is_reckoned_with() {
+    let [written, now] = [Timestamp::from_micros(7_000_000), Timestamp::from_micros(1_000_000_000)];
+    let orphan = Orphan { call: CallId(1), until: written.plus(s(3000)).into() };
+    let record = Record { orphans: vec![orphan], ..Record::default() };
+    let until = |basis| {
+        let record = on_our_clock(record.clone(), written, basis, clocks(now, s(0)));
+        record.orphans.first().map(|orphan| orphan.until.latest)
+    };
+    let [just_now, years_ago] = [now, now.minus(s(100_000_000))].map(|at| ClockOffset::between(written, at.into()));
+    assert_eq!(until(ClockBasis::Boot(years_ago)), Some(now.plus(s(3000)).minus(s(100_000_000))));
+    for basis in [ClockBasis::Boot(just_now), ClockBasis::Wall(years_ago), ClockBasis::Unknown] {
+        assert_eq!(until(basis), Some(now.plus(s(3000))), "{basis:?}");
+    }
 }

@@ -110,6 +110,35 @@ fn a_token_that_could_not_be_stored_is_promised_no_further_than_the_lease_proves
     assert_eq!(pair.shown(1), "one");
 }
 
+/// What puts its calls off is not stored, so that the next holder does not know of it.
+#[test]
+fn a_holder_that_is_cut_off_serves_no_verified_token_when_the_next_one_may_call() {
+    let mut served_after_cut = 0;
+    for steps in 0..20 {
+        let mut pair = Pair::serving("one");
+        pair.pass_until_call(0, 7200);
+        pair.step(0, Event::Reply(Err(unknown())));
+        pair.pass_until_call(0, 300);
+        // every promise has run out, and while calls fail a probe says that the token lives
+        while pair.seconds(0) != 1 {
+            pair.refuse(0, -1);
+            pair.pass_step();
+        }
+        for _ in 0..steps {
+            pair.refuse(0, -1);
+            pair.pass_step();
+        }
+        pair.cut = Some(0);
+        while pair.relays[1].calls == 0 {
+            served_after_cut += pair.seconds(0);
+            pair.refuse(0, -1);
+            pair.pass_step();
+        }
+        assert_eq!(pair.seconds(0), 0, "{steps} steps");
+    }
+    assert!(served_after_cut > 0);
+}
+
 #[test]
 fn what_wechat_said_of_an_old_secret_does_not_bind_the_next_holder() {
     let mut pair = Pair::new();
