@@ -3,7 +3,7 @@
 use std::{fs::File, path::Path, process::Stdio};
 
 use serde_json::Value;
-use test_support::{CLIENT_KEY, PATIENCE, Relay, appid};
+use test_support::{PATIENCE, appid};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -21,15 +21,15 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts the SDK's program, and waits for the name and the version of the SDK.
-    pub(crate) async fn start(sdk: &Sdk, way: &Way, directory: &Path, relay: &Relay) -> Self {
+    pub(crate) async fn start(sdk: &Sdk, way: &Way, directory: &Path, url: &str, key: &str) -> Self {
         let log = File::create(directory.join(format!("{}.log", way.arguments.join("-")))).unwrap();
         let mut child = Command::new(sdk.run[0])
             .args(&sdk.run[1..])
             .args(way.arguments)
             .current_dir(directory)
             .env("APPID", appid("main"))
-            .env("RELAY_KEY", CLIENT_KEY)
-            .env("RELAY_URL", format!("http://{}", relay.public))
+            .env("RELAY_KEY", key)
+            .env("RELAY_URL", url)
             .env("no_proxy", "*")
             .env("NO_PROXY", "*")
             .stdin(Stdio::piped())
@@ -47,9 +47,15 @@ impl Program {
 
     /// The token that the SDK hands out for this command, or the error that its caller gets.
     pub(crate) async fn token(&mut self, command: &str) -> Result<String, String> {
+        let answer = self.carry_out(command).await?;
+        Ok(answer["token"].as_str().unwrap().to_owned())
+    }
+
+    /// What the SDK's caller gets for this command: an object, or an error.
+    pub(crate) async fn carry_out(&mut self, command: &str) -> Result<Value, String> {
         self.commands.write_all(format!("{command}\n").as_bytes()).await.unwrap();
         let answer = self.answer().await;
-        answer["token"].as_str().map(str::to_owned).ok_or_else(|| answer["error"].to_string())
+        if answer["error"].is_null() { Ok(answer) } else { Err(answer["error"].to_string()) }
     }
 
     /// The next line that is an answer. SDKs print other lines too.

@@ -1,10 +1,10 @@
-//! Does an SDK always hand out a token that WeChat accepts, over two rotations and one from outside?
+//! Does an SDK always hand out a token that WeChat accepts, and do all its calls succeed, over rotations of the relay and from outside?
 
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use test_support::{Relay, Setup, eventually, toolchain::report};
+use test_support::{CLIENT_KEY, Relay, Setup, eventually, toolchain::report};
 use tokio::time::sleep;
-use wechat_sim::Kind;
+use wechat_sim::{Kind, Login, MediaKind};
 
 use crate::{RELAY, Sdk, Way, program::Program};
 
@@ -19,6 +19,9 @@ const LONG_LIFETIME: Duration = Duration::from_secs(7200);
 /// Between two uses of the SDK.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Of a file, in bytes.
+const FILE_SIZE: usize = 100_000;
+
 /// Uses of the token that is kept.
 const USES: usize = 10;
 
@@ -26,7 +29,9 @@ const USES: usize = 10;
 struct Caller<'a> {
     setup: &'a Setup,
     program: Program,
-    uses: usize,
+    /// How often the SDK was asked for its token, and how often it was used.
+    asked: usize,
+    used: usize,
     /// In their order, each once.
     tokens: Vec<String>,
     errors: Vec<String>,
@@ -35,7 +40,7 @@ struct Caller<'a> {
 impl Caller<'_> {
     /// Lets the SDK hand out a token, which must be one that WeChat accepts.
     async fn token(&mut self, command: &str) {
-        self.uses += 1;
+        self.asked += 1;
         match self.program.token(command).await {
             Ok(token) => {
                 assert!(self.setup.sim.token_alive("wxmain", &token), "WeChat does not accept it");
@@ -48,6 +53,33 @@ impl Caller<'_> {
         }
     }
 
+    /// Logs a user in, sends them a message, uploads a file and downloads it again.
+    async fn use_api(&mut self) {
+        self.used += 1;
+        let openid = format!("oUser{}", self.used);
+        let code = self.setup.sim.login_code("wxmain", Login::mini_program(&openid));
+        let file = self.setup.path().join("picture.jpg");
+        let content: Vec<u8> = (0..FILE_SIZE).map(|at| 0x80 | (at + self.used).to_le_bytes()[0]).collect();
+        fs::write(&file, &content).unwrap();
+        match self.program.carry_out(&format!("use {code} {openid} {}", file.display())).await {
+            Ok(answer) => {
+                assert_eq!(answer["openid"], openid);
+                let uploaded = self.setup.sim.media(answer["media_id"].as_str().unwrap()).unwrap();
+                assert_eq!((uploaded.owner.as_str(), uploaded.kind), ("wxmain", MediaKind::Image));
+                assert!(fs::read(file.with_extension("jpg.back")).unwrap() == content, "another file came back");
+            }
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    /// Another server fetches twice: the token that the SDK has is dead.
+    fn kill_token(&self) {
+        for _ in 0..2 {
+            self.setup.sim.rotate_outside("wxmain", Kind::Rotating);
+        }
+        assert!(!self.setup.sim.token_alive("wxmain", self.newest().unwrap()));
+    }
+
     fn newest(&self) -> Option<&String> {
         self.tokens.last()
     }
@@ -58,23 +90,28 @@ pub(crate) async fn run(sdk: &Sdk, way: &Way, directory: &Path) {
     let mut setup = Setup::new(RELAY, LIFETIME_S, OVERLAP_S).await;
     // No token of this test becomes so old that a report of it would be looked at.
     setup.set("refresh.report_cooldown", "0s");
+    setup.set("gateway.enabled", "true");
+    setup.set("clients.orders.gateway", "true");
     let relay = setup.start().await;
-    let program = Program::start(sdk, way, directory, &relay).await;
-    let mut caller = Caller { setup: &setup, program, uses: 0, tokens: Vec::new(), errors: Vec::new() };
+    let program = Program::start(sdk, way, directory, &format!("http://{}", relay.public), CLIENT_KEY).await;
+    let mut caller = Caller { setup: &setup, program, asked: 0, used: 0, tokens: Vec::new(), errors: Vec::new() };
 
     through_two_rotations(&mut caller, &relay).await;
     keeps_a_token_that_lives_long(&mut caller, &relay).await;
     through_a_rotation_from_outside(&mut caller, &relay, way).await;
+    calls_with_a_dead_token(&mut caller).await;
 
     assert_eq!(caller.errors, [""; 0]);
     let (calls, requests) = (setup.calls().len(), requests(&relay).await);
     assert_eq!(calls, sum(&relay, "token_relay_calls_total{").await, "all token calls are the relay's");
     report(&format!(
-        "{} {}: {} tokens in {} uses, {} errors, {requests} requests to the relay, {calls} token calls to WeChat",
+        "{} {}: asked for a token {} times and got {} different ones, used {} times, {} errors; {requests} token requests to the \
+         relay, {calls} token calls to WeChat",
         sdk.named,
         way.arguments.join(" "),
+        caller.asked,
         caller.tokens.len(),
-        caller.uses,
+        caller.used,
         caller.errors.len(),
     ));
 }
@@ -83,6 +120,7 @@ pub(crate) async fn run(sdk: &Sdk, way: &Way, directory: &Path) {
 async fn through_two_rotations(caller: &mut Caller<'_>, relay: &Relay) {
     eventually("the SDK has the third token, with a long life", async || {
         caller.token("token").await;
+        caller.use_api().await;
         if caller.tokens.len() == 2 {
             caller.setup.sim.change_rules(|rules| rules.lifetime = LONG_LIFETIME);
         }
@@ -104,13 +142,10 @@ async fn keeps_a_token_that_lives_long(caller: &mut Caller<'_>, relay: &Relay) {
     assert_eq!((requests(relay).await, caller.tokens.len()), before);
 }
 
-/// Another server fetches twice, and the token dies. What the SDK does then brings one that lives, and the SDK keeps it.
+/// Another server kills the token. What the SDK does then brings one that lives, and the SDK keeps it.
 async fn through_a_rotation_from_outside(caller: &mut Caller<'_>, relay: &Relay, way: &Way) {
     let dead = caller.newest().unwrap().clone();
-    for _ in 0..2 {
-        caller.setup.sim.rotate_outside("wxmain", Kind::Rotating);
-    }
-    assert!(!caller.setup.sim.token_alive("wxmain", &dead));
+    caller.kill_token();
     if !way.forces {
         assert_eq!(relay.report(&dead).await.status, 200);
     }
@@ -119,6 +154,16 @@ async fn through_a_rotation_from_outside(caller: &mut Caller<'_>, relay: &Relay,
         caller.token(command).await;
         assert_eq!(caller.tokens.len(), before + 1, "{:?}", caller.errors);
     }
+}
+
+/// Another server kills the token that the SDK keeps. The gateway renews it on the way: the SDK does not see the 40001.
+async fn calls_with_a_dead_token(caller: &mut Caller<'_>) {
+    let before = caller.setup.calls().len();
+    caller.kill_token();
+    for _ in 0..USES {
+        caller.use_api().await;
+    }
+    assert_eq!(caller.setup.calls().len(), before + 1);
 }
 
 /// How many requests of the SDK the relay has answered.

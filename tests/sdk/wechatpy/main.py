@@ -1,4 +1,4 @@
-"""Hands out wechatpy's tokens: a line in is a command, a line out its answer."""
+"""Uses wechatpy: a line in is a command, a line out its answer."""
 
 import json
 import os
@@ -21,16 +21,34 @@ class RelayAdapter(HTTPAdapter):
 client = WeChatClient(os.environ["APPID"], os.environ["RELAY_KEY"])
 client._http.mount(WECHAT, RelayAdapter())
 
-COMMANDS = {
-    "token": lambda: client.access_token,
-    # What wechatpy does when WeChat refuses a token.
-    "refused": lambda: client.fetch_access_token()["access_token"],
-}
+
+
+def token():
+    return {"token": client.access_token}
+
+
+def refused():
+    """What wechatpy does when WeChat refuses a token."""
+    return {"token": client.fetch_access_token()["access_token"]}
+
+
+def use(code, openid, file):
+    user = client.wxa.code_to_session(code)
+    client.message.send_text(user["openid"], "hello")
+    with open(file, "rb") as content:
+        media = client.media.upload("image", content)
+    with open(file + ".back", "wb") as back:
+        back.write(client.media.download(media["media_id"]).content)
+    return {"openid": user["openid"], "media_id": media["media_id"]}
+
+
+COMMANDS = {"token": token, "refused": refused, "use": use}
 
 print(json.dumps({"sdk": "wechatpy " + version("wechatpy")}), flush=True)
 for line in sys.stdin:
+    command, *arguments = line.split()
     try:
-        answer = {"token": COMMANDS[line.strip()]()}
+        answer = COMMANDS[command](*arguments)
     except Exception as error:
         answer = {"error": repr(error)}
     print(json.dumps(answer), flush=True)

@@ -1,18 +1,24 @@
-// Hands out WxJava's tokens: a line in is a command, a line out its answer.
+// Uses WxJava: a line in is a command, a line out its answer.
 
 import cn.binarywang.wx.miniapp.api.WxMaService;
 import cn.binarywang.wx.miniapp.api.impl.WxMaServiceImpl;
+import cn.binarywang.wx.miniapp.bean.WxMaKefuMessage;
 import cn.binarywang.wx.miniapp.config.impl.WxMaDefaultConfigImpl;
 import com.google.gson.Gson;
 import java.io.BufferedReader;
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.Map;
 import java.util.Properties;
 import me.chanjar.weixin.common.error.WxErrorException;
 import me.chanjar.weixin.mp.api.WxMpService;
 import me.chanjar.weixin.mp.api.impl.WxMpServiceImpl;
+import me.chanjar.weixin.mp.bean.kefu.WxMpKefuMessage;
 import me.chanjar.weixin.mp.config.WxMpHostConfig;
 import me.chanjar.weixin.mp.config.impl.WxMpDefaultConfigImpl;
 
@@ -21,26 +27,48 @@ public class Main {
   private static final String RELAY_KEY = System.getenv("RELAY_KEY");
   private static final String RELAY_URL = System.getenv("RELAY_URL");
 
-  /** What both services have: {@code true} is for a token that WeChat has refused. */
-  private interface Tokens {
-    String get(boolean force) throws WxErrorException;
+  /** What both services can do. */
+  private interface Account {
+    /** {@code force} is for a token that WeChat has refused. */
+    String token(boolean force) throws WxErrorException;
+
+    /** An official account has no such log-in: the user is the one that is given. */
+    String login(String code, String openid) throws WxErrorException;
+
+    void send(String openid) throws WxErrorException;
+
+    String upload(File file) throws WxErrorException;
+
+    File download(String mediaId) throws WxErrorException;
   }
 
   public static void main(String[] arguments) throws IOException {
     boolean stable = arguments[1].equals("stable");
-    Tokens tokens = arguments[0].equals("mp") ? officialAccount(stable) : miniProgram(stable);
-    answer("sdk", "WxJava " + version());
+    Account account = arguments[0].equals("mp") ? officialAccount(stable) : miniProgram(stable);
+    answer(Map.of("sdk", "WxJava " + version()));
     BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
       try {
-        answer("token", tokens.get(line.equals("refused")));
+        answer(carryOut(account, line.split(" ")));
       } catch (WxErrorException | RuntimeException error) {
-        answer("error", error.toString());
+        answer(Map.of("error", error.toString()));
       }
     }
   }
 
-  private static Tokens officialAccount(boolean stable) {
+  private static Map<String, String> carryOut(Account account, String[] words) throws WxErrorException, IOException {
+    if (!words[0].equals("use")) {
+      return Map.of("token", account.token(words[0].equals("refused")));
+    }
+    String openid = account.login(words[1], words[2]);
+    account.send(openid);
+    String mediaId = account.upload(new File(words[3]));
+    Path back = Path.of(words[3] + ".back");
+    Files.move(account.download(mediaId).toPath(), back, StandardCopyOption.REPLACE_EXISTING);
+    return Map.of("openid", openid, "media_id", mediaId);
+  }
+
+  private static Account officialAccount(boolean stable) {
     WxMpDefaultConfigImpl config = new WxMpDefaultConfigImpl();
     config.setAppId(APPID);
     config.setSecret(RELAY_KEY);
@@ -50,10 +78,35 @@ public class Main {
     config.setHostConfig(hosts);
     WxMpService service = new WxMpServiceImpl();
     service.setWxMpConfigStorage(config);
-    return service::getAccessToken;
+    return new Account() {
+      @Override
+      public String token(boolean force) throws WxErrorException {
+        return service.getAccessToken(force);
+      }
+
+      @Override
+      public String login(String code, String openid) {
+        return openid;
+      }
+
+      @Override
+      public void send(String openid) throws WxErrorException {
+        service.getKefuService().sendKefuMessage(WxMpKefuMessage.TEXT().toUser(openid).content("hello").build());
+      }
+
+      @Override
+      public String upload(File file) throws WxErrorException {
+        return service.getMaterialService().mediaUpload("image", file).getMediaId();
+      }
+
+      @Override
+      public File download(String mediaId) throws WxErrorException {
+        return service.getMaterialService().mediaDownload(mediaId);
+      }
+    };
   }
 
-  private static Tokens miniProgram(boolean stable) {
+  private static Account miniProgram(boolean stable) {
     WxMaDefaultConfigImpl config = new WxMaDefaultConfigImpl();
     config.setAppid(APPID);
     config.setSecret(RELAY_KEY);
@@ -61,7 +114,32 @@ public class Main {
     config.setApiHostUrl(RELAY_URL);
     WxMaService service = new WxMaServiceImpl();
     service.setWxMaConfig(config);
-    return service::getAccessToken;
+    return new Account() {
+      @Override
+      public String token(boolean force) throws WxErrorException {
+        return service.getAccessToken(force);
+      }
+
+      @Override
+      public String login(String code, String openid) throws WxErrorException {
+        return service.jsCode2SessionInfo(code).getOpenid();
+      }
+
+      @Override
+      public void send(String openid) throws WxErrorException {
+        service.getMsgService().sendKefuMsg(WxMaKefuMessage.newTextBuilder().toUser(openid).content("hello").build());
+      }
+
+      @Override
+      public String upload(File file) throws WxErrorException {
+        return service.getMediaService().uploadMedia("image", file).getMediaId();
+      }
+
+      @Override
+      public File download(String mediaId) throws WxErrorException {
+        return service.getMediaService().getMedia(mediaId);
+      }
+    };
   }
 
   private static String version() throws IOException {
@@ -73,7 +151,7 @@ public class Main {
     return properties.getProperty("version");
   }
 
-  private static void answer(String name, String value) {
-    System.out.println(new Gson().toJson(Map.of(name, value)));
+  private static void answer(Map<String, String> answer) {
+    System.out.println(new Gson().toJson(answer));
   }
 }
