@@ -86,6 +86,15 @@ enum Arrival {
     Panicked(Box<dyn Any + Send>),
 }
 
+impl Arrival {
+    fn event(self) -> Event {
+        match self {
+            Self::Event(event) => event,
+            Self::Panicked(panic) => resume_unwind(panic),
+        }
+    }
+}
+
 /// One run of the loop: from a start, or a start after a panic, to the next.
 struct Run {
     arrivals: mpsc::UnboundedSender<Arrival>,
@@ -174,7 +183,7 @@ impl Keeper {
             let next_wake_in = run.next_wake_in(self.parts.clock.boot_now());
             event = tokio::select! {
                 biased;
-                Ok(arrival) = arriving.recv() => run.arrived(arrival),
+                Ok(arrival) = arriving.recv() => arrival.event(),
                 () = stop.cancelled(), if !is_stopping => {
                     is_stopping = true;
                     Event::Shutdown
@@ -306,13 +315,6 @@ impl Run {
             };
             arrivals.unbounded_send(arrival).ok(); // the run may have ended in a panic
         });
-    }
-
-    fn arrived(&mut self, arrival: Arrival) -> Event {
-        match arrival {
-            Arrival::Event(event) => event,
-            Arrival::Panicked(panic) => resume_unwind(panic),
-        }
     }
 
     fn reported(&mut self, report: Report) -> Event {

@@ -311,7 +311,7 @@ async fn a_reservation_that_was_given_up_takes_no_permit_from_the_next_one() {
     let taken = permits.acquire(false).await;
     for action in [Action::Reserve { is_urgent: false }, Action::Release, Action::Reserve { is_urgent: false }] {
         keeper.perform(&mut run, now, action);
-        assert!(!run.reservation.granted().now_or_never().is_some());
+        assert!(run.reservation.granted().now_or_never().is_none());
     }
     drop(taken);
     assert!(run.reservation.granted().now_or_never().is_some());

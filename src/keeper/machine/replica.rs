@@ -38,6 +38,7 @@ pub(super) enum Obstacle {
 
 /// What is known of the others, and of what they wrote.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(super) struct Replica {
     pub(super) peers: Arc<Peers>,
     /// That the store is away was taken in.

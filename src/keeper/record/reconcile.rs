@@ -49,7 +49,9 @@ impl Record {
         if precedence != Precedence::Theirs {
             main.take_calls_of(&other, open);
             let current = other.credential.as_ref().map(HandedOut::from);
-            other.handed_out.into_iter().chain(current).for_each(|known| main.remember_handed_out(known));
+            for known in other.handed_out.into_iter().chain(current) {
+                main.remember_handed_out(known);
+            }
         }
         (main.holder, main.revision) = (holder, revision);
         main.forget_earlier_calls();
@@ -66,7 +68,9 @@ impl Record {
             (_, theirs) if precedence != Precedence::Theirs && self.generation < other.generation => {
                 (self.generation, self.verified_at) = (other.generation, None);
                 let before = std::mem::replace(&mut self.credential, theirs.clone());
-                before.iter().for_each(|before| self.remember_handed_out(before.into()));
+                if let Some(before) = &before {
+                    self.remember_handed_out(before.into());
+                }
             }
             // one that is older than a generation that was served is not taken
             _ => {}

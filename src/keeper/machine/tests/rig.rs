@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::issuer::{Cause, wechat::Endpoint};
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(super) struct Rig {
     pub(super) machine: Machine,
     pub(super) policy: Policy,
