@@ -44,7 +44,7 @@ enum Fault {
 /// is refused whole.
 fn only<'q>(query: Option<&'q str>, wanted: &str) -> Result<Option<Cow<'q, str>>, Fault> {
     let mut found = None;
-    for (name, value) in pairs(query) {
+    for (name, value) in query.into_iter().flat_map(pairs) {
         let name = decode(name).ok_or(Fault::BadEscape)?;
         let value = decode(value).ok_or(Fault::BadEscape)?;
         if name == wanted && found.replace(value).is_some() {
@@ -55,8 +55,8 @@ fn only<'q>(query: Option<&'q str>, wanted: &str) -> Result<Option<Cow<'q, str>>
 }
 
 /// The names and values, not yet decoded.
-pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
-    query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Undoes the escapes of a form: `%20` and `+`. What needs no change is not copied. `None`: a broken escape, a control

@@ -63,7 +63,7 @@ impl<'r> Parameters<'r> {
     /// Of `/cgi-bin/token`. What cannot be decoded makes only its own parameter unusable.
     pub(super) fn of_query(query: Option<&'r str>) -> Self {
         let mut parameters = Self::default();
-        for (name, value) in query::pairs(query) {
+        for (name, value) in query.into_iter().flat_map(query::pairs) {
             let parameter = match query::decode(name).as_deref() {
                 Some("appid") => &mut parameters.appid,
                 Some("secret") => &mut parameters.secret,
