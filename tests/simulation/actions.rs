@@ -38,6 +38,7 @@ impl World {
                 let pause = self.absence();
                 let thaw = self.freeze(who, pause);
                 self.trace.line(self.now, format_args!("[{who}] frozen {pause} µs before {action:?}"));
+                self.replicas[who].has_rest = true;
                 let rest = std::iter::once(action).chain(actions).collect();
                 return self.push(thaw, What::ToRelay(who, life, Message::Rest(rest, stepped_at)));
             }

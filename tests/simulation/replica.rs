@@ -92,6 +92,8 @@ pub(crate) struct Replica {
     /// Its requests do not reach the store, its answers do not reach it.
     pub cut_out_until: i64,
     pub cut_in_until: i64,
+    /// It was frozen in the midst of a step, the rest of which comes before anything else.
+    pub has_rest: bool,
     /// The step that decided what is being done was then.
     pub stepped_at: i64,
     /// Which token it probed last.

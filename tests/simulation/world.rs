@@ -217,7 +217,7 @@ impl World {
             }
         }
         let replica = &mut self.replicas[who];
-        replica.life = self.lives;
+        (replica.life, replica.has_rest) = (self.lives, false);
         replica.host.is_in_doubt = replica.host.was_set;
         let (boot, started) = (replica.host.boot_id(), replica.host.now(now));
         let machine =
@@ -246,6 +246,9 @@ impl World {
             let thaw = replica.frozen_until;
             return self.push(thaw, What::ToRelay(who, life, message));
         }
+        if replica.has_rest && !matches!(message, Message::Rest(..)) {
+            return self.push(self.now + 1, What::ToRelay(who, life, message));
+        }
         match message {
             Message::Wake(timer) if timer == replica.timer => self.step(who, Event::Tick),
             Message::Permit(reservation) if reservation == replica.reservations => {
@@ -255,7 +258,7 @@ impl World {
             Message::Wake(_) | Message::Permit(_) => {}
             Message::Event(event) => self.step(who, event),
             Message::Rest(actions, stepped_at) => {
-                replica.stepped_at = stepped_at;
+                (replica.stepped_at, replica.has_rest) = (stepped_at, false);
                 self.obey(who, actions);
             }
         }
