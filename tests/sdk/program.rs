@@ -3,6 +3,7 @@
 use std::{fs::File, path::Path, process::Stdio};
 
 use serde_json::Value;
+use tempfile::TempDir;
 use test_support::{PATIENCE, appid};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -15,6 +16,8 @@ use crate::{Sdk, Way};
 /// A program that was started; it is killed when this is dropped.
 pub(crate) struct Program {
     _child: Child,
+    /// Where the SDK leaves what it downloads.
+    _files: TempDir,
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
@@ -23,6 +26,7 @@ impl Program {
     /// Starts the SDK's program, and waits for the name and the version of the SDK.
     pub(crate) async fn start(sdk: &Sdk, way: &Way, directory: &Path, url: &str, key: &str) -> Self {
         let log = File::create(directory.join(format!("{}.log", way.arguments.join("-")))).unwrap();
+        let files = tempfile::tempdir().unwrap();
         let mut child = Command::new(sdk.run[0])
             .args(&sdk.run[1..])
             .args(way.arguments)
@@ -30,6 +34,8 @@ impl Program {
             .env("APPID", appid("main"))
             .env("RELAY_KEY", key)
             .env("RELAY_URL", url)
+            .env("TMPDIR", files.path())
+            .env("JAVA_TOOL_OPTIONS", format!("-Djava.io.tmpdir={}", files.path().display()))
             .env("no_proxy", "*")
             .env("NO_PROXY", "*")
             .stdin(Stdio::piped())
@@ -40,7 +46,7 @@ impl Program {
             .unwrap();
         let commands = child.stdin.take().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut program = Self { _child: child, commands, answers };
+        let mut program = Self { _child: child, _files: files, commands, answers };
         assert_eq!(program.answer().await["sdk"], sdk.named);
         program
     }
