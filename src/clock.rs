@@ -71,6 +71,11 @@ impl WallTime {
     pub const fn as_millis(self) -> i64 {
         self.0
     }
+
+    /// Whether `earlier` is no more than `time` before this moment.
+    pub fn is_within(self, time: Duration, earlier: Self) -> bool {
+        i128::from(self.0.saturating_sub(earlier.0)) <= i128::try_from(time.as_millis()).unwrap_or(i128::MAX)
+    }
 }
 
 impl fmt::Display for WallTime {

@@ -47,7 +47,7 @@ mod token;
 
 pub use apps::{App, Apps};
 pub use auth::{Access, Client, Clients};
-pub use drop_in::Throttle;
+pub use drop_in::{EarlyFetches, Throttle};
 pub use gateway::Gateway;
 pub use listener::{Limits, Listener};
 
@@ -71,6 +71,8 @@ pub struct AppState {
     pub gateway: Option<Gateway>,
     /// Who presented wrong keys to WeChat's routes.
     pub throttle: Throttle,
+    /// What the drop-in routes gave to whom.
+    pub early_fetches: EarlyFetches,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What time it is.
@@ -271,6 +273,7 @@ mod tests {
             apps: Apps::default(),
             gateway: None,
             throttle: Throttle::default(),
+            early_fetches: EarlyFetches::default(),
             metrics: Arc::new(metrics),
             started: clock.boot_now(),
             clock,

@@ -26,6 +26,7 @@ use crate::{
     },
     metrics::ReportOutcome,
     registry::{KeeperEnd, Publisher, Report, Reported},
+    report::Grounds,
     status::Status,
     store::{Store, StoreError},
 };
@@ -101,10 +102,16 @@ struct Run {
     io: TaskTracker,
     reservation: Reservation,
     setting_aside: Option<JoinHandle<()>>,
-    waiting: HashMap<ReportId, oneshot::Sender<Reported>>,
+    waiting: HashMap<ReportId, Waiting>,
     reports_taken: u64,
     wake_at: Timestamp,
     is_over: bool,
+}
+
+/// A report that waits for its answer.
+struct Waiting {
+    grounds: Grounds,
+    client: oneshot::Sender<Reported>,
 }
 
 impl Keeper {
@@ -280,9 +287,12 @@ impl Keeper {
                 (ReportOutcome::Failed, Reported::Failed { retry_in: again_at.since(now.boot), failure })
             }
         };
-        self.log.metrics().report(outcome);
-        if let Some(client) = run.waiting.remove(&id) {
-            client.send(reported).ok(); // the client may have gone
+        match run.waiting.remove(&id) {
+            Some(Waiting { grounds, client }) => {
+                self.log.metrics().report(grounds, outcome);
+                client.send(reported).ok(); // the client may have gone
+            }
+            None => self.log.metrics().report(Grounds::Report, outcome),
         }
     }
 }
@@ -320,8 +330,9 @@ impl Run {
     fn reported(&mut self, report: Report) -> Event {
         self.reports_taken += 1;
         let id = ReportId(self.reports_taken);
-        self.waiting.insert(id, report.answer);
-        Event::Report(id, report.generation)
+        let Report { generation, grounds, answer: client } = report;
+        self.waiting.insert(id, Waiting { grounds, client });
+        Event::Report(id, generation, grounds)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     credential::{CredentialId, CredentialKind, Generation, TokenDigest},
     heartbeat::Heartbeat,
     metrics::CredentialMetrics,
-    report::{ReportFailure, ReportLimit},
+    report::{Grounds, ReportFailure, ReportLimit},
     status::{Offer, Status},
 };
 
@@ -152,14 +152,14 @@ impl Handle {
         self.board.changes.notified()
     }
 
-    /// Reports to the keeper that `generation` is bad, and waits for its answer; the caller bounds the wait. `None`: the keeper
+    /// Reports to the keeper on these grounds that `generation` is bad, and waits for its answer; the caller bounds the wait. `None`: the keeper
     /// is being started again, which many reports wait for already, or has ended.
-    pub async fn report(&self, generation: Generation) -> Option<Reported> {
+    pub async fn report(&self, generation: Generation, grounds: Grounds) -> Option<Reported> {
         if self.reports.len() >= REPORTS_WAITING {
             return None;
         }
         let (answer, answered) = oneshot::channel();
-        self.reports.unbounded_send(Report { generation, answer }).ok()?;
+        self.reports.unbounded_send(Report { generation, grounds, answer }).ok()?;
         answered.await.ok()
     }
 }
@@ -176,7 +176,7 @@ pub struct Published {
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// Of which rotation.
-    generation: Generation,
+    pub generation: Generation,
     /// `{"access_token":"…","expires_in":` — only the seconds and a brace are written per request.
     pub head: SecretBytes,
     /// `W/"main-1795348923000"`: the credential and the generation, never the token.
@@ -247,6 +247,8 @@ impl Publisher {
 pub struct Report {
     /// The generation that the client says is bad.
     pub generation: Generation,
+    /// Why it should be.
+    pub grounds: Grounds,
     /// Where the keeper answers.
     pub answer: oneshot::Sender<Reported>,
 }

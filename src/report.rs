@@ -4,10 +4,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::issuer::{IssueError, NoVerdict};
 
+/// Why is a token said to be bad?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grounds {
+    /// A client says so.
+    #[default]
+    Report,
+    /// A client of a drop-in route asks again long before what it was given runs out: SDKs do so when WeChat refuses the
+    /// token, and nothing in their request tells it.
+    EarlyFetch,
+    /// It does so again and again within seconds.
+    Burst,
+}
+
 /// What forbids a probe for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportLimit {
-    /// The token was probed or rotated within `refresh.report_cooldown`.
+    /// The token was probed or rotated within `refresh.report_cooldown`; an early fetch: it was accepted of late.
     Cooldown,
     /// The token is dead, and the day's calls are spent.
     Calls,

@@ -93,6 +93,8 @@ pub struct RefreshSettings {
     pub overlap: Duration,
     /// The least time between a probe or rotation and the next probe: 0 to [`LONGEST`].
     pub report_cooldown: Duration,
+    /// How often a token is probed of which nobody complains: 0 (never) to [`LONGEST`].
+    pub probe_every: Duration,
     /// The first wait after a failure: 1 s (promise I10) to `retry_max`.
     pub retry_min: Duration,
     /// The longest wait after a failure that is worth a retry.

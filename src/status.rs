@@ -14,6 +14,10 @@ use crate::{
     store::StoreError,
 };
 
+mod facts;
+
+pub use facts::{FACTS, Fact, Gauge, Value};
+
 /// What is known of a credential. Published whole, so that a reader never sees half of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
@@ -33,8 +37,30 @@ pub struct Status {
     pub store_trouble: Option<StoreTrouble>,
     /// Whether it is this relay that calls WeChat: always, if it is the only one on its store.
     pub holds_lease: bool,
+    /// When an early fetch is a reason to doubt the token.
+    pub doubt: Doubt,
+    /// When, of the last day, a token was found dead that no call of this group had ended: somebody else fetches tokens for
+    /// this app, or WeChat ended it.
+    pub ended_by_others_at: Option<WallTime>,
     /// What is left of the rolling day's budgets.
     pub budget: BudgetLeft,
+}
+
+/// When an early fetch is a reason to doubt the token; by default never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    /// A client fetches early that has more than this left of what it was given.
+    pub margin: Duration,
+    /// Not before this moment.
+    pub from: Timestamp,
+    /// Where a client does so again and again within seconds, not before this one.
+    pub burst_from: Timestamp,
+}
+
+impl Default for Doubt {
+    fn default() -> Self {
+        Self { margin: Duration::ZERO, from: Timestamp::NEVER, burst_from: Timestamp::NEVER }
+    }
 }
 
 /// A credential that may be served.
@@ -211,123 +237,3 @@ impl Readiness {
         }
     }
 }
-
-/// The value of a [`Fact`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
-    /// Whole seconds.
-    Seconds(u64),
-    /// A count or a number.
-    Number(u64),
-    /// Yes or no: in the metrics 1 or 0.
-    Flag(bool),
-    /// There is none now: `null` in `GET /status`, 0 in the metrics, this on the page.
-    Absent(&'static str),
-}
-
-/// The gauge that a [`Fact`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gauge {
-    /// Its name, without the prefix `token_relay_`.
-    pub name: &'static str,
-    /// A label beside those that say whose it is.
-    pub label: Option<(&'static str, &'static str)>,
-    /// What Prometheus shows as its help.
-    pub help: &'static str,
-}
-
-/// A number or a flag that operators see. Every one is in [`FACTS`] and nowhere else.
-#[derive(Debug, Clone, Copy)]
-pub struct Fact {
-    /// Its member in `GET /status`, with a dot for a member of a member.
-    pub member: Option<&'static str>,
-    /// Its name on the page.
-    pub label: Option<&'static str>,
-    /// Its gauge.
-    pub gauge: Option<Gauge>,
-    /// Its value at a moment.
-    pub read: fn(&Status, Timestamp) -> Value,
-}
-
-const fn gauge(name: &'static str, help: &'static str) -> Gauge {
-    Gauge { name, label: None, help }
-}
-
-const fn budget(label: &'static str) -> Gauge {
-    Gauge {
-        name: "budget_left",
-        label: Some(("budget", label)),
-        help: "Calls that may still be made in the rolling 24 hours",
-    }
-}
-
-/// Seconds from `now` to `at`, 0 once it has passed.
-fn until(at: Option<Timestamp>, now: Timestamp, absent: &'static str) -> Value {
-    at.map_or(Value::Absent(absent), |at| Value::Seconds(at.since(now).as_secs()))
-}
-
-/// All facts, in the order of the page.
-pub const FACTS: &[Fact] = &[
-    Fact {
-        member: Some("seconds_left"),
-        label: Some("token lives for"),
-        gauge: Some(gauge("token_remaining_seconds", "Seconds promised of the served token, 0 when none is served")),
-        read: |status, now| Value::Seconds(status.seconds_left(now)),
-    },
-    Fact {
-        member: Some("rotation_in_s"),
-        label: Some("rotation in"),
-        gauge: Some(gauge("rotation_in_seconds", "Seconds until the planned rotation, 0 when it is due")),
-        read: |status, now| until(status.rotation_at, now, "not planned"),
-    },
-    Fact {
-        member: Some("next_call_in_s"),
-        label: Some("next call in"),
-        gauge: None,
-        read: |status, now| until(status.next_attempt_at, now, "under way"),
-    },
-    Fact {
-        member: Some("failures"),
-        label: Some("failures in a row"),
-        gauge: Some(gauge("consecutive_failures", "Calls that failed since the last success")),
-        read: |status, _| Value::Number(status.failures.into()),
-    },
-    Fact {
-        member: Some("budget_left.calls"),
-        label: Some("calls left today"),
-        gauge: Some(budget("calls")),
-        read: |status, _| Value::Number(status.budget.calls.into()),
-    },
-    Fact {
-        member: Some("budget_left.forced"),
-        label: Some("forced left today"),
-        gauge: Some(budget("forced")),
-        read: |status, _| Value::Number(status.budget.forced.into()),
-    },
-    Fact {
-        member: Some("budget_left.probes"),
-        label: Some("probes left today"),
-        gauge: Some(budget("probes")),
-        read: |status, _| Value::Number(status.budget.probes.into()),
-    },
-    Fact {
-        member: Some("generation"),
-        label: Some("generation"),
-        gauge: Some(gauge("token_generation", "Generation of the token, about the Unix milliseconds of its birth")),
-        read: |status, _| {
-            status.offer.as_ref().map_or(Value::Absent("none"), |offer| Value::Number(offer.generation.0))
-        },
-    },
-    Fact {
-        member: None,
-        label: None,
-        gauge: Some(gauge("store_ok", "1 when the record is stored, 0 when the relay lives on memory alone")),
-        read: |status, _| Value::Flag(status.store_trouble.is_none()),
-    },
-    Fact {
-        member: Some("holds_lease"),
-        label: None,
-        gauge: Some(gauge("lease_held", "1 when this relay calls WeChat for the account: one of those on a Redis")),
-        read: |status, _| Value::Flag(status.holds_lease),
-    },
-];

@@ -5,7 +5,7 @@
 //!
 //! Order of checks, as WeChat's: method · body · appid · secret · grant type · account · token.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -15,10 +15,13 @@ use axum::{
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+mod early;
 mod parameters;
 mod reply;
 mod throttle;
+mod window;
 
+pub use early::EarlyFetches;
 pub(super) use reply::{errcode, rid};
 pub use throttle::Throttle;
 
@@ -30,11 +33,14 @@ use super::{
     token::{self, LongPoll, Outcome},
 };
 use crate::{
+    credential::Generation,
     issuer::wechat::Endpoint,
     metrics::Refusal,
     registry::{Handle, Prepared},
     relay_key::{KeyDigest, fits_urls},
+    report::Grounds,
 };
+use early::Fetcher;
 use parameters::Parameters;
 
 pub(super) const TOKEN: &str = "/cgi-bin/token";
@@ -58,7 +64,7 @@ pub(super) async fn stable_token(
 }
 
 async fn answer(state: &AppState, route: Endpoint, peer: SocketAddr, request: Request) -> Response {
-    match serve(state, route, request).await {
+    match serve(state, route, peer, request).await {
         Ok((prepared, seconds)) => reply::token(&prepared, seconds),
         Err(refusal) => refuse(state, route, peer, refusal),
     }
@@ -84,28 +90,73 @@ fn refuse(state: &AppState, route: Endpoint, peer: SocketAddr, mut refusal: Refu
     reply::refused(refusal, &rid)
 }
 
-async fn serve(state: &AppState, route: Endpoint, request: Request) -> Result<(Prepared, u64), Refusal> {
-    let (credential, force_refresh) = resolve(state, route, request).await?;
-    if force_refresh {
-        report_current(state, &credential).await;
-    }
-    match token::outcome(state, &credential, &LongPoll::default(), state.timeouts.first_token).await {
-        Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => Ok((prepared, seconds)),
+/// What a request asks for.
+struct Fetch {
+    credential: Arc<Handle>,
+    by: Fetcher,
+    force_refresh: bool,
+}
+
+async fn serve(
+    state: &AppState,
+    route: Endpoint,
+    peer: SocketAddr,
+    request: Request,
+) -> Result<(Prepared, u64), Refusal> {
+    let fetch = resolve(state, route, request).await?;
+    let outcome = match doubt(state, &fetch, peer) {
+        Some((generation, grounds)) => after_verdict(state, &fetch.credential, generation, grounds).await,
+        None => current(state, &fetch.credential, state.timeouts.first_token).await,
+    };
+    match outcome {
+        Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => {
+            let until = state.clock.boot_now().plus(Duration::from_secs(seconds));
+            state.early_fetches.given(fetch.by, prepared.generation, until);
+            Ok((prepared, seconds))
+        }
         Outcome::Unavailable(_) => Err(Refusal::NoToken),
     }
 }
 
-/// The credential that a request asks for, and whether it asks for a new one.
-async fn resolve(state: &AppState, route: Endpoint, request: Request) -> Result<(Arc<Handle>, bool), Refusal> {
+/// Whether the token is to be probed before it is handed out: because the client demands a new one, which is a report and no
+/// more (I5), or because it asks so early that WeChat may have refused it.
+fn doubt(state: &AppState, fetch: &Fetch, peer: SocketAddr) -> Option<(Generation, Grounds)> {
+    let published = fetch.credential.published();
+    let generation = published.status.offer.as_ref()?.generation;
+    let grounds = if fetch.force_refresh {
+        Grounds::Report
+    } else {
+        state.early_fetches.grounds(&fetch.by, peer.ip(), &published.status, state.clock.boot_now())?
+    };
+    Some((generation, grounds))
+}
+
+/// What can be served once WeChat has judged the token. Without a verdict in time the current one: SDKs hang up after 5 s. The
+/// keeper goes on, and whoever asks next joins what is under way (I13).
+async fn after_verdict(state: &AppState, credential: &Handle, generation: Generation, grounds: Grounds) -> Outcome {
+    let judged = async {
+        credential.report(generation, grounds).await;
+        current(state, credential, state.timeouts.first_token).await
+    };
+    match timeout(state.timeouts.verdict, judged).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => current(state, credential, Duration::ZERO).await,
+    }
+}
+
+async fn current(state: &AppState, credential: &Handle, longest: Duration) -> Outcome {
+    token::outcome(state, credential, &LongPoll::default(), longest).await
+}
+
+async fn resolve(state: &AppState, route: Endpoint, request: Request) -> Result<Fetch, Refusal> {
     let (head, body) = Unread::split(request);
     let wrong_method = match (route, &head.method) {
         (Endpoint::Token, &Method::GET | &Method::HEAD) => {
-            return Ok((authorize(state, route, &Parameters::of_query(head.uri.query()))?, false));
+            return authorize(state, route, &Parameters::of_query(head.uri.query()));
         }
         (Endpoint::StableToken, &Method::POST) => {
             let body = body.read(state.timeouts.body).await?;
-            let parameters = Parameters::of_body(&body)?;
-            return Ok((authorize(state, route, &parameters)?, parameters.force_refresh));
+            return authorize(state, route, &Parameters::of_body(&body)?);
         }
         (Endpoint::Token, _) => Refusal::NotGet,
         (Endpoint::StableToken, _) => Refusal::NotPost,
@@ -124,7 +175,7 @@ impl From<BodyFault> for Refusal {
 }
 
 /// All checks of what a request says.
-fn authorize(state: &AppState, route: Endpoint, parameters: &Parameters<'_>) -> Result<Arc<Handle>, Refusal> {
+fn authorize(state: &AppState, route: Endpoint, parameters: &Parameters<'_>) -> Result<Fetch, Refusal> {
     let appid = parameters.appid.text(Refusal::NoAppid, Refusal::UnknownAppid)?;
     let app = state.apps.find(appid, route).ok_or(Refusal::UnknownAppid)?;
     let secret = parameters.secret.text(Refusal::NoSecret, Refusal::WrongKey)?;
@@ -140,7 +191,8 @@ fn authorize(state: &AppState, route: Endpoint, parameters: &Parameters<'_>) -> 
     if matches!(caller, Caller::AppSecret) {
         credential.metrics.appsecret_accepted();
     }
-    Ok(credential.clone())
+    let by = Fetcher::new(app.account.clone(), &KeyDigest::of(secret.as_bytes()));
+    Ok(Fetch { credential: credential.clone(), by, force_refresh: parameters.force_refresh })
 }
 
 /// Who presents a secret.
@@ -155,14 +207,4 @@ fn authenticate<'s>(state: &'s AppState, app: &App, secret: &str) -> Option<Call
     let digest = KeyDigest::of(secret.as_bytes());
     let client = state.clients.by_key(&digest).filter(|_| fits_urls(secret));
     client.map(Caller::Client).or_else(|| (app.appsecret == Some(digest)).then_some(Caller::AppSecret))
-}
-
-/// `force_refresh: true` reports the current token, and does no more (I5). What comes of it does not matter: within the
-/// cool-down, without a budget or without a verdict the current token is the answer, as WeChat silently does not refresh.
-async fn report_current(state: &AppState, credential: &Handle) {
-    let current = credential.published().status.offer.as_ref().map(|offer| offer.generation);
-    if let Some(generation) = current {
-        // The keeper goes on: whoever asks next joins what is under way (I13).
-        let _ = timeout(state.timeouts.verdict, credential.report(generation)).await;
-    }
 }

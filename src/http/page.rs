@@ -74,6 +74,13 @@ fn write_account(page: &mut String, name: &str, detail: &Detail) -> fmt::Result 
     if let Some(trouble) = &status.store_trouble {
         write!(page, "<p>The record cannot be stored: {}</p>", Escaped(&trouble.to_string()))?;
     }
+    if let Some(at) = status.ended_by_others_at {
+        write!(
+            page,
+            "<p>Another caller fetches tokens for this appid: the token was found dead, and no call of this relay had ended it. \
+             <small>at {at}</small></p><p class=\"hint\">Find who else has the AppSecret, or reset it.</p>"
+        )?;
+    }
     page.write_str("<dl>")?;
     for (label, value) in detail.labelled() {
         write!(page, "<div><dt>{label}</dt><dd>{value}</dd></div>")?;

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     metrics::ReportOutcome,
     registry::{Handle, Reported},
+    report::Grounds,
 };
 
 /// `POST /token/refresh`
@@ -71,8 +72,8 @@ async fn resolve(state: &AppState, credential: &Handle, bad: &str) -> Result<Res
     let reported = published.status.offer.as_ref().filter(|offer| offer.token.is(bad)).map(|offer| offer.generation);
     drop(published);
     match reported {
-        None => credential.metrics.report(ReportOutcome::Stale),
-        Some(generation) => match credential.report(generation).await {
+        None => credential.metrics.report(Grounds::Report, ReportOutcome::Stale),
+        Some(generation) => match credential.report(generation, Grounds::Report).await {
             Some(Reported::Settled) => {}
             Some(Reported::TooMany { retry_in, limit }) => return Err(Problem::TooMany { retry_in, limit }),
             Some(Reported::Failed { retry_in, failure }) => {

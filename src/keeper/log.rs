@@ -85,6 +85,18 @@ impl KeeperLog {
             }
             Note::CallFailed { failure, retry_in } => self.call_failed(failure, *retry_in),
             Note::Probed(verdict) => self.probed(verdict),
+            Note::RefusedOnce => {
+                self.metrics.probe(ProbeOutcome::Refused);
+                info!(%account, "regular probe: the token is refused; a second probe decides");
+            }
+            Note::EndedByOthers => {
+                self.metrics.ended_by_others();
+                warn!(
+                    %account,
+                    "another caller fetches tokens for this appid: the token is dead, and no call of this relay ended it; \
+                     find who else has the AppSecret, or reset it"
+                );
+            }
             Note::ClockSet(by_ms) => {
                 warn!(%account, by_ms, "the wall clock was set: the token is probed and promised for less");
             }

@@ -15,7 +15,7 @@ use crate::{
     credential::{Generation, Promise, Token},
     group::{Found, peers::Peers},
     issuer::{Cause, IssueError, Issued, NoVerdict, Remedy, RotationMode, Verdict},
-    report::{ReportFailure, ReportLimit},
+    report::{Grounds, ReportFailure, ReportLimit},
     status::{Failure, Offer, Status, StoreTrouble},
     store::{Sealed, StoreError, Swap},
 };
@@ -28,6 +28,7 @@ mod learning;
 mod lease;
 mod loading;
 mod messages;
+mod phase;
 mod plan;
 mod probes;
 mod promise;
@@ -44,6 +45,7 @@ mod tests;
 
 use knowledge::{Charge, Knowledge};
 pub use messages::{Action, Event, NotRestored, Note, ReportAnswer, ReportId};
+use phase::{Phase, ProbeReason, ProbeSent, Sent, Then, Waiting};
 use replica::Replica;
 use situation::{Probes, Situation, Watch};
 use writer::Writer;
@@ -57,55 +59,6 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 /// How often a record is asked for again from a store that did not answer.
 const LOAD_RETRY: Duration = Duration::from_secs(1);
 
-/// What is under way. One thing at a time: that is I1 within a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// The record has not been read yet; ask for it (again) at this moment, or it is being read.
-    Loading { ask_at: Option<Timestamp> },
-    /// Nothing.
-    Idle,
-    /// Waiting for a permit to call.
-    Reserving,
-    /// The record is being written.
-    Recording(Then),
-    /// This call is under way, open in the record.
-    Calling(Sent),
-    /// A probe is under way.
-    Probing(ProbeSent),
-    /// The end.
-    Stopped,
-}
-
-/// What the record is being written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    /// To call, if it is still before `until`: the lease in which it was decided.
-    Call {
-        sent: Sent,
-        until: Timestamp,
-    },
-    Probe(ProbeSent),
-    /// To keep what was learnt.
-    Keep,
-}
-
-/// A call of this relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sent {
-    id: CallId,
-    /// s.
-    at: Timestamp,
-    is_forced: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ProbeSent {
-    at: Timestamp,
-    generation: Generation,
-    /// It is the candidate that is probed.
-    is_candidate: bool,
-}
-
 /// The decisions of one keeper.
 pub struct Machine {
     known: Knowledge,
@@ -114,7 +67,7 @@ pub struct Machine {
     /// The record was looked at, so there is something to publish.
     is_loaded: bool,
     phase: Phase,
-    reports: Vec<(ReportId, Generation)>,
+    reports: Vec<Waiting>,
     published: Option<Status>,
     is_stopping: bool,
     actions: Vec<Action>,
@@ -185,7 +138,7 @@ impl Machine {
             Event::Reserved => self.reserved(now),
             Event::Reply(reply) => self.replied(now, reply),
             Event::Probed(verdict) => self.probed(now, verdict),
-            Event::Report(id, generation) => self.reports.push((id, generation)),
+            Event::Report(id, generation, grounds) => self.hear(now, Waiting { id, generation, grounds }),
             Event::Shutdown => {
                 self.is_stopping = true;
                 if self.phase == Phase::Reserving {
@@ -224,30 +177,43 @@ impl Machine {
             }
             // what the store holds is not known until then
             Phase::Idle if self.known.awaits_clock() && !self.is_stopping => {}
-            Phase::Idle if self.known.writer.is_due(now.boot) && !self.known.is_blocked() => {
-                self.write(now, Then::Keep);
-            }
+            Phase::Idle if self.is_write_due(now) => self.write(now, Then::Keep),
             // again where another write is found in its place, and not again where the store does not answer
             Phase::Idle if self.is_stopping && self.known.is_holder() => self.give_lease_back(now),
             Phase::Idle if self.is_stopping => self.stop(now),
             Phase::Idle if self.known.should_yield() => self.yield_lease(now),
-            Phase::Idle if self.known.may_call(now) => self.begin_what_is_due(now),
-            Phase::Idle => self.follow(now),
+            Phase::Idle => {
+                if self.known.may_call(now) {
+                    self.begin_what_is_due(now);
+                } else {
+                    self.follow(now);
+                }
+                // a report is passed on, or its answer, without waiting for the next step
+                if self.phase == Phase::Idle && self.is_write_due(now) {
+                    self.write(now, Then::Keep);
+                }
+            }
             _ => {}
         }
+    }
+
+    fn is_write_due(&self, now: Now) -> bool {
+        self.known.writer.is_due(now.boot) && !self.known.is_blocked()
     }
 
     fn begin_what_is_due(&mut self, now: Now) {
         self.take_forwarded(now);
         let situation = self.known.situation();
         if situation.decide_at() <= now.boot {
-            self.begin_probe(now, true);
+            self.begin_probe(now, ProbeReason::Candidate);
         } else if situation.call_at(now) <= now.boot {
             let is_urgent = situation.living(now.boot).is_none();
             self.phase = Phase::Reserving;
             self.act(Action::Reserve { is_urgent });
         } else if self.take_reports(now) || self.known.situation().probe_at(now) <= now.boot {
-            self.begin_probe(now, false);
+            self.begin_probe(now, ProbeReason::Needed);
+        } else if self.known.situation().regular_probe_at(now) <= now.boot {
+            self.begin_probe(now, ProbeReason::Regular);
         }
     }
 
@@ -268,7 +234,7 @@ impl Machine {
         // a name for the call: random among several relays, for one alone the moment is name enough
         let name =
             if self.known.replica.is_some() { self.known.rng.u64(..) } else { now.boot.as_micros().unsigned_abs() };
-        let sent = Sent { id: CallId(name), at: now.boot, is_forced: self.known.must_force };
+        let sent = Sent { id: CallId(name), at: now.boot, is_forced: self.known.situation().forces(now) };
         let record = &mut self.known.record;
         record.debits.debit(now.boot, Debit::Call { is_forced: sent.is_forced });
         record.last_attempt_at = Some(now.boot.into());
@@ -285,12 +251,13 @@ impl Machine {
         self.act(Action::Release);
     }
 
-    fn begin_probe(&mut self, now: Now, is_candidate: bool) {
+    fn begin_probe(&mut self, now: Now, reason: ProbeReason) {
         let Some(generation) = self.known.record.credential.as_ref().map(|credential| credential.generation) else {
             return;
         };
         self.known.record.debits.debit(now.boot, Debit::Probe);
-        self.write(now, Then::Probe(ProbeSent { at: now.boot, generation, is_candidate }));
+        self.known.record.probed_at = Some(now.boot.into());
+        self.write(now, Then::Probe(ProbeSent { at: now.boot, generation, reason }));
     }
 
     fn write(&mut self, now: Now, then: Then) {
@@ -319,7 +286,8 @@ impl Machine {
                     .unwrap_or(Timestamp::NEVER);
                 let lapse = situation.run_out_at(now).unwrap_or(Timestamp::NEVER);
                 let due = if self.known.may_call(now) {
-                    situation.call_at(now).min(situation.probe_at(now)).min(situation.decide_at())
+                    let probe_at = situation.probe_at(now).min(situation.regular_probe_at(now));
+                    situation.call_at(now).min(probe_at).min(situation.decide_at())
                 } else {
                     Timestamp::NEVER
                 };
@@ -327,11 +295,5 @@ impl Machine {
             }
             _ => Timestamp::NEVER,
         }
-    }
-}
-
-impl Sent {
-    const fn call(self, outcome: Outcome) -> Call {
-        Call { id: self.id, sent: crate::clock::Bounds::between(self.at, self.at), outcome }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod calls;
+mod calm;
 pub mod codec;
 mod debits;
 mod forwarded;
@@ -26,8 +27,9 @@ mod tests;
 mod token_text;
 
 pub use calls::{Call, CallId, LateToken, Outcome};
+pub use calm::{Calm, SHORT_CALM};
 pub use codec::{CLOCK_TOLERANCE, ClockBasis, Stored, Unreadable};
-pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent};
+pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent, UNASKED_PROBES_PER_DAY};
 pub use forwarded::{ForwardedAnswer, ForwardedReport};
 pub use handed_out::HandedOut;
 pub use reconcile::Precedence;
@@ -78,6 +80,12 @@ pub struct Record {
     pub orphans: Vec<Orphan>,
     /// When the last accepted probe of the current credential was sent, if nothing since could have killed it (I8).
     pub verified_at: Option<Bounds>,
+    /// When the last probe began, or ended.
+    pub probed_at: Option<Bounds>,
+    /// What the early fetches of late have shown.
+    pub calm: Calm,
+    /// When a probe last found a token dead that no call of ours had ended.
+    pub ended_by_others_at: Option<WallTime>,
     /// A report that reached a relay without the lease.
     pub forwarded: Option<ForwardedReport>,
     /// Failures since the last success.
@@ -153,6 +161,8 @@ impl Record {
             handed_out: self.handed_out.into_iter().map(|handed_out| handed_out.shifted(by)).collect(),
             calls: self.calls.into_iter().map(|call| call.shifted(by)).collect(),
             verified_at: moved(self.verified_at),
+            probed_at: moved(self.probed_at),
+            calm: self.calm.shifted(by),
             forwarded: self.forwarded.map(|report| report.shifted(by)),
             last_attempt_at: moved(self.last_attempt_at),
             retry_at: moved(self.retry_at),
@@ -172,8 +182,8 @@ impl Record {
     #[must_use]
     pub fn without_moments(self) -> Self {
         let calls = self.calls.into_iter().filter(Call::is_open).collect();
-        let (credential, handed_out, verified_at, forwarded, forced_at) = Default::default();
-        Self { credential, handed_out, calls, verified_at, forwarded, forced_at, ..self }
+        let (credential, handed_out, verified_at, probed_at, calm, forwarded, forced_at) = Default::default();
+        Self { credential, handed_out, calls, verified_at, probed_at, calm, forwarded, forced_at, ..self }
     }
 }
 

@@ -23,6 +23,11 @@ const PROBE_SLACK: Duration = Duration::from_secs(4);
 /// need not agree to the millisecond.
 pub const DEATH_MARGIN: Duration = Duration::from_secs(1);
 
+/// See [`Policy::early_margin`].
+const EARLY_MARGIN: Duration = Duration::from_secs(1600);
+/// A token that lives for less has no room for that margin.
+const SHORT_LIFE: Duration = Duration::from_secs(3600);
+
 /// What an account's timing follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -32,6 +37,8 @@ pub struct Policy {
     pub before_expiry: Duration,
     /// A report is not probed within this of the last probe or rotation.
     pub report_cooldown: Duration,
+    /// How often a token is probed of which nobody complains; zero: never.
+    pub probe_every: Duration,
     /// The first back-off.
     pub retry_min: Duration,
     /// The longest back-off.
@@ -72,6 +79,12 @@ impl Policy {
     /// How often an issuer is asked that returns a refused token again and cannot be forced.
     pub fn insisting_pace(&self) -> Duration {
         self.report_cooldown.max(self.sticky_pace())
+    }
+
+    /// With more than this left of what it was given, a client of a token of this `life` fetches early. The most that an SDK
+    /// keeps back is silenceper's 1500 s.
+    pub fn early_margin(&self, life: Duration) -> Duration {
+        if life < SHORT_LIFE { life / 5 } else { EARLY_MARGIN }
     }
 
     /// R for a credential asked for at `asked_at` that lives for `life`.

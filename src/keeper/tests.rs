@@ -21,6 +21,7 @@ use crate::{
     lifecycle::{End, Lifecycle},
     metrics::Metrics,
     registry::{Handle, Registry},
+    report::Grounds,
     store::{Sealed, Swap, memory::MemoryStore},
 };
 
@@ -133,6 +134,7 @@ impl Process {
                 issuer: self.issuer.profile(),
                 before_expiry: Duration::from_secs(3600),
                 report_cooldown: Duration::from_secs(30),
+                probe_every: Duration::ZERO,
                 retry_min: Duration::from_secs(1),
                 retry_max: Duration::from_secs(60),
                 calls_per_day: 400,
@@ -168,7 +170,7 @@ impl Process {
         let handle = self.handle();
         let generation = handle.published().status.offer.as_ref().unwrap().generation;
         // nobody waits for the answer
-        tokio::time::timeout(Duration::from_millis(1), handle.report(generation)).await.ok();
+        tokio::time::timeout(Duration::from_millis(1), handle.report(generation, Grounds::Report)).await.ok();
     }
 
     fn silence(&self) -> Option<Duration> {

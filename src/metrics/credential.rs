@@ -22,6 +22,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     credential::{CredentialId, CredentialKind},
+    report::Grounds,
     status::{FACTS, Status, Value},
 };
 
@@ -32,7 +33,9 @@ pub struct CredentialMetrics {
     calls: [AtomicU64; CallOutcome::ALL.len()],
     probes: [AtomicU64; ProbeOutcome::ALL.len()],
     reports: [AtomicU64; ReportOutcome::ALL.len()],
+    early_fetches: [AtomicU64; ReportOutcome::ALL.len()],
     rotations: AtomicU64,
+    ended_by_others: AtomicU64,
     appsecret_requests: AtomicU64,
     store_failures: AtomicU64,
     keeper_restarts: AtomicU64,
@@ -60,9 +63,18 @@ impl CredentialMetrics {
         add_one(&self.probes[outcome as usize]);
     }
 
-    /// A report was answered.
-    pub fn report(&self, outcome: ReportOutcome) {
-        add_one(&self.reports[outcome as usize]);
+    /// A report on these grounds was answered.
+    pub fn report(&self, grounds: Grounds, outcome: ReportOutcome) {
+        let counters = match grounds {
+            Grounds::Report => &self.reports,
+            Grounds::EarlyFetch | Grounds::Burst => &self.early_fetches,
+        };
+        add_one(&counters[outcome as usize]);
+    }
+
+    /// A token was dead that no call of this relay had ended.
+    pub fn ended_by_others(&self) {
+        add_one(&self.ended_by_others);
     }
 
     /// A new credential replaced the last one.
@@ -135,6 +147,14 @@ impl Collector for Credentials {
         page.outcomes::<CallOutcome>("calls", "Calls to WeChat's token API, by outcome", |of| &of.calls)?;
         page.outcomes::<ProbeOutcome>("probes", "Probes of a token, by outcome", |of| &of.probes)?;
         page.outcomes::<ReportOutcome>("reports", "Reports of a bad token, by outcome", |of| &of.reports)?;
+        page.outcomes::<ReportOutcome>(
+            "early_fetches",
+            "Drop-in fetches that made the token doubtful, by outcome",
+            |of| &of.early_fetches,
+        )?;
+        page.counter("ended_by_others", "Tokens found dead that no call of the relay had ended", |of| {
+            &of.ended_by_others
+        })?;
         page.counter("rotations", "New tokens that replaced the last one", |of| &of.rotations)?;
         page.counter("appsecret_requests", "Drop-in requests with the AppSecret in place of a key", |of| {
             &of.appsecret_requests

@@ -128,6 +128,7 @@ fn refresh(table: &Table<'_>) -> Result<RefreshSettings, SettingsError> {
         before_expiry: table.entry("before_expiry").duration(SECOND)?,
         overlap: table.entry("overlap").duration(SECOND)?,
         report_cooldown: table.entry("report_cooldown").duration(Duration::ZERO)?,
+        probe_every: table.entry("probe_every").duration(Duration::ZERO)?,
         retry_min: table.entry("retry_min").duration(SECOND)?,
         retry_max: table.entry("retry_max").duration(SECOND)?,
     };

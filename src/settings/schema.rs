@@ -67,6 +67,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             key("before_expiry", Kind::Text, "1h"),
             key("overlap", Kind::Text, "5m"),
             key("report_cooldown", Kind::Text, "30s"),
+            key("probe_every", Kind::Text, "10m"),
             key("retry_min", Kind::Text, "1s"),
             key("retry_max", Kind::Text, "60s"),
         ],

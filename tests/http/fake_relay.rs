@@ -17,7 +17,9 @@ use token_relay::{
     clock::{Clock, SystemClock, Timestamp, WallTime},
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
-    http::{Access, App, AppState, Apps, Clients, Gateway, HttpService, Limits, Listener, Throttle, Timeouts},
+    http::{
+        Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, Throttle, Timeouts,
+    },
     issuer::{
         IssueError,
         wechat::{ERRORS, Endpoint},
@@ -134,6 +136,7 @@ impl FakeRelay {
             apps,
             gateway,
             throttle: Throttle::default(),
+            early_fetches: EarlyFetches::default(),
             metrics: Arc::new(metrics),
             clock: Arc::new(SystemClock),
             timeouts,

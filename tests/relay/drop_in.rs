@@ -31,7 +31,6 @@ async fn both_routes_serve_a_living_token_and_a_forced_fetch_costs_one_probe_and
     let relay = setup.start().await;
     let first = get(&relay, CLIENT_KEY).await.token();
     assert!(setup.sim.token_alive("wxmain", &first));
-    assert_eq!(post(&relay, false).await.token(), first);
     assert_eq!(relay.get("/token").await.token(), first);
     assert_eq!((setup.calls().len(), setup.probes()), (1, 0));
 
@@ -41,8 +40,11 @@ async fn both_routes_serve_a_living_token_and_a_forced_fetch_costs_one_probe_and
     assert_eq!((setup.calls().len(), setup.probes()), (2, 1));
     // Within the cool-down nothing is asked, as WeChat silently does not refresh.
     assert_eq!(post(&relay, true).await.token(), second);
-    assert_eq!(get(&relay, CLIENT_KEY).await.token(), second);
     assert_eq!((setup.calls().len(), setup.probes()), (2, 1));
+    // A client that does not demand a new one, but asks again at once, may have met 40001.
+    assert_eq!(post(&relay, false).await.token(), second);
+    assert_eq!(get(&relay, CLIENT_KEY).await.token(), second);
+    assert_eq!((setup.calls().len(), setup.probes()), (2, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

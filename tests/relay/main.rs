@@ -9,6 +9,7 @@
 mod attempts;
 mod disk;
 mod drop_in;
+mod early_fetches;
 mod egress;
 mod freeze;
 mod gateway;

@@ -39,11 +39,9 @@ struct Sdk {
 struct Way {
     /// The program's arguments.
     arguments: &'static [&'static str],
-    /// Whether a fetch after a refused token sends `force_refresh: true`. If not, the service has to report the token.
-    forces: bool,
 }
 
-const PLAIN: Way = Way { arguments: &["plain"], forces: false };
+const PLAIN: Way = Way { arguments: &["plain"] };
 
 const WECHATPY: Sdk = Sdk {
     folder: "wechatpy",
@@ -91,7 +89,7 @@ const NODE_EASYWECHAT: Sdk = Sdk {
     install: NPM_CI,
     build: &[],
     run: &["node", "main.js"],
-    ways: &[PLAIN, Way { arguments: &["stable"], forces: true }],
+    ways: &[PLAIN, Way { arguments: &["stable"] }],
 };
 
 const SILENCEPER: Sdk = Sdk {
@@ -102,7 +100,7 @@ const SILENCEPER: Sdk = Sdk {
     install: &["go", "mod", "vendor"],
     build: &["go", "build", "-o", "program", "."],
     run: &["./program"],
-    ways: &[PLAIN, Way { arguments: &["stable"], forces: true }],
+    ways: &[PLAIN, Way { arguments: &["stable"] }],
 };
 
 const WXJAVA: Sdk = Sdk {
@@ -121,10 +119,10 @@ const WXJAVA: Sdk = Sdk {
     build: &[],
     run: &["java", "-cp", "lib/*", "Main.java"],
     ways: &[
-        Way { arguments: &["mp", "plain"], forces: false },
-        Way { arguments: &["mp", "stable"], forces: true },
-        Way { arguments: &["ma", "plain"], forces: false },
-        Way { arguments: &["ma", "stable"], forces: true },
+        Way { arguments: &["mp", "plain"] },
+        Way { arguments: &["mp", "stable"] },
+        Way { arguments: &["ma", "plain"] },
+        Way { arguments: &["ma", "stable"] },
     ],
 };
 

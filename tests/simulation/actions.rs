@@ -9,9 +9,11 @@ use token_relay::{
 use super::{
     replica::Offer,
     rng::{HOUR, SECOND},
+    setup::micros,
     store::Kept,
     store_link::Ask,
     wechat::token_id,
+    wechat_link::{CALL_LIMIT, PROBE_LIMIT},
     world::{Message, What, World},
 };
 
@@ -78,18 +80,24 @@ impl World {
             Action::Send { is_forced } => {
                 let has_permit = std::mem::take(&mut replica.has_permit);
                 self.breach.unless(has_permit, at, "I1", || "a call without a permit".to_owned());
+                replica.busy_until = at + CALL_LIMIT;
                 self.send(who, is_forced);
             }
             Action::Probe(token) => {
+                replica.busy_until = at + PROBE_LIMIT;
                 let is_promised = replica.offer.is_some_and(|offer| {
                     offer.promise.verified_until.is_none() && offer.promise.seconds_left(replica.host.boot(at)) > 0
                 });
-                let is_wanted = self.reports.is_anybody_waiting() || replica.host.is_in_doubt || !is_promised;
+                let is_wanted = self.reports.is_anybody_waiting()
+                    || replica.host.is_in_doubt
+                    || !is_promised
+                    || self.calls.is_regular_probe_due(at, micros(self.setup.policy.probe_every));
                 self.calls.probes(at, is_wanted || is_shared);
                 self.send_probe(who, &token);
             }
             Action::Publish(outlook) => self.show(who, outlook),
             Action::Answer(id, answer) => self.reports.answered(at, id, &answer, replica.offer, &self.calls),
+            Action::Note(Note::RefusedOnce) => self.calls.is_second_opinion_due = true,
             Action::Note(Note::AgedByWall) => self.aged_by_wall(who),
             Action::Note(note) => self.trace.line(at, format_args!("[{who}]   {note:?}")),
             Action::WakeAt(moment) => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use token_relay::{
     issuer::{IssueError, Issued, RotationMode},
-    keeper::record::{FORCED_PER_DAY, PROBES_PER_DAY},
+    keeper::record::{FORCED_PER_DAY, PROBES_PER_DAY, UNASKED_PROBES_PER_DAY},
     store::Swap,
 };
 
@@ -70,6 +70,8 @@ pub(crate) struct CallChecks {
     probes: VecDeque<Spent>,
     pub calls_made: u64,
     pub probes_made: u64,
+    /// A regular probe was refused, and its token not given up.
+    pub is_second_opinion_due: bool,
     /// How many calls had been made when WeChat last refused the current token.
     pub calls_at_refusal: u64,
 }
@@ -93,6 +95,7 @@ impl CallChecks {
             probes: VecDeque::new(),
             calls_made: 0,
             probes_made: 0,
+            is_second_opinion_due: false,
             calls_at_refusal: 0,
         }
     }
@@ -209,8 +212,23 @@ impl CallChecks {
         sent.began_at
     }
 
+    pub(crate) fn was_probed_within(&self, at: i64, time: i64) -> bool {
+        self.probes.back().is_some_and(|probe| at - probe.at <= time)
+    }
+
+    /// Whether nothing was probed for so long, or a moment ago, perhaps without a final verdict; and only so often a day.
+    pub(crate) fn is_regular_probe_due(&self, at: i64, every: i64) -> bool {
+        let last = self.probes.back().map_or(i64::MIN / 2, |probe| probe.at);
+        let is_second = self.is_second_opinion_due && at - last >= 3 * SECOND;
+        let is_due = every > 0 && (is_second || at - last >= every / 10 * 9 - 10 * SECOND);
+        // one may have been sent long after its debit, by a process that was stopped between the two
+        let today = self.probes.iter().filter(|probe| at - probe.at < DAY).count();
+        is_due && today <= UNASKED_PROBES_PER_DAY as usize
+    }
+
     pub(crate) fn probes(&mut self, at: i64, is_wanted: bool) {
-        // a probe costs a debit, and has a reason: a report, a promise that has run out, or a clock that was set
+        self.is_second_opinion_due = false;
+        // a probe costs a debit, and has a reason: a report, a promise that has run out, a clock that was set, or its time
         self.breach.unless(is_wanted, at, "I5", || "a probe that nobody asked for".to_owned());
         self.probes_made += 1;
         self.probes.push_back(Spent { at, is_forced: false, is_durable: self.is_stored });
@@ -245,6 +263,11 @@ impl CallChecks {
 
     pub(crate) fn is_half_spent(&self) -> bool {
         self.calls.len() >= self.calls_per_day / 2
+    }
+
+    /// A call that went unrecorded may still come to something, and its process is gone.
+    pub(crate) fn is_any_forgotten(&self, at: i64) -> bool {
+        self.flights.iter().any(|flight| !flight.is_durable && !flight.is_awaited && at <= flight.ends_at)
     }
 
     pub(crate) fn is_calling(&self) -> bool {

@@ -129,7 +129,7 @@ impl World {
         // a poll that was under way when a cut ends is waited for
         let cut_until = if replica.cut_until() > 0 { replica.cut_until() + SECOND / 2 } else { 0 };
         let reachable = cut_until.max(replica.frozen_until).max(replica.started_at);
-        let is_late = generation < newest && since.max(reachable) + 2 * SECOND < at;
+        let is_late = generation < newest && since.max(reachable).max(replica.busy_until) + 2 * SECOND < at;
         self.breach.unless(!is_late, at, "I4", || format!("relay {who} does not follow within 2 s"));
     }
 
@@ -163,6 +163,10 @@ impl World {
         let planned_at = self.replicas.iter().filter_map(plan).min().unwrap_or(0);
         if number >= 5 && planned_at < self.now + 45 * SECOND {
             // a planned rotation would come in between
+            return self.push(self.now + 10 * SECOND, What::Trial(number));
+        }
+        if number >= 5 && self.calls.was_probed_within(self.now, micros(self.setup.policy.report_cooldown)) {
+            // a regular probe has just found it good
             return self.push(self.now + 10 * SECOND, What::Trial(number));
         }
         let holder = self.holder();

@@ -7,7 +7,7 @@
 //! 2. **A refused token.** A probe was refused, rightly or not. I3 excepts what was promised of that token, and I8 lets the
 //!    relay rotate at once, which may cut short what is left of the one before it. A refusal that is
 //!    not stored is forgotten with its keeper, and found out again.
-//! 3. **An orphan.** A token that could not be stored ("promised for O − r at most") and whose process then crashed. The next
+//! 3. **An orphan.** A token, and perhaps the one before it, that could not be stored ("promised for O − r at most") and whose process then crashed. The next
 //!    process cannot know of it. Its first call leaves the token its overlap; a second one, which I8 allows at once where no
 //!    token lives, does not. Nor can it know the token's R (I7), should a sticky issuer give the same one again.
 //! 4. **A brief successor.** A token whose successor lives for less than O − r. When the successor has expired no token lives,
@@ -15,7 +15,8 @@
 //! 5. **A lost record.** With a record that is gone, unreadable, or of unknown age, the design has the relay call at once,
 //!    whatever an earlier process promised. A wall clock that was set between two boots to something possible cannot be noticed.
 //! 6. **A process that can neither read nor write** for a minute calls all the same, and betrays a record that can be read
-//!    again later. The same where a refusal and the call that follows it could not be stored.
+//!    again later. The same where a refusal and the call that follows it could not be stored: where the process is lost with
+//!    that call under way, the next one knows nothing of it.
 //! 7. **A double stroke.** An orphan call (of a relay frozen between its last look at the lease and the first byte, which I1 allows
 //!    as the one call more) within an overlap of another relay's own rotation. WeChat keeps the two newest tokens only, so the
 //!    one before both dies at once, and no promise but none at all could have known.
@@ -160,6 +161,14 @@ impl World {
     pub(crate) fn orphan_of_one_taken_for_dead(&mut self) {
         self.tally.count("orphan call after an hour");
         self.wechat.tokens.iter_mut().rev().take(3).for_each(|token| token.is_beyond_proof = true);
+    }
+
+    /// A call mints that its process could not record, and that nobody knows of.
+    pub(crate) fn forgotten_call(&mut self) {
+        self.tally.count("unrecorded call of a lost process");
+        for id in self.wechat.lately_ours().take(2).collect::<Vec<_>>() {
+            self.wechat.tokens[id].is_beyond_proof = true;
+        }
     }
 
     /// A relay alone calls.

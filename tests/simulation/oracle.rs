@@ -4,7 +4,7 @@
 
 use token_relay::{
     issuer::{IssueError, Issued, Remedy},
-    keeper::machine::Action,
+    keeper::machine::{Action, Note},
 };
 
 use super::{
@@ -32,6 +32,8 @@ pub(crate) struct Oracle {
     refused: Option<(u64, TokenId, bool)>,
     /// The last written record holds what was learnt last.
     is_kept_current: bool,
+    /// The token before the held one, if that was never stored either.
+    unstored_before: Option<TokenId>,
     /// The step that is taken is about a call that failed.
     pub is_failing: bool,
     /// R, once it was shown, and of which generation and token.
@@ -56,6 +58,7 @@ impl Oracle {
             held: None,
             refused: None,
             is_kept_current: true,
+            unstored_before: None,
             is_failing: false,
             rolled: None,
             is_judged_by_wall: false,
@@ -128,10 +131,12 @@ impl Oracle {
     }
 
     pub(crate) fn replied(&mut self, began_at: i64, reply: &Result<Issued, IssueError>) {
+        let held_unstored = self.held.filter(|_| !self.is_kept_current);
         self.is_kept_current = false;
         match reply {
             Ok(issued) => {
                 let id = token_id(issued.token.expose());
+                self.unstored_before = held_unstored.filter(|held| *held != id);
                 let deadline = began_at + micros(issued.life);
                 match self.deadlines.iter_mut().find(|(known, _)| *known == id) {
                     Some((_, known)) => *known = deadline.min(*known),
@@ -156,6 +161,9 @@ impl Oracle {
     pub(crate) fn after_step(&mut self, at: i64, actions: &[Action]) {
         self.spins = if actions.len() > 1 { 0 } else { self.spins + 1 };
         self.breach.unless(self.spins < 100_000, at, "I10", || "the machine spins".to_owned());
+        if actions.iter().any(|action| matches!(action, Action::Note(Note::RefusedOnce))) {
+            self.refused = None; // it is served on until a second probe decides
+        }
     }
 
     pub(crate) fn wakes(&mut self, at: i64, wake_at: i64) {
@@ -167,6 +175,7 @@ impl Oracle {
     pub(crate) fn stored(&mut self, holds_all: bool) {
         if holds_all {
             self.is_kept_current = true;
+            self.unstored_before = None;
             self.refused = self.refused.map(|(generation, id, _)| (generation, id, true));
         }
     }
@@ -202,12 +211,16 @@ impl Oracle {
     pub(crate) fn life_ends(&mut self, wechat: &mut WeChat, is_stored: bool) {
         if let Some(held) = self.held.filter(|_| !self.is_kept_current && !is_stored) {
             wechat.tokens[held].is_orphan = true;
+            if let Some(before) = self.unstored_before {
+                wechat.tokens[before].is_orphan = true;
+            }
             // R was not stored either: a sticky issuer gives the same token again, and then it is rolled anew
             self.rolled = None;
         }
         // what the next process knows is what it shows first
         self.held = None;
         self.is_kept_current = true;
+        self.unstored_before = None;
         self.plan = None;
     }
 

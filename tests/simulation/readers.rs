@@ -3,6 +3,7 @@
 use token_relay::{
     credential::Generation,
     keeper::machine::{Event, ReportId},
+    report::Grounds,
 };
 
 use super::{
@@ -81,7 +82,12 @@ impl World {
         let replica = &self.replicas[who];
         if replica.machine.is_some() && !replica.is_stopping {
             let id = ReportId(self.reports.next());
-            self.send_event(who, self.now, Event::Report(id, generation));
+            let grounds = match self.rng.between(0, 9) {
+                0 | 1 => Grounds::EarlyFetch,
+                2 => Grounds::Burst,
+                _ => Grounds::Report,
+            };
+            self.send_event(who, self.now, Event::Report(id, generation, grounds));
         }
     }
 }

@@ -78,6 +78,8 @@ pub(crate) struct Replica {
     /// Since when its readers get nothing.
     pub unserved_since: Option<i64>,
     pub frozen_until: i64,
+    /// A call or a probe is under way, at most until then: what others write is taken in after it.
+    pub busy_until: i64,
     pub is_stopping: bool,
     pub timer: u64,
     /// How many reservations were begun or given up: the permit of an earlier one does not come.

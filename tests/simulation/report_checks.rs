@@ -42,6 +42,9 @@ const REPORT_LIMIT: i64 = 30 * SECOND + 2 * CALL_LIMIT + PROBE_LIMIT + 6 * DISK_
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What is under way when the relay is to stop, the write that it waits for, and the one of its outcome.
 const STOP_LIMIT: i64 = CALL_LIMIT + 2 * DISK_LIMIT + SECOND;
+/// The same of several, on a store that takes writes and does not say so: each is found again and joined with the next one,
+/// until the lease is given back.
+const STOP_LIMIT_OF_SEVERAL: i64 = STOP_LIMIT + 3 * DISK_LIMIT;
 
 impl ReportChecks {
     pub(crate) fn new(breach: Breach, setup: &Setup) -> Self {
@@ -100,7 +103,8 @@ impl ReportChecks {
     }
 
     pub(crate) fn stop_asked(&mut self, at: i64, who: usize) {
-        self.stop_by[who].get_or_insert(at + STOP_LIMIT);
+        let limit = if self.is_shared { STOP_LIMIT_OF_SEVERAL } else { STOP_LIMIT };
+        self.stop_by[who].get_or_insert(at + limit);
     }
 
     /// Nobody waits for ever.

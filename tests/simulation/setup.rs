@@ -54,7 +54,10 @@ impl Setup {
         Self {
             replicas,
             is_shared: true,
-            policy: policy(endpoint, 300, 3600, 30, endpoint.default_calls_per_day()),
+            policy: Policy {
+                probe_every: seconds(rng.pick(&[600, 600, 60, 0])),
+                ..policy(endpoint, 300, 3600, 30, endpoint.default_calls_per_day())
+            },
             lives_s: vec![rng.pick(&[7200, 7200, 1800, 1200, 900])],
             quota: 20_000,
             unrest: rng.spread(8 * SECOND, 10 * MINUTE),
@@ -100,7 +103,11 @@ impl Setup {
         Self {
             replicas: 1,
             is_shared: false,
-            policy: policy(endpoint, overlap_s, before_expiry_s, rng.pick(&[30, 30, 0]), calls_per_day),
+            policy: Policy {
+                // years of regular probes show no more than a day of them
+                probe_every: seconds(if is_quiet { 6 * 3600 } else { rng.pick(&[600, 60, 7, 0]) }),
+                ..policy(endpoint, overlap_s, before_expiry_s, rng.pick(&[30, 30, 0]), calls_per_day)
+            },
             lives_s,
             quota: if is_common { 2000 } else { rng.pick(&[2000, 200, 500_000]) },
             unrest,
@@ -128,6 +135,7 @@ fn policy(endpoint: Endpoint, overlap_s: i64, before_expiry_s: i64, cooldown_s: 
         issuer: endpoint.profile(seconds(overlap_s)),
         before_expiry: seconds(before_expiry_s),
         report_cooldown: seconds(cooldown_s),
+        probe_every: Duration::ZERO,
         retry_min: seconds(1),
         retry_max: seconds(60),
         calls_per_day,

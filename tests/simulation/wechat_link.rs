@@ -100,6 +100,9 @@ impl World {
             // alone there is no other whose calls it could cross
             newest.is_stray |= self.setup.is_shared && call.is_stray && newest.born_at == self.now;
         }
+        if !self.setup.is_shared && call.life != self.replicas[call.who].life && self.calls.is_any_forgotten(self.now) {
+            self.forgotten_call();
+        }
         self.minted();
         if let Some(at) = call.replies_at {
             let event = Event::Reply(answer.as_reply());

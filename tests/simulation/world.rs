@@ -278,6 +278,9 @@ impl World {
         self.before_step(who, &event);
         let is_verdict = matches!(event, Event::Probed(_));
         let replica = &mut self.replicas[who];
+        if is_verdict || matches!(event, Event::Reply(_)) {
+            replica.busy_until = at;
+        }
         replica.stepped_at = at;
         let Some(machine) = replica.machine.as_mut() else { return };
         let actions = machine.step(replica.host.now(at), event);
@@ -308,7 +311,7 @@ impl World {
                 self.oracles[who].stored(is_stored && !self.calls.is_calling());
             }
             Event::Reserved => self.calls.reserved(at, who),
-            Event::Report(id, generation) => self.reports.comes(at, who, *id, generation.0, &self.calls),
+            Event::Report(id, generation, _) => self.reports.comes(at, who, *id, generation.0, &self.calls),
             Event::Reply(reply) => {
                 let is_rotating = self.setup.policy.issuer.rotation == RotationMode::Rotating;
                 let sent_at = self.calls.sent_at(who).filter(|_| is_rotating);

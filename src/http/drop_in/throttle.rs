@@ -9,6 +9,7 @@ use std::{
 
 use lru::LruCache;
 
+use super::window::Window;
 use crate::{clock::Timestamp, metrics::Refusal};
 
 /// Addresses that are remembered at once, in half a MiB. One more, and the address whose last wrong key is the oldest is
@@ -70,34 +71,10 @@ impl Throttle {
 }
 
 /// What counts as one source: an IPv4 address, or the /64 of an IPv6 address, for that much every host has to itself.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         IpAddr::V4(address) => address.into(),
-    }
-}
-
-/// A count that begins anew when its time is over.
-#[derive(Debug)]
-struct Window {
-    began: Timestamp,
-    count: u32,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self { began: Timestamp::LONG_AGO, count: 0 }
-    }
-}
-
-impl Window {
-    /// How many there were in this window of `length`, with this one.
-    fn count(&mut self, now: Timestamp, length: Duration) -> u32 {
-        if now.since(self.began) >= length {
-            *self = Self { began: now, count: 0 };
-        }
-        self.count = self.count.saturating_add(1);
-        self.count
     }
 }
 

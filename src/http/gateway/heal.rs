@@ -20,6 +20,7 @@ use crate::{
     issuer::wechat::BAD_TOKEN,
     metrics::{GatewayRefusal, ReportOutcome},
     registry::Handle,
+    report::Grounds,
     status::Offer,
 };
 
@@ -81,9 +82,9 @@ pub(super) async fn renewed(state: &AppState, handle: &Handle, bad: Generation) 
     let renewal = async {
         let current = handle.published().status.offer.as_ref().map(|offer| offer.generation);
         if current == Some(bad) {
-            handle.report(bad).await?;
+            handle.report(bad, Grounds::Report).await?;
         } else {
-            handle.metrics.report(ReportOutcome::Stale);
+            handle.metrics.report(Grounds::Report, ReportOutcome::Stale);
         }
         living(state, handle, state.timeouts.verdict).await
     };

@@ -36,10 +36,12 @@ impl Machine {
         let same = current.filter(|c| profile.rotation == RotationMode::Sticky && c.token == issued.token);
         match same {
             // forced, or asked normally: the issuer insists on the token that it refuses. The next call forces, if that is
-            // possible; if not, it is asked no more often than a report is probed.
+            // possible and the day's forced calls are not spent; if not, it is asked no more often than a report is probed, and
+            // has another one when this one's life is over at the latest.
             Some(credential) if credential.is_refused => {
                 self.known.must_force = profile.can_be_forced;
-                let pace = if self.known.must_force { ATTEMPT_GAP } else { self.known.charge.policy.insisting_pace() };
+                let forces = self.known.situation().forces(now);
+                let pace = if forces { ATTEMPT_GAP } else { self.known.charge.policy.insisting_pace() };
                 self.known.record.retry_at = Some(now.boot.plus(pace).into());
                 self.known.note(Note::SameToken);
             }

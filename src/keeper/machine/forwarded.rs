@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Machine, Now, ReportAnswer, ReportId, ReportLimit};
+use super::{Grounds, Machine, Now, ReportAnswer, ReportId, ReportLimit, Waiting};
 use crate::keeper::record::{ForwardedAnswer, ForwardedReport};
 
 /// A forwarded report may take two looks to be seen: an accepted probe sent so shortly before answers it too.
@@ -13,11 +13,13 @@ impl Machine {
     /// Asks the holder to probe: one forwarded report serves all reports of a generation, here and at the others.
     pub(super) fn forward(&mut self) {
         let Some(generation) = self.current_generation() else { return };
+        let Some(grounds) = self.weightiest_grounds() else { return };
         let Some(replica) = &mut self.known.replica else { return };
         let stored = self.known.record.forwarded.as_ref().filter(|forwarded| forwarded.generation == generation);
         match stored {
-            Some(ForwardedReport { id, answer: Some(answer), .. }) if replica.awaited == Some(*id) => {
+            Some(ForwardedReport { id, answer: Some(answer), grounds, .. }) if replica.awaited == Some(*id) => {
                 replica.awaited = None;
+                let asked = *grounds;
                 let answer = match answer.clone() {
                     ForwardedAnswer::Accepted => ReportAnswer::Accepted,
                     ForwardedAnswer::TooMany(again_at) => {
@@ -27,13 +29,18 @@ impl Machine {
                         ReportAnswer::Failed { again_at: again_at.latest, failure }
                     }
                 };
-                self.answer_all(&answer);
+                // that nobody is suspected answers no report
+                let is_for = |report: &Waiting| asked == Grounds::Report || report.grounds != Grounds::Report;
+                match answer {
+                    ReportAnswer::TooMany { .. } => self.answer_those(&answer, is_for),
+                    _ => self.answer_all(&answer),
+                }
             }
             Some(ForwardedReport { id, answer: None, .. }) => replica.awaited = Some(*id),
             _ => {
                 let id = self.known.rng.u64(..);
                 replica.awaited = Some(id);
-                self.known.record.forwarded = Some(ForwardedReport { id, generation, answer: None });
+                self.known.record.forwarded = Some(ForwardedReport { id, generation, grounds, answer: None });
                 self.known.writer.is_dirty = true;
             }
         }
@@ -42,16 +49,23 @@ impl Machine {
     /// The holder handles a follower's report like one of its own; one that was made while a probe was under way joins it.
     pub(super) fn take_forwarded(&mut self, now: Now) {
         let open = self.known.record.forwarded.as_ref().filter(|forwarded| forwarded.answer.is_none());
-        let Some(generation) = open.filter(|_| self.known.replica.is_some()).map(|forwarded| forwarded.generation)
-        else {
-            return;
-        };
+        let open = open.filter(|_| self.known.replica.is_some());
+        let Some(&ForwardedReport { generation, grounds, .. }) = open else { return };
         let joins = self.known.record.verified_at.is_some_and(|at| now.boot.since(at.earliest) < FORWARDED_JOINS);
         if joins && Some(generation) == self.current_generation() {
             self.answer_forwarded(ReportAnswer::Accepted);
-        } else if self.reports.iter().all(|(id, _)| *id != ReportId::FORWARDED) {
-            self.reports.push((ReportId::FORWARDED, generation));
+        } else if self.reports.iter().all(|report| report.id != ReportId::FORWARDED) {
+            self.hear(now, Waiting { id: ReportId::FORWARDED, generation, grounds });
         }
+    }
+
+    fn weightiest_grounds(&self) -> Option<Grounds> {
+        let weight = |grounds: &Grounds| match grounds {
+            Grounds::Report => 2,
+            Grounds::Burst => 1,
+            Grounds::EarlyFetch => 0,
+        };
+        self.reports.iter().map(|report| report.grounds).max_by_key(weight)
     }
 
     pub(super) fn answer_forwarded(&mut self, answer: ReportAnswer) {

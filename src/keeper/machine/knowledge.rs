@@ -41,11 +41,13 @@ pub(super) struct Knowledge {
 impl Knowledge {
     /// Nothing yet.
     pub(super) fn new(charge: Charge, started: Now, seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let jitter = rng.f64();
         Self {
-            rng: fastrand::Rng::with_seed(seed),
+            rng,
             record: Record { generation: charge.min_generation, ..Record::default() },
             writer: Writer::default(),
-            probes: Probes { checked_offset_ms: started.offset_ms(), ..Probes::default() },
+            probes: Probes { checked_offset_ms: started.offset_ms(), jitter, ..Probes::default() },
             must_force: false,
             last_failure: None,
             replica: None,

@@ -146,7 +146,7 @@ impl Knowledge {
 
     /// What probes have told was of another credential.
     pub(super) fn new_credential(&mut self, now: Now) {
-        self.probes.retry_at = None;
+        (self.probes.retry_at, self.probes.refused_once_at) = (None, None);
         self.probes.checked_offset_ms = now.offset_ms();
     }
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    super::record::Unreadable, Failure, Generation, IssueError, Issued, ReportFailure, ReportLimit, Sealed, Status,
-    StoreError, StoreTrouble, Swap, Timestamp, Token, Verdict,
+    super::record::Unreadable, Failure, Generation, Grounds, IssueError, Issued, ReportFailure, ReportLimit, Sealed,
+    Status, StoreError, StoreTrouble, Swap, Timestamp, Token, Verdict,
 };
 
 /// What happened.
@@ -22,8 +22,8 @@ pub enum Event {
     Reply(Result<Issued, IssueError>),
     /// The probe of [`Action::Probe`] ended.
     Probed(Verdict),
-    /// A client says that a generation is bad.
-    Report(ReportId, Generation),
+    /// A client says, or lets us guess, that a generation is bad.
+    Report(ReportId, Generation, Grounds),
     /// The relay is to stop: finish what is under way, begin nothing.
     Shutdown,
 }
@@ -127,6 +127,10 @@ pub enum Note {
     },
     /// A probe ended.
     Probed(Verdict),
+    /// A regular probe was refused: another one follows, for WeChat refuses a good token at times.
+    RefusedOnce,
+    /// A token is dead that no call of ours has ended.
+    EndedByOthers,
     /// The wall clock and the boot clock disagree by this many milliseconds more than before.
     ClockSet(i64),
     /// The store did not take the record.

@@ -4,14 +4,19 @@
 
 use std::time::Duration;
 
-use super::{ATTEMPT_GAP, Now, Timestamp, promise::disagree, situation::Situation};
+use super::{ATTEMPT_GAP, Grounds, Now, Timestamp, promise::disagree, situation::Situation};
 use crate::{
     clock::Bounds,
     keeper::{
-        record::{Call, Credential, Spent},
+        record::{Call, Credential, PROBES_PER_DAY, SHORT_CALM, UNASKED_PROBES_PER_DAY},
         schedule::RiskWindow,
     },
 };
+
+/// How long after a regular probe was refused it is made again.
+const SECOND_OPINION: Duration = Duration::from_secs(3);
+/// Regular probes come up to this share of their time sooner, so that keepers that were started together drift apart.
+const PROBE_JITTER: f64 = 0.1;
 
 /// Which of its bounds a moment is taken to be.
 type Side = fn(Bounds) -> Timestamp;
@@ -32,7 +37,7 @@ impl Situation<'_> {
         let record = self.record;
         let due = self.perhaps_living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_by(credential, side));
         let after_attempt = record.last_attempt_at.map(|at| side(at).min(now.boot).plus(ATTEMPT_GAP));
-        let forced_at = record.forced_at.filter(|_| self.must_force);
+        let forced_at = record.forced_at.filter(|_| self.forces(now));
         let after_forced = forced_at.map(|at| side(at).plus(self.policy.forced_pace()));
         // a call whose process was killed may still be under way (I1)
         let after_orphan = record.calls.iter().filter_map(Call::ended).map(side).max();
@@ -57,11 +62,12 @@ impl Situation<'_> {
     pub(super) fn budget_at(&self, now: Now) -> Timestamp {
         let debits = &self.record.debits;
         let left = debits.left(now.boot, self.policy.calls_per_day);
-        let relief = |is_spent: bool, counts: fn(&Spent) -> u32| {
-            if is_spent { debits.relief_at(now.boot, counts) } else { Timestamp::LONG_AGO }
-        };
-        let calls = relief(left.calls == 0, |spent| spent.calls);
-        calls.max(relief(self.must_force && left.forced == 0, |spent| spent.forced))
+        if left.calls == 0 { debits.relief_at(now.boot, |spent| spent.calls) } else { Timestamp::LONG_AGO }
+    }
+
+    /// Whether the next call asks a sticky issuer to rotate.
+    pub(super) fn forces(&self, now: Now) -> bool {
+        self.must_force && self.record.debits.left(now.boot, self.policy.calls_per_day).forced > 0
     }
 
     /// Half the day's calls are spent.
@@ -85,12 +91,42 @@ impl Situation<'_> {
                 None => RiskWindow::next_safe(now.boot, &risk_windows),
             }
         };
-        let budget = match self.record.debits.left(now.boot, self.policy.calls_per_day).probes {
-            0 => self.record.debits.relief_at(now.boot, |spent| spent.probes),
-            _ => wanted,
-        };
-        let after_last = self.probes.last_at.map_or(wanted, |at| at.plus(ATTEMPT_GAP));
-        wanted.max(budget).max(after_last).max(self.probes.retry_at.unwrap_or(wanted))
+        wanted.max(self.probe_allowed_at(now, PROBES_PER_DAY))
+    }
+
+    /// When somebody else may have rotated for so long that it is worth a probe, though nobody asks.
+    pub(super) fn regular_probe_at(&self, now: Now) -> Timestamp {
+        let every = self.policy.probe_every;
+        // while a call of ours may have ended it, `probe_at` and the next rotation tell
+        let living = self.living(now.boot.plus(ATTEMPT_GAP)).filter(|_| self.invalidated().is_none());
+        let Some(credential) = living.filter(|_| !every.is_zero()) else { return Timestamp::NEVER };
+        let probed_at = self.record.probed_at.map_or(credential.came_at.latest, |at| at.latest);
+        let in_time =
+            probed_at.max(credential.came_at.latest).plus(every.mul_f64(1.0 - PROBE_JITTER * self.probes.jitter));
+        let wanted = self.probes.refused_once_at.map_or(in_time, |at| at.plus(SECOND_OPINION));
+        wanted.max(self.probe_allowed_at(now, UNASKED_PROBES_PER_DAY))
+    }
+
+    /// From when on an early fetch is worth a probe.
+    pub(super) fn doubt_from(&self, now: Now, grounds: Grounds) -> Timestamp {
+        let calm_until = self.record.verified_at.map_or(Timestamp::LONG_AGO, |at| {
+            let short = at.latest.plus(SHORT_CALM);
+            let calm = self.record.calm;
+            match calm.since {
+                Some(since) if grounds != Grounds::Burst => short.max(since.latest.plus(calm.length())),
+                _ => short,
+            }
+        });
+        calm_until.max(self.probe_allowed_at(now, UNASKED_PROBES_PER_DAY))
+    }
+
+    /// Not before this a probe, of which `most` may be made in a day, and never two in step.
+    fn probe_allowed_at(&self, now: Now, most: u32) -> Timestamp {
+        let debits = &self.record.debits;
+        let is_spent = debits.spent(now.boot).probes >= most;
+        let relief_at = is_spent.then(|| debits.relief_at(now.boot, |spent| spent.probes));
+        let after_last = self.probes.last_at.map(|at| at.plus(ATTEMPT_GAP));
+        [relief_at, after_last, self.probes.retry_at].into_iter().flatten().fold(Timestamp::LONG_AGO, Timestamp::max)
     }
 
     /// When the candidate's probe is due.

@@ -1,29 +1,51 @@
 //! What does the verdict of a probe change?
 
-use super::{Generation, Knowledge, Machine, Note, Now, Phase, Remedy, ReportAnswer, ReportFailure, Verdict};
+use super::{
+    Generation, Grounds, Knowledge, Machine, Note, Now, Phase, ProbeReason, Remedy, ReportAnswer, ReportFailure,
+    Verdict,
+};
+use crate::keeper::record::Calm;
 
 impl Machine {
     pub(super) fn probed(&mut self, now: Now, verdict: Verdict) {
         let Phase::Probing(sent) = self.phase else { return };
         self.phase = Phase::Idle;
-        if sent.is_candidate {
+        self.known.record.probed_at = Some(now.boot.into());
+        if sent.reason == ProbeReason::Candidate {
             self.known.decided(now, sent, &verdict);
             return self.known.note(Note::Probed(verdict));
         }
         let pace = self.known.charge.policy.probe_pace();
+        let is_doubted = self.reports.iter().any(|waiting| waiting.grounds != Grounds::Report);
+        let is_first_refusal = sent.reason == ProbeReason::Regular
+            && self.reports.is_empty()
+            && self.known.probes.refused_once_at.is_none();
+        let has_ended_by_us = !self.known.record.calls.is_empty() || !self.known.record.orphans.is_empty();
         let credential =
             self.known.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);
         match (&verdict, credential) {
             (Verdict::Accepted, Some(_)) => {
                 self.known.record.verified_at = Some(sent.at.into());
-                self.known.probes.retry_at = None;
+                (self.known.probes.retry_at, self.known.probes.refused_once_at) = (None, None);
                 self.known.probes.checked_offset_ms = now.offset_ms();
+                if is_doubted {
+                    self.known.record.calm.found_in_vain(sent.at.into());
+                }
                 self.known.writer.is_dirty |= self.known.replica.is_some(); // the others serve by it too
                 self.answer_all(&ReportAnswer::Accepted);
+            }
+            (Verdict::Refused { .. }, Some(_)) if is_first_refusal => {
+                self.known.probes.refused_once_at = Some(now.boot);
+                return self.known.note(Note::RefusedOnce);
             }
             (Verdict::Refused { .. }, Some(credential)) => {
                 credential.is_refused = true;
                 self.known.record.verified_at = None;
+                self.known.record.calm = Calm::default();
+                if !has_ended_by_us {
+                    self.known.record.ended_by_others_at = Some(now.wall);
+                    self.known.note(Note::EndedByOthers);
+                }
                 self.known.writer.is_dirty = true;
                 self.known.drop_backoff(now);
             }

@@ -1,7 +1,14 @@
 //! What do readers see?
 
-use super::{Action, Generation, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then, replica::Role};
-use crate::{keeper::record, status::HandedOut};
+use std::time::Duration;
+
+use super::{
+    Action, Generation, Grounds, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then, replica::Role,
+};
+use crate::{
+    keeper::record::{self, DAY},
+    status::{Doubt, HandedOut},
+};
 
 impl Machine {
     fn status(&self, now: Now) -> Status {
@@ -34,7 +41,25 @@ impl Machine {
             trouble: self.known.last_failure.clone().filter(|_| self.known.record.failures > 0),
             store_trouble: self.known.writer.trouble.clone().or_else(|| self.known.others_record()),
             holds_lease: matches!(self.known.role(), Role::Alone | Role::Holder { .. }),
+            doubt: self.doubt(now),
+            ended_by_others_at: self.known.record.ended_by_others_at.filter(|at| now.wall.is_within(DAY, *at)),
             budget: self.known.record.debits.left(now.boot, self.known.charge.policy.calls_per_day),
+        }
+    }
+
+    /// What early fetches mean.
+    fn doubt(&self, now: Now) -> Doubt {
+        let situation = self.known.situation();
+        let life = self
+            .known
+            .record
+            .credential
+            .as_ref()
+            .map_or(Duration::ZERO, |credential| credential.deadline.earliest.since(credential.asked_at.earliest));
+        Doubt {
+            margin: self.known.charge.policy.early_margin(life),
+            from: situation.doubt_from(now, Grounds::EarlyFetch),
+            burst_from: situation.doubt_from(now, Grounds::Burst),
         }
     }
 

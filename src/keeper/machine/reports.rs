@@ -5,46 +5,66 @@
 
 use std::time::Duration;
 
-use super::{Action, Generation, Machine, Now, ReportAnswer, ReportFailure, ReportId, ReportLimit};
+use super::{
+    Action, Grounds, Machine, Now, Phase, ReportAnswer, ReportFailure, ReportId, ReportLimit, Then, Timestamp, Waiting,
+};
 
 /// How long a report waits for a refresh that is not yet allowed: the client is gone after 10 s.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Machine {
+    /// Takes a report in. An early fetch that is no reason to doubt the token is answered at once; one that comes while a
+    /// probe is under way joins it.
+    pub(super) fn hear(&mut self, now: Now, report: Waiting) {
+        match self.calm_until(now, report.grounds) {
+            Some(again_at) if Some(report.generation) == self.current_generation() => {
+                self.answer(report.id, ReportAnswer::TooMany { again_at, limit: ReportLimit::Cooldown });
+            }
+            _ => self.reports.push(report),
+        }
+    }
+
+    /// Until when an early fetch is no reason to doubt the token, if so.
+    pub(super) fn calm_until(&self, now: Now, grounds: Grounds) -> Option<Timestamp> {
+        let is_probing = matches!(self.phase, Phase::Probing(_) | Phase::Recording(Then::Probe(_)));
+        let until = self.known.situation().doubt_from(now, grounds);
+        (grounds != Grounds::Report && !is_probing && now.boot < until).then_some(until)
+    }
+
     /// Decides about the waiting reports when nothing is under way; whether a probe is to begin for them.
     pub(super) fn take_reports(&mut self, now: Now) -> bool {
         self.answer_stale();
         if self.reports.is_empty() {
             return false;
         }
-        let answer = match self.known.situation().living(now.boot) {
-            None => self.cannot_refresh_soon(now),
-            Some(_) => self.cannot_probe_yet(now),
-        };
-        match answer {
-            Some(answer) => {
+        if self.known.situation().living(now.boot).is_none() {
+            if let Some(answer) = self.cannot_refresh_soon(now) {
                 self.answer_all(&answer);
-                false
             }
-            None => self.known.situation().living(now.boot).is_some(),
+            return false;
         }
+        // whether an early fetch is worth a probe was decided when it came
+        if let Some(answer) = self.cannot_probe_yet(now) {
+            self.answer_those(&answer, |report| report.grounds == Grounds::Report);
+        }
+        !self.reports.is_empty()
     }
 
     /// Answers the reports of another generation than the current one.
     pub(super) fn answer_stale(&mut self) {
         let current = self.current_generation();
-        let (waiting, stale) = std::mem::take(&mut self.reports)
-            .into_iter()
-            .partition(|&(_, generation): &(_, Generation)| Some(generation) == current);
-        self.reports = waiting;
-        for (id, _) in stale as Vec<(ReportId, Generation)> {
-            self.answer(id, ReportAnswer::Superseded);
-        }
+        self.answer_those(&ReportAnswer::Superseded, |report| Some(report.generation) != current);
     }
 
     pub(super) fn answer_all(&mut self, answer: &ReportAnswer) {
-        for (id, _) in std::mem::take(&mut self.reports) {
-            self.answer(id, answer.clone());
+        self.answer_those(answer, |_| true);
+    }
+
+    pub(super) fn answer_those(&mut self, answer: &ReportAnswer, which: impl Fn(&Waiting) -> bool) {
+        let (those, waiting) = std::mem::take(&mut self.reports).into_iter().partition::<Vec<_>, _>(which);
+        self.reports = waiting;
+        for report in those {
+            self.answer(report.id, answer.clone());
         }
     }
 

@@ -19,6 +19,10 @@ pub(super) struct Probes {
     pub(super) rotated_at: Option<Timestamp>,
     /// No probe of our own accord before.
     pub(super) retry_at: Option<Timestamp>,
+    /// A regular probe was refused then, and a second one is to say whether that is so.
+    pub(super) refused_once_at: Option<Timestamp>,
+    /// Where between 0 and 1 this keeper stands among those that probe as often: they must not come in step.
+    pub(super) jitter: f64,
     /// The clock offset up to which the credential was checked.
     pub(super) checked_offset_ms: i64,
 }

@@ -1,8 +1,8 @@
 //! What does the store's answer to a write change?
 
 use super::{
-    Action, Debit, Knowledge, Machine, NEVER_STORED_GRACE, NoVerdict, Note, Now, Phase, ReportAnswer, ReportFailure,
-    STORE_RETRY, Sent, StoreTrouble, Swap, Then, Timestamp, Verdict,
+    Action, Debit, Knowledge, Machine, NEVER_STORED_GRACE, NoVerdict, Note, Now, Phase, ProbeReason, ReportAnswer,
+    ReportFailure, STORE_RETRY, Sent, StoreTrouble, Swap, Then, Timestamp, Verdict,
 };
 use crate::keeper::{record::Credential, schedule::ATTEMPT_GAP};
 
@@ -47,8 +47,12 @@ impl Machine {
             Then::Probe(sent) if may_go_on => {
                 self.known.probes.last_at = Some(sent.at);
                 self.phase = Phase::Probing(sent);
-                let candidate =
-                    self.known.record.candidate().filter(|_| sent.is_candidate).map(|(_, late)| &late.token);
+                let candidate = self
+                    .known
+                    .record
+                    .candidate()
+                    .filter(|_| sent.reason == ProbeReason::Candidate)
+                    .map(|(_, late)| &late.token);
                 let current = self.known.record.credential.as_ref().map(|credential| &credential.token);
                 if let Some(token) = candidate.or(current).cloned() {
                     self.act(Action::Probe(token));

@@ -8,6 +8,7 @@ use crate::{
 };
 
 mod crashes;
+mod doubt;
 mod reports;
 mod rig;
 mod several;

@@ -15,6 +15,8 @@ pub const DAY: Duration = Duration::from_secs(24 * 3600);
 pub const FORCED_PER_DAY: u32 = 6;
 /// Probes in a rolling day.
 pub const PROBES_PER_DAY: u32 = 300;
+/// Of them, probes for which no report asks: reports have the rest to themselves.
+pub const UNASKED_PROBES_PER_DAY: u32 = 200;
 /// Debits are counted by the half hour: 49 small numbers instead of 1,800 moments, at the price of up to half an hour
 /// more than a day.
 const DEBIT_SPAN: Duration = Duration::from_secs(1800);

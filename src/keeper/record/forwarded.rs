@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::{Bounds, ClockOffset},
     credential::Generation,
-    report::ReportFailure,
+    report::{Grounds, ReportFailure},
 };
 
 /// A report for the lease's holder to probe.
@@ -15,6 +15,9 @@ pub struct ForwardedReport {
     pub id: u64,
     /// Which generation is said to be bad.
     pub generation: Generation,
+    /// Why.
+    #[serde(default)]
+    pub grounds: Grounds,
     /// What the holder found, once it has; a new generation answers as well.
     pub answer: Option<ForwardedAnswer>,
 }

@@ -5,7 +5,7 @@ use crate::{
     clock::{BootId, Now, Timestamp},
     group::peers::Peers,
     issuer::{Cause, NoVerdict, ReplyDefect},
-    report::ReportFailure,
+    report::{Grounds, ReportFailure},
     store::Sealed,
 };
 
@@ -47,7 +47,8 @@ const LAYOUT_2: &str = r#"
 "outcome":{"late":{"token":"late","came_at":[2900000000,2901000000],"deadline":[10000000000,10001000000],
 "decided_at":[3100000000,3102000000]}}},{"id":4,"sent":[3020000000,3020000000],
 "outcome":{"open":{"is_forced":true}}}],"orphans":[{"call":5,"until":[6000000000,6002000000]}],
-"verified_at":[3010000000,3011000000],"forwarded":{"id":7,"generation":9,
+"verified_at":[3010000000,3011000000],"probed_at":[3012000000,3013000000],
+"calm":{"since":[3010000000,3011000000],"in_vain":3},"ended_by_others_at":1795535000000,"forwarded":{"id":7,"generation":9,"grounds":"burst",
 "answer":{"failed":[[3060000000,3060000000],{"refresh_failed":{"refused":{"errcode":40164,
 "errmsg":"invalid ip"}}}]}},"failures":2,"last_attempt_at":[3020000000,3020000000],
 "retry_at":[3030000000,3031000000],"forced_at":[-5000000,-5000000],
@@ -101,7 +102,10 @@ fn full() -> Record {
         ],
         orphans: vec![Orphan { call: CallId(5), until: about(6000, 6002) }],
         verified_at: Some(about(3010, 3011)),
-        forwarded: Some(ForwardedReport { id: 7, generation: Generation(9), answer }),
+        probed_at: Some(about(3012, 3013)),
+        calm: Calm { since: Some(about(3010, 3011)), in_vain: 3 },
+        ended_by_others_at: Some(WallTime::from_millis(1_795_535_000_000)),
+        forwarded: Some(ForwardedReport { id: 7, generation: Generation(9), grounds: Grounds::Burst, answer }),
         failures: 2,
         last_attempt_at: Some(at(3020).into()),
         retry_at: Some(about(3030, 3031)),
@@ -202,7 +206,12 @@ fn errors_and_answers_are_read_as_they_were_written() {
             ForwardedAnswer::TooMany(about(3, 4)),
             ForwardedAnswer::Accepted,
         ] {
-            let forwarded = Some(ForwardedReport { id: 7, generation: Generation(9), answer: Some(answer) });
+            let forwarded = Some(ForwardedReport {
+                id: 7,
+                generation: Generation(9),
+                grounds: Grounds::Report,
+                answer: Some(answer),
+            });
             let last_error = Some(LastError { error: error.clone(), at: WRITTEN.wall });
             let record = Record { forwarded, last_error, ..Record::default() };
             assert_eq!(Stored::decode(&encoded(&record), &identity()).unwrap().record, record);
@@ -221,8 +230,18 @@ fn moments(record: &Record) -> Vec<Bounds> {
         moments.extend(call.late().into_iter().flat_map(|late| [late.deadline, late.decided_at]));
     }
     moments.extend(record.orphans.iter().map(|orphan| orphan.until));
-    moments
-        .extend([record.verified_at, record.last_attempt_at, record.retry_at, record.forced_at].into_iter().flatten());
+    moments.extend(
+        [
+            record.verified_at,
+            record.probed_at,
+            record.calm.since,
+            record.last_attempt_at,
+            record.retry_at,
+            record.forced_at,
+        ]
+        .into_iter()
+        .flatten(),
+    );
     if let Some(ForwardedReport { answer: Some(ForwardedAnswer::Failed(at, _)), .. }) = record.forwarded {
         moments.push(at);
     }
@@ -237,7 +256,7 @@ fn every_moment_moves_by_the_offset_of_the_clocks_and_is_known_as_much_less() {
         .into_iter()
         .map(|moment| Bounds::between(moment.earliest.plus(s(500)), moment.latest.plus(s(503))))
         .collect();
-    assert_eq!((moments(&moved), expected.len()), (expected, 19));
+    assert_eq!((moments(&moved), expected.len()), (expected, 21));
     // a budget is not given back early
     assert_eq!(moved.debits.relief_at(at(3600), |spent| spent.calls), at(1000 + 503 + 1800).plus(DAY));
     assert_eq!(full().shifted(ClockOffset::NONE), full());
@@ -246,11 +265,13 @@ fn every_moment_moves_by_the_offset_of_the_clocks_and_is_known_as_much_less() {
 #[test]
 fn of_a_record_of_unknown_age_only_what_needs_no_moment_is_left() {
     let left = full().without_moments();
-    let (credential, handed_out, verified_at, forwarded, forced_at) = Default::default();
+    let (credential, handed_out, verified_at, probed_at, calm, forwarded, forced_at) = Default::default();
     // a lost relay may still send the call that it has announced
     let calls = full().calls.into_iter().filter(Call::is_open).collect();
     assert!(!full().orphans.is_empty());
-    assert_eq!(left, Record { credential, handed_out, calls, verified_at, forwarded, forced_at, ..full() });
+    let expected =
+        Record { credential, handed_out, calls, verified_at, probed_at, calm, forwarded, forced_at, ..full() };
+    assert_eq!(left, expected);
     assert_eq!((left.generation, left.failures, left.last_error), (full().generation, 2, full().last_error));
     assert_eq!(left.debits.spent(at(3024)), full().debits.spent(at(3024)));
 }

@@ -22,7 +22,7 @@ fn two_hundred_reports_cost_one_probe_and_one_refresh() {
     rig.pass(s(60));
     let generation = rig.machine.known.record.generation;
     for id in 0..200 {
-        rig.step(Event::Report(ReportId(id), generation));
+        rig.step(Event::Report(ReportId(id), generation, Grounds::Report));
     }
     rig.probed(refused());
     assert_eq!(rig.shown(), "nothing");
@@ -36,7 +36,7 @@ fn a_report_of_another_token_than_the_current_one_costs_nothing() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);
     rig.pass(s(60));
-    rig.step(Event::Report(ReportId(1), Generation(7)));
+    rig.step(Event::Report(ReportId(1), Generation(7), Grounds::Report));
     assert_eq!((rig.probes, rig.calls.len()), (0, 1));
     assert_eq!(rig.answers, [(1, ReportAnswer::Superseded)]);
 }
@@ -118,7 +118,7 @@ fn an_issuer_that_cannot_be_forced_is_asked_again_at_the_pace_of_reports_until_i
 }
 
 #[test]
-fn forced_calls_are_a_pace_apart_and_six_in_a_day() {
+fn forced_calls_are_a_pace_apart_and_six_in_a_day_and_normal_ones_go_on() {
     let mut rig = Rig::sticky();
     rig.fetch("one", 7200);
     rig.pass(s(60));
@@ -131,8 +131,17 @@ fn forced_calls_are_a_pace_apart_and_six_in_a_day() {
         rig.reply_token("one", 7000);
     }
     assert!(rig.boot.since(began_at) >= s(5 * 60));
+    assert!(rig.calls.split_off(2).iter().all(|is_forced| *is_forced));
+    for _ in 0..3 {
+        let answered_at = rig.boot;
+        rig.run_to_call();
+        assert!((s(30)..s(31)).contains(&rig.boot.since(answered_at)));
+        rig.reply_token("one", 6000);
+    }
     rig.run_to_call();
-    assert!(rig.boot.since(began_at) >= s(24 * 3600));
+    assert_eq!(rig.calls[2..], [false; 4]);
+    rig.reply_token("two", 7200);
+    assert_eq!(rig.shown(), "two");
 }
 
 #[test]

@@ -66,6 +66,7 @@ pub(super) fn policy(rotation: RotationMode) -> Policy {
         issuer: endpoint.profile(s(300)),
         before_expiry: s(3600),
         report_cooldown: s(30),
+        probe_every: Duration::ZERO,
         retry_min: s(1),
         retry_max: s(60),
         calls_per_day: 400,
@@ -257,7 +258,13 @@ impl Rig {
     /// A client reports the token that is shown.
     pub(super) fn report(&mut self, id: u64) {
         let generation = self.machine.known.record.generation;
-        self.step(Event::Report(ReportId(id), generation));
+        self.step(Event::Report(ReportId(id), generation, Grounds::Report));
+    }
+
+    /// A drop-in client fetches the token that is shown again, long before what it was given has run out.
+    pub(super) fn fetch_early(&mut self, id: u64, grounds: Grounds) {
+        let generation = self.machine.known.record.generation;
+        self.step(Event::Report(ReportId(id), generation, grounds));
     }
 
     /// When the next call is due.

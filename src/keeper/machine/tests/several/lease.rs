@@ -59,7 +59,7 @@ fn a_relay_that_leaves_gives_the_lease_back_though_another_relay_writes_before_i
     let actions = pair.only_step(0, Event::Shutdown);
     assert!(actions.iter().any(|action| matches!(action, Action::Store { .. })), "{actions:?}");
     let generation = pair.generation(1);
-    pair.step(1, Event::Report(ReportId(1), generation));
+    pair.step(1, Event::Report(ReportId(1), generation, Grounds::Report));
     pair.step(1, Event::Tick);
     pair.step(0, Event::Stored(Swap::Lost(pair.store.record.clone())));
     pair.pass(3);
@@ -72,11 +72,32 @@ fn a_report_that_reaches_a_follower_costs_one_probe_of_the_holder_s() {
     pair.pass(60);
     let generation = pair.generation(1);
     for id in 0..20 {
-        pair.step(1, Event::Report(ReportId(id), generation));
+        pair.step(1, Event::Report(ReportId(id), generation, Grounds::Report));
     }
     pair.pass(4);
     assert_eq!(pair.relays[1].answers, vec![ReportAnswer::Accepted; 20]);
     assert_eq!((&pair.relays[0].probes[..], pair.relays[1].probes.len()), (&["one".to_owned()][..], 0));
+}
+
+#[test]
+fn an_early_fetch_at_a_follower_costs_one_probe_of_the_holder_s_and_all_are_calm_after_it() {
+    let mut pair = Pair::serving("one");
+    pair.pass(60);
+    let generation = pair.generation(1);
+    pair.step(1, Event::Report(ReportId(1), generation, Grounds::EarlyFetch));
+    pair.pass(4);
+    assert_eq!(pair.relays[1].answers, [ReportAnswer::Accepted]);
+    for who in [0, 1] {
+        pair.step(who, Event::Report(ReportId(2), generation, Grounds::EarlyFetch));
+        assert!(matches!(pair.relays[who].answers.last(), Some(ReportAnswer::TooMany { .. })), "{who}");
+        let doubt = pair.status(who).doubt;
+        assert!(doubt.from == doubt.burst_from && doubt.margin == s(1600));
+    }
+    pair.pass(60);
+    pair.step(1, Event::Report(ReportId(3), generation, Grounds::EarlyFetch));
+    pair.pass(4);
+    assert_eq!((pair.relays[0].probes.len(), pair.relays[1].probes.len()), (2, 0));
+    assert!(pair.status(1).doubt.burst_from < pair.status(1).doubt.from, "the second calm is longer");
 }
 
 #[test]
@@ -237,7 +258,7 @@ fn a_report_to_a_keeper_that_cannot_read_its_record_is_not_settled() {
     pair.cut = Some(1);
     let reported = pair.generation(1);
     pair.panics(1);
-    pair.step(1, Event::Report(ReportId(1), reported));
+    pair.step(1, Event::Report(ReportId(1), reported, Grounds::Report));
     pair.pass(2);
     assert!(matches!(pair.relays[1].answers[..], [ReportAnswer::Failed { .. }]), "{:?}", pair.relays[1].answers);
 }
@@ -252,7 +273,7 @@ fn a_holder_that_waits_for_a_permit_keeps_its_place_until_another_relay_has_writ
     pair.pass(100); // every poll reads the record again
     assert_eq!((pair.reservations, pair.status(0).holds_lease), (reservations, true));
     let generation = pair.generation(1);
-    pair.step(1, Event::Report(ReportId(1), generation));
+    pair.step(1, Event::Report(ReportId(1), generation, Grounds::Report));
     pair.pass(2);
     assert_eq!((pair.reservations, pair.status(0).holds_lease), (reservations + 1, true));
     pair.step(0, Event::Reserved);

@@ -30,8 +30,7 @@ fn a_read_that_a_lost_write_has_overtaken_is_not_taken_for_a_store_that_went_bac
     pair.pass_until_call(0, 7200);
     pair.pass(2);
     let generation = pair.generation(1);
-    pair.only_step(1, Event::Report(ReportId(1), generation));
-    let actions = pair.only_step(1, Event::Tick);
+    let actions = pair.only_step(1, Event::Report(ReportId(1), generation, Grounds::Report));
     assert!(actions.iter().any(|action| matches!(action, Action::Store { .. })), "{actions:?}");
     let early = Found { record: pair.store.record.clone(), asked_at: pair.now(1).boot };
     pair.boot = pair.boot.plus(STEP);
