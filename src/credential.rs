@@ -17,8 +17,43 @@ use crate::{
 pub enum CredentialKind {
     /// The access token.
     AccessToken,
-    /// The ticket that JS-SDK signatures are made with.
-    JsapiTicket,
+    /// A ticket, which is fetched with the access token.
+    Ticket(TicketKind),
+}
+
+/// Which ticket of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TicketKind {
+    /// JS-SDK signatures of pages are made with it.
+    Jsapi,
+    /// Signatures of card coupons (卡券) are made with it.
+    WxCard,
+}
+
+/// A text that names no ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be \"jsapi\" or \"wx_card\"")]
+pub struct NotATicket;
+
+impl TicketKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Jsapi, Self::WxCard];
+
+    /// Its name: WeChat's `type`, and the one in settings, ids and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Jsapi => "jsapi",
+            Self::WxCard => "wx_card",
+        }
+    }
+}
+
+impl FromStr for TicketKind {
+    type Err = NotATicket;
+
+    fn from_str(text: &str) -> Result<Self, NotATicket> {
+        Self::ALL.into_iter().find(|kind| kind.label() == text).ok_or(NotATicket)
+    }
 }
 
 /// One credential of one account: the unit of everything. Each has one keeper, one record and one handle. Shown as `main` for
@@ -40,6 +75,11 @@ impl CredentialId {
         Self::new(account, CredentialKind::AccessToken)
     }
 
+    /// A ticket of `account`.
+    pub const fn ticket(account: AccountName, kind: TicketKind) -> Self {
+        Self::new(account, CredentialKind::Ticket(kind))
+    }
+
     /// Whose it is.
     pub const fn account(&self) -> &AccountName {
         &self.account
@@ -55,7 +95,7 @@ impl fmt::Display for CredentialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             CredentialKind::AccessToken => write!(f, "{}", self.account),
-            CredentialKind::JsapiTicket => write!(f, "{}.jsapi", self.account),
+            CredentialKind::Ticket(kind) => write!(f, "{}.{}", self.account, kind.label()),
         }
     }
 }
@@ -71,8 +111,7 @@ impl FromStr for CredentialId {
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let (account, kind) = match text.split_once('.') {
             None => (text, CredentialKind::AccessToken),
-            Some((account, "jsapi")) => (account, CredentialKind::JsapiTicket),
-            Some(_) => return Err(NotAnId),
+            Some((account, ticket)) => (account, CredentialKind::Ticket(ticket.parse().map_err(|_| NotAnId)?)),
         };
         Ok(Self::new(account.parse().map_err(|_| NotAnId)?, kind))
     }
@@ -233,9 +272,10 @@ mod tests {
 
     #[test]
     fn an_access_token_is_shown_by_its_account_alone_and_no_two_credentials_alike() {
-        let kinds = [CredentialKind::AccessToken, CredentialKind::JsapiTicket];
+        let [jsapi, wx_card] = TicketKind::ALL.map(CredentialKind::Ticket);
+        let kinds = [CredentialKind::AccessToken, jsapi, wx_card];
         let shown = kinds.map(|kind| CredentialId::new("main".parse().unwrap(), kind).to_string());
-        assert_eq!(shown, ["main", "main.jsapi"]);
+        assert_eq!(shown, ["main", "main.jsapi", "main.wx_card"]);
         assert!("main.jsapi".parse::<AccountName>().is_err());
         for (shown, kind) in shown.iter().zip(kinds) {
             assert_eq!(shown.parse(), Ok(CredentialId::new("main".parse().unwrap(), kind)));

@@ -211,7 +211,7 @@ fn whole(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credential::CredentialKind;
+    use crate::credential::{CredentialKind, TicketKind};
 
     fn page(metrics: &Metrics) -> String {
         metrics.render(Duration::from_secs(5))
@@ -270,7 +270,7 @@ mod tests {
     fn a_removed_credential_leaves_no_series_and_takes_none_of_another() {
         let metrics = Metrics::new();
         let empty = page(&metrics);
-        let (main, ticket) = (id("main", CredentialKind::AccessToken), id("main", CredentialKind::JsapiTicket));
+        let (main, ticket) = (id("main", CredentialKind::AccessToken), id("main", CredentialKind::Ticket(TicketKind::Jsapi)));
         metrics.credential(&main);
         let with_main = page(&metrics);
         metrics.credential(&ticket).rotated();

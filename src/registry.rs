@@ -278,7 +278,7 @@ pub enum Reported {
 mod tests {
     use super::*;
     use crate::{
-        credential::{Promise, Token},
+        credential::{Promise, TicketKind, Token},
         metrics::Metrics,
         status::HandedOut,
     };
@@ -332,7 +332,7 @@ mod tests {
     fn a_credential_is_added_replaced_and_removed_and_who_reads_keeps_what_it_read() {
         let registry = Registry::default();
         let main = CredentialId::access_token("main".parse().unwrap());
-        let ticket = CredentialId::new("main".parse().unwrap(), CredentialKind::JsapiTicket);
+        let ticket = CredentialId::ticket("main".parse().unwrap(), TicketKind::Jsapi);
         let (token, _end) = handle(&main);
         registry.insert(&[token.clone(), handle(&ticket).0]);
         let before = registry.handles();

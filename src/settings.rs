@@ -9,6 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::account::{AccountName, ClientName};
+use crate::credential::TicketKind;
 
 mod client_key;
 mod entry;
@@ -137,6 +138,8 @@ pub struct AccountSettings {
     pub calls_per_day: u32,
     /// Whether drop-in routes also take its AppSecret, for it alone.
     pub accept_appsecret: bool,
+    /// Which tickets are kept of it.
+    pub tickets: BTreeSet<TicketKind>,
 }
 
 /// One internal service.

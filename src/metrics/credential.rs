@@ -218,7 +218,7 @@ impl Page<'_, '_> {
 fn labels_of<'a>(id: &'a CredentialId, label: Option<(&'static str, &'static str)>) -> Labels<'a> {
     let kind = match id.kind() {
         CredentialKind::AccessToken => None,
-        CredentialKind::JsapiTicket => Some(("kind", "jsapi")),
+        CredentialKind::Ticket(kind) => Some(("kind", kind.label())),
     };
     [Some(("account", id.account().as_str())), kind, label].into_iter().flatten().collect()
 }

@@ -14,6 +14,7 @@ use super::{
     RefreshSettings, ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings, client_key,
 };
 use crate::account::{AccountName, ClientName, NameError};
+use crate::credential::{NotATicket, TicketKind};
 use crate::relay_key::fits_urls;
 use crate::timing::LEASE;
 
@@ -181,7 +182,16 @@ fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
         _ => endpoint.default_calls_per_day(),
     };
     let accept_appsecret = flag_or_false(&table.entry("accept_appsecret"))?;
-    Ok(AccountSettings { appid, secret, endpoint, calls_per_day, accept_appsecret })
+    let tickets = tickets(&table.entry("tickets"))?;
+    Ok(AccountSettings { appid, secret, endpoint, calls_per_day, accept_appsecret, tickets })
+}
+
+/// None unless set. One that is named twice is kept once.
+fn tickets(entry: &Entry<'_>) -> Result<BTreeSet<TicketKind>, SettingsError> {
+    let kind = |(index, name): (usize, &str)| {
+        name.parse().map_err(|invalid: NotATicket| entry.error(format!("entry {} {invalid}", index + 1)))
+    };
+    entry.list()?.into_iter().flatten().enumerate().map(kind).collect()
 }
 
 fn flag_or_false(entry: &Entry<'_>) -> Result<bool, SettingsError> {

@@ -85,6 +85,7 @@ pub(super) const ACCOUNT: &[Key] = &[
     unset("endpoint", Kind::Text),
     unset("calls_per_day", Kind::Number),
     unset("accept_appsecret", Kind::Flag),
+    unset("tickets", Kind::List),
 ];
 
 /// The keys of `[clients.NAME]`.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use token_relay::credential::TicketKind;
 use token_relay::settings::{Endpoint, KeyDigest, Layers, LogFormat, Settings, StateUrl};
 
 use crate::{
@@ -173,6 +174,25 @@ fn a_flag_is_written_as_true_or_false_in_the_file_and_in_the_environment() {
     assert_eq!(gateway(&[]), (false, false));
     assert_eq!(gateway(&[("TOKEN_RELAY__GATEWAY__ENABLED", "true")]), (true, false));
     assert_eq!(gateway(&[("TOKEN_RELAY__CLIENTS__ORDERS__GATEWAY", "true")]), (false, true));
+}
+
+#[test]
+fn tickets_are_a_list_of_kinds_in_the_file_and_in_the_environment_and_none_unless_set() {
+    let written = Written::new();
+    let lines = "appid = \"wx1\"\nsecret = \"s\"\ntickets = [\"wx_card\", \"jsapi\", \"wx_card\"]";
+    let file = written.file("config.toml", toml(&[("accounts.main", lines)]));
+    let tickets = |file, variables: &[(&str, &str)]| {
+        let settings = load(file, variables.iter().copied()).unwrap();
+        settings.accounts["main"].tickets.iter().copied().collect::<Vec<_>>()
+    };
+    assert_eq!(tickets(Some(&file), &[]), TicketKind::ALL);
+    assert_eq!(tickets(None, &[]), []);
+    let one = [("TOKEN_RELAY__ACCOUNTS__MAIN__TICKETS", "jsapi")];
+    assert_eq!(tickets(Some(&file), &one), [TicketKind::Jsapi]);
+    let both = [("TOKEN_RELAY__ACCOUNTS__MAIN__TICKETS", "jsapi, wx_card")];
+    assert_eq!(tickets(None, &both), TicketKind::ALL);
+    let printed = origins(None, &both);
+    assert!(line_of(&printed, "accounts.main.tickets").starts_with(r#"tickets = ["jsapi", "wx_card"] # from TOKEN"#));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::Value;
 use test_support::{RECORD_KEY, RedisServer};
 use token_relay::{
-    credential::{CredentialId, CredentialKind},
+    credential::{CredentialId, TicketKind},
     store::{Changed, Cursor, READ_AT_ONCE, SharedStore as _, Store as _, Swap, redis::RedisStore},
 };
 use tokio::task::JoinSet;
@@ -55,7 +55,7 @@ async fn every_credential_is_named_whoever_keeps_it_and_a_database_is_a_group_of
     let server = RedisServer::start();
     let (here, there) = (store_on(&server), store_on(&server));
     let cursor = poll(&there, None).await.cursor;
-    let ids = [id("shop"), CredentialId::new("main".parse().unwrap(), CredentialKind::JsapiTicket), account()];
+    let ids = [id("shop"), CredentialId::ticket("main".parse().unwrap(), TicketKind::Jsapi), account()];
     for id in &ids {
         assert_eq!(in_time(here.swap(id, None, sealed("one"))).await, Swap::Won);
     }
