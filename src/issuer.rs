@@ -3,12 +3,12 @@
 //! Nothing here belongs to one issuer. An issuer is a file of its own: its calls, its [`Profile`], its table of errors
 //! and its probe.
 
-use std::time::Duration;
+use std::{fmt, future::ready, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use crate::credential::Token;
+use crate::credential::{Generation, Token};
 
 mod cause;
 mod errors;
@@ -35,8 +35,8 @@ pub struct Profile {
     pub rotation: RotationMode,
     /// O: how long the previous credential works after a rotation; zero where nothing is promised.
     pub overlap: Duration,
-    /// Whether a credential that is returned again comes with the time that it has left. If not, it comes with a whole
-    /// life, and the first reply counts.
+    /// Whether a credential that is returned again comes with the time that it has left. If not, it comes with a whole life each
+    /// time.
     pub tells_remaining_life: bool,
     /// Whether a sticky issuer rotates on demand.
     pub can_be_forced: bool,
@@ -52,12 +52,31 @@ pub trait Issuer: Send + Sync + 'static {
     /// What it is; the same as long as it lives.
     fn profile(&self) -> Profile;
 
+    /// Until a call makes sense. An issuer whose calls need another credential waits for that one here, before its keeper counts
+    /// and announces a call; the wait may end too soon.
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
     /// Asks for a credential. `force` asks for a rotation, only of an issuer that can be forced. The future must be run
     /// to its end: dropping it makes the call an unknown one (I13).
     fn issue(&self, force: bool) -> BoxFuture<'_, Result<Issued, IssueError>>;
 
     /// Asks whether `token` is accepted, with a harmless call.
     fn probe<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Verdict>;
+}
+
+/// The access token of the account, for an issuer whose calls need one. Its keeper and the tokens of readers are the same ones.
+pub trait AccessToken: fmt::Debug + Send + Sync + 'static {
+    /// The token that may be used now, if there is one.
+    fn living(&self) -> Option<(Generation, Token)>;
+
+    /// Until there is one.
+    fn until_living(&self) -> BoxFuture<'_, ()>;
+
+    /// Reports to its keeper that WeChat has refused this generation, and does not wait for what comes of it: the keeper may
+    /// need the permit that the caller holds.
+    fn refused(&self, generation: Generation);
 }
 
 /// A credential fresh from its issuer.
@@ -79,6 +98,8 @@ pub enum Verdict {
         /// By this code.
         errcode: i64,
     },
+    /// Another credential was given in its place.
+    Replaced,
     /// Anything else: it says nothing about the token.
     Inconclusive {
         /// Why.

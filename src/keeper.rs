@@ -233,7 +233,11 @@ impl Keeper {
                 });
             }
             Action::Reserve { is_urgent } => {
-                run.reservation = Reservation::begin(self.parts.permits.clone(), is_urgent);
+                let (issuer, permits) = (self.parts.issuer.clone(), self.parts.permits.clone());
+                run.reservation = Reservation::begin(async move {
+                    issuer.ready().await; // holds no permit: what it waits for may need one
+                    permits.acquire(is_urgent).await
+                });
             }
             Action::Release => run.reservation = Reservation::None,
             Action::Send { is_forced } => {

@@ -28,20 +28,23 @@ impl Keepers {
 
     /// Starts a keeper for each of `parts`. A credential that has one already gets none beside it: end that one first.
     pub fn add(&mut self, parts: Vec<Parts>) {
-        let mut handles = Vec::with_capacity(parts.len());
+        let (mut handles, mut keepers) = (Vec::with_capacity(parts.len()), BTreeMap::new());
         for parts in parts {
             let id = parts.id.clone();
-            if self.running.contains_key(&id) {
+            if self.running.contains_key(&id) || keepers.contains_key(&id) {
                 continue;
             }
             let heartbeat = Heartbeat::starting(parts.clock.awake());
             let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
-            let keeper = Box::new(Keeper::new(parts, end));
+            keepers.insert(id, Box::new(Keeper::new(parts, end)));
             handles.push(Arc::new(handle));
+        }
+        // the keeper of a ticket looks here for its account's access token
+        self.registry.insert(&handles);
+        for (id, keeper) in keepers {
             let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
             self.running.insert(id, task);
         }
-        self.registry.insert(&handles);
     }
 
     /// Ends the keeper of `id`: a call under way runs to its end (I13), and until then the credential is served. Its record

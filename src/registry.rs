@@ -13,12 +13,16 @@ use tokio::sync::{Notify, futures::Notified, oneshot};
 use crate::{
     account::AccountName,
     clock::Timestamp,
-    credential::{CredentialId, CredentialKind, Generation, TokenDigest},
+    credential::{CredentialId, CredentialKind, Generation, TicketKind, TokenDigest},
     heartbeat::Heartbeat,
     metrics::CredentialMetrics,
     report::{Grounds, ReportFailure, ReportLimit},
     status::{Offer, Status},
 };
+
+mod account_token;
+
+pub use account_token::AccountToken;
 
 /// Reports that may wait for a keeper. One that runs takes each at once: so many wait only while it is being started again.
 const REPORTS_WAITING: usize = 1024;
@@ -67,6 +71,11 @@ impl Handles {
     /// The access token of the account called `account`.
     pub fn access_token(&self, account: &str) -> Option<&Arc<Handle>> {
         self.0.get(account)?.get(&CredentialKind::AccessToken)
+    }
+
+    /// A ticket of the account called `account`.
+    pub fn ticket(&self, account: &str, kind: TicketKind) -> Option<&Arc<Handle>> {
+        self.0.get(account)?.get(&CredentialKind::Ticket(kind))
     }
 
     /// The names of all accounts, in their order.
@@ -155,12 +164,17 @@ impl Handle {
     /// Reports to the keeper on these grounds that `generation` is bad, and waits for its answer; the caller bounds the wait. `None`: the keeper
     /// is being started again, which many reports wait for already, or has ended.
     pub async fn report(&self, generation: Generation, grounds: Grounds) -> Option<Reported> {
+        self.begin_report(generation, grounds)?.await.ok()
+    }
+
+    /// Reports that `generation` is bad, to a keeper that takes it. What comes of it is awaited only if somebody asks.
+    fn begin_report(&self, generation: Generation, grounds: Grounds) -> Option<oneshot::Receiver<Reported>> {
         if self.reports.len() >= REPORTS_WAITING {
             return None;
         }
         let (answer, answered) = oneshot::channel();
         self.reports.unbounded_send(Report { generation, grounds, answer }).ok()?;
-        answered.await.ok()
+        Some(answered)
     }
 }
 
@@ -177,7 +191,8 @@ pub struct Published {
 pub struct Prepared {
     /// Of which rotation.
     pub generation: Generation,
-    /// `{"access_token":"…","expires_in":` — only the seconds and a brace are written per request.
+    /// `{"access_token":"…","expires_in":`, or `{"ticket":"…","expires_in":` — only the seconds and a brace are written per
+    /// request.
     pub head: SecretBytes,
     /// `W/"main-1795348923000"`: the credential and the generation, never the token.
     pub etag: Bytes,
@@ -205,7 +220,11 @@ impl Prepared {
         let generation = offer.generation;
         let quoted = serde_json::to_string(offer.token.expose()).expect("a string is JSON");
         // As large as it is, and no larger: a text that is formatted grows by doubling.
-        let head = ["{\"access_token\":", &quoted, ",\"expires_in\":"].concat();
+        let member = match id.kind() {
+            CredentialKind::AccessToken => "{\"access_token\":",
+            CredentialKind::Ticket(_) => "{\"ticket\":",
+        };
+        let head = [member, &quoted, ",\"expires_in\":"].concat();
         let head = SecretBytes(Bytes::from(head));
         let digest = offer.token.digest();
         Self { generation, head, etag: Bytes::from(format!("W/\"{id}-{generation}\"")), digest }
@@ -278,7 +297,7 @@ pub enum Reported {
 mod tests {
     use super::*;
     use crate::{
-        credential::{Promise, TicketKind, Token},
+        credential::{Promise, Token},
         metrics::Metrics,
         status::HandedOut,
     };
@@ -307,6 +326,19 @@ mod tests {
         let again = publish(7, "75_sentinel\"x");
         assert_eq!(again.prepared.as_ref().unwrap().head.0.as_ptr(), prepared.head.0.as_ptr());
         assert_eq!(&publish(8, "other").prepared.as_ref().unwrap().etag[..], br#"W/"main-8""#);
+    }
+
+    #[test]
+    fn the_answer_with_a_ticket_names_the_ticket() {
+        let (handle, end) = handle(&CredentialId::ticket("main".parse().unwrap(), TicketKind::WxCard));
+        let promise = Promise { until: Timestamp::NEVER, sliding: None, verified_until: None };
+        let token = Token::try_from("a-ticket".to_owned()).unwrap();
+        end.publisher
+            .publish(Status { offer: Some(Offer { generation: Generation(7), token, promise }), ..Status::default() });
+        let published = handle.published();
+        let (prepared, _) = published.servable(Timestamp::default()).unwrap();
+        assert_eq!(&prepared.head.0[..], br#"{"ticket":"a-ticket","expires_in":"#);
+        assert_eq!(&prepared.etag[..], br#"W/"main.wx_card-7""#);
     }
 
     #[test]

@@ -11,13 +11,16 @@ use tracing::{info, warn};
 use crate::{
     account::AccountName,
     clock::{Clock, SystemClock},
-    credential::CredentialId,
+    credential::{CredentialId, CredentialKind},
     group::Group,
     http::{Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, Limits, Listener, Throttle, Timeouts},
     issuer::{
         Issuer, Profile,
         upstream::{Upstream, UpstreamError, UpstreamSettings},
-        wechat::{WeChat, WeChatAccount},
+        wechat::{
+            WeChat, WeChatAccount,
+            ticket::{self, TicketIssuer},
+        },
     },
     keeper::{
         Parts,
@@ -27,7 +30,7 @@ use crate::{
     },
     keepers::Keepers,
     lifecycle::{End, Lifecycle, Signals},
-    registry::Registry,
+    registry::{AccountToken, Registry},
     relay_key::KeyDigest,
     settings::{AccountSettings, ServerSettings, Settings, StateUrl, WechatSettings},
     store::{
@@ -107,9 +110,11 @@ impl Ready {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let group = shared.map(|shared| Group::new(shared, clock.clone()));
-        let keepers = keepers(settings, &store, group.as_ref(), &clock)?;
+        let registry = Arc::<Registry>::default();
+        let place = Place { store, group: group.clone(), clock: clock.clone() };
+        let keepers = keepers(settings, &place, &registry)?;
         let app = Arc::new(AppState {
-            registry: Arc::default(),
+            registry,
             clients: clients(settings),
             apps: apps(settings),
             gateway: gateway(settings)?,
@@ -245,36 +250,53 @@ fn gateway(settings: &Settings) -> Result<Option<Gateway>, UpstreamError> {
     Gateway::new(&upstream_settings(&settings.wechat), secrets, settings.server.max_connections).map(Some)
 }
 
-fn keepers(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    group: Option<&Arc<Group>>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Vec<Parts>, ServeError> {
+/// What the keepers of a process have in common, whatever they keep.
+struct Place {
+    store: Arc<dyn Store>,
+    group: Option<Arc<Group>>,
+    clock: Arc<dyn Clock>,
+}
+
+fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Result<Vec<Parts>, ServeError> {
     let upstream = Upstream::new(upstream_settings(&settings.wechat))?;
     let permits = Permits::new(settings.wechat.max_calls);
-    let parts = |(name, account): (&AccountName, &AccountSettings)| {
-        let issuer = Arc::new(WeChat::new(upstream.clone(), wechat_account(settings, account)));
+    let parts = |name: &AccountName, kind, account: &AccountSettings| {
+        let (issuer, source, calls_per_day): (Arc<dyn Issuer>, _, _) = match kind {
+            CredentialKind::AccessToken => {
+                let issuer = WeChat::new(upstream.clone(), wechat_account(settings, account));
+                (Arc::new(issuer), account.endpoint.label(), account.calls_per_day)
+            }
+            CredentialKind::Ticket(kind) => {
+                let token = Arc::new(AccountToken::new(name.clone(), registry.clone(), place.clock.clone()));
+                let issuer = TicketIssuer::new(upstream.clone(), kind, token, settings.refresh.overlap);
+                (Arc::new(issuer), kind.label(), ticket::CALLS_PER_DAY)
+            }
+        };
         Parts {
-            id: CredentialId::access_token(name.clone()),
-            policy: policy(settings, account, issuer.profile()),
+            id: CredentialId::new(name.clone(), kind),
+            policy: policy(settings, calls_per_day, issuer.profile()),
             identity: Identity {
                 base_url: settings.wechat.base_url.as_str().to_owned(),
                 appid: account.appid.as_str().to_owned(),
-                endpoint: account.endpoint.label().to_owned(),
+                endpoint: source.to_owned(),
             },
             secret_mark: SecretMark::of(account.appid.as_str(), account.secret.expose_secret()),
-            store: store.clone(),
-            group: group.cloned(),
+            store: place.store.clone(),
+            group: place.group.clone(),
             issuer,
             permits: permits.clone(),
-            clock: clock.clone(),
+            clock: place.clock.clone(),
         }
     };
-    Ok(settings.accounts.iter().map(parts).collect())
+    let of_account = |(name, account): (_, &AccountSettings)| {
+        let tickets = account.tickets.iter().copied().map(CredentialKind::Ticket);
+        let kinds = [CredentialKind::AccessToken].into_iter().chain(tickets);
+        kinds.map(|kind| parts(name, kind, account)).collect::<Vec<_>>()
+    };
+    Ok(settings.accounts.iter().flat_map(of_account).collect())
 }
 
-fn policy(settings: &Settings, account: &AccountSettings, issuer: Profile) -> Policy {
+fn policy(settings: &Settings, calls_per_day: u32, issuer: Profile) -> Policy {
     Policy {
         issuer,
         before_expiry: settings.refresh.before_expiry,
@@ -282,7 +304,7 @@ fn policy(settings: &Settings, account: &AccountSettings, issuer: Profile) -> Po
         probe_every: settings.refresh.probe_every,
         retry_min: settings.refresh.retry_min,
         retry_max: settings.refresh.retry_max,
-        calls_per_day: account.calls_per_day,
+        calls_per_day,
         longest_call: settings.wechat.timeout,
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     clock::{Timestamp, WallTime},
-    credential::{Generation, Promise, Token, TokenDigest},
+    credential::{CredentialKind, Generation, Promise, Token, TokenDigest},
     issuer::{ErrorTable, IssueError},
     store::StoreError,
 };
@@ -206,19 +206,20 @@ impl Status {
 pub enum Readiness {
     /// Every credential is served and stored.
     Ready,
-    /// At least one is served, and at least one is not or cannot be stored.
+    /// At least one access token is served, and at least one credential is not or cannot be stored.
     Degraded,
-    /// None is served.
+    /// No access token is served. Tickets do not count: who comes for a token is not helped by one, and a relay that lacks a
+    /// ticket must not be taken out of service for it.
     Unready,
 }
 
 impl Readiness {
     /// Of credentials with these statuses at `now`; without any the relay is unready.
-    pub fn of<'s>(statuses: impl IntoIterator<Item = &'s Status>, now: Timestamp) -> Self {
+    pub fn of<'s>(statuses: impl IntoIterator<Item = (CredentialKind, &'s Status)>, now: Timestamp) -> Self {
         let (mut is_any_served, mut is_any_amiss) = (false, false);
-        for status in statuses {
+        for (kind, status) in statuses {
             let is_served = status.state(now).is_served();
-            is_any_served |= is_served;
+            is_any_served |= is_served && kind == CredentialKind::AccessToken;
             is_any_amiss |= !is_served || status.store_trouble.is_some();
         }
         match (is_any_served, is_any_amiss) {

@@ -162,6 +162,7 @@ fn check_probe(body: &[u8], verdict: &Verdict) {
             assert!(reply["errcode"].is_null() || number(&reply["errcode"]) == Some(0.0), "{reply}");
             assert!(reply["ip_list"].is_array() || !reply["errcode"].is_null(), "{reply}");
         }
+        Verdict::Replaced => panic!("a token is not probed by asking for another one"),
         Verdict::Refused { errcode } => assert!([40001, 40014, 42001].contains(errcode)),
         Verdict::Inconclusive { cause } => assert!(!cause.to_string().to_lowercase().contains(SECRET)),
     }

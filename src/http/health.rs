@@ -63,10 +63,8 @@ pub(super) async fn ready_in_detail(State(state): State<Arc<AppState>>, request:
     let (handles, now) = (state.registry.handles(), state.clock.boot_now());
     let details = match query::account(request.uri().query()) {
         Ok(None) => details(handles.iter(), now),
-        Ok(Some(name)) => match handles.access_token(&name) {
-            Some(handle) => details([handle], now),
-            None => return Problem::NoSuchAccount.into_response(),
-        },
+        Ok(Some(name)) if handles.access_token(&name).is_none() => return Problem::NoSuchAccount.into_response(),
+        Ok(Some(name)) => details(handles.iter().filter(|handle| handle.id.account().as_str() == name), now),
         Err(problem) => return problem.into_response(),
     };
     let accounts: BTreeMap<&String, _> = details.iter().map(|(id, detail)| (id, detail.brief())).collect();

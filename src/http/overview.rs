@@ -8,6 +8,7 @@ use serde_json::{Map, json};
 use super::AppState;
 use crate::{
     clock::Timestamp,
+    credential::CredentialKind,
     registry::{Handle, Published},
     status::{FACTS, Failure, Readiness, State, Status, Value},
 };
@@ -44,17 +45,19 @@ pub(super) fn details<'h>(
     handles: impl IntoIterator<Item = &'h Arc<Handle>>,
     now: Timestamp,
 ) -> BTreeMap<String, Detail> {
-    handles.into_iter().map(|handle| (handle.id.to_string(), Detail { published: handle.published(), now })).collect()
+    let detail = |handle: &Handle| Detail { kind: handle.id.kind(), published: handle.published(), now };
+    handles.into_iter().map(|handle| (handle.id.to_string(), detail(handle))).collect()
 }
 
 /// Whether these can be served.
 pub(super) fn readiness(details: &BTreeMap<String, Detail>, now: Timestamp) -> Readiness {
-    Readiness::of(details.values().map(Detail::status), now)
+    Readiness::of(details.values().map(|detail| (detail.kind, detail.status())), now)
 }
 
 /// One credential at a moment; serialized without token material.
 #[derive(Debug)]
 pub(super) struct Detail {
+    kind: CredentialKind,
     published: Arc<Published>,
     now: Timestamp,
 }

@@ -16,6 +16,9 @@ pub(super) const LARGEST_REPLY: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
+    /// The call needs the account's access token, and none could be used.
+    #[error("the account has no access token that can be used")]
+    NoAccessToken,
     /// No host was connected within this time.
     #[error("no connection within {}", humantime::format_duration(*.0))]
     NoConnection(Duration),
@@ -77,7 +80,8 @@ impl Cause {
         match self {
             Self::Certificate { .. } => true,
             Self::BothHosts { first, fallback } => first.is_certificate() || fallback.is_certificate(),
-            Self::NoConnection(_)
+            Self::NoAccessToken
+            | Self::NoConnection(_)
             | Self::NoReply(_)
             | Self::Network { .. }
             | Self::TooLarge { .. }
@@ -139,6 +143,7 @@ mod tests {
             fallback: Box::new(Cause::Certificate { host: "b".to_owned(), detail: "expired".to_owned() }),
         };
         for cause in [
+            Cause::NoAccessToken,
             Cause::NoConnection(Duration::from_secs(3)),
             Cause::NoReply(Duration::from_millis(1500)),
             Cause::TooLarge { host: "a".to_owned(), status: 200 },

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
 
-use super::IssueError;
+use super::{Cause, IssueError};
+
+/// The hint for a call that needs an access token where there is none.
+const NO_ACCESS_TOKEN: &str = "nothing to do here: the account's access token is missing, and its own entry says why";
 
 /// What a failure calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,7 @@ impl ErrorTable {
     /// What the operator should do about `error`.
     pub fn hint(&self, error: &IssueError) -> Cow<'static, str> {
         match error {
+            IssueError::NotSent { cause: Cause::NoAccessToken } => NO_ACCESS_TOKEN.into(),
             IssueError::NotSent { cause } if cause.is_certificate() => self.certificate.into(),
             IssueError::NotSent { .. } => self.not_sent.into(),
             IssueError::Unknown { .. } => self.unknown.into(),
@@ -123,8 +127,6 @@ fn named_ip(errmsg: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::issuer::Cause;
-
     /// An issuer at which the numbers mean something else than at WeChat.
     static OTHER: ErrorTable = ErrorTable {
         issuer: "Other",

@@ -14,8 +14,9 @@ use super::{
 use crate::credential::Token;
 
 mod errors;
+pub mod ticket;
 
-pub use errors::ERRORS;
+pub use errors::{ERRORS, TICKET_ERRORS};
 
 /// How long a probe may take. A report waits for it, and for a fetch, within its 10 s.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -146,6 +146,10 @@ impl KeeperLog {
                 self.metrics.probe(ProbeOutcome::Refused);
                 warn!(%account, errcode, "probe: the token is refused; it is served no more and a new one is fetched");
             }
+            Verdict::Replaced => {
+                self.metrics.probe(ProbeOutcome::Refused);
+                info!(%account, "probe: another one has taken its place, and is fetched");
+            }
             Verdict::Inconclusive { cause } => {
                 self.metrics.probe(ProbeOutcome::Inconclusive);
                 let repeated = self.without_verdict.fetch_add(1, Ordering::Relaxed) + 1;

@@ -26,6 +26,7 @@ mod knowledge;
 mod late;
 mod learning;
 mod lease;
+mod lifetime;
 mod loading;
 mod messages;
 mod phase;

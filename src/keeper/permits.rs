@@ -113,9 +113,9 @@ impl Drop for Waiter<'_> {
 }
 
 impl Reservation {
-    /// Takes a place in the queue once it is polled; see [`Permits::acquire`].
-    pub fn begin(permits: Arc<Permits>, is_urgent: bool) -> Self {
-        Self::Waiting(async move { permits.acquire(is_urgent).await }.boxed())
+    /// Waits for `turn` once it is polled; see [`Permits::acquire`].
+    pub fn begin(turn: impl Future<Output = Permit> + Send + 'static) -> Self {
+        Self::Waiting(turn.boxed())
     }
 
     /// Until the permit that is waited for is there; for ever where none is. Dropping the future loses nothing.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    clock::{Bounds, ClockOffset, WallTime},
+    clock::{Bounds, ClockOffset, Timestamp, WallTime},
     credential::{Generation, Token},
     issuer::IssueError,
     presence::ReplicaId,
@@ -126,6 +126,18 @@ pub struct Credential {
     pub is_refused: bool,
     /// How far the wall clock was ahead of the boot clock when it came, in milliseconds.
     pub clock_offset_ms: i64,
+    /// Of an issuer that does not say what is left of a life: what is known of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sighting: Option<Sighting>,
+}
+
+/// What is known of the life of a credential whose issuer does not say what is left of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// When the last call was sent that brought it: it was the current one at that moment, or later.
+    pub seen_at: Bounds,
+    /// When its life ends, if it is known when it began; the earliest is D.
+    pub ends: Option<Bounds>,
 }
 
 /// A call that its sender had announced when it was lost: frozen, it may send it whenever it wakes.
@@ -194,7 +206,18 @@ impl Credential {
             came_at: self.came_at.shifted(by),
             deadline: self.deadline.shifted(by),
             rotation_at: self.rotation_at.shifted(by),
+            sighting: self.sighting.map(|Sighting { seen_at, ends }| Sighting {
+                seen_at: seen_at.shifted(by),
+                ends: ends.map(|ends| ends.shifted(by)),
+            }),
             ..self
+        }
+    }
+
+    /// A call or probe of `sent_at` was answered with it.
+    pub fn seen(&mut self, sent_at: Timestamp) {
+        if let Some(sighting) = &mut self.sighting {
+            sighting.seen_at = sent_at.into();
         }
     }
 

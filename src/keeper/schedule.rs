@@ -19,6 +19,11 @@ const ROTATION_JITTER: f64 = 0.03;
 /// How long a probe may take, and its debit before it: an accepted probe is good for its pace and this much more, so that
 /// the next one's verdict arrives before the last one's runs out.
 const PROBE_SLACK: Duration = Duration::from_secs(4);
+/// A credential of which nobody knows what is left of its life is asked for again so often in a whole life. Of a ticket's two
+/// hours that is every 30 s: little is promised of it meanwhile, and when another one takes its place, the beginning of that one's
+/// life is known to half a minute. It lasts for one life at most, and takes a quarter of the day's calls; once half of them are
+/// spent, calls keep the pace of [`Policy::thrift`], so that even a record that is lost again and again leaves no gap.
+const SIGHTINGS_PER_LIFE: u32 = 240;
 /// After the latest moment at which an invalidated token dies, this much passes before a probe is believed: WeChat's servers
 /// need not agree to the millisecond.
 pub const DEATH_MARGIN: Duration = Duration::from_secs(1);
@@ -85,6 +90,14 @@ impl Policy {
     /// keeps back is silenceper's 1500 s.
     pub fn early_margin(&self, life: Duration) -> Duration {
         if life < SHORT_LIFE { life / 5 } else { EARLY_MARGIN }
+    }
+
+    /// What is promised of a credential of which nobody knows what is left of its `life`: two of the paces at which it is asked
+    /// for again, so that a failed call can be repeated.
+    pub fn moment(&self, life: Duration, is_thrifty: bool) -> Duration {
+        let pace = (life / SIGHTINGS_PER_LIFE).max(ATTEMPT_GAP);
+        let pace = if is_thrifty { pace.max(self.thrift()) } else { pace };
+        (2 * pace).min(life)
     }
 
     /// R for a credential asked for at `asked_at` that lives for `life`.

@@ -27,9 +27,10 @@ use crate::{
 
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Hands out `token-1`, `token-2`, … for two hours each, after `takes`.
+/// Hands out `token-1`, `token-2`, … for two hours each, after `takes`. A call makes sense `ready_after` somebody waits for that.
 #[derive(Debug, Default)]
 struct FakeIssuer {
+    ready_after: Duration,
     takes: Duration,
     calls: AtomicU32,
 }
@@ -37,6 +38,10 @@ struct FakeIssuer {
 impl Issuer for FakeIssuer {
     fn profile(&self) -> Profile {
         Endpoint::Token.profile(Duration::from_secs(300))
+    }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(sleep(self.ready_after))
     }
 
     fn issue(&self, _force: bool) -> BoxFuture<'_, Result<Issued, IssueError>> {
@@ -322,6 +327,20 @@ async fn a_reservation_that_was_given_up_takes_no_permit_from_the_next_one() {
     seconds(1).await;
     assert_eq!(process.calls(), 2);
     assert!(permits.acquire(false).now_or_never().is_some(), "and nobody after the call");
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_makes_no_sense_yet_is_neither_made_nor_written_down_and_holds_no_permit() {
+    let issuer = FakeIssuer { ready_after: Duration::from_secs(100), ..FakeIssuer::default() };
+    let process = Process::start(FakeStore::new(), issuer);
+    seconds(90).await;
+    assert_eq!((process.calls(), process.silence()), (0, None));
+    assert_eq!(process.store.records.load(&id("main")).await, Ok(None));
+    let status = process.handle().published().status.clone();
+    assert!(status.is_worth_waiting(process.clock.boot_now(), Duration::from_secs(1)) && status.failures == 0);
+    seconds(20).await;
+    assert_eq!((process.calls(), process.served().as_deref()), (1, Some("token-1")));
     assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
 }
 

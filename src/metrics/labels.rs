@@ -49,7 +49,7 @@ labels! {
     ProbeOutcome {
         /// WeChat takes it.
         Accepted = "accepted",
-        /// WeChat named it invalid.
+        /// WeChat named it invalid, or gave another one in its place.
         Refused = "refused",
         /// Anything else.
         Inconclusive = "inconclusive",

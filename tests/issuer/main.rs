@@ -15,3 +15,4 @@ mod proxies;
 mod replies;
 mod requests;
 mod secrecy;
+mod ticket;

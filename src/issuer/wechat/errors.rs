@@ -1,4 +1,5 @@
-//! What do WeChat's errcodes at its token endpoints call for? One table, after WeChat's documentation.
+//! What do WeChat's errcodes call for, at its token endpoints and where tickets are fetched? A table each, after WeChat's
+//! documentation.
 
 use std::time::Duration;
 
@@ -11,35 +12,106 @@ const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
 
-/// What WeChat's errors mean. The paths are those of WeChat's consoles in 2026: an official account (公众号, 服务号) is
+/// What WeChat's errors mean where a token is fetched. The paths are those of WeChat's consoles in 2026: an official account (公众号, 服务号) is
 /// kept in 微信开发者平台, a mini program (小程序) in 微信公众平台.
 pub static ERRORS: ErrorTable = ErrorTable {
     issuer: "WeChat",
     rules: RULES,
-    others: Rule {
-        codes: &[],
-        remedy: Remedy::Operator(minutes(5)),
-        hint: Hint::Text("look the errcode up in WeChat's table of global return codes (全局返回码)"),
-    },
-    not_sent: "the relay cannot connect: check DNS, the firewall, wechat.base_url and wechat.proxy",
-    certificate: "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's clock, \
-                  and whether something on the way intercepts TLS",
-    unknown: "nothing to do: the relay goes on by itself; if it lasts, check the network path and WeChat's status",
+    others: OTHERS,
+    not_sent: NOT_SENT,
+    certificate: CERTIFICATE,
+    unknown: UNKNOWN,
 };
 
-const RULES: &[Rule] = &[
+/// What WeChat's errors mean where a ticket is fetched: with an access token, so 40001 speaks of that one.
+pub static TICKET_ERRORS: ErrorTable = ErrorTable {
+    issuer: "WeChat",
+    rules: TICKET_RULES,
+    others: OTHERS,
+    not_sent: NOT_SENT,
+    certificate: CERTIFICATE,
+    unknown: UNKNOWN,
+};
+
+const OTHERS: Rule = Rule {
+    codes: &[],
+    remedy: Remedy::Operator(minutes(5)),
+    hint: Hint::Text("look the errcode up in WeChat's table of global return codes (全局返回码)"),
+};
+const NOT_SENT: &str = "the relay cannot connect: check DNS, the firewall, wechat.base_url and wechat.proxy";
+const CERTIFICATE: &str = "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's \
+                           clock, and whether something on the way intercepts TLS";
+const UNKNOWN: &str =
+    "nothing to do: the relay goes on by itself; if it lasts, check the network path and WeChat's status";
+
+const BUSY: Rule = Rule {
+    codes: &[-1, -1000],
+    remedy: Remedy::Soon,
+    hint: Hint::Text("nothing to do: WeChat is busy and the relay tries again soon"),
+};
+const TOO_FAST: Rule = Rule {
+    codes: &[45011],
+    remedy: Remedy::Wait(MINUTE),
+    hint: Hint::Text(
+        "nothing to do: too many calls this minute; if it lasts, look for someone else who calls with this appid",
+    ),
+};
+const NOT_UNDERSTOOD: Hint =
+    Hint::Text("WeChat did not understand the request: check wechat.base_url and wechat.proxy, which may alter it");
+const WHITELIST: Rule = Rule {
+    // the guide of 服务号 names 61004 where others get 40164
+    codes: &[40164, 61004, 40090, 40187, 45035],
+    remedy: Remedy::Operator(MINUTE),
+    hint: Hint::Whitelist(
+        "put exactly this IP on the whitelist: 微信开发者平台 (developers.weixin.qq.com) → 我的业务 → 公众号/服务号 → \
+         基础信息 → 开发信息 → IP白名单; of a 小程序: 微信公众平台 (mp.weixin.qq.com) → 开发管理 → 开发设置 → 开发者ID → \
+         IP白名单; the relay tries every minute and needs no restart",
+    ),
+};
+const NO_RIGHT: Rule = Rule {
+    codes: &[50004, 50007, 50002, 48001, 48004, 61024],
+    remedy: Remedy::Operator(minutes(10)),
+    hint: Hint::Text(
+        "the account may not use this API, is frozen, or is of the wrong kind: see the notices (通知中心) and API \
+         rights (接口权限) in WeChat's console",
+    ),
+};
+const BLOCKED: Rule = Rule {
+    codes: &[45501, 45102],
+    remedy: Remedy::Wait(minutes(10)),
+    hint: Hint::Text(
+        "WeChat blocks this call for the time being; if it lasts, see the notices (通知中心) in WeChat's console",
+    ),
+};
+
+const TICKET_RULES: &[Rule] = &[
+    BUSY,
     Rule {
-        codes: &[-1, -1000],
+        codes: &[40001, 40014, 42001],
         remedy: Remedy::Soon,
-        hint: Hint::Text("nothing to do: WeChat is busy and the relay tries again soon"),
-    },
-    Rule {
-        codes: &[45011],
-        remedy: Remedy::Wait(MINUTE),
         hint: Hint::Text(
-            "nothing to do: too many calls this minute; if it lasts, look for someone else who calls with this appid",
+            "nothing to do: the access token of the call was refused, and is checked and replaced; if it lasts, look for \
+             someone else who fetches tokens with this appid",
         ),
     },
+    TOO_FAST,
+    Rule {
+        codes: &[45009],
+        remedy: Remedy::Wait(HOUR),
+        hint: Hint::Text(
+            "the appid's daily quota (每日调用上限) of ticket calls is used up: look for someone else who fetches tickets \
+             with this appid; the relay never clears the quota by itself (you can, 10 times a month: 清零接口调用次数)",
+        ),
+    },
+    Rule { codes: &[40097, 41001, 43001], remedy: Remedy::Operator(minutes(5)), hint: NOT_UNDERSTOOD },
+    WHITELIST,
+    NO_RIGHT,
+    BLOCKED,
+];
+
+const RULES: &[Rule] = &[
+    BUSY,
+    TOO_FAST,
     Rule {
         codes: &[45009],
         remedy: Remedy::Wait(HOUR),
@@ -69,23 +141,8 @@ const RULES: &[Rule] = &[
         remedy: Remedy::Operator(minutes(5)),
         hint: Hint::Text("the AppSecret is missing: set the account's secret or secret_file"),
     },
-    Rule {
-        codes: &[40002, 43001, 43002, 44002, 47001],
-        remedy: Remedy::Operator(minutes(5)),
-        hint: Hint::Text(
-            "WeChat did not understand the request: check wechat.base_url and wechat.proxy, which may alter it",
-        ),
-    },
-    Rule {
-        // the guide of 服务号 names 61004 where others get 40164
-        codes: &[40164, 61004, 40090, 40187, 45035],
-        remedy: Remedy::Operator(MINUTE),
-        hint: Hint::Whitelist(
-            "put exactly this IP on the whitelist: 微信开发者平台 (developers.weixin.qq.com) → 我的业务 → 公众号/服务号 → \
-             基础信息 → 开发信息 → IP白名单; of a 小程序: 微信公众平台 (mp.weixin.qq.com) → 开发管理 → 开发设置 → 开发者ID → \
-             IP白名单; the relay tries every minute and needs no restart",
-        ),
-    },
+    Rule { codes: &[40002, 43001, 43002, 44002, 47001], remedy: Remedy::Operator(minutes(5)), hint: NOT_UNDERSTOOD },
+    WHITELIST,
     Rule {
         codes: &[40243],
         remedy: Remedy::Operator(minutes(5)),
@@ -94,14 +151,7 @@ const RULES: &[Rule] = &[
              公众号/服务号 → 基础信息 → 开发密钥; it takes about 10 minutes",
         ),
     },
-    Rule {
-        codes: &[50004, 50007, 50002, 48001, 48004, 61024],
-        remedy: Remedy::Operator(minutes(10)),
-        hint: Hint::Text(
-            "the account may not use this API, is frozen, or is of the wrong kind: see the notices (通知中心) and API \
-             rights (接口权限) in WeChat's console",
-        ),
-    },
+    NO_RIGHT,
     Rule {
         codes: &[89501, 89502, 89503, 89504, 89505],
         remedy: Remedy::Operator(minutes(10)),
@@ -120,13 +170,7 @@ const RULES: &[Rule] = &[
         remedy: Remedy::Operator(Duration::from_secs(24 * 60 * 60)),
         hint: Hint::Text("the administrator (管理员) refused this IP twice; WeChat lets it ask again after 24 hours"),
     },
-    Rule {
-        codes: &[45501, 45102],
-        remedy: Remedy::Wait(minutes(10)),
-        hint: Hint::Text(
-            "WeChat blocks this call for the time being; if it lasts, see the notices (通知中心) in WeChat's console",
-        ),
-    },
+    BLOCKED,
 ];
 
 #[cfg(test)]
@@ -192,15 +236,28 @@ mod tests {
 
     #[test]
     fn no_code_stands_in_two_rules_and_none_is_retried_in_a_tight_loop() {
-        let mut codes: Vec<i64> = RULES.iter().flat_map(|rule| rule.codes).copied().collect();
-        codes.sort_unstable();
-        assert!(codes.windows(2).all(|pair| pair[0] != pair[1]));
-        for rule in RULES.iter().chain([&ERRORS.others]) {
-            match rule.remedy {
-                Remedy::Soon => {}
-                Remedy::Wait(wait) | Remedy::Operator(wait) => assert!(wait >= MINUTE),
+        for table in [&ERRORS, &TICKET_ERRORS] {
+            let mut codes: Vec<i64> = table.rules.iter().flat_map(|rule| rule.codes).copied().collect();
+            codes.sort_unstable();
+            assert!(codes.windows(2).all(|pair| pair[0] != pair[1]));
+            for rule in table.rules.iter().chain([&table.others]) {
+                match rule.remedy {
+                    Remedy::Soon => {}
+                    Remedy::Wait(wait) | Remedy::Operator(wait) => assert!(wait >= MINUTE),
+                }
             }
         }
+    }
+
+    #[test]
+    fn where_a_ticket_is_fetched_a_bad_token_calls_for_another_try_and_where_a_token_is_fetched_for_the_operator() {
+        for errcode in crate::issuer::wechat::BAD_TOKEN {
+            assert_eq!(TICKET_ERRORS.remedy(&refused(errcode)), Remedy::Soon, "{errcode}");
+            assert_eq!(ERRORS.remedy(&refused(errcode)), Remedy::Operator(minutes(5)), "{errcode}");
+        }
+        assert!(TICKET_ERRORS.hint(&refused(40164)).starts_with("1.2.3.4 is not on the IP whitelist: "));
+        assert_eq!(TICKET_ERRORS.remedy(&refused(45009)), Remedy::Wait(HOUR));
+        assert_eq!(TICKET_ERRORS.remedy(&refused(48001)), Remedy::Operator(minutes(10)));
     }
 
     #[test]

@@ -1,15 +1,23 @@
 //! What does an answer of the issuer change?
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Call, Cause, Debit, Failure, IssueError, Issued, Knowledge, Machine, Note, Now, Outcome, Phase, Remedy,
-    ReportAnswer, ReportFailure, RotationMode, Sent, Timestamp, replica::Unstored,
+    ReportAnswer, ReportFailure, RotationMode, Sent, Timestamp, Token, replica::Unstored,
 };
 use crate::keeper::{
-    record::{CLOCK_TOLERANCE, Credential, LastError},
+    record::{CLOCK_TOLERANCE, Credential, LastError, Sighting},
     schedule::ATTEMPT_GAP,
 };
+
+/// How long a new credential lives, and when it is to be replaced.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lifetime {
+    pub(super) deadline: Timestamp,
+    pub(super) rotation_at: Timestamp,
+    pub(super) sighting: Option<Sighting>,
+}
 
 impl Machine {
     pub(super) fn replied(&mut self, now: Now, reply: Result<Issued, IssueError>) {
@@ -45,12 +53,11 @@ impl Machine {
                 self.known.record.retry_at = Some(now.boot.plus(pace).into());
                 self.known.note(Note::SameToken);
             }
+            _ if !profile.tells_remaining_life => self.known.sighted(now, sent, issued),
             // handed over by a relay that was frozen before its call, so that its life counts from long before it was
             // minted: what is told of it now is longer, and never given to the same generation (I3)
             Some(credential)
-                if profile.tells_remaining_life
-                    && self.known.replica.is_some()
-                    && credential.deadline.earliest.plus(CLOCK_TOLERANCE) < lives_until =>
+                if self.known.replica.is_some() && credential.deadline.earliest.plus(CLOCK_TOLERANCE) < lives_until =>
             {
                 self.known.rotate(now, sent, issued);
             }
@@ -127,23 +134,36 @@ impl Knowledge {
     }
 
     pub(super) fn rotate(&mut self, now: Now, sent: Sent, issued: Issued) {
-        let (after, generation) = (self.record.generation, self.record.generation.next(now.wall));
         let life = issued.life;
-        self.note(Note::Rotated { generation, life, after_failures: self.record.failures });
+        let rotation_at = self.charge.policy.rotation_at(sent.at, life, &mut self.rng);
+        self.note_rotated(now, life);
+        let lifetime = Lifetime { deadline: sent.at.plus(life), rotation_at, sighting: None };
+        self.take_new(now, sent, issued.token, lifetime);
+    }
+
+    pub(super) fn note_rotated(&mut self, now: Now, life: Duration) {
+        let generation = self.record.generation.next(now.wall);
         if self.record.credential.is_some() {
             self.probes.rotated_at = Some(now.boot);
         }
+        self.note(Note::Rotated { generation, life, after_failures: self.record.failures });
+    }
+
+    /// What a call of ours brought is a new generation.
+    pub(super) fn take_new(&mut self, now: Now, sent: Sent, token: Token, lifetime: Lifetime) {
+        let (after, generation) = (self.record.generation, self.record.generation.next(now.wall));
         self.record.calls.clear();
         let credential = Credential {
-            token: issued.token,
+            token,
             generation,
             call: Some(sent.id),
             asked_at: sent.at.into(),
             came_at: now.boot.into(),
-            deadline: sent.at.plus(life).into(),
-            rotation_at: self.charge.policy.rotation_at(sent.at, life, &mut self.rng).into(),
+            deadline: lifetime.deadline.into(),
+            rotation_at: lifetime.rotation_at.into(),
             is_refused: false,
             clock_offset_ms: now.offset_ms(),
+            sighting: lifetime.sighting,
         };
         if let Some(replica) = &mut self.replica {
             // should the lease be lost by now, it is handed over

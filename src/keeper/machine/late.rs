@@ -105,7 +105,7 @@ impl Knowledge {
             // most likely it was the older one; but WeChat refuses at times what it accepts a moment later, and then the stored
             // one is dead. So its call is reckoned with like one without an outcome: the next rotation settles it. Rejected: to
             // believe the refusal, which served a dead token for the rest of its life (1 of 300 seeds)
-            Verdict::Refused { .. } => {
+            Verdict::Refused { .. } | Verdict::Replaced => {
                 self.record.calls.retain(|other| other.id != call.id);
                 self.record.remember(call.given_up(late.came_at));
             }
@@ -127,6 +127,7 @@ impl Knowledge {
                         rotation_at: rotation_at.into(),
                         is_refused: false,
                         clock_offset_ms: now.offset_ms(),
+                        sighting: None,
                     },
                 );
                 // another call may have come after this one

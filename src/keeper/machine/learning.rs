@@ -173,6 +173,7 @@ impl Knowledge {
         }
         let mut ours = std::mem::take(&mut self.record);
         let before = ours.credential.as_ref().map(|credential| credential.generation);
+        let token_before = ours.credential.as_ref().map(|credential| credential.token.clone());
         let has_minted = matches!(unstored, Some(Unstored::Token { .. }));
         // this process served what that open call brought, and lost it in a panic before it was stored: the stored credential is
         // the one before, which lives on for the overlap. To drop it would have a call made at once, and kill it.
@@ -217,9 +218,9 @@ impl Knowledge {
         }
         if before != after {
             self.new_credential(now);
-            if let Some(generation) = after.filter(|_| precedence == Precedence::Theirs && !has_minted) {
-                self.note(Note::Followed(generation));
-            }
+            let token = self.record.credential.as_ref().map(|credential| &credential.token);
+            let is_followed = precedence == Precedence::Theirs && !has_minted && token != token_before.as_ref();
+            self.note(after.filter(|_| is_followed).map(Note::Followed));
         }
     }
 

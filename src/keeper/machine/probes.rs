@@ -24,7 +24,8 @@ impl Machine {
         let credential =
             self.known.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);
         match (&verdict, credential) {
-            (Verdict::Accepted, Some(_)) => {
+            (Verdict::Accepted, Some(credential)) => {
+                credential.seen(sent.at);
                 self.known.record.verified_at = Some(sent.at.into());
                 (self.known.probes.retry_at, self.known.probes.refused_once_at) = (None, None);
                 self.known.probes.checked_offset_ms = now.offset_ms();
@@ -38,11 +39,11 @@ impl Machine {
                 self.known.probes.refused_once_at = Some(now.boot);
                 return self.known.note(Note::RefusedOnce);
             }
-            (Verdict::Refused { .. }, Some(credential)) => {
+            (Verdict::Refused { .. } | Verdict::Replaced, Some(credential)) => {
                 credential.is_refused = true;
                 self.known.record.verified_at = None;
                 self.known.record.calm = Calm::default();
-                if !has_ended_by_us {
+                if !has_ended_by_us && verdict != Verdict::Replaced {
                     self.known.record.ended_by_others_at = Some(now.wall);
                     self.known.note(Note::EndedByOthers);
                 }

@@ -9,6 +9,7 @@ use crate::{
 
 mod crashes;
 mod doubt;
+mod lifetimes;
 mod reports;
 mod rig;
 mod several;

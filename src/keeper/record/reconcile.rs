@@ -172,6 +172,7 @@ mod tests {
                 rotation_at: at.plus(Duration::from_secs(3600)).into(),
                 is_refused,
                 clock_offset_ms: 0,
+                sighting: None,
             }
         })
     }

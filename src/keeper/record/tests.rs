@@ -92,6 +92,7 @@ fn full() -> Record {
             rotation_at: about(5700, 5701),
             is_refused: false,
             clock_offset_ms: -1200,
+            sighting: None,
         }),
         handed_out: vec![HandedOut { digest: token("earlier").digest(), until: about(5800, 5801) }],
         calls: vec![

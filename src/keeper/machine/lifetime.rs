@@ -1,0 +1,73 @@
+//! How long does a credential live whose issuer does not say what is left of its life?
+//!
+//! Such an issuer names a whole life with every reply. When that life began is known only where the text has changed under our
+//! eyes: between the last call that brought the old text and the one that brought the new. Before, as after a lost record, the
+//! credential may end at any moment: little is promised of it, and it is asked for again before that has run out.
+
+use super::{Issued, Knowledge, Note, Now, Sent, Timestamp, calls::Lifetime};
+use crate::{
+    clock::Bounds,
+    keeper::{record::Sighting, schedule::ATTEMPT_GAP},
+};
+
+impl Knowledge {
+    /// The issuer gave a credential, and did not say what is left of its life.
+    pub(super) fn sighted(&mut self, now: Now, sent: Sent, issued: Issued) {
+        let Some(current) = &self.record.credential else { return self.take_for_a_moment(now, sent, issued) };
+        if current.token != issued.token {
+            // it was the current one when it was last seen, or later
+            let seen_at = current.sighting.map_or(current.asked_at, |sighting| sighting.seen_at).earliest;
+            let began = Bounds::between(seen_at.min(sent.at), now.boot);
+            return self.take_until(now, sent, issued, began);
+        }
+        let deadline = current.deadline.earliest;
+        let ends = current.sighting.and_then(|sighting| sighting.ends);
+        let moment = self.charge.policy.moment(issued.life, self.situation().is_thrifty(now));
+        match ends {
+            Some(_) if now.boot < deadline => {
+                let at_the_end = deadline.max(now.boot.plus(ATTEMPT_GAP));
+                self.seen_again(sent, now.boot.plus(self.charge.policy.sticky_pace()).min(at_the_end));
+            }
+            // It ends within a moment. To know when the next one began, that end is watched closely.
+            Some(end) if sent.at < end.latest && end.uncertainty() <= moment => {
+                self.seen_again(sent, now.boot.plus(ATTEMPT_GAP));
+            }
+            Some(_) | None => self.take_for_a_moment(now, sent, issued),
+        }
+    }
+
+    /// It is the current one still, and its end stays.
+    fn seen_again(&mut self, sent: Sent, again_at: Timestamp) {
+        if let Some(current) = &mut self.record.credential {
+            current.seen(sent.at);
+        }
+        self.succeeded();
+        self.record.retry_at = Some(again_at.into());
+        self.note(Note::SameToken);
+    }
+
+    /// It is a new one, whose life began so: the earliest counts.
+    fn take_until(&mut self, now: Now, sent: Sent, issued: Issued, began: Bounds) {
+        let ends = began.plus(issued.life);
+        if ends.earliest <= now.boot {
+            return self.take_for_a_moment(now, sent, issued);
+        }
+        self.note_rotated(now, ends.earliest.since(now.boot));
+        let rotation_at = ends.earliest.minus(self.charge.policy.issuer.overlap);
+        let sighting = Some(Sighting { seen_at: sent.at.into(), ends: Some(ends) });
+        self.take_new(now, sent, issued.token, Lifetime { deadline: ends.earliest, rotation_at, sighting });
+    }
+
+    /// Nobody knows what is left of it. It is a new generation each time that it comes, for of one generation the deadline never
+    /// moves later (I3).
+    fn take_for_a_moment(&mut self, now: Now, sent: Sent, issued: Issued) {
+        let moment = self.charge.policy.moment(issued.life, self.situation().is_thrifty(now));
+        match &self.record.credential {
+            Some(current) if current.token == issued.token => self.note(Note::SameToken),
+            _ => self.note_rotated(now, moment),
+        }
+        let sighting = Some(Sighting { seen_at: sent.at.into(), ends: None });
+        let (deadline, rotation_at) = (sent.at.plus(moment), sent.at.plus(moment / 2));
+        self.take_new(now, sent, issued.token, Lifetime { deadline, rotation_at, sighting });
+    }
+}

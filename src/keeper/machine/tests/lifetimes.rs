@@ -1,0 +1,178 @@
+//! A ticket: its issuer names two hours with every reply, whatever is left of them.
+
+use super::*;
+use crate::issuer::wechat::ticket;
+
+/// Two hours.
+const LIFE: u64 = 7200;
+
+fn rig() -> Rig {
+    let issuer = ticket::profile(s(300));
+    Rig::new(Policy { issuer, calls_per_day: ticket::CALLS_PER_DAY, ..policy(RotationMode::Sticky) })
+}
+
+/// A relay that saw `one` become `two`, and so knows how long `two` lives: at most 30 s less than it does.
+fn knowing() -> Rig {
+    let mut rig = rig();
+    rig.fetch("one", LIFE);
+    rig.run_to_call();
+    rig.reply_token("two", LIFE);
+    rig
+}
+
+fn end_of(rig: &Rig) -> Timestamp {
+    rig.machine.known.record.credential.as_ref().unwrap().deadline.earliest
+}
+
+#[test]
+fn after_a_lost_record_little_is_promised_and_the_ticket_is_asked_for_every_half_minute() {
+    let mut rig = rig();
+    rig.fetch("one", LIFE);
+    assert_eq!((rig.shown(), rig.seconds()), ("one", 60));
+    for _ in 0..10 {
+        let (before, generation) = (rig.boot, rig.machine.known.record.generation);
+        rig.run_to_call();
+        assert_eq!(rig.boot.since(before), s(30));
+        assert_eq!(rig.seconds(), 30, "served on while it is asked for");
+        rig.reply_token("one", LIFE);
+        assert_eq!((rig.shown(), rig.seconds()), ("one", 60));
+        assert!(generation < rig.machine.known.record.generation, "what is promised anew is a generation of its own");
+    }
+}
+
+#[test]
+fn once_the_text_has_changed_its_life_is_known_from_the_earliest_moment_at_which_it_can_have_begun() {
+    let mut rig = knowing();
+    assert_eq!((rig.shown(), rig.seconds()), ("two", LIFE - 30));
+    let (known_at, end) = (rig.boot, end_of(&rig));
+    rig.run_to_call();
+    assert_eq!(rig.boot, end.minus(s(300)), "not asked for again before its last five minutes");
+    assert!(rig.boot.since(known_at) > s(6800));
+}
+
+#[test]
+fn a_whole_life_is_promised_from_change_to_change_and_costs_few_calls() {
+    let mut rig = knowing();
+    for (current, next) in [("two", "three"), ("three", "four"), ("four", "five")] {
+        let end = end_of(&rig);
+        let before = rig.calls.len();
+        loop {
+            rig.run_to_call();
+            if rig.boot >= end {
+                break;
+            }
+            rig.reply_token(current, LIFE);
+            assert_eq!(end_of(&rig), end, "the end of a known life stays");
+        }
+        assert_eq!((rig.boot, rig.seconds()), (end, 0));
+        // WeChat's clock is a little behind
+        rig.reply_token(current, LIFE);
+        assert_eq!(rig.seconds(), 0, "nothing is promised past the end");
+        rig.run_to_call();
+        assert_eq!(rig.boot, end.plus(s(1)));
+        rig.reply_token(next, LIFE);
+        assert_eq!((rig.shown(), rig.seconds()), (next, LIFE - 1));
+        assert!(rig.calls.len() - before <= 25, "{} calls", rig.calls.len() - before);
+    }
+}
+
+#[test]
+fn a_failed_call_takes_nothing_from_the_little_that_was_promised_and_adds_nothing() {
+    let mut rig = rig();
+    rig.fetch("one", LIFE);
+    let end = end_of(&rig);
+    while rig.boot < end {
+        rig.run_to_call();
+        rig.reply(Err(if rig.calls.len().is_multiple_of(2) { unknown() } else { code(-1) }));
+        assert_eq!(rig.seconds(), end.since(rig.boot).as_secs());
+    }
+    rig.run_to_call();
+    rig.reply_token("one", LIFE);
+    assert_eq!((rig.shown(), rig.seconds()), ("one", 60));
+}
+
+#[test]
+fn a_restart_costs_no_call_and_remembers_what_is_known() {
+    let mut rig = knowing();
+    rig.pass(s(3600));
+    let seconds = rig.seconds();
+    rig.restart();
+    assert_eq!((rig.shown(), rig.seconds(), rig.calls.len()), ("two", seconds, 2));
+    rig.kept = None;
+    rig.restart();
+    rig.fetch("two", LIFE);
+    assert_eq!((rig.shown(), rig.seconds()), ("two", 60), "nobody knows any more what is left");
+}
+
+#[test]
+fn a_ticket_that_changed_while_nobody_looked_is_promised_as_if_it_had_changed_at_once() {
+    let mut rig = knowing();
+    let seen_at = rig.boot;
+    // a relay that was off, for longer than the life that it knew of was to last
+    rig.boot = seen_at.plus(s(LIFE - 60));
+    rig.restart();
+    rig.reply_token("three", LIFE);
+    assert_eq!((rig.shown(), rig.seconds()), ("three", 60), "it may have begun just after the last look");
+    rig.pass(s(60));
+    // it did not; but it may end at any moment
+    rig.reply_token("three", LIFE);
+    assert_eq!((rig.shown(), rig.seconds()), ("three", 60));
+}
+
+#[test]
+fn a_life_that_lasts_longer_than_was_said_is_not_cut_off() {
+    let mut rig = knowing();
+    let end = end_of(&rig);
+    while rig.seconds() == 0 || rig.boot < end {
+        rig.run_to_call();
+        rig.reply_token("two", LIFE);
+        assert!(rig.boot < end.plus(s(40)), "a ticket that WeChat still gives is not served");
+    }
+    assert_eq!((rig.shown(), rig.seconds()), ("two", 60));
+}
+
+#[test]
+fn a_ticket_that_never_changes_is_served_all_day_within_the_budget() {
+    let mut rig = rig();
+    rig.fetch("one", LIFE);
+    let begun = rig.boot;
+    while rig.boot.since(begun) < s(24 * 3600) {
+        rig.run_to_call();
+        assert!(rig.seconds() > 0, "a gap after {} calls", rig.calls.len());
+        rig.reply_token("one", LIFE);
+    }
+    let calls = u32::try_from(rig.calls.len()).unwrap();
+    assert!((800..ticket::CALLS_PER_DAY).contains(&calls), "{calls} calls");
+}
+
+#[test]
+fn a_probe_that_was_answered_with_another_ticket_has_it_fetched() {
+    let mut rig = knowing();
+    rig.pass(s(600));
+    // somebody sets the clock: what was promised is verified
+    rig.wall_ms += 60_000;
+    rig.pass(s(5));
+    rig.probed(accepted());
+    let seen_at = rig.boot;
+    rig.pass(s(600));
+    rig.wall_ms += 60_000;
+    rig.pass(s(5));
+    rig.probed(Verdict::Replaced);
+    assert_eq!(rig.probes, 2);
+    assert_eq!((rig.shown(), rig.calls.len()), ("nothing", 3), "the old one is served no more, the new one asked for");
+    rig.reply_token("three", LIFE);
+    assert_eq!(rig.shown(), "three");
+    assert_eq!(end_of(&rig), seen_at.plus(s(LIFE)), "it began after the last probe that was answered with the old one");
+}
+
+#[test]
+fn a_call_that_was_not_sent_for_lack_of_a_token_is_given_back_and_made_again_soon() {
+    let mut rig = rig();
+    rig.reply(Err(IssueError::NotSent { cause: Cause::NoAccessToken }));
+    assert_eq!(rig.status.as_ref().unwrap().budget.calls, ticket::CALLS_PER_DAY);
+    let failed_at = rig.boot;
+    rig.run_to_call();
+    assert!(rig.boot.since(failed_at) < s(2));
+    rig.reply_token("one", LIFE);
+    assert_eq!(rig.shown(), "one");
+}
