@@ -36,6 +36,7 @@ mod auth;
 mod body;
 mod drop_in;
 mod gateway;
+mod getticket;
 mod health;
 mod listener;
 mod overview;
@@ -43,6 +44,7 @@ mod page;
 mod problem;
 mod query;
 mod report;
+mod ticket;
 mod token;
 
 pub use apps::{App, Apps};
@@ -115,7 +117,9 @@ impl AppState {
             .route("/token", get(token::read))
             .route("/token/refresh", post(report::report))
             .route(drop_in::TOKEN, any(drop_in::token))
+            .route("/ticket", get(ticket::read))
             .route(drop_in::STABLE_TOKEN, any(drop_in::stable_token))
+            .route(getticket::PATH, any(getticket::ticket))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready));
         let router = match self.gateway {
@@ -225,7 +229,9 @@ impl HttpService {
             (Side::Public, "/token") => Route::Token,
             (Side::Public, "/token/refresh") => Route::Report,
             (Side::Public, drop_in::TOKEN) => Route::DropInToken,
+            (Side::Public, "/ticket") => Route::Ticket,
             (Side::Public, drop_in::STABLE_TOKEN) => Route::DropInStableToken,
+            (Side::Public, getticket::PATH) => Route::DropInTicket,
             (Side::Admin, "/") => Route::Page,
             (Side::Admin, "/status") => Route::Status,
             (Side::Admin, "/metrics") => Route::Metrics,

@@ -22,7 +22,8 @@ mod throttle;
 mod window;
 
 pub use early::EarlyFetches;
-pub(super) use reply::{errcode, rid};
+pub(super) use parameters::Parameter;
+pub(super) use reply::{errcode, rid, ticket};
 pub use throttle::Throttle;
 
 use super::{
@@ -66,16 +67,18 @@ pub(super) async fn stable_token(
 async fn answer(state: &AppState, route: Endpoint, peer: SocketAddr, request: Request) -> Response {
     match serve(state, route, peer, request).await {
         Ok((prepared, seconds)) => reply::token(&prepared, seconds),
-        Err(refusal) => refuse(state, route, peer, refusal),
+        Err(refusal) => {
+            let path = match route {
+                Endpoint::Token => TOKEN,
+                Endpoint::StableToken => STABLE_TOKEN,
+            };
+            refuse(state, path, peer, refusal)
+        }
     }
 }
 
 /// Counts and logs a refusal, and answers with it. An address that presents wrong keys again and again gets 45011.
-fn refuse(state: &AppState, route: Endpoint, peer: SocketAddr, mut refusal: Refusal) -> Response {
-    let path = match route {
-        Endpoint::Token => TOKEN,
-        Endpoint::StableToken => STABLE_TOKEN,
-    };
+pub(super) fn refuse(state: &AppState, path: &'static str, peer: SocketAddr, mut refusal: Refusal) -> Response {
     let (now, address) = (state.clock.now(), peer.ip().to_canonical());
     let rid = reply::rid(now.wall);
     if refusal == Refusal::WrongKey {

@@ -107,6 +107,15 @@ pub(super) async fn pass(
     response
 }
 
+/// The access token that a request would be passed on with, if it may pass and is to carry one.
+pub(super) fn account(state: &AppState, request: &Request) -> Option<Arc<Handle>> {
+    state.gateway.as_ref()?;
+    match decide(state, request) {
+        Ok(Credential::Token { handle, .. }) => Some(handle),
+        Ok(Credential::AppSecret { .. } | Credential::Own | Credential::User) | Err(_) => None,
+    }
+}
+
 /// Counts and logs a refusal, and answers with it. Of the request only the path is logged, for any part of a query may be a
 /// secret.
 fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRefusal) -> Response {
@@ -216,12 +225,15 @@ fn admit(
     gateway: &Gateway,
     request: &Request,
 ) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
-    let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
-    let (handles, now) = (state.registry.handles(), state.clock.boot_now());
-    let known = Known { handles: &handles, clients: &state.clients, apps: &state.apps, now };
-    let credential = decide::decide(asked, known)?;
+    let credential = decide(state, request)?;
     let permit = gateway.permit(&credential)?;
     Ok((credential, permit))
+}
+
+fn decide(state: &AppState, request: &Request) -> Result<Credential, GatewayRefusal> {
+    let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let (handles, now) = (state.registry.handles(), state.clock.boot_now());
+    decide::decide(asked, Known { handles: &handles, clients: &state.clients, apps: &state.apps, now })
 }
 
 /// Makes the call, and once more where WeChat refused the token that the relay had put in and there is a new one: WeChat

@@ -31,6 +31,8 @@ pub(super) enum Problem {
     ForeignAccount,
     /// 404
     NoSuchAccount,
+    /// 404
+    NoSuchTicket,
     /// 413
     BodyTooLarge,
     /// 400
@@ -73,7 +75,7 @@ impl Problem {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchRoute | Self::NoSuchAccount => StatusCode::NOT_FOUND,
+            Self::NoSuchRoute | Self::NoSuchAccount | Self::NoSuchTicket => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::BadQuery(_) | Self::BadBody(_) | Self::BodyTooSlow => StatusCode::BAD_REQUEST,
@@ -91,6 +93,7 @@ impl Problem {
             Self::WrongMethod => "this path does not take this method; Allow names those that it takes",
             Self::ForeignAccount => "this key may not use the account that was asked for",
             Self::NoSuchAccount => "there is no account of this name",
+            Self::NoSuchTicket => "the relay keeps no such ticket of this account: add it to accounts.NAME.tickets",
             Self::BodyTooLarge => "the body is longer than 4096 bytes",
             Self::BodyTooSlow => "the body did not arrive within 10 seconds",
             Self::Panicked => "the relay has a defect; its log names the place",
@@ -114,6 +117,7 @@ impl Problem {
             | Self::BadQuery(_)
             | Self::ForeignAccount
             | Self::NoSuchAccount
+            | Self::NoSuchTicket
             | Self::BodyTooLarge
             | Self::BadBody(_)
             | Self::Panicked => None,

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::problem::Problem;
+use crate::credential::TicketKind;
 
 /// The longest long poll. Shorter than `server.header_timeout`, and than the idle time-outs of most proxies.
 const LONGEST_WAIT: u64 = 60;
@@ -15,6 +16,16 @@ pub(super) fn account(query: Option<&str>) -> Result<Option<Cow<'_, str>>, Probl
         Ok(Some(name)) if name.is_empty() => Err(Problem::BadQuery("account is empty")),
         Ok(name) => Ok(name),
         Err(Fault::Repeated) => Err(Problem::BadQuery("account is given more than once")),
+        Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
+    }
+}
+
+/// The parameter `type`: which ticket.
+pub(super) fn ticket_kind(query: Option<&str>) -> Result<TicketKind, Problem> {
+    match only(query, "type") {
+        Ok(None) => Err(Problem::BadQuery("type is missing: jsapi or wx_card")),
+        Ok(Some(kind)) => kind.parse().map_err(|_| Problem::BadQuery("type is neither jsapi nor wx_card")),
+        Err(Fault::Repeated) => Err(Problem::BadQuery("type is given more than once")),
         Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
     }
 }
@@ -124,6 +135,17 @@ mod tests {
         for query in ["account=a&account=a", "account=a&acc%6funt=b", "account", "account=", "account=&account=a"] {
             assert!(matches!(account(Some(query)), Err(Problem::BadQuery(_))), "{query}");
         }
+    }
+
+    #[test]
+    fn a_ticket_is_asked_for_by_exactly_one_of_its_names() {
+        for kind in TicketKind::ALL {
+            assert_eq!(ticket_kind(Some(&format!("a=b&type={}", kind.label()))).unwrap(), kind);
+        }
+        for query in ["", "type", "type=", "type=JSAPI", "type=agent_config", "type=jsapi&type=jsapi", "type=%zz"] {
+            assert!(matches!(ticket_kind(Some(query)), Err(Problem::BadQuery(_))), "{query}");
+        }
+        assert!(ticket_kind(None).is_err());
     }
 
     #[test]

@@ -11,7 +11,10 @@ use axum::{
 use tokio::time::sleep;
 
 use super::{AppState, problem::Problem, query};
-use crate::registry::{Handle, Handles, Prepared};
+use crate::{
+    credential::CredentialKind,
+    registry::{Handle, Handles, Prepared},
+};
 
 /// WeChat advises business servers to cache a token for about a minute.
 const CACHE_SECONDS: u64 = 60;
@@ -61,7 +64,7 @@ pub(super) struct LongPoll {
 impl LongPoll {
     /// What the client says. Without `wait`, `If-None-Match` is ignored: a client that never learnt of the long poll must
     /// not be answered without a token because a library of its own sends the header.
-    fn of_request(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
+    pub(super) fn of_request(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
         let Some(wait) = query::wait(uri.query())? else { return Ok(Self::default()) };
         let lines = headers.get_all(header::IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
         Ok(Self { tags: lines.collect::<Vec<_>>().join(&b','), wait })
@@ -87,7 +90,12 @@ pub(super) enum Outcome {
 
 /// The answer to a read that may have to wait: see [`outcome`].
 pub(super) async fn serve(state: &AppState, handle: &Handle, poll: &LongPoll, longest: Duration) -> Response {
-    match outcome(state, handle, poll, longest).await {
+    respond(outcome(state, handle, poll, longest).await)
+}
+
+/// How a read ends, as an answer.
+pub(super) fn respond(outcome: Outcome) -> Response {
+    match outcome {
         Outcome::Ok(prepared, seconds) => ok(&prepared, seconds),
         Outcome::NotModified(prepared, seconds) => not_modified(&prepared, seconds),
         Outcome::Unavailable(problem) => problem.into_response(),
@@ -117,11 +125,11 @@ pub(super) async fn outcome(state: &AppState, handle: &Handle, poll: &LongPoll, 
             None => {
                 let left = wait_until.get_or_insert(now.plus(longest)).since(now);
                 if stopping || left.is_zero() || !published.status.is_worth_waiting(now, left) {
-                    return Outcome::Unavailable(Problem::unavailable(
-                        &published.status,
-                        now,
-                        "no token can be served",
-                    ));
+                    let reason = match handle.id.kind() {
+                        CredentialKind::AccessToken => "no token can be served",
+                        CredentialKind::Ticket(_) => "no ticket can be served",
+                    };
+                    return Outcome::Unavailable(Problem::unavailable(&published.status, now, reason));
                 }
                 left
             }

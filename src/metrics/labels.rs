@@ -83,10 +83,14 @@ labels! {
         Token = "token",
         /// `/token/refresh`
         Report = "report",
+        /// `/ticket`
+        Ticket = "ticket",
         /// `/cgi-bin/token`
         DropInToken = "drop_in_token",
         /// `/cgi-bin/stable_token`
         DropInStableToken = "drop_in_stable_token",
+        /// `/cgi-bin/ticket/getticket`
+        DropInTicket = "drop_in_ticket",
         /// Every path that is not the relay's own, where the gateway is on.
         Gateway = "gateway",
         /// `/healthz`
@@ -127,7 +131,15 @@ labels! {
         BadGrantType = "bad_grant_type",
         /// The client may not use the account.
         ForeignAccount = "foreign_account",
-        /// No token can be served.
+        /// No access token.
+        NoAccessToken = "no_access_token",
+        /// An access token that this relay did not hand out, or too long ago.
+        UnknownAccessToken = "unknown_access_token",
+        /// Another type of ticket than `jsapi` and `wx_card`.
+        BadTicketType = "bad_ticket_type",
+        /// The relay does not keep this ticket of the account.
+        TicketNotKept = "ticket_not_kept",
+        /// No token or ticket can be served.
         NoToken = "no_token",
     }
 

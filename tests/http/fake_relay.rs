@@ -98,9 +98,10 @@ impl FakeRelay {
         fake
     }
 
-    /// The account NAME has the appid `wxNAME` and the endpoint `token`.
+    /// The account NAME has the appid `wxNAME` and the endpoint `token`; `NAME.jsapi` is its ticket.
     pub(crate) fn patient(names: &[&str], timeouts: Timeouts) -> Self {
-        let apps = names.iter().map(|name| (format!("wx{name}"), app(name, Endpoint::Token)));
+        let accounts = names.iter().filter(|name| !name.contains('.'));
+        let apps = accounts.map(|name| (format!("wx{name}"), app(name, Endpoint::Token)));
         Self::with_apps(names, timeouts, Apps::new(apps))
     }
 
@@ -112,7 +113,7 @@ impl FakeRelay {
         let (registry, metrics) = (Registry::default(), Metrics::new());
         let (mut publishers, mut reports) = (BTreeMap::new(), BTreeMap::new());
         for name in names {
-            let id = CredentialId::access_token(name.parse().unwrap());
+            let id: CredentialId = name.parse().unwrap();
             let heartbeat = Heartbeat::starting(SystemClock.awake());
             let (handle, end) = Handle::new(id.clone(), metrics.credential(&id), heartbeat);
             registry.insert(&[Arc::new(handle)]);

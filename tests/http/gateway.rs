@@ -21,7 +21,8 @@ pub(crate) const APPSECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const SEND: &str = "/cgi-bin/message/custom/send";
 pub(crate) const MESSAGE: &str = r#"{"touser":"oUser","msgtype":"text"}"#;
 
-/// A relay with a gateway to a simulated WeChat. The accounts `main` and `shop` have living tokens.
+/// A relay with a gateway to a simulated WeChat. The accounts `main` and `shop` have living tokens; a ticket of `main` is kept, but
+/// there is none yet.
 pub(crate) struct Gate {
     pub(crate) sim: Sim,
     pub(crate) fake: Arc<FakeRelay>,
@@ -59,7 +60,7 @@ impl Gate {
         let apps = Apps::new([app("main", false), app("shop", true)]);
         let secrets = ["main", "shop"].map(|name| (name.parse::<AccountName>().unwrap(), APPSECRET.into()));
         let gateway = Gateway::new(&settings(&sim), secrets, limits.max_connections).unwrap();
-        let fake = FakeRelay::with_gateway(&["main", "shop"], timeouts, apps, Some(gateway));
+        let fake = FakeRelay::with_gateway(&["main", "main.jsapi", "shop"], timeouts, apps, Some(gateway));
         let [token, shop] = ["wxmain", "wxshop"].map(|app| sim.rotate_outside(app, Kind::Rotating).access_token);
         fake.offer("main", 7, &token, 3541);
         fake.offer("shop", 7, &shop, 3541);
@@ -259,4 +260,26 @@ async fn without_a_gateway_an_unknown_path_is_404_as_before() {
     assert_eq!(gate.get("/healthz").await.status, 200);
     assert_eq!(gate.send("DELETE", "/token", "", "").await.status, 405);
     assert_eq!(errcode(&gate.get("/cgi-bin/token?appid=wxnone").await), 40013);
+}
+
+#[tokio::test]
+async fn a_kept_ticket_is_the_relays_own_and_any_other_is_wechats() {
+    let gate = Gate::new().await;
+    gate.fake.offer("main.jsapi", 9, "kept", 7100);
+    let path = "/cgi-bin/ticket/getticket";
+    let with_token = |kind: &str| format!("{path}?access_token={}&type={kind}", gate.token);
+    let key = format!("Authorization: {}\r\nX-Relay-Account: main\r\n", bearer(KEY));
+    assert_eq!(gate.get(&with_token("jsapi")).await.json()["ticket"], "kept");
+    assert_eq!(gate.send("GET", &format!("{path}?type=jsapi"), &key, "").await.json()["ticket"], "kept");
+    assert_eq!(gate.sim.calls(Op::Ticket).len(), 0);
+
+    let card = gate.get(&with_token("wx_card")).await;
+    assert!(gate.sim.ticket_alive_for(card.json()["ticket"].as_str().unwrap()).is_some(), "{card:?}");
+    assert!(gate.send("GET", &format!("{path}?type=wx_card"), &key, "").await.json()["ticket"].is_string());
+    assert_eq!(gate.get(&with_token("agent_config")).await.json()["errcode"], 40097);
+    assert_eq!(gate.sim.calls(Op::Ticket).len(), 3);
+
+    assert_eq!(gate.get(&format!("{path}?access_token=never&type=jsapi")).await.json()["errcode"], 40001);
+    assert_eq!(gate.get(&format!("{path}?type=jsapi")).await.json()["errcode"], 41001);
+    assert_eq!(gate.sim.calls(Op::Ticket).len(), 3, "no open proxy");
 }

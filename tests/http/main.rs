@@ -23,3 +23,4 @@ mod random_bytes;
 mod raw_http;
 mod read;
 mod report;
+mod ticket;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{http::query, metrics::Refusal};
 
-/// What both routes read; everything else that is said is ignored. Without `Debug`, for it holds a key.
+/// What the token routes read; everything else that is said is ignored. Without `Debug`, for it holds a key.
 #[derive(Default)]
 pub(super) struct Parameters<'r> {
     pub(super) appid: Parameter<'r>,
@@ -17,7 +17,7 @@ pub(super) struct Parameters<'r> {
 
 /// One parameter.
 #[derive(Default)]
-pub(super) enum Parameter<'r> {
+pub(in crate::http) enum Parameter<'r> {
     #[default]
     Missing,
     Given(Cow<'r, str>),
@@ -26,6 +26,17 @@ pub(super) enum Parameter<'r> {
 }
 
 impl<'r> Parameter<'r> {
+    /// The one called `wanted`. What cannot be decoded makes only its own parameter unusable.
+    pub(in crate::http) fn of_query(query: Option<&'r str>, wanted: &str) -> Self {
+        let mut found = Self::default();
+        for (name, value) in query.into_iter().flat_map(query::pairs) {
+            if query::decode(name).is_some_and(|name| name == wanted) {
+                found.add(query::decode(value));
+            }
+        }
+        found
+    }
+
     fn add(&mut self, value: Option<Cow<'r, str>>) {
         *self = match (&self, value) {
             (Self::Missing, Some(value)) => Self::Given(value),
@@ -34,7 +45,7 @@ impl<'r> Parameter<'r> {
     }
 
     /// Its text. WeChat takes an empty one for a missing one.
-    pub(super) fn text(&self, missing: Refusal, unusable: Refusal) -> Result<&str, Refusal> {
+    pub(in crate::http) fn text(&self, missing: Refusal, unusable: Refusal) -> Result<&str, Refusal> {
         match self {
             Self::Given(text) if !text.is_empty() => Ok(text),
             Self::Given(_) | Self::Missing => Err(missing),
@@ -60,19 +71,11 @@ struct Members {
 }
 
 impl<'r> Parameters<'r> {
-    /// Of `/cgi-bin/token`. What cannot be decoded makes only its own parameter unusable.
+    /// Of `/cgi-bin/token`.
     pub(super) fn of_query(query: Option<&'r str>) -> Self {
-        let mut parameters = Self::default();
-        for (name, value) in query.into_iter().flat_map(query::pairs) {
-            let parameter = match query::decode(name).as_deref() {
-                Some("appid") => &mut parameters.appid,
-                Some("secret") => &mut parameters.secret,
-                Some("grant_type") => &mut parameters.grant_type,
-                _ => continue,
-            };
-            parameter.add(query::decode(value));
-        }
-        parameters
+        let [appid, secret, grant_type] =
+            ["appid", "secret", "grant_type"].map(|name| Parameter::of_query(query, name));
+        Self { appid, secret, grant_type, force_refresh: false }
     }
 
     /// Of `/cgi-bin/stable_token`. Its Content-Type is ignored, as WeChat does.

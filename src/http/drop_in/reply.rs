@@ -13,6 +13,12 @@ pub(super) fn token(prepared: &Prepared, seconds: u64) -> Response {
     json(token::body(&prepared.head.0, seconds).into())
 }
 
+/// 200 with a ticket. `seconds` is at least 1.
+pub(in crate::http) fn ticket(prepared: &Prepared, seconds: u64) -> Response {
+    let head = [&br#"{"errcode":0,"errmsg":"ok","#[..], &prepared.head.0[1..]].concat();
+    json(token::body(&head, seconds).into())
+}
+
 /// 200 with an errcode, as WeChat answers every refusal: the one mapping of them.
 pub(super) fn refused(refusal: Refusal, rid: &str) -> Response {
     let (errcode, errmsg) = match refusal {
@@ -25,7 +31,10 @@ pub(super) fn refused(refusal: Refusal, rid: &str) -> Response {
         Refusal::WrongKey => (40125, "invalid appsecret"),
         Refusal::TooManyWrongKeys => (45011, "api minute-quota reach limit  mustslower  retry next minute"),
         Refusal::BadGrantType => (40002, "invalid grant_type"),
-        Refusal::ForeignAccount => (48001, "api unauthorized"),
+        Refusal::ForeignAccount | Refusal::TicketNotKept => (48001, "api unauthorized"),
+        Refusal::NoAccessToken => (41001, "access_token missing"),
+        Refusal::UnknownAccessToken => (40001, "invalid credential, access_token is invalid or not latest"),
+        Refusal::BadTicketType => (40097, "invalid args"),
         Refusal::NoToken => (-1, "system error"),
     };
     let mut response = self::errcode(errcode, errmsg, rid);

@@ -1,0 +1,76 @@
+//! How is a ticket read? As a token is, from memory.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Uri},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    AppState,
+    problem::Problem,
+    query,
+    token::{self, LongPoll, Outcome},
+};
+use crate::{
+    credential::TicketKind,
+    registry::{Handle, Handles},
+};
+
+/// A ticket of an account, and the token that it is fetched with.
+pub(super) struct Ticket {
+    pub(super) handle: Arc<Handle>,
+    access_token: Arc<Handle>,
+}
+
+impl Ticket {
+    /// The ticket of this kind that the sender of a request asks for, of the account that it names.
+    pub(super) fn authorize(
+        state: &AppState,
+        handles: &Handles,
+        headers: &HeaderMap,
+        account: Option<&str>,
+        kind: TicketKind,
+    ) -> Result<Self, Problem> {
+        let access_token = state.clients.identify(headers)?.authorize(handles, account)?;
+        let handle = handles.ticket(access_token.id.account().as_str(), kind).ok_or(Problem::NoSuchTicket)?;
+        Ok(Self { handle: handle.clone(), access_token: access_token.clone() })
+    }
+
+    /// What may be served of it, at once or after a wait: see [`token::outcome`].
+    pub(super) async fn outcome(&self, state: &AppState, poll: &LongPoll) -> Outcome {
+        match token::outcome(state, &self.handle, poll, state.timeouts.first_token).await {
+            Outcome::Unavailable(_) if self.lacks_access_token(state) => {
+                let (status, now) = (&self.access_token.published().status, state.clock.boot_now());
+                let reason = "no ticket can be served, and the account has no access token to fetch one with";
+                Outcome::Unavailable(Problem::unavailable(status, now, reason))
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn lacks_access_token(&self, state: &AppState) -> bool {
+        self.access_token.published().servable(state.clock.boot_now()).is_none()
+    }
+}
+
+/// `GET /ticket`
+pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    let resolved = resolve(&state, request.headers(), request.uri());
+    // hyper uses its read buffer for the next request only when this one is gone.
+    drop(request);
+    match resolved {
+        Ok((ticket, poll)) => token::respond(ticket.outcome(&state, &poll).await),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn resolve(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Ticket, LongPoll), Problem> {
+    state.clients.identify(headers)?;
+    let (account, kind) = (query::account(uri.query())?, query::ticket_kind(uri.query())?);
+    let poll = LongPoll::of_request(headers, uri)?;
+    let ticket = Ticket::authorize(state, &state.registry.handles(), headers, account.as_deref(), kind)?;
+    Ok((ticket, poll))
+}
