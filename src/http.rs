@@ -38,6 +38,7 @@ mod drop_in;
 mod gateway;
 mod getticket;
 mod health;
+mod jssdk;
 mod listener;
 mod overview;
 mod page;
@@ -51,6 +52,7 @@ pub use apps::{App, Apps};
 pub use auth::{Access, Client, Clients};
 pub use drop_in::{EarlyFetches, Throttle};
 pub use gateway::Gateway;
+pub use jssdk::{AccountPages, Pages};
 pub use listener::{Limits, Listener};
 
 use crate::{
@@ -69,6 +71,8 @@ pub struct AppState {
     pub clients: Clients,
     /// Which accounts WeChat's own routes know.
     pub apps: Apps,
+    /// Which pages may be signed.
+    pub pages: Pages,
     /// The way of every other call to WeChat, if there is one.
     pub gateway: Option<Gateway>,
     /// Who presented wrong keys to WeChat's routes.
@@ -118,6 +122,7 @@ impl AppState {
             .route("/token/refresh", post(report::report))
             .route(drop_in::TOKEN, any(drop_in::token))
             .route("/ticket", get(ticket::read))
+            .route("/jssdk/config", get(jssdk::config))
             .route(drop_in::STABLE_TOKEN, any(drop_in::stable_token))
             .route(getticket::PATH, any(getticket::ticket))
             .route("/healthz", get(health::alive))
@@ -230,6 +235,7 @@ impl HttpService {
             (Side::Public, "/token/refresh") => Route::Report,
             (Side::Public, drop_in::TOKEN) => Route::DropInToken,
             (Side::Public, "/ticket") => Route::Ticket,
+            (Side::Public, "/jssdk/config") => Route::JsSdkConfig,
             (Side::Public, drop_in::STABLE_TOKEN) => Route::DropInStableToken,
             (Side::Public, getticket::PATH) => Route::DropInTicket,
             (Side::Admin, "/") => Route::Page,
@@ -277,6 +283,7 @@ mod tests {
             registry: Arc::new(registry),
             clients: Clients::new([]),
             apps: Apps::default(),
+            pages: Pages::default(),
             gateway: None,
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),

@@ -28,7 +28,7 @@
 //! | [`http`] | what do clients and operators see? |
 //! | [`metrics`], `telemetry`, [`heartbeat`] | what is counted and logged, and is every keeper alive? |
 //! | [`lifecycle`], [`clock`] | when does it end, and what time is it? |
-//! | [`relay_key`], `timing`, `secret_url`, `printable`, `tls` | what do several of them share? |
+//! | [`relay_key`], `timing`, `secret_url`, [`page_url`], `printable`, `tls` | what do several of them share? |
 //!
 //! Comments cite the promises I1 to I13; `docs/ARCHITECTURE.md` lists them, each with its place and its tests. The crate is the
 //! library behind the `token-relay` binary and its tests; its API follows their needs and promises nothing to others.
@@ -46,6 +46,7 @@ pub mod keeper;
 pub mod keepers;
 pub mod lifecycle;
 pub mod metrics;
+pub mod page_url;
 pub mod presence;
 mod printable;
 pub mod registry;

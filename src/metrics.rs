@@ -270,7 +270,8 @@ mod tests {
     fn a_removed_credential_leaves_no_series_and_takes_none_of_another() {
         let metrics = Metrics::new();
         let empty = page(&metrics);
-        let (main, ticket) = (id("main", CredentialKind::AccessToken), id("main", CredentialKind::Ticket(TicketKind::Jsapi)));
+        let (main, ticket) =
+            (id("main", CredentialKind::AccessToken), id("main", CredentialKind::Ticket(TicketKind::Jsapi)));
         metrics.credential(&main);
         let with_main = page(&metrics);
         metrics.credential(&ticket).rotated();

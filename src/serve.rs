@@ -13,7 +13,10 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::{CredentialId, CredentialKind},
     group::Group,
-    http::{Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, Limits, Listener, Throttle, Timeouts},
+    http::{
+        Access, AccountPages, App, AppState, Apps, Clients, EarlyFetches, Gateway, Limits, Listener, Pages, Throttle,
+        Timeouts,
+    },
     issuer::{
         Issuer, Profile,
         upstream::{Upstream, UpstreamError, UpstreamSettings},
@@ -117,6 +120,7 @@ impl Ready {
             registry,
             clients: clients(settings),
             apps: apps(settings),
+            pages: pages(settings),
             gateway: gateway(settings)?,
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
@@ -239,6 +243,14 @@ fn apps(settings: &Settings) -> Apps {
         (account.appid.as_str().to_owned(), app)
     };
     Apps::new(settings.accounts.iter().map(app))
+}
+
+fn pages(settings: &Settings) -> Pages {
+    let pages = |(name, account): (&AccountName, &AccountSettings)| {
+        let (appid, domains) = (account.appid.as_str().to_owned(), account.jssdk_domains.clone());
+        (name.clone(), AccountPages { appid, domains })
+    };
+    Pages::new(settings.accounts.iter().map(pages))
 }
 
 /// The gateway, if there is one.

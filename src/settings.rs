@@ -22,6 +22,7 @@ mod urls;
 mod values;
 
 pub use crate::issuer::wechat::Endpoint;
+pub use crate::page_url::PageDomain;
 pub use crate::relay_key::KeyDigest;
 pub use crate::secret_url::SecretUrl;
 pub use entry::LONGEST;
@@ -140,6 +141,8 @@ pub struct AccountSettings {
     pub accept_appsecret: bool,
     /// Which tickets are kept of it.
     pub tickets: BTreeSet<TicketKind>,
+    /// Under which names the pages are that JS-SDK signatures are made for. Only with the ticket `jsapi`.
+    pub jssdk_domains: Vec<PageDomain>,
 }
 
 /// One internal service.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     clock::Timestamp,
+    page_url::PageRefused,
     report::{ReportFailure, ReportLimit},
     status::{Failure, Status},
 };
@@ -27,6 +28,8 @@ pub(super) enum Problem {
     Unauthorized(&'static str),
     /// 400
     BadQuery(&'static str),
+    /// 400
+    PageRefused(PageRefused),
     /// 403, for every name that the client may not use, so that it does not learn which exist.
     ForeignAccount,
     /// 404
@@ -78,7 +81,7 @@ impl Problem {
             Self::NoSuchRoute | Self::NoSuchAccount | Self::NoSuchTicket => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Self::BadQuery(_) | Self::BadBody(_) | Self::BodyTooSlow => StatusCode::BAD_REQUEST,
+            Self::BadQuery(_) | Self::PageRefused(_) | Self::BadBody(_) | Self::BodyTooSlow => StatusCode::BAD_REQUEST,
             Self::ForeignAccount => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -98,6 +101,7 @@ impl Problem {
             Self::BodyTooSlow => "the body did not arrive within 10 seconds",
             Self::Panicked => "the relay has a defect; its log names the place",
             Self::Unauthorized(detail) | Self::BadQuery(detail) | Self::BadBody(detail) => detail,
+            Self::PageRefused(refused) => return refused.to_string().into(),
             Self::TooMany { limit, .. } => limited(*limit),
             Self::Unavailable { reason, trouble, .. } => return with_trouble(reason, trouble.as_deref()),
             Self::ReportFailed { failure, trouble, .. } => return failed(failure, trouble.as_deref()),
@@ -115,6 +119,7 @@ impl Problem {
             Self::NoSuchRoute
             | Self::WrongMethod
             | Self::BadQuery(_)
+            | Self::PageRefused(_)
             | Self::ForeignAccount
             | Self::NoSuchAccount
             | Self::NoSuchTicket

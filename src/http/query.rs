@@ -30,6 +30,16 @@ pub(super) fn ticket_kind(query: Option<&str>) -> Result<TicketKind, Problem> {
     }
 }
 
+/// The parameter `url`: a page.
+pub(super) fn page_url(query: Option<&str>) -> Result<Cow<'_, str>, Problem> {
+    match only(query, "url") {
+        Ok(None) => Err(Problem::BadQuery("url is missing: the page's, percent-encoded")),
+        Ok(Some(url)) => Ok(url),
+        Err(Fault::Repeated) => Err(Problem::BadQuery("url is given more than once: is it percent-encoded?")),
+        Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
+    }
+}
+
 /// The parameter `wait`: 0 to 60 whole seconds, or `None` where it is absent.
 pub(super) fn wait(query: Option<&str>) -> Result<Option<Duration>, Problem> {
     let wait = match only(query, "wait") {

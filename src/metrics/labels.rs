@@ -85,6 +85,8 @@ labels! {
         Report = "report",
         /// `/ticket`
         Ticket = "ticket",
+        /// `/jssdk/config`
+        JsSdkConfig = "jssdk_config",
         /// `/cgi-bin/token`
         DropInToken = "drop_in_token",
         /// `/cgi-bin/stable_token`

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::account::{AccountName, ClientName, NameError};
 use crate::credential::{NotATicket, TicketKind};
+use crate::page_url::{NotADomain, PageDomain};
 use crate::relay_key::fits_urls;
 use crate::timing::LEASE;
 
@@ -183,7 +184,18 @@ fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
     };
     let accept_appsecret = flag_or_false(&table.entry("accept_appsecret"))?;
     let tickets = tickets(&table.entry("tickets"))?;
-    Ok(AccountSettings { appid, secret, endpoint, calls_per_day, accept_appsecret, tickets })
+    let jssdk_domains = jssdk_domains(&table.entry("jssdk_domains"), &tickets)?;
+    Ok(AccountSettings { appid, secret, endpoint, calls_per_day, accept_appsecret, tickets, jssdk_domains })
+}
+
+fn jssdk_domains(entry: &Entry<'_>, tickets: &BTreeSet<TicketKind>) -> Result<Vec<PageDomain>, SettingsError> {
+    if entry.is_set() && !tickets.contains(&TicketKind::Jsapi) {
+        return Err(entry.error("signatures are made with a ticket: add \"jsapi\" to the account's tickets"));
+    }
+    let domain = |(index, name): (usize, &str)| {
+        name.parse().map_err(|invalid: NotADomain| entry.error(format!("entry {} {invalid}", index + 1)))
+    };
+    entry.list()?.into_iter().flatten().enumerate().map(domain).collect()
 }
 
 /// None unless set. One that is named twice is kept once.

@@ -86,6 +86,7 @@ pub(super) const ACCOUNT: &[Key] = &[
     unset("calls_per_day", Kind::Number),
     unset("accept_appsecret", Kind::Flag),
     unset("tickets", Kind::List),
+    unset("jssdk_domains", Kind::List),
 ];
 
 /// The keys of `[clients.NAME]`.

@@ -18,7 +18,8 @@ use token_relay::{
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
     http::{
-        Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, Throttle, Timeouts,
+        Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, Pages, Throttle,
+        Timeouts,
     },
     issuer::{
         IssueError,
@@ -109,6 +110,12 @@ impl FakeRelay {
         Self::with_gateway(names, timeouts, apps, None)
     }
 
+    /// What it is made of may be changed before it serves.
+    pub(crate) fn change(mut self, change: impl FnOnce(&mut AppState)) -> Self {
+        change(Arc::get_mut(&mut self.relay).expect("nobody else has it yet"));
+        self
+    }
+
     pub(crate) fn with_gateway(names: &[&str], timeouts: Timeouts, apps: Apps, gateway: Option<Gateway>) -> Self {
         let (registry, metrics) = (Registry::default(), Metrics::new());
         let (mut publishers, mut reports) = (BTreeMap::new(), BTreeMap::new());
@@ -135,6 +142,7 @@ impl FakeRelay {
                 client("odd", ODD_KEY, None, true),
             ]),
             apps,
+            pages: Pages::default(),
             gateway,
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),

@@ -17,6 +17,7 @@ mod gateway_healing;
 mod gateway_hostile;
 mod gateway_proxies;
 mod gateway_random;
+mod jssdk;
 mod leaks;
 mod poll;
 mod random_bytes;

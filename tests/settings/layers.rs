@@ -196,6 +196,18 @@ fn tickets_are_a_list_of_kinds_in_the_file_and_in_the_environment_and_none_unles
 }
 
 #[test]
+fn the_domains_of_pages_are_names_of_hosts_in_lower_case() {
+    let variables = [
+        ("TOKEN_RELAY__ACCOUNTS__MAIN__TICKETS", "jsapi"),
+        ("TOKEN_RELAY__ACCOUNTS__MAIN__JSSDK_DOMAINS", "Shop.example.com, example.org"),
+    ];
+    let settings = load(None, variables).unwrap();
+    let domains: Vec<_> = settings.accounts["main"].jssdk_domains.iter().map(ToString::to_string).collect();
+    assert_eq!(domains, ["shop.example.com", "example.org"]);
+    assert!(load(None, []).unwrap().accounts["main"].jssdk_domains.is_empty());
+}
+
+#[test]
 fn a_key_is_known_to_fit_urls_or_not_unless_only_its_hash_is_given() {
     let written = Written::new();
     let odd = written.file("key", "a-key-of-32-characters/and+a~few=more\n");

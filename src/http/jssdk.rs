@@ -1,0 +1,122 @@
+//! What does a page need to open WeChat's JS-SDK? The parameters of `wx.config`, signed with the kept ticket.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Uri},
+    response::{IntoResponse, Response},
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use sha1::{Digest, Sha1};
+
+use super::{
+    AppState,
+    health::json_answer,
+    problem::Problem,
+    query,
+    ticket::Ticket,
+    token::{LongPoll, Outcome},
+};
+use crate::{
+    account::AccountName,
+    credential::{TicketKind, Token},
+    page_url::{PageDomain, signed_part},
+};
+
+/// As many letters and digits as in WeChat's example.
+const NONCE_LENGTH: usize = 16;
+
+/// What an account's pages are signed for. Made whole from the settings, as [`Clients`](super::Clients) are.
+#[derive(Debug, Default)]
+pub struct Pages(BTreeMap<AccountName, AccountPages>);
+
+/// The pages of one account.
+#[derive(Debug)]
+pub struct AccountPages {
+    /// Its appid.
+    pub appid: String,
+    /// Under which names its pages are.
+    pub domains: Vec<PageDomain>,
+}
+
+impl Pages {
+    /// Those of these accounts.
+    pub fn new(accounts: impl IntoIterator<Item = (AccountName, AccountPages)>) -> Self {
+        Self(accounts.into_iter().collect())
+    }
+}
+
+/// The parameters of `wx.config`, in WeChat's spelling.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Config<'p> {
+    app_id: &'p str,
+    timestamp: i64,
+    nonce_str: String,
+    signature: String,
+}
+
+/// `GET /jssdk/config`
+pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    let resolved = resolve(&state, request.headers(), request.uri());
+    // hyper uses its read buffer for the next request only when this one is gone.
+    drop(request);
+    let signed = match resolved {
+        Ok((ticket, page)) => sign(&state, &ticket, &page).await,
+        Err(problem) => Err(problem),
+    };
+    signed.unwrap_or_else(Problem::into_response)
+}
+
+/// The ticket and the page of a request. The whole query is read before any account is looked up.
+fn resolve(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Ticket, String), Problem> {
+    state.clients.identify(headers)?;
+    let (account, page) = (query::account(uri.query())?, query::page_url(uri.query())?);
+    let handles = state.registry.handles();
+    let ticket = Ticket::authorize(state, &handles, headers, account.as_deref(), TicketKind::Jsapi)?;
+    Ok((ticket, page.into_owned()))
+}
+
+async fn sign(state: &AppState, ticket: &Ticket, page: &str) -> Result<Response, Problem> {
+    let pages = state.pages.0.get(ticket.handle.id.account()).ok_or(Problem::NoSuchAccount)?;
+    let page = signed_part(page, &pages.domains).map_err(Problem::PageRefused)?;
+    if let Outcome::Unavailable(problem) = ticket.outcome(state, &LongPoll::default()).await {
+        return Err(problem);
+    }
+    // What was served a moment ago is looked up once more: an answer's head has the ticket in JSON, and the text is signed.
+    let published = ticket.handle.published();
+    let now = state.clock.now();
+    let unavailable = || Problem::unavailable(&published.status, now.boot, "no ticket can be served");
+    let (offer, _) = published.status.servable(now.boot).ok_or_else(unavailable)?;
+    let nonce_str: String = (0..NONCE_LENGTH).map(|_| fastrand::alphanumeric()).collect();
+    let timestamp = now.wall.as_millis() / 1000;
+    let signature = signature(&offer.token, &nonce_str, timestamp, page);
+    Ok(json_answer(&Config { app_id: &pages.appid, timestamp, nonce_str, signature }))
+}
+
+/// WeChat's: the SHA-1 of the four in this order, as they are.
+fn signature(ticket: &Token, nonce: &str, timestamp: i64, page: &str) -> String {
+    let text = SecretString::from(format!(
+        "jsapi_ticket={}&noncestr={nonce}&timestamp={timestamp}&url={page}",
+        ticket.expose()
+    ));
+    hex::encode(Sha1::digest(text.expose_secret()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wechats_own_example_is_signed_as_wechat_does() {
+        let ticket = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy3-Sl-HhTdfl2fzFy1AOcHKP7qg";
+        let ticket = Token::try_from(ticket.to_owned()).unwrap();
+        let page = "http://mp.weixin.qq.com?params=value";
+        let domains = ["mp.weixin.qq.com".parse().unwrap()];
+        assert_eq!(signed_part(page, &domains), Ok(page));
+        let signature = signature(&ticket, "Wm3WZYTPz0wzccnW", 1_414_587_457, page);
+        assert_eq!(signature, "0f9de62fce790f9a083d5c99e95740ceb90c27ed");
+    }
+}
