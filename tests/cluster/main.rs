@@ -18,6 +18,7 @@ mod redis_outages;
 mod relay_faults;
 mod reports;
 mod rotations;
+mod tickets;
 
 /// The binary under test.
 const RELAY: &str = env!("CARGO_BIN_EXE_token-relay");

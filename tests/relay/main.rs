@@ -22,6 +22,7 @@ mod restarts;
 mod serving;
 mod state;
 mod stopping;
+mod tickets;
 
 /// The binary under test.
 const RELAY: &str = env!("CARGO_BIN_EXE_token-relay");

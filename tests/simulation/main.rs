@@ -1,5 +1,5 @@
 //! Years of the keeper's machine in seconds: one to three relays on virtual time, on one store, against a model of WeChat,
-//! under every fault.
+//! under every fault. A ticket, which needs a token, has a world of its own (`tickets`).
 //!
 //! `SIM_START=s SIM_SEEDS=n` choose the seeds; `SIM_SEED=s cargo test --test simulation TEST -- --nocapture` prints one run
 //! event by event. A run ends at the first broken promise, with its number, its seed and its moment. What is not held against
@@ -29,6 +29,7 @@ mod setup;
 mod store;
 mod store_link;
 mod tally;
+mod tickets;
 mod wechat;
 mod wechat_link;
 mod world;
@@ -39,6 +40,7 @@ use rng::{DAY, HOUR, SECOND};
 use seeds::{chosen, from_env, run_all};
 use setup::Shape;
 use tally::{Tally, ratio};
+use tickets::TicketWorld;
 use world::World;
 
 /// About 1,100 account-years: two minutes of one core.
@@ -46,6 +48,8 @@ const SEEDS_ALONE: u64 = 410;
 /// Two hours each of three relays; and of fewer.
 const SEEDS_OF_THREE: u64 = 2000;
 const SEEDS_OF_FEWER: u64 = 100;
+/// Twenty days each of one relay's ticket.
+const SEEDS_OF_TICKETS: u64 = 100;
 /// The share of its life for which a token is served that the relay holds, where only calls and probes fail.
 const SERVED_ON_A_BAD_WIRE: f64 = 0.995;
 /// The same under every fault.
@@ -53,6 +57,7 @@ const SERVED: f64 = 0.99;
 
 const ALONE: &str = "one_relay_keeps_every_promise_under_every_fault";
 const SEVERAL: &str = "several_relays_keep_every_promise_under_every_fault";
+const TICKETS: &str = "a_ticket_is_never_promised_wrongly_where_its_life_can_be_known";
 const FEWER: &str = "one_or_two_relays_on_a_shared_store_keep_every_promise";
 
 /// `SIM_LOSSY=2`: a shared store is also flushed, restored and overwritten. Then only the relays' memory is left, and what a
@@ -86,6 +91,17 @@ fn several_relays_keep_every_promise_under_every_fault() {
 #[test]
 fn one_or_two_relays_on_a_shared_store_keep_every_promise() {
     run(FEWER, &chosen(SEEDS_OF_FEWER), |seed| Shape::Replica(if seed % 4 == 0 { 1 } else { 2 }));
+}
+
+#[test]
+fn a_ticket_is_never_promised_wrongly_where_its_life_can_be_known() {
+    let seeds = chosen(SEEDS_OF_TICKETS);
+    let run = |seed| TicketWorld::new(TICKETS, seed, from_env("SIM_SEED").is_some()).run();
+    let seeds = from_env("SIM_SEED").map_or(seeds, |seed| seed..seed + 1);
+    let (sum, broken) = run_all(&seeds, run, |sum: &mut Tally, tally| sum.add(&tally));
+    print(TICKETS, &sum, &seeds, broken.len());
+    assert!(broken.is_empty(), "{} seeds show a broken promise, the first is\n{}", broken.len(), broken[0]);
+    assert!(ratio(sum.served, sum.alive) > SERVED, "a living ticket is not served");
 }
 
 #[test]

@@ -1,0 +1,334 @@
+//! Weeks of a ticket's keeper in seconds: a credential that needs another one, and whose issuer names a whole life each time.
+//!
+//! One relay with a store of its own; several are in tests/cluster. The account's access token comes and goes, and is refused at
+//! times; calls, writes and the process fail; the record is lost; somebody ends the ticket from outside. An oracle of its own
+//! knows what the relay could know: of a ticket that it saw take another one's place, no wrong second is allowed.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use token_relay::{
+    credential::{Generation, Promise, Token},
+    issuer::wechat::ticket,
+    keeper::{
+        machine::{Action, Event, Machine},
+        record::{Identity, SecretMark},
+        schedule::Policy,
+    },
+    store::Sealed,
+};
+
+use super::{
+    breach::Breach,
+    queue::Queue,
+    replica::Host,
+    rng::{DAY, HOUR, MINUTE, Rng, SECOND},
+    tally::{Tally, Trace},
+};
+
+mod oracle;
+mod upstream;
+
+const LIFE: i64 = 2 * HOUR;
+/// How far a reboot moves what is known of a moment: the wall clock tells it only so well.
+const CLOCKS: i64 = 5 * SECOND;
+/// Where a life is known to have begun within so long, its end is to be kept to the second. It is watched within a minute, less
+/// what a reboot takes off both its sides.
+const KNOWN: i64 = MINUTE - 2 * CLOCKS;
+
+/// What is to come. What is for a relay is lost with its process.
+enum What {
+    Start,
+    Wake(u64),
+    Permit(u64),
+    ToRelay(u64, Event),
+    CallArrives { life: u64, sent_at: i64, probed: Option<u64> },
+    TokenComes,
+    TokenGoes,
+    Fault,
+}
+
+/// The account's, as its own keeper has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AccessToken {
+    Missing,
+    Good,
+    /// WeChat refuses it, and its keeper does not know yet.
+    Refused,
+}
+
+/// When WeChat makes the next ticket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Minting {
+    /// When somebody asks, after the end of the last one.
+    OnDemand,
+    /// So long before the end of the last one, which works to its own end.
+    Before(i64),
+}
+
+#[derive(Clone, Copy)]
+struct Ticket {
+    began_at: i64,
+    ends_at: i64,
+    is_revoked: bool,
+}
+
+/// What a relay knows that has this record.
+#[derive(Clone, Default)]
+struct Seen {
+    /// The ticket that it saw last, and when it asked.
+    last: Option<(u64, i64)>,
+    /// Tickets that it saw take another one's place: their earliest end, and how unsure that is.
+    known: BTreeMap<u64, (i64, i64)>,
+}
+
+/// What readers see, on the run's clock where it is compared.
+#[derive(Clone, Copy)]
+struct Offer {
+    id: u64,
+    generation: Generation,
+    promise: Promise,
+}
+
+pub(crate) struct TicketWorld {
+    rng: Rng,
+    now: i64,
+    breach: Breach,
+    trace: Trace,
+    queue: Queue<What>,
+    policy: Policy,
+    minting: Minting,
+    tickets: Vec<Ticket>,
+    access_token: AccessToken,
+    /// When the account will be without one next.
+    token_until: i64,
+    host: Host,
+    machine: Option<Machine>,
+    /// The numbers of the process, its timer and its reservation: what is for an earlier one does not come.
+    life: u64,
+    timer: u64,
+    reservation: u64,
+    is_waiting: bool,
+    stored: Option<Sealed>,
+    offer: Option<Offer>,
+    read_to: i64,
+    seen: Seen,
+    durable: Seen,
+    is_calling: bool,
+    calls: VecDeque<i64>,
+    last_call_at: i64,
+    until: i64,
+    pub(crate) tally: Tally,
+}
+
+impl TicketWorld {
+    pub(crate) fn new(test: &'static str, seed: u64, is_told: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let minting = if rng.coin() { Minting::OnDemand } else { Minting::Before(rng.between(0, 5 * MINUTE)) };
+        let policy = Policy {
+            issuer: ticket::profile(Duration::from_secs(300)),
+            before_expiry: Duration::from_secs(3600),
+            report_cooldown: Duration::from_secs(30),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(60),
+            calls_per_day: ticket::CALLS_PER_DAY,
+            longest_call: Duration::from_secs(8),
+        };
+        let host = Host { boot_name: "boot-0".to_owned(), booted_at: -rng.spread(SECOND, DAY), ..Host::default() };
+        let mut world = Self {
+            now: 0,
+            breach: Breach { seed, test },
+            trace: Trace { is_on: is_told },
+            queue: Queue::new(),
+            policy,
+            minting,
+            tickets: Vec::new(),
+            access_token: AccessToken::Missing,
+            token_until: 0,
+            host,
+            machine: None,
+            life: 0,
+            timer: 0,
+            reservation: 0,
+            is_waiting: false,
+            stored: None,
+            offer: None,
+            read_to: 0,
+            seen: Seen::default(),
+            durable: Seen::default(),
+            is_calling: false,
+            calls: VecDeque::new(),
+            last_call_at: -DAY,
+            until: 20 * DAY,
+            tally: Tally::default(),
+            rng,
+        };
+        world.queue.push(0, What::Start);
+        world.queue.push(world.rng.between(0, 10 * SECOND), What::TokenComes);
+        world.queue.push(world.rng.spread(MINUTE, 12 * HOUR), What::Fault);
+        world
+    }
+
+    pub(crate) fn run(mut self) -> Tally {
+        while let Some((at, what)) = self.queue.pop() {
+            if at > self.until {
+                break;
+            }
+            self.now = at;
+            self.read();
+            self.happens(what);
+        }
+        (self.tally.simulated, self.tally.relay_time) = (self.now, self.now);
+        self.tally
+    }
+
+    fn happens(&mut self, what: What) {
+        match what {
+            What::Start => self.start(),
+            What::Wake(timer) if timer == self.timer => self.step(Event::Tick),
+            What::Permit(reservation) if reservation == self.reservation => {
+                self.is_waiting = false;
+                self.step(Event::Reserved);
+            }
+            What::ToRelay(life, event) if life == self.life => {
+                self.is_calling &= !matches!(event, Event::Reply(_));
+                self.step(event);
+            }
+            What::Wake(_) | What::Permit(_) | What::ToRelay(..) => {}
+            What::CallArrives { life, sent_at, probed } => self.call_arrives(life, sent_at, probed),
+            What::TokenComes => {
+                self.access_token = AccessToken::Good;
+                if self.is_waiting {
+                    self.queue.push(self.now, What::Permit(self.reservation));
+                }
+                if self.token_until <= self.now {
+                    let lasts = if self.rng.percent(70) { 2 * HOUR } else { self.rng.spread(SECOND, DAY) };
+                    self.token_until = self.now + lasts;
+                    self.queue.push(self.token_until, What::TokenGoes);
+                }
+            }
+            What::TokenGoes => {
+                self.access_token = AccessToken::Missing;
+                let away = if self.rng.percent(80) { 0 } else { self.rng.spread(SECOND, 6 * HOUR) };
+                self.queue.push(self.now + away, What::TokenComes);
+            }
+            What::Fault => self.fault(),
+        }
+    }
+
+    fn fault(&mut self) {
+        self.queue.push(self.now + self.rng.spread(MINUTE, DAY), What::Fault);
+        let fault = self.rng.between(0, 5);
+        self.trace.line(self.now, format_args!("fault {fault}"));
+        match fault {
+            0 => {
+                self.tally.count("the record is lost with the process");
+                self.stored = None;
+                self.durable = Seen::default();
+                self.calls.clear();
+                self.end_process();
+            }
+            1 => {
+                self.tally.count("a reboot");
+                self.host.booted_at = self.now;
+                self.host.boot_name = format!("boot-{}", self.now);
+                self.end_process();
+            }
+            2 | 3 => {
+                self.tally.count("a killed process");
+                self.end_process();
+            }
+            4 => {
+                self.tally.count("an outsider ends the ticket");
+                if let Some(ticket) = self.tickets.last_mut().filter(|ticket| self.now < ticket.ends_at) {
+                    (ticket.ends_at, ticket.is_revoked) = (self.now, true);
+                }
+            }
+            _ => {
+                self.tally.count("the access token is refused");
+                if self.access_token == AccessToken::Good {
+                    self.access_token = AccessToken::Refused;
+                }
+            }
+        }
+    }
+
+    fn end_process(&mut self) {
+        (self.machine, self.offer) = (None, None);
+        self.life += 1;
+        self.timer += 1;
+        self.drop_reservation();
+        self.is_calling = false;
+        self.seen = self.durable.clone();
+        let away = if self.rng.coin() { self.rng.spread(SECOND, 4 * HOUR) } else { SECOND };
+        self.queue.push(self.now + away, What::Start);
+    }
+
+    fn start(&mut self) {
+        if self.machine.is_some() {
+            return;
+        }
+        let identity =
+            Identity { base_url: "https://a".to_owned(), appid: "wx1".to_owned(), endpoint: "jsapi".to_owned() };
+        let (boot, now, seed) = (self.host.boot_id(), self.host.now(self.now), self.rng.seed());
+        let machine = Machine::new(self.policy, identity, boot, now, Generation::default(), seed);
+        self.machine = Some(machine.asking_with(SecretMark::of("wx1", "secret")));
+        self.last_call_at = -DAY;
+        self.step(Event::Tick);
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = self.host.now(self.now);
+        let Some(machine) = &mut self.machine else { return };
+        self.tally.steps += 1;
+        for action in machine.step(now, event) {
+            self.obey(action);
+        }
+    }
+
+    fn tell(&mut self, after: i64, event: Event) {
+        self.queue.push(self.now + after, What::ToRelay(self.life, event));
+    }
+
+    fn obey(&mut self, action: Action) {
+        match action {
+            Action::Load => self.tell(1, Event::Loaded(Ok(self.stored.clone()))),
+            Action::Store { expected, next } => self.store(expected.as_ref(), next),
+            Action::Reserve { .. } => {
+                self.reservation += 1;
+                self.is_waiting = true;
+                if self.access_token != AccessToken::Missing {
+                    self.queue.push(self.now + self.rng.between(0, SECOND / 10), What::Permit(self.reservation));
+                }
+            }
+            Action::Release => self.drop_reservation(),
+            Action::Send { is_forced } => self.send(is_forced),
+            Action::Probe(token) => self.ask(Some(id_of(&token))),
+            Action::Publish(status) => {
+                let offer = status.offer;
+                self.shows(offer.map(|offer| Offer {
+                    id: id_of(&offer.token),
+                    generation: offer.generation,
+                    promise: offer.promise,
+                }));
+            }
+            Action::WakeAt(at) => {
+                self.timer += 1;
+                let at = self.host.at(at).min(self.now + HOUR).max(self.now);
+                self.queue.push(at, What::Wake(self.timer));
+            }
+            Action::SetAside | Action::Answer(..) | Action::Stop => unreachable!("nothing of the kind is asked for"),
+            Action::Note(_) => {}
+        }
+    }
+}
+
+fn token_of(id: u64) -> Token {
+    Token::try_from(format!("ticket-{id}")).expect("a ticket")
+}
+
+fn id_of(token: &Token) -> u64 {
+    token.expose()["ticket-".len()..].parse().expect("one of ours")
+}
