@@ -35,6 +35,8 @@ impl RunningRelay {
             .env("TOKEN_RELAY__LOG__FORMAT", "json")
             .env("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", APPID)
             .env("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", SECRET)
+            .env("TOKEN_RELAY__ACCOUNTS__MAIN__TICKETS", "jsapi")
+            .env("TOKEN_RELAY__ACCOUNTS__MAIN__JSSDK_DOMAINS", "shop.example.com")
             .env("TOKEN_RELAY__CLIENTS__ORDERS__KEY", KEY)
             .env("TOKEN_RELAY__CLIENTS__ORDERS__GATEWAY", "true")
             .env("TOKEN_RELAY__GATEWAY__ENABLED", "true")

@@ -43,7 +43,8 @@ async fn the_shell_commands_do_what_they_show() {
         run += 1;
     }
     assert_eq!(
-        run, 7,
-        "in the README keygen, check and a read; in docs/API.md a read, a report, a drop-in read and a gateway call"
+        run, 9,
+        "in the README keygen, check and a read; in docs/API.md a read, a report, a ticket, a signature, a drop-in read and a \
+         gateway call"
     );
 }
