@@ -38,6 +38,8 @@ pub struct Profile {
     /// Whether a credential that is returned again comes with the time that it has left. If not, it comes with a whole life each
     /// time.
     pub tells_remaining_life: bool,
+    /// Whether it may end before its time: because somebody else fetches another one, or the issuer takes it back.
+    pub may_end_early: bool,
     /// Whether a sticky issuer rotates on demand.
     pub can_be_forced: bool,
     /// The longest that a stored wait still binds a relay that starts: an operator who restarts it expects an attempt.

@@ -66,6 +66,7 @@ impl Endpoint {
             rotation,
             overlap,
             tells_remaining_life: true,
+            may_end_early: true,
             can_be_forced,
             wait_after_restart: overlap,
             errors: &ERRORS,

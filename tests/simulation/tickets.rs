@@ -128,6 +128,7 @@ impl TicketWorld {
         let mut rng = Rng::new(seed);
         let minting = if rng.coin() { Minting::OnDemand } else { Minting::Before(rng.between(0, 5 * MINUTE)) };
         let policy = Policy {
+            probe_every: Duration::from_secs(600),
             issuer: ticket::profile(Duration::from_secs(300)),
             before_expiry: Duration::from_secs(3600),
             report_cooldown: Duration::from_secs(30),

@@ -28,6 +28,7 @@ pub const fn profile(overlap: Duration) -> Profile {
         rotation: RotationMode::Sticky,
         overlap,
         tells_remaining_life: false,
+        may_end_early: false,
         can_be_forced: false,
         wait_after_restart: overlap,
         errors: &TICKET_ERRORS,

@@ -99,7 +99,9 @@ impl Situation<'_> {
         let every = self.policy.probe_every;
         // while a call of ours may have ended it, `probe_at` and the next rotation tell
         let living = self.living(now.boot.plus(ATTEMPT_GAP)).filter(|_| self.invalidated().is_none());
-        let Some(credential) = living.filter(|_| !every.is_zero()) else { return Timestamp::NEVER };
+        let Some(credential) = living.filter(|_| !every.is_zero() && self.policy.issuer.may_end_early) else {
+            return Timestamp::NEVER;
+        };
         let probed_at = self.record.probed_at.map_or(credential.came_at.latest, |at| at.latest);
         let in_time =
             probed_at.max(credential.came_at.latest).plus(every.mul_f64(1.0 - PROBE_JITTER * self.probes.jitter));
