@@ -12,19 +12,22 @@ use crate::credential::{Generation, Token};
 
 mod cause;
 mod errors;
+mod platform;
 pub mod reply;
 pub mod upstream;
 pub mod wechat;
+pub mod wecom;
 
 pub use cause::{Cause, NoVerdict, ReplyDefect};
 pub use errors::{ErrorTable, Hint, Remedy, Rule};
+pub use platform::{NotAPlatform, Platform};
 
 /// What an issuer does when it is called again while its last credential lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RotationMode {
     /// Each call mints a new credential and ends the old one.
     Rotating,
-    /// A call returns the same credential, until its last overlap.
+    /// A call returns the same credential, until its last overlap; without one until its end.
     Sticky,
 }
 
@@ -45,6 +48,9 @@ pub struct Profile {
     /// The longest that a stored wait still binds a relay that starts: an operator who restarts it expects an attempt.
     /// Longer where each attempt does harm.
     pub wait_after_restart: Duration,
+    /// Whether the account's secret alone says whose the credential is: a stored one that was asked for with another secret is not
+    /// taken.
+    pub secret_names_owner: bool,
     /// What its errors mean.
     pub errors: &'static ErrorTable,
 }

@@ -5,7 +5,7 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
 use crate::{
@@ -17,25 +17,13 @@ use crate::{
         Access, AccountPages, App, AppState, Apps, Clients, EarlyFetches, Gateway, Limits, Listener, Pages, Throttle,
         Timeouts,
     },
-    issuer::{
-        Issuer, Profile,
-        upstream::{Upstream, UpstreamError, UpstreamSettings},
-        wechat::{
-            WeChat, WeChatAccount,
-            ticket::{self, TicketIssuer},
-        },
-    },
-    keeper::{
-        Parts,
-        permits::Permits,
-        record::{Identity, SecretMark},
-        schedule::Policy,
-    },
+    issuer::{Platform, Profile, upstream::UpstreamError},
+    keeper::{Parts, permits::Permits, record::SecretMark, schedule::Policy},
     keepers::Keepers,
     lifecycle::{End, Lifecycle, Signals},
     registry::{AccountToken, Registry},
     relay_key::KeyDigest,
-    settings::{AccountSettings, ServerSettings, Settings, StateUrl, WechatSettings},
+    settings::{AccountSettings, AppSettings, ServerSettings, Settings, StateUrl},
     store::{
         SharedStore, Store,
         file::{FileStore, OpenError},
@@ -43,6 +31,10 @@ use crate::{
         redis::RedisStore,
     },
 };
+
+mod issuers;
+
+use issuers::{Issuers, Source, upstream_settings};
 
 /// Connections at once on the admin listener: probes, a scraper and a few people.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -237,17 +229,23 @@ fn clients(settings: &Settings) -> Clients {
 }
 
 fn apps(settings: &Settings) -> Apps {
-    let app = |(name, account): (&AccountName, &AccountSettings)| {
-        let appsecret = account.accept_appsecret.then(|| KeyDigest::of(account.secret.expose_secret().as_bytes()));
-        let app = App { account: name.clone(), endpoint: account.endpoint, appsecret };
-        (account.appid.as_str().to_owned(), app)
-    };
-    Apps::new(settings.accounts.iter().map(app))
+    let mut apps = Vec::new();
+    for (name, settings) in &settings.accounts {
+        let account = name.clone();
+        let appsecret = settings.accept_appsecret.then(|| KeyDigest::of(settings.secret.expose_secret().as_bytes()));
+        match &settings.app {
+            AppSettings::WeChat { appid, endpoint } => {
+                apps.push((appid.as_str().to_owned(), App { account, endpoint: *endpoint, appsecret }));
+            }
+            AppSettings::WeCom { .. } => {}
+        }
+    }
+    Apps::new(apps)
 }
 
 fn pages(settings: &Settings) -> Pages {
     let pages = |(name, account): (&AccountName, &AccountSettings)| {
-        let (appid, domains) = (account.appid.as_str().to_owned(), account.jssdk_domains.clone());
+        let (appid, domains) = (account.app.id().to_owned(), account.jssdk_domains.clone());
         (name.clone(), AccountPages { appid, domains })
     };
     Pages::new(settings.accounts.iter().map(pages))
@@ -259,7 +257,8 @@ fn gateway(settings: &Settings) -> Result<Option<Gateway>, UpstreamError> {
         return Ok(None);
     }
     let secrets = settings.accounts.iter().map(|(name, account)| (name.clone(), account.secret.clone()));
-    Gateway::new(&upstream_settings(&settings.wechat), secrets, settings.server.max_connections).map(Some)
+    let wechat = upstream_settings(settings, Platform::WeChat);
+    Gateway::new(&wechat, secrets, settings.server.max_connections).map(Some)
 }
 
 /// What the keepers of a process have in common, whatever they keep.
@@ -270,29 +269,16 @@ struct Place {
 }
 
 fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Result<Vec<Parts>, ServeError> {
-    let upstream = Upstream::new(upstream_settings(&settings.wechat))?;
+    let issuers = Issuers::new(settings)?;
     let permits = Permits::new(settings.wechat.max_calls);
     let parts = |name: &AccountName, kind, account: &AccountSettings| {
-        let (issuer, source, calls_per_day): (Arc<dyn Issuer>, _, _) = match kind {
-            CredentialKind::AccessToken => {
-                let issuer = WeChat::new(upstream.clone(), wechat_account(settings, account));
-                (Arc::new(issuer), account.endpoint.label(), account.calls_per_day)
-            }
-            CredentialKind::Ticket(kind) => {
-                let token = Arc::new(AccountToken::new(name.clone(), registry.clone(), place.clock.clone()));
-                let issuer = TicketIssuer::new(upstream.clone(), kind, token, settings.refresh.overlap);
-                (Arc::new(issuer), kind.label(), ticket::CALLS_PER_DAY)
-            }
-        };
+        let token = || AccountToken::new(name.clone(), registry.clone(), place.clock.clone());
+        let Source { issuer, identity, calls_per_day } = issuers.of(account, kind, token);
         Parts {
             id: CredentialId::new(name.clone(), kind),
             policy: policy(settings, calls_per_day, issuer.profile()),
-            identity: Identity {
-                base_url: settings.wechat.base_url.as_str().to_owned(),
-                appid: account.appid.as_str().to_owned(),
-                endpoint: source.to_owned(),
-            },
-            secret_mark: SecretMark::of(account.appid.as_str(), account.secret.expose_secret()),
+            identity,
+            secret_mark: SecretMark::of(account.app.id(), account.secret.expose_secret()),
             store: place.store.clone(),
             group: place.group.clone(),
             issuer,
@@ -318,24 +304,5 @@ fn policy(settings: &Settings, calls_per_day: u32, issuer: Profile) -> Policy {
         retry_max: settings.refresh.retry_max,
         calls_per_day,
         longest_call: settings.wechat.timeout,
-    }
-}
-
-fn wechat_account(settings: &Settings, account: &AccountSettings) -> WeChatAccount {
-    WeChatAccount {
-        appid: account.appid.as_str().to_owned(),
-        secret: account.secret.clone(),
-        endpoint: account.endpoint,
-        overlap: settings.refresh.overlap,
-    }
-}
-
-fn upstream_settings(wechat: &WechatSettings) -> UpstreamSettings {
-    UpstreamSettings {
-        base_url: wechat.base_url.at(""),
-        fallback_base_url: wechat.fallback_base_url.as_ref().map(|url| url.at("")),
-        proxy: wechat.proxy.as_ref().map(|url| SecretString::from(url.expose())),
-        connect_timeout: wechat.connect_timeout,
-        timeout: wechat.timeout,
     }
 }

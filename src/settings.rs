@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use crate::account::{AccountName, ClientName};
 use crate::credential::TicketKind;
 
+mod account;
 mod client_key;
 mod entry;
 mod error;
@@ -21,7 +22,7 @@ mod show;
 mod urls;
 mod values;
 
-pub use crate::issuer::wechat::Endpoint;
+pub use crate::issuer::{Platform, wechat::Endpoint};
 pub use crate::page_url::PageDomain;
 pub use crate::relay_key::KeyDigest;
 pub use crate::secret_url::SecretUrl;
@@ -29,7 +30,7 @@ pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers};
 pub use urls::{BaseUrl, ProxyUrl, StateUrl};
-pub use values::{AppId, Invalid, LogFilter, LogFormat};
+pub use values::{AppId, CorpId, Invalid, LogFilter, LogFormat};
 
 /// Everything that an operator can set. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[wechat]`
     pub wechat: WechatSettings,
+    /// `[wecom]`
+    pub wecom: WecomSettings,
     /// `[refresh]`
     pub refresh: RefreshSettings,
     /// `[gateway]`
@@ -46,7 +49,7 @@ pub struct Settings {
     pub state: StateSettings,
     /// `[log]`
     pub log: LogSettings,
-    /// `[accounts.NAME]`: at least one; no two have the same appid and endpoint.
+    /// `[accounts.NAME]`: at least one; no two have the same appid and endpoint, or the same corpid and secret.
     pub accounts: BTreeMap<AccountName, AccountSettings>,
     /// `[clients.NAME]`: at least one; no two have the same key.
     pub clients: BTreeMap<ClientName, ClientSettings>,
@@ -84,6 +87,13 @@ pub struct WechatSettings {
     pub timeout: Duration,
     /// Calls at once over all accounts: 1 to 1000.
     pub max_calls: usize,
+}
+
+/// The way to WeCom: its host. Time-outs and proxy are those of [`WechatSettings`].
+#[derive(Debug, Clone)]
+pub struct WecomSettings {
+    /// WeCom's API.
+    pub base_url: BaseUrl,
 }
 
 /// When credentials are replaced.
@@ -126,15 +136,13 @@ pub struct LogSettings {
     pub filter: LogFilter,
 }
 
-/// One WeChat app.
+/// One WeChat app, or one agent of a WeCom corp.
 #[derive(Debug, Clone)]
 pub struct AccountSettings {
-    /// Its appid.
-    pub appid: AppId,
-    /// Its AppSecret, not empty, exactly as given.
+    /// Which one.
+    pub app: AppSettings,
+    /// Its AppSecret, or the secret of the agent; not empty, exactly as given.
     pub secret: SecretString,
-    /// How its tokens are fetched.
-    pub endpoint: Endpoint,
     /// Calls over a rolling day (promise I6): 1 to 10 000. The debits of a day are stored one by one, hence the bound.
     pub calls_per_day: u32,
     /// Whether drop-in routes also take its AppSecret, for it alone.
@@ -143,6 +151,41 @@ pub struct AccountSettings {
     pub tickets: BTreeSet<TicketKind>,
     /// Under which names the pages are that JS-SDK signatures are made for. Only with the ticket `jsapi`.
     pub jssdk_domains: Vec<PageDomain>,
+}
+
+/// What an account is called by its platform, and where its tokens come from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AppSettings {
+    /// `platform = "wechat"`, unless another is given.
+    WeChat {
+        /// Its appid.
+        appid: AppId,
+        /// How its tokens are fetched.
+        endpoint: Endpoint,
+    },
+    /// `platform = "wecom"`. Which agent of the corp it is, only its secret says.
+    WeCom {
+        /// The corp's id.
+        corpid: CorpId,
+    },
+}
+
+impl AppSettings {
+    /// Which platform it belongs to.
+    pub const fn platform(&self) -> Platform {
+        match self {
+            Self::WeChat { .. } => Platform::WeChat,
+            Self::WeCom { .. } => Platform::WeCom,
+        }
+    }
+
+    /// The appid or corpid.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::WeChat { appid, .. } => appid.as_str(),
+            Self::WeCom { corpid } => corpid.as_str(),
+        }
+    }
 }
 
 /// One internal service.

@@ -69,6 +69,7 @@ impl Endpoint {
             may_end_early: true,
             can_be_forced,
             wait_after_restart: overlap,
+            secret_names_owner: false,
             errors: &ERRORS,
         }
     }

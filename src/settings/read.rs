@@ -2,28 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
+use super::account::{accounts, flag_or_false, parsed};
 use super::entry::{Entry, Table, conflict, value_or_file};
 use super::values::Address;
 use super::{
-    AccountSettings, ClientSettings, Endpoint, GRACE_MARGIN, GatewaySettings, KeyDigest, Layers, LogSettings,
-    RefreshSettings, ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings, client_key,
+    AccountSettings, ClientSettings, GRACE_MARGIN, GatewaySettings, KeyDigest, Layers, LogSettings, RefreshSettings,
+    ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings, WecomSettings, client_key,
 };
-use crate::account::{AccountName, ClientName, NameError};
-use crate::credential::{NotATicket, TicketKind};
-use crate::page_url::{NotADomain, PageDomain};
+use crate::account::{AccountName, ClientName};
 use crate::relay_key::fits_urls;
 use crate::timing::LEASE;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const NO_ACCOUNT: &str = "no account: give accounts.NAME.appid and accounts.NAME.secret, or \
-    TOKEN_RELAY__ACCOUNTS__NAME__APPID and TOKEN_RELAY__ACCOUNTS__NAME__SECRET; to try it without a WeChat account, run \
-    `cargo run --example demo`";
 const NO_CLIENT: &str = "no client: give clients.NAME.key_sha256 or TOKEN_RELAY__CLIENTS__NAME__KEY_SHA256 \
     (`token-relay keygen` makes one)";
 
@@ -44,6 +39,7 @@ impl Settings {
                 "must be wechat.timeout and 2s more ({least}) or longer, so that a sent call can end"
             )));
         }
+        let wecom = WecomSettings { base_url: layers.section("wecom").entry("base_url").parse()? };
         let refresh = refresh(&layers.section("refresh"))?;
         let gateway = GatewaySettings { enabled: layers.section("gateway").entry("enabled").flag()? };
         let state = state(&layers.section("state"))?;
@@ -56,7 +52,7 @@ impl Settings {
         let log = log(&layers.section("log"))?;
         let accounts = accounts(layers)?;
         let clients = clients(layers, &accounts)?;
-        Ok(Self { server, wechat, refresh, gateway, state, log, accounts, clients })
+        Ok(Self { server, wechat, wecom, refresh, gateway, state, log, accounts, clients })
     }
 }
 
@@ -151,65 +147,6 @@ fn log(table: &Table<'_>) -> Result<LogSettings, SettingsError> {
     Ok(LogSettings { format: table.entry("format").parse()?, filter: table.entry("filter").parse()? })
 }
 
-fn accounts(layers: &Layers) -> Result<BTreeMap<AccountName, AccountSettings>, SettingsError> {
-    let mut accounts = BTreeMap::new();
-    let mut taken = BTreeMap::new();
-    for (name, table) in layers.tables("accounts") {
-        let settings = account(&table)?;
-        let owner = format!("accounts.{name}");
-        if let Some(other) = taken.insert((settings.appid.clone(), settings.endpoint), owner) {
-            let problem = format!("{other} has the same appid and endpoint: they would rotate each other's token");
-            return Err(table.entry("appid").error(problem));
-        }
-        accounts.insert(parsed(&name), settings);
-    }
-    if accounts.is_empty() {
-        return Err(SettingsError::new("accounts", NO_ACCOUNT, None));
-    }
-    Ok(accounts)
-}
-
-fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
-    let (secret, file) = (table.entry("secret"), table.entry("secret_file"));
-    let none = secret.error(format!("no secret: give this or {}", file.key()));
-    let appid = table.entry("appid").parse()?;
-    let secret = value_or_file(secret, file)?.ok_or(none)?.secret;
-    let endpoint = match table.entry("endpoint") {
-        entry if entry.is_set() => entry.parse()?,
-        _ => Endpoint::Token,
-    };
-    let calls_per_day = match table.entry("calls_per_day") {
-        entry if entry.is_set() => entry.number(1..=10_000)?,
-        _ => endpoint.default_calls_per_day(),
-    };
-    let accept_appsecret = flag_or_false(&table.entry("accept_appsecret"))?;
-    let tickets = tickets(&table.entry("tickets"))?;
-    let jssdk_domains = jssdk_domains(&table.entry("jssdk_domains"), &tickets)?;
-    Ok(AccountSettings { appid, secret, endpoint, calls_per_day, accept_appsecret, tickets, jssdk_domains })
-}
-
-fn jssdk_domains(entry: &Entry<'_>, tickets: &BTreeSet<TicketKind>) -> Result<Vec<PageDomain>, SettingsError> {
-    if entry.is_set() && !tickets.contains(&TicketKind::Jsapi) {
-        return Err(entry.error("signatures are made with a ticket: add \"jsapi\" to the account's tickets"));
-    }
-    let domain = |(index, name): (usize, &str)| {
-        name.parse().map_err(|invalid: NotADomain| entry.error(format!("entry {} {invalid}", index + 1)))
-    };
-    entry.list()?.into_iter().flatten().enumerate().map(domain).collect()
-}
-
-/// None unless set. One that is named twice is kept once.
-fn tickets(entry: &Entry<'_>) -> Result<BTreeSet<TicketKind>, SettingsError> {
-    let kind = |(index, name): (usize, &str)| {
-        name.parse().map_err(|invalid: NotATicket| entry.error(format!("entry {} {invalid}", index + 1)))
-    };
-    entry.list()?.into_iter().flatten().enumerate().map(kind).collect()
-}
-
-fn flag_or_false(entry: &Entry<'_>) -> Result<bool, SettingsError> {
-    if entry.is_set() { entry.flag() } else { Ok(false) }
-}
-
 fn clients(
     layers: &Layers,
     accounts: &BTreeMap<AccountName, AccountSettings>,
@@ -278,10 +215,6 @@ fn unknown_account<'a>(
 ) -> SettingsError {
     let configured: Vec<_> = configured.map(AccountName::as_str).collect();
     entry.error(format!("entry {position} names an unknown account; configured: {}", configured.join(", ")))
-}
-
-fn parsed<N: FromStr<Err = NameError>>(name: &str) -> N {
-    name.parse().expect("a name that is refused never reaches the merged layers")
 }
 
 #[cfg(test)]

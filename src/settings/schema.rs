@@ -61,6 +61,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             key("max_calls", Kind::Number, "32"),
         ],
     ),
+    ("wecom", &[key("base_url", Kind::Text, "https://qyapi.weixin.qq.com")]),
     (
         "refresh",
         &[
@@ -79,7 +80,9 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
 
 /// The keys of `[accounts.NAME]`.
 pub(super) const ACCOUNT: &[Key] = &[
+    unset("platform", Kind::Text),
     unset("appid", Kind::Text),
+    unset("corpid", Kind::Text),
     unset("secret", Kind::Secret),
     unset("secret_file", Kind::Text),
     unset("endpoint", Kind::Text),

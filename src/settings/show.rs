@@ -5,7 +5,7 @@ use config::ValueKind;
 use super::entry::{Entry, Table};
 use super::error::one_line;
 use super::schema::{ACCOUNT, CLIENT, Key, Kind, SECTIONS};
-use super::{AccountSettings, Layers, ProxyUrl, Settings, StateUrl};
+use super::{AccountSettings, AppSettings, Layers, ProxyUrl, Settings, StateUrl};
 
 const REDACTED: &str = "\"***\"";
 
@@ -61,7 +61,11 @@ fn has_no_effect(key: &Key, entry: &Entry<'_>, table: &Table<'_>) -> bool {
 
 fn default(name: &str, account: &AccountSettings) -> Option<String> {
     match name {
-        "endpoint" => Some(quoted(account.endpoint.label())),
+        "platform" => Some(quoted(account.app.platform().label())),
+        "endpoint" => match &account.app {
+            AppSettings::WeChat { endpoint, .. } => Some(quoted(endpoint.label())),
+            AppSettings::WeCom { .. } => None,
+        },
         "calls_per_day" => Some(account.calls_per_day.to_string()),
         "accept_appsecret" => Some(account.accept_appsecret.to_string()),
         _ => None,

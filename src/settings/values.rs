@@ -51,6 +51,26 @@ impl fmt::Display for AppId {
     }
 }
 
+/// A WeCom corpid: as an [`AppId`]. Those seen begin with `ww` or `wx` and have 18 characters; WeCom documents no shape, so none
+/// is demanded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CorpId(AppId);
+
+impl CorpId {
+    /// The corpid as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for CorpId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse().map(Self)
+    }
+}
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

@@ -2,27 +2,22 @@
 
 use std::time::Duration;
 
-use token_relay::issuer::{
-    ErrorTable, IssueError, Remedy,
-    wechat::{ERRORS, TICKET_ERRORS},
-};
+use token_relay::issuer::{ErrorTable, IssueError, Remedy, wechat, wecom};
 
 use crate::page::Page;
 
 /// A page, and how it words a pace in the column "the relay tries again".
 struct Wording {
     path: &'static str,
-    heading: &'static str,
-    /// Of the table of tickets.
-    ticket_heading: &'static str,
+    /// Of the tables of WeChat's codes, of those of its tickets, and of WeCom's.
+    headings: [&'static str; 3],
     soon: &'static str,
     paces: [(u64, &'static [&'static str]); 5],
 }
 
 const ENGLISH: Wording = Wording {
     path: "docs/ERRCODES.md",
-    heading: "errcode",
-    ticket_heading: "errcode of a ticket",
+    headings: ["errcode", "errcode of a ticket", "errcode of WeCom"],
     soon: "doubling to 60 s",
     paces: [
         (60, &["every minute", "after 60 s"]),
@@ -35,8 +30,7 @@ const ENGLISH: Wording = Wording {
 
 const CHINESE: Wording = Wording {
     path: "docs/ERRCODES.zh-CN.md",
-    heading: "errcode",
-    ticket_heading: "取 ticket 的 errcode",
+    headings: ["errcode", "取 ticket 的 errcode", "企业微信的 errcode"],
     soon: "最长 60 秒",
     paces: [
         (60, &["每分钟", "60 秒后"]),
@@ -72,16 +66,18 @@ fn remedy(errors: &ErrorTable, errcode: i64) -> Remedy {
 
 #[test]
 fn every_errcode_that_the_relay_knows_is_on_the_page_with_its_pace() {
-    assert!(known(&ERRORS).len() >= 34 && known(&TICKET_ERRORS).len() >= 22, "only {:?}", known(&ERRORS));
-    for wording in [ENGLISH, CHINESE] {
-        let page = Page::at(wording.path);
-        for (errors, heading) in [(&ERRORS, wording.heading), (&TICKET_ERRORS, wording.ticket_heading)] {
-            let rows = page.table(heading);
-            for code in known(errors) {
+    let tables = [(&wechat::ERRORS, 34, 0), (&wechat::TICKET_ERRORS, 22, 1), (&wecom::ERRORS, 17, 2)];
+    for (errors, least, table) in tables {
+        let known = known(errors);
+        assert!(known.len() >= least, "only {known:?}");
+        for wording in [ENGLISH, CHINESE] {
+            let page = Page::at(wording.path);
+            let rows = page.table(wording.headings[table]);
+            for code in &known {
                 let names = |cell: &str| cell.split([',', '、']).any(|word| word.trim() == code.to_string());
                 let row = rows.iter().find(|row| names(row[0]));
-                let row = row.unwrap_or_else(|| panic!("{} lacks {code} below {heading}", wording.path));
-                assert!(wording.says(row[2], remedy(errors, code)), "{}: {code} in {row:?}", wording.path);
+                let row = row.unwrap_or_else(|| panic!("{} lacks {code}", wording.path));
+                assert!(wording.says(row[2], remedy(errors, *code)), "{}: {code} in {row:?}", wording.path);
             }
         }
     }

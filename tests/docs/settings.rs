@@ -14,7 +14,7 @@ const SETTINGS_PAGES: [&str; 2] = ["docs/SETTINGS.md", "docs/SETTINGS.zh-CN.md"]
 
 /// `server.listen`, or `accounts.main.appid` for `accounts.NAME.appid`.
 fn as_key(span: &str) -> Option<String> {
-    let sections = ["server", "wechat", "refresh", "gateway", "state", "log", "accounts", "clients"];
+    let sections = ["server", "wechat", "wecom", "refresh", "gateway", "state", "log", "accounts", "clients"];
     let plain = span.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
     let (section, rest) = span.split_once('.').filter(|_| plain)?;
     sections.contains(&section).then(|| format!("{section}.{}", rest.replace("NAME", "main")))
@@ -55,7 +55,7 @@ fn the_page_of_settings_has_every_key_of_the_shipped_file_with_its_default() {
             rows.iter().find(has).unwrap_or_else(|| panic!("{path} has no row for {key}"))
         };
         let mut checked = 0;
-        for section in ["server", "wechat", "refresh", "gateway", "state", "log"] {
+        for section in ["server", "wechat", "wecom", "refresh", "gateway", "state", "log"] {
             for (key, value) in shipped[section].as_table().unwrap() {
                 let default = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let row = row_of(&format!("{section}.{key}"));

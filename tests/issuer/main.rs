@@ -16,3 +16,4 @@ mod replies;
 mod requests;
 mod secrecy;
 mod ticket;
+mod wecom;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use token_relay::credential::TicketKind;
-use token_relay::settings::{Endpoint, KeyDigest, Layers, LogFormat, Settings, StateUrl};
+use token_relay::settings::{
+    AccountSettings, AppSettings, Endpoint, KeyDigest, Layers, LogFormat, Platform, Settings, StateUrl,
+};
 
 use crate::{
     given::{HASH, KEY, SENTINEL, SMALLEST, Written, check, env, line_of, load, origins, toml},
@@ -49,6 +51,7 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("wechat.connect_timeout", "\"1s\"", "7s"),
     ("wechat.timeout", "\"9s\"", "10s"),
     ("wechat.max_calls", "1", "1000"),
+    ("wecom.base_url", "\"http://h:1/a\"", "https://i/b/c/"),
     ("refresh.before_expiry", "\"5s\"", "30m"),
     ("refresh.overlap", "\"5s\"", "10s"),
     ("refresh.report_cooldown", "\"1s\"", "0s"),
@@ -135,14 +138,46 @@ fn values_arrive_typed() {
     assert!(matches!(&settings.state.url, StateUrl::Redis(url) if url.expose() == "redis://:sentinel-8f3a@h:6379/1"));
     assert_eq!(settings.log.format, LogFormat::Json);
     let (main, shop) = (&settings.accounts["main"], &settings.accounts["shop_2"]);
-    assert_eq!((main.appid.as_str(), main.endpoint, main.calls_per_day), ("wx0123456789abcdef", Endpoint::Token, 7));
-    assert_eq!((shop.endpoint, shop.calls_per_day), (Endpoint::StableToken, 1500));
+    let endpoint = |account: &AccountSettings| match account.app {
+        AppSettings::WeChat { endpoint, .. } => endpoint,
+        AppSettings::WeCom { .. } => panic!("not of WeChat: {account:?}"),
+    };
+    assert_eq!((main.app.id(), endpoint(main), main.calls_per_day), ("wx0123456789abcdef", Endpoint::Token, 7));
+    assert_eq!((endpoint(shop), shop.calls_per_day), (Endpoint::StableToken, 1500));
     let (orders, billing) = (&settings.clients["orders"], &settings.clients["billing"]);
     assert!(orders.accounts.as_ref().unwrap().iter().map(AsRef::as_ref).eq(["main", "shop_2"]));
     assert_eq!(orders.key_sha256, KeyDigest::of(KEY.as_bytes()));
     assert!(billing.accounts.is_none() && billing.key_sha256 == KeyDigest::of(b"hello"));
     let debug = format!("{settings:?}");
     assert!(!debug.contains(SENTINEL) && !debug.contains("2cf2"), "{debug}");
+}
+
+#[test]
+fn a_wecom_account_is_given_by_file_or_environment_and_two_agents_share_a_corpid() {
+    let written = Written::new();
+    let agent = |secret: &str| format!("platform = \"wecom\"\ncorpid = \"ww1\"\nsecret = \"{secret}\"");
+    let sections = [("accounts.crm", agent("one")), ("accounts.hr", agent("two"))];
+    let sections = sections.each_ref().map(|(section, lines)| (*section, lines.as_str()));
+    let file = written.file("config.toml", toml(&sections));
+    let variables = [
+        ("TOKEN_RELAY__WECOM__BASE_URL", "http://127.0.0.1:1/qy/"),
+        ("TOKEN_RELAY__ACCOUNTS__DESK__PLATFORM", "wecom"),
+        ("TOKEN_RELAY__ACCOUNTS__DESK__CORPID", "wx2"),
+        ("TOKEN_RELAY__ACCOUNTS__DESK__SECRET", "one"),
+    ];
+    let settings = load(Some(&file), variables).unwrap();
+    assert_eq!(settings.wecom.base_url.as_str(), "http://127.0.0.1:1/qy");
+    for (name, corpid) in [("crm", "ww1"), ("hr", "ww1"), ("desk", "wx2")] {
+        let account = &settings.accounts[name];
+        assert_eq!((account.app.platform(), account.app.id()), (Platform::WeCom, corpid));
+        assert_eq!((account.calls_per_day, account.accept_appsecret), (1500, false));
+    }
+    assert_eq!(settings.accounts["main"].app.platform(), Platform::WeChat);
+    let printed = origins(Some(&file), &variables);
+    assert!(line_of(&printed, "accounts.crm.platform").starts_with("platform = \"wecom\" # from"), "{printed}");
+    assert_eq!(line_of(&printed, "accounts.main.platform"), "platform = \"wechat\" # default");
+    assert_eq!(line_of(&printed, "accounts.crm.endpoint"), "", "WeCom has none");
+    assert_eq!(line_of(&printed, "accounts.crm.calls_per_day"), "calls_per_day = 1500 # default");
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub const fn profile(overlap: Duration) -> Profile {
         tells_remaining_life: false,
         may_end_early: false,
         can_be_forced: false,
+        secret_names_owner: false,
         wait_after_restart: overlap,
         errors: &TICKET_ERRORS,
     }

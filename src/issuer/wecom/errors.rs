@@ -1,0 +1,144 @@
+//! What do WeCom's errcodes at `gettoken` call for? One table, after WeCom's global error codes (全局错误码).
+
+use std::time::Duration;
+
+use crate::issuer::{ErrorTable, Hint, Remedy, Rule};
+
+const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+/// What WeCom's errors mean. The paths are those of its administration pages (管理后台, work.weixin.qq.com) in 2026.
+pub static ERRORS: ErrorTable = ErrorTable {
+    issuer: "WeCom",
+    rules: RULES,
+    others: Rule {
+        codes: &[],
+        remedy: Remedy::Operator(minutes(5)),
+        hint: Hint::Text("look the errcode up at open.work.weixin.qq.com/devtool/query"),
+    },
+    not_sent: "the relay cannot connect: check DNS, the firewall, wecom.base_url and wechat.proxy",
+    certificate: "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's clock, \
+                  and whether something on the way intercepts TLS",
+    unknown: "nothing to do: the relay goes on by itself; if it lasts, check the network path and WeCom's status",
+};
+
+// Several wrong secrets within an hour ban the caller's address, for all corps and agents behind it. So whatever only another
+// setting mends is tried once an hour; one that was changed is tried at once (`SecretMark`).
+const RULES: &[Rule] = &[
+    Rule {
+        codes: &[-1],
+        remedy: Remedy::Soon,
+        hint: Hint::Text("nothing to do: WeCom is busy and the relay tries again soon"),
+    },
+    Rule {
+        codes: &[40001, 40091],
+        remedy: Remedy::Operator(HOUR),
+        hint: Hint::Text(
+            "the agent's secret is wrong or was reset: compare it with work.weixin.qq.com → 应用管理 → the agent (应用) → \
+             Secret; WeCom bans an address for an hour after several wrong secrets, so the relay tries it once an hour, and \
+             another one as soon as it is set",
+        ),
+    },
+    Rule {
+        codes: &[40013, 41002, 2_000_002],
+        remedy: Remedy::Operator(HOUR),
+        hint: Hint::Text(
+            "the corpid is wrong or missing: compare it with work.weixin.qq.com → 我的企业 → 企业信息 → 企业ID; the relay \
+             tries it once an hour, and another one as soon as it is set",
+        ),
+    },
+    Rule {
+        codes: &[41004, 41024],
+        remedy: Remedy::Operator(HOUR),
+        hint: Hint::Text("the agent's secret is missing: set the account's secret or secret_file"),
+    },
+    Rule {
+        codes: &[45009],
+        remedy: Remedy::Wait(HOUR),
+        hint: Hint::Text(
+            "WeCom takes no call of this address for about an hour: too many calls, or too many wrong secrets, of anyone \
+             behind it; look for another service that calls gettoken in a loop",
+        ),
+    },
+    Rule {
+        codes: &[45033],
+        remedy: Remedy::Wait(MINUTE),
+        hint: Hint::Text(
+            "nothing to do: too many calls at once; if it lasts, look for someone else who calls with this corpid",
+        ),
+    },
+    Rule {
+        codes: &[60020],
+        remedy: Remedy::Operator(MINUTE),
+        hint: Hint::Whitelist(
+            "put exactly this IP on the list: work.weixin.qq.com → 应用管理 → the agent (应用) → 企业可信IP; the relay tries \
+             every minute and needs no restart",
+        ),
+    },
+    Rule {
+        codes: &[40056, 301_002, 48002, 48004, 48006, 50003, 84085],
+        remedy: Remedy::Operator(minutes(10)),
+        hint: Hint::Text(
+            "the agent (应用) is disabled, was removed, or may not use this API: see work.weixin.qq.com → 应用管理",
+        ),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issuer::IssueError;
+
+    fn refused(errcode: i64) -> IssueError {
+        let errmsg = "not allow to access from your ip, hint: [1642406569024700231269230], from ip: 1.2.3.4, more info at \
+                      https://open.work.weixin.qq.com/devtool/query?e=60020";
+        IssueError::Refused { errcode, errmsg: errmsg.to_owned() }
+    }
+
+    /// The rules, written down a second time.
+    const EXPECTED: &[(i64, Remedy)] = &[
+        (-1, Remedy::Soon),
+        (40001, Remedy::Operator(Duration::from_secs(3600))),
+        (40091, Remedy::Operator(Duration::from_secs(3600))),
+        (40013, Remedy::Operator(Duration::from_secs(3600))),
+        (41002, Remedy::Operator(Duration::from_secs(3600))),
+        (2_000_002, Remedy::Operator(Duration::from_secs(3600))),
+        (41004, Remedy::Operator(Duration::from_secs(3600))),
+        (41024, Remedy::Operator(Duration::from_secs(3600))),
+        (45009, Remedy::Wait(Duration::from_secs(3600))),
+        (45033, Remedy::Wait(Duration::from_secs(60))),
+        (60020, Remedy::Operator(Duration::from_secs(60))),
+        (40056, Remedy::Operator(Duration::from_secs(600))),
+        (301_002, Remedy::Operator(Duration::from_secs(600))),
+        (48002, Remedy::Operator(Duration::from_secs(600))),
+        (48004, Remedy::Operator(Duration::from_secs(600))),
+        (48006, Remedy::Operator(Duration::from_secs(600))),
+        (50003, Remedy::Operator(Duration::from_secs(600))),
+        (84085, Remedy::Operator(Duration::from_secs(600))),
+        (12345, Remedy::Operator(Duration::from_secs(300))),
+    ];
+
+    #[test]
+    fn every_errcode_of_the_table_has_its_remedy_once_and_a_hint_of_one_line() {
+        for (errcode, expected) in EXPECTED {
+            assert_eq!(ERRORS.remedy(&refused(*errcode)), *expected, "errcode {errcode}");
+            let hint = ERRORS.hint(&refused(*errcode));
+            assert!(!hint.is_empty() && !hint.contains('\n') && !hint.contains("  "), "errcode {errcode}: {hint}");
+        }
+        let mut codes: Vec<i64> = RULES.iter().flat_map(|rule| rule.codes).copied().collect();
+        assert_eq!(codes.len(), EXPECTED.len() - 1, "each code stands in both tables");
+        codes.sort_unstable();
+        assert!(codes.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn the_hint_of_a_refused_ip_names_exactly_that_ip() {
+        let hint = ERRORS.hint(&refused(60020));
+        assert!(hint.starts_with("1.2.3.4 is not on the IP whitelist: put exactly this IP on the list: "), "{hint}");
+        assert!(ERRORS.is_about_this_host(&refused(60020)) && !ERRORS.is_about_this_host(&refused(45009)));
+    }
+}
