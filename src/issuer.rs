@@ -33,6 +33,7 @@ pub enum RotationMode {
 
 /// What an issuer says of itself. The keeper's rules follow from it, whoever the issuer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub struct Profile {
     /// What a further call does.
     pub rotation: RotationMode,
@@ -41,8 +42,9 @@ pub struct Profile {
     /// Whether a credential that is returned again comes with the time that it has left. If not, it comes with a whole life each
     /// time.
     pub tells_remaining_life: bool,
-    /// Whether it may end before its time: because somebody else fetches another one, or the issuer takes it back.
-    pub may_end_early: bool,
+    /// Whether nobody but the relay asks for it, as with access tokens. Then another credential than the last one was minted by a
+    /// call of the relay. Counts only where the rest of a life is not told.
+    pub is_asked_by_us_alone: bool,
     /// Whether a sticky issuer rotates on demand.
     pub can_be_forced: bool,
     /// The longest that a stored wait still binds a relay that starts: an operator who restarts it expects an attempt.

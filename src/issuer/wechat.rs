@@ -66,7 +66,7 @@ impl Endpoint {
             rotation,
             overlap,
             tells_remaining_life: true,
-            may_end_early: true,
+            is_asked_by_us_alone: true,
             can_be_forced,
             wait_after_restart: overlap,
             secret_names_owner: false,

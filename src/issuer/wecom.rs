@@ -35,12 +35,12 @@ const TOKEN: &str = "access_token";
 /// next call returns another.
 ///
 /// Whether a repeat tells the rest of its life is not known: WeCom documents `expires_in` as "the time of validity", users saw 7200
-/// each time. So a repeat is not believed, unless it tells less than was known.
+/// each time. So no repeat is believed.
 pub const PROFILE: Profile = Profile {
     rotation: RotationMode::Sticky,
     overlap: Duration::ZERO,
     tells_remaining_life: false,
-    may_end_early: true,
+    is_asked_by_us_alone: true,
     can_be_forced: false,
     // each attempt with a wrong secret counts towards the ban
     wait_after_restart: errors::HOUR,

@@ -37,9 +37,9 @@ pub use reconcile::Precedence;
 /// Whose record it is: one that differs in any part is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// `wechat.base_url`.
+    /// `wechat.base_url`, or `wecom.base_url`.
     pub base_url: String,
-    /// The account's appid.
+    /// The account's appid, or corpid.
     pub appid: String,
     /// The account's endpoint: the two kinds of token look alike and do not mix.
     pub endpoint: String,
@@ -76,6 +76,10 @@ pub struct Record {
     pub handed_out: Vec<HandedOut>,
     /// The calls that may have minted, or may yet, since the current credential (I8), oldest first.
     pub calls: Vec<Call>,
+    /// When the first call was sent, since one was answered, of which nobody knows whether it has minted. Only of an issuer that
+    /// does not say what is left of a life: what the next call brings may be what that one minted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered_at: Option<Bounds>,
     /// The calls that lost relays have announced and may still send.
     pub orphans: Vec<Orphan>,
     /// When the last accepted probe of the current credential was sent, if nothing since could have killed it (I8).
@@ -172,6 +176,7 @@ impl Record {
             credential: self.credential.map(|credential| credential.shifted(by)),
             handed_out: self.handed_out.into_iter().map(|handed_out| handed_out.shifted(by)).collect(),
             calls: self.calls.into_iter().map(|call| call.shifted(by)).collect(),
+            unanswered_at: moved(self.unanswered_at),
             verified_at: moved(self.verified_at),
             probed_at: moved(self.probed_at),
             calm: self.calm.shifted(by),
@@ -194,8 +199,20 @@ impl Record {
     #[must_use]
     pub fn without_moments(self) -> Self {
         let calls = self.calls.into_iter().filter(Call::is_open).collect();
-        let (credential, handed_out, verified_at, probed_at, calm, forwarded, forced_at) = Default::default();
-        Self { credential, handed_out, calls, verified_at, probed_at, calm, forwarded, forced_at, ..self }
+        let (credential, handed_out, unanswered_at, verified_at, probed_at) = Default::default();
+        let (calm, forwarded, forced_at) = Default::default();
+        Self {
+            credential,
+            handed_out,
+            calls,
+            unanswered_at,
+            verified_at,
+            probed_at,
+            calm,
+            forwarded,
+            forced_at,
+            ..self
+        }
     }
 }
 

@@ -24,6 +24,8 @@ const PROBE_SLACK: Duration = Duration::from_secs(4);
 /// life is known to half a minute. It lasts for one life at most, and takes a quarter of the day's calls; once half of them are
 /// spent, calls keep the pace of [`Policy::thrift`], so that even a record that is lost again and again leaves no gap.
 const SIGHTINGS_PER_LIFE: u32 = 240;
+/// A credential whose life is over may be given for so long after: an issuer counts whole seconds, by a clock of its own.
+pub const LATE_END: Duration = Duration::from_secs(3);
 /// After the latest moment at which an invalidated token dies, this much passes before a probe is believed: WeChat's servers
 /// need not agree to the millisecond.
 pub const DEATH_MARGIN: Duration = Duration::from_secs(1);
@@ -32,6 +34,9 @@ pub const DEATH_MARGIN: Duration = Duration::from_secs(1);
 const EARLY_MARGIN: Duration = Duration::from_secs(1600);
 /// A token that lives for less has no room for that margin.
 const SHORT_LIFE: Duration = Duration::from_secs(3600);
+/// What stands for the overlap where an issuer promises none: a measure for what is checked, and for what is promised at a time,
+/// while something is uncertain.
+const WITHOUT_OVERLAP: Duration = Duration::from_secs(300);
 
 /// What an account's timing follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +63,17 @@ pub struct Policy {
 impl Policy {
     /// r: a fifth of the overlap, kept back for latency, clock error and a client's last request.
     pub fn reserve(&self) -> Duration {
-        self.issuer.overlap / 5
+        self.measure() / 5
     }
 
-    /// O − r: what a rotation that begins now leaves of the previous token, less the reserve.
+    /// O − r: what a rotation that begins now leaves of the previous token, less the reserve. Where there is no overlap, only what
+    /// is promised at a time while something is uncertain: a sticky issuer ends no token by a call.
     pub fn window(&self) -> Duration {
-        self.issuer.overlap.saturating_sub(self.reserve())
+        self.measure().saturating_sub(self.reserve())
+    }
+
+    fn measure(&self) -> Duration {
+        if self.issuer.overlap.is_zero() { WITHOUT_OVERLAP } else { self.issuer.overlap }
     }
 
     /// How often a sticky issuer is asked for a new token inside its last overlap.

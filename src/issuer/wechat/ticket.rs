@@ -28,7 +28,7 @@ pub const fn profile(overlap: Duration) -> Profile {
         rotation: RotationMode::Sticky,
         overlap,
         tells_remaining_life: false,
-        may_end_early: false,
+        is_asked_by_us_alone: false,
         can_be_forced: false,
         secret_names_owner: false,
         wait_after_restart: overlap,

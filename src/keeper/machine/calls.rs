@@ -80,6 +80,7 @@ impl Machine {
         match &error {
             IssueError::NotSent { .. } => self.known.record.debits.refund(Debit::Call { is_forced: sent.is_forced }),
             IssueError::Unknown { .. } => {
+                self.known.may_have_minted(call.sent);
                 self.known.invalidate(now, call.given_up(now.boot));
                 self.known.remember_unknown(now, sent);
             }
@@ -177,6 +178,7 @@ impl Knowledge {
     }
 
     pub(super) fn succeeded(&mut self) {
+        self.record.unanswered_at = None;
         self.record.failures = 0;
         self.record.last_error = None;
         self.last_failure = None;

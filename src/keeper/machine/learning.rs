@@ -42,6 +42,10 @@ impl Knowledge {
         if let Some(unrecorded) = self.unrecorded_call(now) {
             self.record.remember(unrecorded);
         }
+        let due_at = self.record.credential.as_ref().map(|credential| credential.rotation_at);
+        if let Some(due_at) = due_at.filter(|due_at| due_at.earliest < now.boot) {
+            self.may_have_minted(due_at); // while the store failed, without a record
+        }
         let Some(credential) = &self.record.credential else {
             return self.note(Note::NotRestored(NotRestored::NoToken));
         };
@@ -57,13 +61,18 @@ impl Knowledge {
         self.last_failure = last.map(|last| Arc::new(Failure { error: last.error, errors, at: last.at, repeated: 1 }));
     }
 
-    /// What WeChat said of another AppSecret does not bind this relay's own.
+    /// What WeChat said of another AppSecret does not bind this relay's own. Where the secret alone says whose a token is, the
+    /// stored one may be another's, and so may those before it.
     pub(super) fn forget_old_secret(&mut self) {
         if self.record.asked_with != self.charge.secret_mark {
             self.record.retry_at = None;
             self.record.failures = 0;
             self.record.last_error = None;
             self.last_failure = None;
+            if self.charge.policy.issuer.secret_names_owner {
+                (self.record.credential, self.record.verified_at) = (None, None);
+                self.record.handed_out.clear();
+            }
         }
     }
 
@@ -76,6 +85,7 @@ impl Knowledge {
             // until the intent was seen, promises were made without it
             open.sent.latest = open.sent.latest.max(replica.learned_at);
         }
+        self.may_have_minted(open.sent);
         self.invalidate(now, open.given_up(now.boot.plus(self.charge.policy.longest_call)));
         let delay = self.charge.policy.back_off(self.record.failures, None, &mut self.rng);
         self.put_off(now.boot.plus(delay));

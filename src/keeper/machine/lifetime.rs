@@ -1,13 +1,17 @@
 //! How long does a credential live whose issuer does not say what is left of its life?
 //!
 //! Such an issuer names a whole life with every reply. When that life began is known only where the text has changed under our
-//! eyes: between the last call that brought the old text and the one that brought the new. Before, as after a lost record, the
-//! credential may end at any moment: little is promised of it, and it is asked for again before that has run out.
+//! eyes: between the last call that brought the old text and the one that brought the new; where nobody else asks, with a call of
+//! ours. Before, as after a lost record, the credential may end at any moment: little is promised of it, and it is asked for again
+//! before that has run out.
 
 use super::{Issued, Knowledge, Note, Now, Sent, Timestamp, calls::Lifetime};
 use crate::{
     clock::Bounds,
-    keeper::{record::Sighting, schedule::ATTEMPT_GAP},
+    keeper::{
+        record::Sighting,
+        schedule::{ATTEMPT_GAP, LATE_END},
+    },
 };
 
 impl Knowledge {
@@ -17,7 +21,7 @@ impl Knowledge {
         if current.token != issued.token {
             // it was the current one when it was last seen, or later
             let seen_at = current.sighting.map_or(current.asked_at, |sighting| sighting.seen_at).earliest;
-            let began = Bounds::between(seen_at.min(sent.at), now.boot);
+            let began = Bounds::between(self.minted_from(now, sent, seen_at).min(sent.at), now.boot);
             return self.take_until(now, sent, issued, began);
         }
         let deadline = current.deadline.earliest;
@@ -29,10 +33,28 @@ impl Knowledge {
                 self.seen_again(sent, now.boot.plus(self.charge.policy.sticky_pace()).min(at_the_end));
             }
             // It ends within a moment. To know when the next one began, that end is watched closely.
-            Some(end) if sent.at < end.latest && end.uncertainty() <= moment => {
+            Some(end) if sent.at < end.latest.plus(LATE_END) && end.uncertainty() <= moment => {
                 self.seen_again(sent, now.boot.plus(ATTEMPT_GAP));
             }
             Some(_) | None => self.take_for_a_moment(now, sent, issued),
+        }
+    }
+
+    /// From when on a text can have been minted that took the place of one that was `seen_at`. Where nobody else asks, a call of ours
+    /// has minted it: this one, or an earlier one that was not answered.
+    fn minted_from(&self, now: Now, sent: Sent, seen_at: Timestamp) -> Timestamp {
+        // while the store is away, the relays of a group ask without hearing of one another
+        let is_alone = self.replica.is_none() || self.writer.trouble.is_none();
+        if !self.charge.policy.issuer.is_asked_by_us_alone || !is_alone {
+            return seen_at;
+        }
+        self.record.unanswered_at.map_or(sent.at, |at| at.earliest).max(seen_at).min(now.boot)
+    }
+
+    /// A call was sent then, and nobody knows what came of it.
+    pub(super) fn may_have_minted(&mut self, sent: Bounds) {
+        if !self.charge.policy.issuer.tells_remaining_life {
+            self.record.unanswered_at.get_or_insert(sent);
         }
     }
 

@@ -99,7 +99,7 @@ impl Situation<'_> {
         let every = self.policy.probe_every;
         // while a call of ours may have ended it, `probe_at` and the next rotation tell
         let living = self.living(now.boot.plus(ATTEMPT_GAP)).filter(|_| self.invalidated().is_none());
-        let Some(credential) = living.filter(|_| !every.is_zero() && self.policy.issuer.may_end_early) else {
+        let Some(credential) = living.filter(|_| !every.is_zero() && self.policy.issuer.is_asked_by_us_alone) else {
             return Timestamp::NEVER;
         };
         let probed_at = self.record.probed_at.map_or(credential.came_at.latest, |at| at.latest);

@@ -13,6 +13,7 @@ mod lifetimes;
 mod reports;
 mod rig;
 mod several;
+mod wecom;
 
 use rig::{Rig, accepted, code, inconclusive, not_sent, policy, refused, unknown};
 

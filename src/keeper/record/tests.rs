@@ -95,6 +95,7 @@ fn full() -> Record {
             sighting: None,
         }),
         handed_out: vec![HandedOut { digest: token("earlier").digest(), until: about(5800, 5801) }],
+        unanswered_at: None,
         calls: vec![
             call(1, about(2200, 2201), Outcome::Unknown { ended: about(2208, 2210) }),
             call(2, about(2300, 2301), Outcome::Void),

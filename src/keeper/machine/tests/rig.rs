@@ -27,7 +27,7 @@ pub(super) struct Rig {
     pub(super) is_stopped: bool,
     /// Publications and answers, in order.
     pub(super) log: Vec<String>,
-    wake_at: Timestamp,
+    pub(super) wake_at: Timestamp,
     writing: Option<Sealed>,
     /// What the shell has to tell.
     news: VecDeque<Event>,
@@ -132,7 +132,12 @@ impl Rig {
 
     /// Another process takes over what the store holds.
     pub(super) fn restart(&mut self) {
-        self.machine = machine(self.policy, &self.boot_id, self.boot, self.wall_ms);
+        self.restart_with(SecretMark::default());
+    }
+
+    /// The same, with another secret.
+    pub(super) fn restart_with(&mut self, secret: SecretMark) {
+        self.machine = machine(self.policy, &self.boot_id, self.boot, self.wall_ms).asking_with(secret);
         self.status = None;
         self.writing = None;
         self.is_stopped = false;
@@ -265,6 +270,14 @@ impl Rig {
     pub(super) fn fetch_early(&mut self, id: u64, grounds: Grounds) {
         let generation = self.machine.known.record.generation;
         self.step(Event::Report(ReportId(id), generation, grounds));
+    }
+
+    pub(super) fn is_calling(&self) -> bool {
+        matches!(self.machine.phase, Phase::Calling(_))
+    }
+
+    pub(super) fn is_probing(&self) -> bool {
+        matches!(self.machine.phase, Phase::Probing(_))
     }
 
     /// When the next call is due.
