@@ -103,6 +103,8 @@ pub fn signed_part<'u>(url: &'u str, domains: &[PageDomain]) -> Result<&'u str, 
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
     use super::*;
 
     fn domains() -> Vec<PageDomain> {
@@ -198,6 +200,28 @@ mod tests {
         }
         let long = format!("https://shop.example.com/{}", "a".repeat(LONGEST_URL));
         assert_eq!(signed(&long), Err(PageRefused::TooLong));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4096) })]
+
+        /// The second parser is that of the HTTP library, which is of another hand.
+        #[test]
+        fn whatever_is_signed_two_parsers_find_its_host_below_a_domain_and_nobody_before_it(
+            parts in vec(select(&["https", "http", ":", "//", "/", "\\", "@", "shop.example.com", "evil.com", "m.", ".", "#", "?",
+                "%2e", "%40", "[", "]", ":80", "127.0.0.1", "\t", " ", "令", "a"]), 0..12),
+            begins_well in any::<bool>(),
+        ) {
+            let url = if begins_well { "https://" } else { "" }.to_owned() + &parts.concat();
+            let Ok(page) = signed(&url) else { return Ok(()) };
+            prop_assert!(url.starts_with(page));
+            let below = |host: &str| host == "shop.example.com" || host.ends_with(".shop.example.com");
+            let (ours, theirs) = (Url::parse(page).unwrap(), page.parse::<axum::http::Uri>());
+            prop_assert!(ours.domain().is_some_and(below) && ours.username().is_empty() && ours.password().is_none());
+            if let Ok(theirs) = theirs {
+                prop_assert!(theirs.host().is_some_and(below), "{page}");
+            }
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Ready {
             version = env!("CARGO_PKG_VERSION"),
             listen,
             admin_listen,
-            accounts = self.keepers.len(),
+            accounts = self.keepers.iter().filter(|parts| parts.id.kind() == CredentialKind::AccessToken).count(),
             "token-relay serves"
         );
         if let Some(group) = self.group {

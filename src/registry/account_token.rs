@@ -1,14 +1,18 @@
 //! How does the keeper of a ticket get the access token that its calls need? From the handle of that token, as readers do.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
-use super::{Handle, Registry};
+use super::{Handle, Registry, Reported};
 use crate::{
     account::AccountName,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     credential::{Generation, Token},
     issuer::AccessToken,
     report::Grounds,
@@ -17,11 +21,35 @@ use crate::{
 /// How often the account is looked up again while it has no token: its handle may be replaced, which no handle announces.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// A token that WeChat refuses for tickets, and accepts when it is probed, is not reported again for so long: each report costs
+/// one of the day's probes, and clients need theirs.
+const BELIEVE_FOR: Duration = Duration::from_secs(30 * 60);
+
 /// The access token of one account of this process, whoever keeps it.
 pub struct AccountToken {
     account: AccountName,
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
+    last_report: Mutex<Option<LastReport>>,
+}
+
+/// A report, and what came of it.
+struct LastReport {
+    generation: Generation,
+    at: Timestamp,
+    answer: oneshot::Receiver<Reported>,
+    is_settled: bool,
+}
+
+impl LastReport {
+    /// Whether the keeper has found this generation good, and lately.
+    fn speaks_for(&mut self, generation: Generation, now: Timestamp) -> bool {
+        if let Ok(reported) = self.answer.try_recv() {
+            // of a generation that is still the current one: it was accepted
+            self.is_settled = matches!(reported, Reported::Settled);
+        }
+        self.is_settled && self.generation == generation && now < self.at.plus(BELIEVE_FOR)
+    }
 }
 
 impl fmt::Debug for AccountToken {
@@ -33,7 +61,7 @@ impl fmt::Debug for AccountToken {
 impl AccountToken {
     /// The access token of `account`.
     pub fn new(account: AccountName, registry: Arc<Registry>, clock: Arc<dyn Clock>) -> Self {
-        Self { account, registry, clock }
+        Self { account, registry, clock, last_report: Mutex::default() }
     }
 
     fn handle(&self) -> Option<Arc<Handle>> {
@@ -72,10 +100,14 @@ impl AccessToken for AccountToken {
     }
 
     fn refused(&self, generation: Generation) {
-        if let Some(handle) = self.handle() {
-            // Where nobody waits, the keeper's answer goes nowhere.
-            let _ = handle.begin_report(generation, Grounds::Report);
+        let now = self.clock.boot_now();
+        // nothing under this lock leaves it half changed
+        let mut last = self.last_report.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_mut().is_some_and(|last| last.speaks_for(generation, now)) {
+            return;
         }
+        let answer = self.handle().and_then(|handle| handle.begin_report(generation, Grounds::Report));
+        *last = answer.map(|answer| LastReport { generation, at: now, answer, is_settled: false });
     }
 }
 
@@ -85,11 +117,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::{FixedClock, Timestamp},
+        clock::FixedClock,
         credential::{CredentialId, Promise},
         heartbeat::Heartbeat,
         metrics::Metrics,
-        registry::KeeperEnd,
+        registry::{KeeperEnd, Report},
+        report::ReportFailure,
         status::{Offer, Status},
     };
 
@@ -130,8 +163,34 @@ mod tests {
         token.refused(Generation(7));
         let mut end = account(&registry);
         token.refused(Generation(7));
-        let report = end.reports.recv().now_or_never().unwrap().unwrap();
-        assert_eq!(report.generation, Generation(7));
-        assert!(report.answer.is_closed());
+        assert_eq!(reported(&mut end).unwrap().generation, Generation(7));
+    }
+
+    fn reported(end: &mut KeeperEnd) -> Option<Report> {
+        end.reports.recv().now_or_never()?.ok()
+    }
+
+    #[tokio::test]
+    async fn a_token_that_a_report_has_found_good_is_not_reported_again_for_half_an_hour() {
+        let (registry, clock) = (Arc::<Registry>::default(), Arc::new(FixedClock::default()));
+        let token = AccountToken::new("main".parse().unwrap(), registry.clone(), clock.clone());
+        let mut end = account(&registry);
+        let failed = Reported::Failed { retry_in: Duration::ZERO, failure: ReportFailure::NotStored };
+        for answer in [failed, Reported::Settled] {
+            token.refused(Generation(7));
+            reported(&mut end).expect("without a verdict it is reported again").answer.send(answer).unwrap();
+        }
+        token.refused(Generation(7));
+        assert!(reported(&mut end).is_none());
+        token.refused(Generation(8));
+        assert_eq!(reported(&mut end).unwrap().generation, Generation(8), "another token");
+        token.refused(Generation(7));
+        reported(&mut end).unwrap().answer.send(Reported::Settled).unwrap();
+        clock.advance(BELIEVE_FOR / 2);
+        token.refused(Generation(7));
+        assert!(reported(&mut end).is_none());
+        clock.advance(BELIEVE_FOR / 2);
+        token.refused(Generation(7));
+        assert!(reported(&mut end).is_some());
     }
 }

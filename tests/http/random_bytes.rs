@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use token_relay::{http::Timeouts, status::Status};
+use token_relay::{
+    http::{AccountPages, Pages, Timeouts},
+    status::Status,
+};
 use tokio::runtime::Runtime;
 
 use crate::fake_relay::{BOTH_KEY, FakeRelay, KEY, LIMITS, MAIN_KEY, Served};
@@ -14,11 +17,13 @@ const REPORT: &str = r#"{"access_token":"wire_token"}"#;
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let method = select(vec!["GET", "GET", "POST", "HEAD", "POST", "OPTIONS", "PUT", "get", "", "CONNECT", "\u{1}"]);
     let path = prop_oneof![
-        4 => select(vec!["/token", "/token/refresh", "/healthz", "/readyz", "/", "*", "http://h/token"]).prop_map(str::to_owned),
+        4 => select(vec!["/token", "/token/refresh", "/healthz", "/readyz", "/", "*", "http://h/token", "/ticket",
+            "/jssdk/config", "/cgi-bin/ticket/getticket"]).prop_map(str::to_owned),
         1 => "[ -~]{0,20}",
     ];
     let query = prop_oneof![
-        3 => select(vec!["", "?account=main", "?account=main", "?account=shop", "?account=gone", "?account=main&wait=0", "?%ff", "?account=%00", "?wait=9"])
+        3 => select(vec!["", "?account=main", "?account=main", "?account=shop", "?account=gone", "?account=main&wait=0", "?%ff", "?account=%00", "?wait=9",
+            "?account=main&type=jsapi", "?account=main&url=https://shop.example.com/", "?type=jsapi&access_token=wire_token"])
             .prop_map(str::to_owned),
         1 => "\\?[ -~]{0,30}",
     ];
@@ -64,7 +69,20 @@ fn lawful() -> impl Strategy<Value = Vec<u8>> {
     let report = prop_oneof![Just(REPORT.as_bytes().to_vec()), vec(any::<u8>(), 0..100)];
     let query = select(vec!["", "&wait=0", "&wait=0&x=%20"]);
     let tag = select(vec!["", "If-None-Match: W/\"main-7\"\r\n", "If-None-Match: ,\"\",W/\r\n"]);
+    let ticket = select(vec![
+        "/ticket?account=main&type=jsapi",
+        "/ticket?account=main&type=jsapi&wait=0",
+        "/jssdk/config?account=main&url=https://shop.example.com/",
+        "/cgi-bin/ticket/getticket?type=jsapi&access_token=wire_token",
+    ]);
+    let page = "[ -~]{0,40}".prop_map(|page| page.replace(['#', ' '], "@"));
     prop_oneof![
+        (ticket, account.clone(), page).prop_map(|(target, account, page)| {
+            let sign = format!(
+                "GET /jssdk/config?account={account}&url=https://{page} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n\r\n"
+            );
+            format!("GET {target} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n\r\n{sign}").into_bytes()
+        }),
         (account.clone(), query, tag).prop_map(|(account, query, tag)| {
             format!("GET /token?account={account}{query} HTTP/1.1\r\nAuthorization: bearer {KEY}\r\n{tag}\r\n")
                 .into_bytes()
@@ -80,10 +98,15 @@ fn lawful() -> impl Strategy<Value = Vec<u8>> {
 async fn opened() -> (FakeRelay, Served) {
     let patience = Duration::from_millis(20);
     let fake = FakeRelay::patient(
-        &["main", "shop"],
+        &["main", "main.jsapi", "shop"],
         Timeouts { first_token: patience, report: patience, verdict: patience, body: patience, silence: patience },
-    );
+    )
+    .change(|relay| {
+        let domains = vec!["shop.example.com".parse().unwrap()];
+        relay.pages = Pages::new([("main".parse().unwrap(), AccountPages { appid: "wxmain".to_owned(), domains })]);
+    });
     fake.offer("main", 7, "wire_token", 3541);
+    fake.offer("main.jsapi", 7, "wire_ticket", 3541);
     fake.publish("shop", Status::default());
     fake.keeper_of_all_answers("main");
     let served = fake.serve(LIMITS).await;
@@ -111,8 +134,17 @@ fn whatever_bytes_come_no_answer_is_another_5xx_than_503_and_nothing_panics() {
         .unwrap();
     let metrics = runtime.block_on(fake.admin("/metrics")).body;
     assert!(metrics.contains("token_relay_handler_panics_total 0\n"));
-    for (route, status) in [("token", "200"), ("token", "503"), ("token", "401"), ("report", "200"), ("report", "400")]
-    {
+    for (route, status) in [
+        ("token", "200"),
+        ("token", "503"),
+        ("token", "401"),
+        ("report", "200"),
+        ("report", "400"),
+        ("ticket", "200"),
+        ("jssdk_config", "200"),
+        ("jssdk_config", "400"),
+        ("drop_in_ticket", "200"),
+    ] {
         let never = format!("requests_total{{route=\"{route}\",status=\"{status}\"}} 0\n");
         assert!(!metrics.contains(&never), "the requests should reach {route} {status}");
     }
