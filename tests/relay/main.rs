@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "figures for `--nocapture`; cargo shows the rest when a test fails")]
 
 mod attempts;
+mod browser;
 mod disk;
 mod drop_in;
 mod early_fetches;

@@ -33,6 +33,8 @@ pub const NODE: Toolchain = Toolchain::new("Node.js", "node", "--version", "18")
 pub const GO: Toolchain = Toolchain::new("Go", "go", "version", "1.22");
 /// Its HTTP client, and `java FILE.java`.
 pub const JAVA: Toolchain = Toolchain::new("Java", "java", "-version", "11");
+/// Headless as a whole browser, and not as a shell of its own.
+pub const CHROMIUM: Toolchain = Toolchain::new("Chromium", "chromium", "--version", "112");
 
 /// Why the program cannot be used here.
 #[derive(Debug, PartialEq, Eq)]
