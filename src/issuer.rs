@@ -76,7 +76,7 @@ pub trait Issuer: Send + Sync + 'static {
     fn probe<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Verdict>;
 }
 
-/// The access token of the account, for an issuer whose calls need one. Its keeper and the tokens of readers are the same ones.
+/// The account's access token, for an issuer whose calls need one: the one that readers are served.
 pub trait AccessToken: fmt::Debug + Send + Sync + 'static {
     /// The token that may be used now, if there is one.
     fn living(&self) -> Option<(Generation, Token)>;

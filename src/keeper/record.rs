@@ -41,7 +41,7 @@ pub struct Identity {
     pub base_url: String,
     /// The account's appid, or corpid.
     pub appid: String,
-    /// The account's endpoint: the two kinds of token look alike and do not mix.
+    /// The account's endpoint: the two kinds of token look alike and do not mix. Of a ticket its kind as well.
     pub endpoint: String,
 }
 

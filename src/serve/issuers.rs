@@ -58,23 +58,33 @@ impl<'s> Issuers<'s> {
         let (issuer, endpoint, calls_per_day): (Arc<dyn Issuer>, _, _) = match (kind, &account.app) {
             (CredentialKind::AccessToken, AppSettings::WeChat { endpoint, .. }) => {
                 let app = WeChatAccount { appid: id.clone(), secret, endpoint: *endpoint, overlap };
-                (Arc::new(WeChat::new(upstream, app)), endpoint.label(), account.calls_per_day)
+                (Arc::new(WeChat::new(upstream, app)), endpoint_of(&account.app).to_owned(), account.calls_per_day)
             }
             (CredentialKind::AccessToken, AppSettings::WeCom { .. }) => {
                 let agent = WeComAgent { corpid: id.clone(), secret };
-                (Arc::new(WeCom::new(upstream, agent)), wecom::ENDPOINT, account.calls_per_day)
+                (Arc::new(WeCom::new(upstream, agent)), endpoint_of(&account.app).to_owned(), account.calls_per_day)
             }
-            (CredentialKind::Ticket(kind), _) => {
+            (CredentialKind::Ticket(kind), app) => {
                 let issuer = TicketIssuer::new(upstream, kind, Arc::new(token()), overlap);
-                (Arc::new(issuer), kind.label(), ticket::CALLS_PER_DAY)
+                // whether both kinds of token bring the same ticket nobody has published
+                let source = format!("{}.{}", endpoint_of(app), kind.label());
+                (Arc::new(issuer), source, ticket::CALLS_PER_DAY)
             }
         };
         let base_url = match account.app.platform() {
             Platform::WeChat => &self.settings.wechat.base_url,
             Platform::WeCom => &self.settings.wecom.base_url,
         };
-        let identity = Identity { base_url: base_url.as_str().to_owned(), appid: id, endpoint: endpoint.to_owned() };
+        let identity = Identity { base_url: base_url.as_str().to_owned(), appid: id, endpoint };
         Source { issuer, identity, calls_per_day }
+    }
+}
+
+/// Which of the token's endpoints an account is kept of.
+fn endpoint_of(app: &AppSettings) -> &'static str {
+    match app {
+        AppSettings::WeChat { endpoint, .. } => endpoint.label(),
+        AppSettings::WeCom { .. } => wecom::ENDPOINT,
     }
 }
 
