@@ -48,7 +48,7 @@ mod report;
 mod ticket;
 mod token;
 
-pub use apps::{App, Apps};
+pub use apps::{Agent, App, Apps};
 pub use auth::{Access, Client, Clients};
 pub use drop_in::{EarlyFetches, Throttle};
 pub use gateway::Gateway;
@@ -125,6 +125,7 @@ impl AppState {
             .route("/jssdk/config", get(jssdk::config))
             .route(drop_in::STABLE_TOKEN, any(drop_in::stable_token))
             .route(getticket::PATH, any(getticket::ticket))
+            .route(drop_in::GETTOKEN, any(drop_in::gettoken))
             .route("/healthz", get(health::alive))
             .route("/readyz", get(health::ready));
         let router = match self.gateway {
@@ -238,6 +239,7 @@ impl HttpService {
             (Side::Public, "/jssdk/config") => Route::JsSdkConfig,
             (Side::Public, drop_in::STABLE_TOKEN) => Route::DropInStableToken,
             (Side::Public, getticket::PATH) => Route::DropInTicket,
+            (Side::Public, drop_in::GETTOKEN) => Route::DropInGettoken,
             (Side::Admin, "/") => Route::Page,
             (Side::Admin, "/status") => Route::Status,
             (Side::Admin, "/metrics") => Route::Metrics,

@@ -14,8 +14,8 @@ use crate::{
     credential::{CredentialId, CredentialKind},
     group::Group,
     http::{
-        Access, AccountPages, App, AppState, Apps, Clients, EarlyFetches, Gateway, Limits, Listener, Pages, Throttle,
-        Timeouts,
+        Access, AccountPages, Agent, App, AppState, Apps, Clients, EarlyFetches, Gateway, Limits, Listener, Pages,
+        Throttle, Timeouts,
     },
     issuer::{Platform, Profile, upstream::UpstreamError},
     keeper::{Parts, permits::Permits, record::SecretMark, schedule::Policy},
@@ -229,7 +229,7 @@ fn clients(settings: &Settings) -> Clients {
 }
 
 fn apps(settings: &Settings) -> Apps {
-    let mut apps = Vec::new();
+    let (mut apps, mut agents) = (Vec::new(), Vec::new());
     for (name, settings) in &settings.accounts {
         let account = name.clone();
         let appsecret = settings.accept_appsecret.then(|| KeyDigest::of(settings.secret.expose_secret().as_bytes()));
@@ -237,10 +237,12 @@ fn apps(settings: &Settings) -> Apps {
             AppSettings::WeChat { appid, endpoint } => {
                 apps.push((appid.as_str().to_owned(), App { account, endpoint: *endpoint, appsecret }));
             }
-            AppSettings::WeCom { .. } => {}
+            AppSettings::WeCom { corpid } => {
+                agents.push((corpid.as_str().to_owned(), Agent { account, secret: appsecret }));
+            }
         }
     }
-    Apps::new(apps)
+    Apps::new(apps).with_agents(agents)
 }
 
 fn pages(settings: &Settings) -> Pages {

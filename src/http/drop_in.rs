@@ -1,6 +1,6 @@
 //! What do WeChat's own token routes answer here, so that an SDK needs another host and another secret, and no other change?
 //!
-//! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`, in WeChat's shapes, with status 200 for every refusal. `secret` is a
+//! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`, and `GET /cgi-bin/gettoken` of WeCom (`wecom`), in WeChat's shapes, with status 200 for every refusal. `secret` is a
 //! relay key, and with `accept_appsecret` also the account's AppSecret.
 //!
 //! Order of checks, as WeChat's: method · body · appid · secret · grant type · account · token.
@@ -19,12 +19,14 @@ mod early;
 mod parameters;
 mod reply;
 mod throttle;
+mod wecom;
 mod window;
 
 pub use early::EarlyFetches;
 pub(super) use parameters::Parameter;
 pub(super) use reply::{errcode, rid, ticket};
 pub use throttle::Throttle;
+pub(super) use wecom::{GETTOKEN, gettoken};
 
 use super::{
     AppState,
@@ -35,7 +37,7 @@ use super::{
 };
 use crate::{
     credential::Generation,
-    issuer::wechat::Endpoint,
+    issuer::{Platform, wechat::Endpoint},
     metrics::Refusal,
     registry::{Handle, Prepared},
     relay_key::{KeyDigest, fits_urls},
@@ -67,18 +69,25 @@ pub(super) async fn stable_token(
 async fn answer(state: &AppState, route: Endpoint, peer: SocketAddr, request: Request) -> Response {
     match serve(state, route, peer, request).await {
         Ok((prepared, seconds)) => reply::token(&prepared, seconds),
-        Err(refusal) => {
-            let path = match route {
-                Endpoint::Token => TOKEN,
-                Endpoint::StableToken => STABLE_TOKEN,
-            };
-            refuse(state, path, peer, refusal)
-        }
+        Err(refusal) => refuse(state, path(route), Platform::WeChat, peer, refusal),
     }
 }
 
-/// Counts and logs a refusal, and answers with it. An address that presents wrong keys again and again gets 45011.
-pub(super) fn refuse(state: &AppState, path: &'static str, peer: SocketAddr, mut refusal: Refusal) -> Response {
+const fn path(route: Endpoint) -> &'static str {
+    match route {
+        Endpoint::Token => TOKEN,
+        Endpoint::StableToken => STABLE_TOKEN,
+    }
+}
+
+/// Counts and logs a refusal, and answers with it. An address that presents wrong keys again and again gets another one.
+pub(super) fn refuse(
+    state: &AppState,
+    path: &'static str,
+    platform: Platform,
+    peer: SocketAddr,
+    mut refusal: Refusal,
+) -> Response {
     let (now, address) = (state.clock.now(), peer.ip().to_canonical());
     let rid = reply::rid(now.wall);
     if refusal == Refusal::WrongKey {
@@ -90,7 +99,7 @@ pub(super) fn refuse(state: &AppState, path: &'static str, peer: SocketAddr, mut
     }
     state.metrics.http.refused(refusal);
     debug!(%address, path, refusal = refusal.name(), rid, "drop-in route: refused");
-    reply::refused(refusal, &rid)
+    reply::refused(platform, refusal, &rid)
 }
 
 /// What a request asks for.
@@ -107,6 +116,11 @@ async fn serve(
     request: Request,
 ) -> Result<(Prepared, u64), Refusal> {
     let fetch = resolve(state, route, request).await?;
+    hand_out(state, fetch, peer).await
+}
+
+/// The token that a request gets, once it is as good as it should be.
+async fn hand_out(state: &AppState, fetch: Fetch, peer: SocketAddr) -> Result<(Prepared, u64), Refusal> {
     let outcome = match doubt(state, &fetch, peer) {
         Some((generation, grounds)) => after_verdict(state, &fetch.credential, generation, grounds).await,
         None => current(state, &fetch.credential, state.timeouts.first_token).await,

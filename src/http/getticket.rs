@@ -14,7 +14,7 @@ use super::{
     gateway,
     token::{self, LongPoll, Outcome},
 };
-use crate::{credential::TicketKind, metrics::Refusal, registry::Handle};
+use crate::{credential::TicketKind, issuer::Platform, metrics::Refusal, registry::Handle};
 
 pub(super) const PATH: &str = "/cgi-bin/ticket/getticket";
 
@@ -32,11 +32,11 @@ pub(super) async fn ticket(
                 Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => {
                     drop_in::ticket(&prepared, seconds)
                 }
-                Outcome::Unavailable(_) => drop_in::refuse(&state, PATH, peer.0, Refusal::NoToken),
+                Outcome::Unavailable(_) => drop_in::refuse(&state, PATH, Platform::WeChat, peer.0, Refusal::NoToken),
             }
         }
         Err(_) if state.gateway.is_some() => gateway::pass(State(state), peer, request).await,
-        Err(refusal) => drop_in::refuse(&state, PATH, peer.0, refusal),
+        Err(refusal) => drop_in::refuse(&state, PATH, Platform::WeChat, peer.0, refusal),
     }
 }
 

@@ -93,6 +93,8 @@ labels! {
         DropInStableToken = "drop_in_stable_token",
         /// `/cgi-bin/ticket/getticket`
         DropInTicket = "drop_in_ticket",
+        /// `/cgi-bin/gettoken`
+        DropInGettoken = "drop_in_gettoken",
         /// Every path that is not the relay's own, where the gateway is on.
         Gateway = "gateway",
         /// `/healthz`
@@ -141,6 +143,8 @@ labels! {
         BadTicketType = "bad_ticket_type",
         /// The relay does not keep this ticket of the account.
         TicketNotKept = "ticket_not_kept",
+        /// The client may use several agents of the WeCom corp, and none is named.
+        SeveralAccounts = "several_accounts",
         /// No token or ticket can be served.
         NoToken = "no_token",
     }

@@ -25,3 +25,4 @@ mod raw_http;
 mod read;
 mod report;
 mod ticket;
+mod wecom;

@@ -73,8 +73,16 @@ struct Members {
 impl<'r> Parameters<'r> {
     /// Of `/cgi-bin/token`.
     pub(super) fn of_query(query: Option<&'r str>) -> Self {
-        let [appid, secret, grant_type] =
-            ["appid", "secret", "grant_type"].map(|name| Parameter::of_query(query, name));
+        Self::of_names(query, "appid", "secret")
+    }
+
+    /// Of WeCom's `/cgi-bin/gettoken`, which has other names for the same.
+    pub(super) fn of_corp_query(query: Option<&'r str>) -> Self {
+        Self::of_names(query, "corpid", "corpsecret")
+    }
+
+    fn of_names(query: Option<&'r str>, appid: &str, secret: &str) -> Self {
+        let [appid, secret, grant_type] = [appid, secret, "grant_type"].map(|name| Parameter::of_query(query, name));
         Self { appid, secret, grant_type, force_refresh: false }
     }
 

@@ -1,4 +1,4 @@
-//! In which words of WeChat's is a request answered?
+//! In which words of WeChat's or WeCom's is a request answered?
 
 use axum::{
     body::Body,
@@ -6,22 +6,36 @@ use axum::{
     response::Response,
 };
 
-use crate::{clock::WallTime, http::token, metrics::Refusal, registry::Prepared};
+use crate::{clock::WallTime, http::token, issuer::Platform, metrics::Refusal, registry::Prepared};
 
 /// 200 with the token, in the very bytes of `GET /token`. `seconds` is at least 1.
 pub(super) fn token(prepared: &Prepared, seconds: u64) -> Response {
     json(token::body(&prepared.head.0, seconds).into())
 }
 
-/// 200 with a ticket. `seconds` is at least 1.
+/// 200 with a ticket, or with a token of WeCom: in the shape that begins with `errcode` 0. `seconds` is at least 1.
 pub(in crate::http) fn ticket(prepared: &Prepared, seconds: u64) -> Response {
     let head = [&br#"{"errcode":0,"errmsg":"ok","#[..], &prepared.head.0[1..]].concat();
     json(token::body(&head, seconds).into())
 }
 
-/// 200 with an errcode, as WeChat answers every refusal: the one mapping of them.
-pub(super) fn refused(refusal: Refusal, rid: &str) -> Response {
-    let (errcode, errmsg) = match refusal {
+/// 200 with an errcode, as WeChat and WeCom answer every refusal.
+pub(super) fn refused(platform: Platform, refusal: Refusal, rid: &str) -> Response {
+    let (errcode, errmsg) = match platform {
+        Platform::WeChat => in_words_of_wechat(refusal),
+        Platform::WeCom => in_words_of_wecom(refusal),
+    };
+    let mut response = self::errcode(errcode, errmsg, rid);
+    if refusal == Refusal::BodyStalled {
+        // What would follow is not the next request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The one mapping of refusals to WeChat's codes.
+fn in_words_of_wechat(refusal: Refusal) -> (i64, &'static str) {
+    match refusal {
         Refusal::NotGet => (43001, "require GET method"),
         Refusal::NotPost => (43002, "require POST method"),
         Refusal::BadBody | Refusal::BodyStalled => (47001, "data format error"),
@@ -31,18 +45,39 @@ pub(super) fn refused(refusal: Refusal, rid: &str) -> Response {
         Refusal::WrongKey => (40125, "invalid appsecret"),
         Refusal::TooManyWrongKeys => (45011, "api minute-quota reach limit  mustslower  retry next minute"),
         Refusal::BadGrantType => (40002, "invalid grant_type"),
-        Refusal::ForeignAccount | Refusal::TicketNotKept => (48001, "api unauthorized"),
+        Refusal::ForeignAccount | Refusal::SeveralAccounts | Refusal::TicketNotKept => (48001, "api unauthorized"),
         Refusal::NoAccessToken => (41001, "access_token missing"),
         Refusal::UnknownAccessToken => (40001, "invalid credential, access_token is invalid or not latest"),
         Refusal::BadTicketType => (40097, "invalid args"),
         Refusal::NoToken => (-1, "system error"),
-    };
-    let mut response = self::errcode(errcode, errmsg, rid);
-    if refusal == Refusal::BodyStalled {
-        // What would follow is not the next request.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+}
+
+/// The one mapping of refusals to WeCom's codes: what its route cannot meet is worded as WeChat does.
+fn in_words_of_wecom(refusal: Refusal) -> (i64, &'static str) {
+    match refusal {
+        Refusal::NoAppid => (41002, "corpid missing"),
+        Refusal::UnknownAppid => (40013, "invalid corpid"),
+        Refusal::NoSecret => (41004, "corpsecret missing"),
+        Refusal::WrongKey => (40001, "invalid credential"),
+        Refusal::TooManyWrongKeys => (45009, "api freq out of limit"),
+        Refusal::ForeignAccount => (48002, "api forbidden"),
+        Refusal::SeveralAccounts => (
+            41011,
+            "agentid missing: this key may use several agents of the corp, and needs to be \
+            restricted to one (clients.NAME.accounts)",
+        ),
+        Refusal::NoToken => (-1, "system busy"),
+        Refusal::NotGet
+        | Refusal::NotPost
+        | Refusal::BadBody
+        | Refusal::BodyStalled
+        | Refusal::BadGrantType
+        | Refusal::NoAccessToken
+        | Refusal::UnknownAccessToken
+        | Refusal::BadTicketType
+        | Refusal::TicketNotKept => in_words_of_wechat(refusal),
+    }
 }
 
 /// 200 with this errcode.
