@@ -260,7 +260,10 @@ fn gateway(settings: &Settings) -> Result<Option<Gateway>, UpstreamError> {
     }
     let secrets = settings.accounts.iter().map(|(name, account)| (name.clone(), account.secret.clone()));
     let wechat = upstream_settings(settings, Platform::WeChat);
-    Gateway::new(&wechat, secrets, settings.server.max_connections).map(Some)
+    let gateway = Gateway::new(&wechat, secrets, settings.server.max_connections)?;
+    let has_wecom = settings.accounts.values().any(|account| account.app.platform() == Platform::WeCom);
+    let gateway = if has_wecom { gateway.with_wecom(&upstream_settings(settings, Platform::WeCom))? } else { gateway };
+    Ok(Some(gateway))
 }
 
 /// What the keepers of a process have in common, whatever they keep.

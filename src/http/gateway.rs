@@ -1,4 +1,4 @@
-//! Where does every path go that is not the relay's own? To WeChat's API, with the account's current token.
+//! Where does every path go that is not the relay's own? To WeChat's API or WeCom's, with the account's current token.
 //!
 //! What may pass and what is put into it is decided in `decide`; everything else here carries it out. Bodies stream both ways.
 
@@ -31,7 +31,10 @@ use super::{AppState, body::Unread, drop_in};
 use crate::{
     account::AccountName,
     credential::Generation,
-    issuer::upstream::{UpstreamError, UpstreamSettings},
+    issuer::{
+        Platform,
+        upstream::{UpstreamError, UpstreamSettings},
+    },
     metrics::{ApiFamily, GatewayRefusal, Healing, Refusal},
     registry::Handle,
     status::Offer,
@@ -52,10 +55,12 @@ const STRANGERS: usize = 64;
 /// KiB that the copies of all bodies take together. Further bodies are sent without a copy, and so not repeated.
 const COPIES_KIB: usize = 32 * 1024;
 
-/// The way of every other call to WeChat.
+/// The way of every other call to WeChat, and to WeCom.
 #[derive(Debug)]
 pub struct Gateway {
-    client: GatewayClient,
+    wechat: GatewayClient,
+    /// Where there are accounts of WeCom.
+    wecom: Option<GatewayClient>,
     secrets: HashMap<AccountName, SecretString>,
     requests: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
@@ -74,7 +79,8 @@ impl Gateway {
     ) -> Result<Self, UpstreamError> {
         let requests = REQUESTS.min(max_connections.div_ceil(2));
         Ok(Self {
-            client: GatewayClient::new(settings)?,
+            wechat: GatewayClient::new(settings)?,
+            wecom: None,
             secrets: secrets.into_iter().collect(),
             requests: Arc::new(Semaphore::new(requests)),
             strangers: Arc::new(Semaphore::new(STRANGERS.min(requests))),
@@ -82,10 +88,25 @@ impl Gateway {
         })
     }
 
+    /// The same, with a way to the WeCom of `settings`.
+    ///
+    /// # Errors
+    /// When its HTTP client cannot be built.
+    pub fn with_wecom(self, settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
+        Ok(Self { wecom: Some(GatewayClient::new(settings)?), ..self })
+    }
+
+    fn client(&self, platform: Platform) -> &GatewayClient {
+        match platform {
+            Platform::WeChat => &self.wechat,
+            Platform::WeCom => self.wecom.as_ref().unwrap_or(&self.wechat),
+        }
+    }
+
     fn permit(&self, credential: &Credential) -> Result<OwnedSemaphorePermit, GatewayRefusal> {
         let permits = match credential {
             Credential::User => &self.strangers,
-            Credential::Token { .. } | Credential::AppSecret { .. } | Credential::Own => &self.requests,
+            Credential::Token { .. } | Credential::AppSecret { .. } | Credential::Own(_) => &self.requests,
         };
         permits.clone().try_acquire_owned().map_err(|_| GatewayRefusal::TooBusy)
     }
@@ -112,7 +133,7 @@ pub(super) fn account(state: &AppState, request: &Request) -> Option<Arc<Handle>
     state.gateway.as_ref()?;
     match decide(state, request) {
         Ok(Credential::Token { handle, .. }) => Some(handle),
-        Ok(Credential::AppSecret { .. } | Credential::Own | Credential::User) | Err(_) => None,
+        Ok(Credential::AppSecret { .. } | Credential::Own(_) | Credential::User) | Err(_) => None,
     }
 }
 
@@ -132,7 +153,7 @@ fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRef
     }
     state.metrics.gateway.refused(refusal);
     debug!(%address, path = uri.path(), refusal = refusal.name(), rid, "gateway: not passed on");
-    refusal::reply(refusal, &rid)
+    refusal::reply(state.apps.main_platform(), refusal, &rid)
 }
 
 /// What is put into a call.
@@ -152,7 +173,7 @@ impl PutIn {
 
     async fn of(state: &AppState, gateway: &Gateway, credential: &Credential) -> Result<Self, GatewayRefusal> {
         match credential {
-            Credential::Own | Credential::User => Ok(Self::default()),
+            Credential::Own(_) | Credential::User => Ok(Self::default()),
             Credential::Token { handle, place } => {
                 let offer = heal::living(state, handle, state.timeouts.first_token).await;
                 Ok(Self::token(handle, place.clone(), &offer.ok_or(GatewayRefusal::NoLivingToken)?))
@@ -185,10 +206,13 @@ async fn forward(state: &AppState, gateway: &Gateway, request: Request) -> Resul
     let admitted = admit(state, gateway, &request);
     let (head, body) = Unread::split(request);
     let prepared = match admitted {
-        Ok((credential, permit)) => PutIn::of(state, gateway, &credential).await.map(|put_in| (put_in, permit)),
+        Ok((credential, permit)) => {
+            let platform = credential.platform(&state.apps);
+            PutIn::of(state, gateway, &credential).await.map(|put_in| (platform, put_in, permit))
+        }
         Err(refusal) => Err(refusal),
     };
-    let (put_in, permit) = match prepared {
+    let (platform, put_in, permit) = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => {
             body.discard().await;
@@ -196,6 +220,7 @@ async fn forward(state: &AppState, gateway: &Gateway, request: Request) -> Resul
         }
     };
     let mut call = Call {
+        platform,
         method: head.method,
         path: head.uri.path().to_owned(),
         query: None,
@@ -254,7 +279,7 @@ async fn exchange(
     if call.method != Method::HEAD {
         reply.peek(call.silence).await?;
     }
-    if !reply.names_bad_token() {
+    if !reply.names_bad_token(call.platform) {
         return Ok(reply);
     }
     let (renewed, copy) = (heal::renewed(state, &handle, generation).await, upload.copy());
@@ -270,7 +295,7 @@ async fn exchange(
 
 async fn send(state: &AppState, gateway: &Gateway, call: &Call, sending: Sending) -> Result<Reply, GatewayRefusal> {
     let sent = state.clock.boot_now();
-    let response = call.send(&gateway.client, &sending).await?;
+    let response = call.send(gateway.client(call.platform), &sending).await?;
     state.metrics.gateway.replied(state.clock.boot_now().since(sent));
     Ok(Reply::unread(response))
 }

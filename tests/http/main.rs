@@ -26,3 +26,4 @@ mod read;
 mod report;
 mod ticket;
 mod wecom;
+mod wecom_gateway;

@@ -1,4 +1,4 @@
-//! May a request go to WeChat, and what is put into it?
+//! May a request go to WeChat or WeCom, to which, and what is put into it?
 //!
 //! A pure function of the head. Whatever it does not allow is refused without a call: the gateway is no open proxy.
 
@@ -18,13 +18,15 @@ use crate::{
         auth::{Client, Clients},
         problem::Problem,
     },
+    issuer::Platform,
     metrics::GatewayRefusal,
     registry::{Handle, Handles},
     relay_key::{KeyDigest, fits_urls},
 };
 
 /// The relay's own paths. They reach the gateway only in another spelling, which WeChat might take for its token routes.
-const OWN: [&str; 6] = ["/token", "/token/refresh", "/healthz", "/readyz", "/cgi-bin/token", "/cgi-bin/stable_token"];
+const OWN: [&str; 7] =
+    ["/token", "/token/refresh", "/healthz", "/readyz", "/cgi-bin/token", "/cgi-bin/stable_token", "/cgi-bin/gettoken"];
 /// With the AppSecret in its body it clears the quota of all APIs, ten times a month.
 const FORBIDDEN: &str = "/cgi-bin/clear_quota/v2";
 /// The AppSecret is in the query: each login of a mini program, and of a web page.
@@ -32,13 +34,13 @@ const WITH_APPSECRET: [&str; 2] = ["/sns/jscode2session", "/sns/oauth2/access_to
 /// A *user's* token is in the query, under the name `access_token`.
 const WITH_USER_TOKEN: [&str; 2] = ["/sns/userinfo", "/sns/auth"];
 const REFRESH_USER_TOKEN: &str = "/sns/oauth2/refresh_token";
-/// Tokens of others than the account: a call that has one needs no other.
-const FOREIGN: [&str; 5] = [
-    "component_access_token",
-    "authorizer_access_token",
-    "cloudbase_access_token",
-    "suite_access_token",
-    "provider_access_token",
+/// Tokens of others than the account, and whose API takes them: a call that has one needs no other.
+const FOREIGN: [(&str, Platform); 5] = [
+    ("component_access_token", Platform::WeChat),
+    ("authorizer_access_token", Platform::WeChat),
+    ("cloudbase_access_token", Platform::WeChat),
+    ("suite_access_token", Platform::WeCom),
+    ("provider_access_token", Platform::WeCom),
 ];
 
 /// What the gateway is asked for.
@@ -65,10 +67,22 @@ pub(super) enum Credential {
     Token { handle: Arc<Handle>, place: Place },
     /// The account's AppSecret, in place of the key, or of the same AppSecret, that stands here.
     AppSecret { account: AccountName, place: Range<usize>, was_appsecret: bool },
-    /// Nothing of the relay's: it has a credential of another platform, and its sender has a relay key.
-    Own,
-    /// The same, and its sender is not known.
+    /// Nothing of the relay's: it has a credential of somebody else, for this platform, and its sender has a relay key.
+    Own(Platform),
+    /// The same for WeChat, and its sender is not known.
     User,
+}
+
+impl Credential {
+    /// Whose API takes it: it goes to no other host.
+    pub(super) fn platform(&self, apps: &Apps) -> Platform {
+        match self {
+            Self::Token { handle, .. } => apps.platform_of(handle.id.account()),
+            // the paths below /sns are WeChat's
+            Self::AppSecret { .. } | Self::User => Platform::WeChat,
+            Self::Own(platform) => *platform,
+        }
+    }
 }
 
 /// The one place that decides.
@@ -94,7 +108,7 @@ pub(super) fn decide(asked: Asked<'_>, known: Known<'_>) -> Result<Credential, G
         return user_token(path, query, known);
     }
     if path.starts_with("/sns/") {
-        return own(asked, known);
+        return own(asked, known, Platform::WeChat);
     }
     token(asked, query, known)
 }
@@ -162,9 +176,9 @@ fn token(asked: Asked<'_>, query: Query<'_>, known: Known<'_>) -> Result<Credent
         let handle = known.handles.handed_out(&given, known.now).ok_or(GatewayRefusal::UnknownToken)?;
         return Ok(Credential::Token { handle: handle.clone(), place: Place::Value(place) });
     }
-    for name in FOREIGN {
+    for (name, platform) in FOREIGN {
         if query.find(name)?.is_some() {
-            return own(asked, known);
+            return own(asked, known, platform);
         }
     }
     let handle = account(client(asked, known)?, asked, known)?.clone();
@@ -172,8 +186,8 @@ fn token(asked: Asked<'_>, query: Query<'_>, known: Known<'_>) -> Result<Credent
 }
 
 /// A call with a credential that is none of the relay's.
-fn own(asked: Asked<'_>, known: Known<'_>) -> Result<Credential, GatewayRefusal> {
-    client(asked, known).map(|_| Credential::Own)
+fn own(asked: Asked<'_>, known: Known<'_>, platform: Platform) -> Result<Credential, GatewayRefusal> {
+    client(asked, known).map(|_| Credential::Own(platform))
 }
 
 /// The client whose key is in `Authorization`.

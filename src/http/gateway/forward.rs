@@ -14,7 +14,7 @@ use super::{
     client::{GatewayClient, reason},
     upload::Upload,
 };
-use crate::metrics::GatewayRefusal;
+use crate::{issuer::Platform, metrics::GatewayRefusal};
 
 /// How long a call may take with its whole body, both ways.
 pub(super) const WHOLE: Duration = Duration::from_secs(600);
@@ -22,6 +22,8 @@ pub(super) const WHOLE: Duration = Duration::from_secs(600);
 /// A call, for whichever host takes it.
 #[derive(Clone)]
 pub(super) struct Call {
+    /// Whose API is called.
+    pub(super) platform: Platform,
     pub(super) method: Method,
     pub(super) path: String,
     /// With what was put into it.

@@ -17,7 +17,7 @@ use crate::{
         AppState,
         token::{self, LongPoll},
     },
-    issuer::wechat::BAD_TOKEN,
+    issuer::Platform,
     metrics::{GatewayRefusal, ReportOutcome},
     registry::Handle,
     report::Grounds,
@@ -69,10 +69,11 @@ impl Reply {
         Ok(())
     }
 
-    /// Whether it says that the token of the call is bad.
-    pub(super) fn names_bad_token(&self) -> bool {
+    /// Whether it says, in the platform's own codes, that the token of the call is bad.
+    pub(super) fn names_bad_token(&self, platform: Platform) -> bool {
         let is_error = self.rest.is_none() && self.read.len() <= LONGEST_ERROR && self.read.starts_with(b"{");
-        is_error && serde_json::from_slice(&self.read).is_ok_and(|Error { errcode }| BAD_TOKEN.contains(&errcode))
+        let codes = platform.bad_token();
+        is_error && serde_json::from_slice(&self.read).is_ok_and(|Error { errcode }| codes.contains(&errcode))
     }
 }
 

@@ -5,11 +5,11 @@ use axum::{
     response::Response,
 };
 
-use crate::{http::drop_in, metrics::GatewayRefusal};
+use crate::{http::drop_in, issuer::Platform, metrics::GatewayRefusal};
 
 /// The one mapping of refusals. Status 200 where an SDK is to read an errcode, as WeChat does it; another one where no SDK that
 /// works sends such a request, or where nothing was wrong with it.
-pub(super) fn reply(refusal: GatewayRefusal, rid: &str) -> Response {
+pub(super) fn reply(platform: Platform, refusal: GatewayRefusal, rid: &str) -> Response {
     use GatewayRefusal as Why;
     let (status, errcode, errmsg) = match refusal {
         Why::Malformed => (StatusCode::BAD_REQUEST, -1, "bad request"),
@@ -18,7 +18,11 @@ pub(super) fn reply(refusal: GatewayRefusal, rid: &str) -> Response {
         Why::NotGet => (StatusCode::OK, 43001, "require GET method"),
         Why::Forbidden | Why::UnknownKey | Why::NotAllowed => (StatusCode::OK, 48001, "api unauthorized"),
         Why::MissingToken => (StatusCode::OK, 41001, "access_token missing"),
-        Why::UnknownToken => (StatusCode::OK, 40001, "invalid credential, access_token is invalid or not latest"),
+        // to WeCom's SDKs 40001 is a wrong secret
+        Why::UnknownToken => match platform {
+            Platform::WeChat => (StatusCode::OK, 40001, "invalid credential, access_token is invalid or not latest"),
+            Platform::WeCom => (StatusCode::OK, 40014, "invalid access_token"),
+        },
         Why::NoAppid => (StatusCode::OK, 41002, "appid missing"),
         Why::UnknownAppid => (StatusCode::OK, 40013, "invalid appid"),
         Why::NoSecret => (StatusCode::OK, 41004, "appsecret missing"),

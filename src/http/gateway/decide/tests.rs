@@ -85,7 +85,7 @@ fn told(decided: Result<Credential, GatewayRefusal>) -> String {
         Ok(Credential::Token { handle, place: Place::End }) => format!("{} added", handle.id),
         Ok(Credential::Token { handle, place: Place::Value(_) }) => format!("{} replaced", handle.id),
         Ok(Credential::AppSecret { account, was_appsecret, .. }) => format!("{account} AppSecret {was_appsecret}"),
-        Ok(Credential::Own) => "own".to_owned(),
+        Ok(Credential::Own(platform)) => format!("own of {platform}"),
         Ok(Credential::User) => "user".to_owned(),
         Err(refusal) => refusal.name().to_owned(),
     }
@@ -111,11 +111,13 @@ fn a_token_or_a_key_lets_a_call_pass_and_nothing_else_does() {
         (path.to_owned(), Some(GATE_KEY), "no_appid"),
         (path.to_owned(), Some(PLAIN_KEY), "not_allowed"),
         (path.to_owned(), Some("wrong"), "unknown_key"),
-        (format!("{path}?component_access_token=x"), Some(GATE_KEY), "own"),
+        (format!("{path}?component_access_token=x"), Some(GATE_KEY), "own of wechat"),
+        (format!("{path}?suite_access_token=x"), Some(GATE_KEY), "own of wecom"),
+        (format!("{path}?provider_access_token=x"), None, "missing_token"),
         (format!("{path}?component_access_token=x"), None, "missing_token"),
         (format!("{path}?component_access_token=x&access_token={TOKEN}"), None, "main replaced"),
         ("/".to_owned(), None, "missing_token"),
-        ("/sns/component/jscode2session?component_access_token=x".to_owned(), Some(GATE_KEY), "own"),
+        ("/sns/component/jscode2session?component_access_token=x".to_owned(), Some(GATE_KEY), "own of wechat"),
         (format!("/sns/anything?access_token={TOKEN}"), None, "missing_token"),
     ] {
         assert_eq!(world.get(&target, key), expected, "{target} {key:?}");
