@@ -24,6 +24,7 @@ mod serving;
 mod state;
 mod stopping;
 mod tickets;
+mod wecom;
 
 /// The binary under test.
 const RELAY: &str = env!("CARGO_BIN_EXE_token-relay");
