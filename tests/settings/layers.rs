@@ -55,6 +55,7 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("refresh.before_expiry", "\"5s\"", "30m"),
     ("refresh.overlap", "\"5s\"", "10s"),
     ("refresh.report_cooldown", "\"1s\"", "0s"),
+    ("refresh.probe_every", "\"1m\"", "0s"),
     ("refresh.retry_min", "\"2s\"", "3s"),
     ("refresh.retry_max", "\"2m\"", "3m"),
     ("gateway.enabled", "true", "false"),

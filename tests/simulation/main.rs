@@ -40,7 +40,7 @@ use rng::{DAY, HOUR, SECOND};
 use seeds::{chosen, from_env, run_all};
 use setup::Shape;
 use tally::{Tally, ratio};
-use tickets::TicketWorld;
+use tickets::{Kept, TicketWorld};
 use world::World;
 
 /// About 1,100 account-years: two minutes of one core.
@@ -48,7 +48,7 @@ const SEEDS_ALONE: u64 = 410;
 /// Two hours each of three relays; and of fewer.
 const SEEDS_OF_THREE: u64 = 2000;
 const SEEDS_OF_FEWER: u64 = 100;
-/// Twenty days each of one relay's ticket.
+/// Twenty days each of one relay's ticket, or of a WeCom agent's token.
 const SEEDS_OF_TICKETS: u64 = 100;
 /// The share of its life for which a token is served that the relay holds, where only calls and probes fail.
 const SERVED_ON_A_BAD_WIRE: f64 = 0.995;
@@ -58,6 +58,7 @@ const SERVED: f64 = 0.99;
 const ALONE: &str = "one_relay_keeps_every_promise_under_every_fault";
 const SEVERAL: &str = "several_relays_keep_every_promise_under_every_fault";
 const TICKETS: &str = "a_ticket_is_never_promised_wrongly_where_its_life_can_be_known";
+const WECOM: &str = "a_token_of_wecom_is_never_promised_wrongly_once_another_one_was_seen_to_end";
 const FEWER: &str = "one_or_two_relays_on_a_shared_store_keep_every_promise";
 
 /// `SIM_LOSSY=2`: a shared store is also flushed, restored and overwritten. Then only the relays' memory is left, and what a
@@ -95,13 +96,22 @@ fn one_or_two_relays_on_a_shared_store_keep_every_promise() {
 
 #[test]
 fn a_ticket_is_never_promised_wrongly_where_its_life_can_be_known() {
+    run_of_tickets(TICKETS, Kept::Ticket);
+}
+
+#[test]
+fn a_token_of_wecom_is_never_promised_wrongly_once_another_one_was_seen_to_end() {
+    run_of_tickets(WECOM, Kept::AgentToken);
+}
+
+fn run_of_tickets(test: &'static str, kept: Kept) {
     let seeds = chosen(SEEDS_OF_TICKETS);
-    let run = |seed| TicketWorld::new(TICKETS, seed, from_env("SIM_SEED").is_some()).run();
+    let run = |seed| TicketWorld::new(kept, test, seed, from_env("SIM_SEED").is_some()).run();
     let seeds = from_env("SIM_SEED").map_or(seeds, |seed| seed..seed + 1);
     let (sum, broken) = run_all(&seeds, run, |sum: &mut Tally, tally| sum.add(&tally));
-    print(TICKETS, &sum, &seeds, broken.len());
+    print(test, &sum, &seeds, broken.len());
     assert!(broken.is_empty(), "{} seeds show a broken promise, the first is\n{}", broken.len(), broken[0]);
-    assert!(ratio(sum.served, sum.alive) > SERVED, "a living ticket is not served");
+    assert!(ratio(sum.served, sum.alive) > SERVED, "what lives is not served");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Weeks of a ticket's keeper in seconds: a credential that needs another one, and whose issuer names a whole life each time.
+//! Weeks of a ticket's keeper in seconds: a credential that needs another one, and whose issuer names a whole life each time. Or of a
+//! WeCom agent's token: its issuer does so too, but nobody else asks for it, and there is no overlap.
 //!
 //! One relay with a store of its own; several are in tests/cluster. The account's access token comes and goes, and is refused at
 //! times; calls, writes and the process fail; the record is lost; somebody ends the ticket from outside. An oracle of its own
@@ -11,7 +12,7 @@ use std::{
 
 use token_relay::{
     credential::{Generation, Promise, Token},
-    issuer::wechat::ticket,
+    issuer::{wechat::ticket, wecom},
     keeper::{
         machine::{Action, Event, Machine},
         record::{Identity, SecretMark},
@@ -59,6 +60,13 @@ enum AccessToken {
     Refused,
 }
 
+/// What is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Ticket,
+    AgentToken,
+}
+
 /// When WeChat makes the next ticket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Minting {
@@ -98,6 +106,7 @@ pub(crate) struct TicketWorld {
     breach: Breach,
     trace: Trace,
     queue: Queue<What>,
+    kept: Kept,
     policy: Policy,
     minting: Minting,
     tickets: Vec<Ticket>,
@@ -106,6 +115,7 @@ pub(crate) struct TicketWorld {
     token_until: i64,
     host: Host,
     machine: Option<Machine>,
+    started_at: i64,
     /// The numbers of the process, its timer and its reservation: what is for an earlier one does not come.
     life: u64,
     timer: u64,
@@ -124,17 +134,23 @@ pub(crate) struct TicketWorld {
 }
 
 impl TicketWorld {
-    pub(crate) fn new(test: &'static str, seed: u64, is_told: bool) -> Self {
+    pub(crate) fn new(kept: Kept, test: &'static str, seed: u64, is_told: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let minting = if rng.coin() { Minting::OnDemand } else { Minting::Before(rng.between(0, 5 * MINUTE)) };
+        let is_on_demand = kept == Kept::AgentToken || rng.coin();
+        let minting = if is_on_demand { Minting::OnDemand } else { Minting::Before(rng.between(0, 5 * MINUTE)) };
+        let (issuer, calls_per_day, access_token) = match kept {
+            Kept::Ticket => (ticket::profile(Duration::from_secs(300)), ticket::CALLS_PER_DAY, AccessToken::Missing),
+            // it needs none
+            Kept::AgentToken => (wecom::PROFILE, wecom::DEFAULT_CALLS_PER_DAY, AccessToken::Good),
+        };
         let policy = Policy {
             probe_every: Duration::from_secs(600),
-            issuer: ticket::profile(Duration::from_secs(300)),
+            issuer,
             before_expiry: Duration::from_secs(3600),
             report_cooldown: Duration::from_secs(30),
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(60),
-            calls_per_day: ticket::CALLS_PER_DAY,
+            calls_per_day,
             longest_call: Duration::from_secs(8),
         };
         let host = Host { boot_name: "boot-0".to_owned(), booted_at: -rng.spread(SECOND, DAY), ..Host::default() };
@@ -143,13 +159,15 @@ impl TicketWorld {
             breach: Breach { seed, test },
             trace: Trace { is_on: is_told },
             queue: Queue::new(),
+            kept,
             policy,
             minting,
             tickets: Vec::new(),
-            access_token: AccessToken::Missing,
+            access_token,
             token_until: 0,
             host,
             machine: None,
+            started_at: 0,
             life: 0,
             timer: 0,
             reservation: 0,
@@ -167,7 +185,9 @@ impl TicketWorld {
             rng,
         };
         world.queue.push(0, What::Start);
-        world.queue.push(world.rng.between(0, 10 * SECOND), What::TokenComes);
+        if kept == Kept::Ticket {
+            world.queue.push(world.rng.between(0, 10 * SECOND), What::TokenComes);
+        }
         world.queue.push(world.rng.spread(MINUTE, 12 * HOUR), What::Fault);
         world
     }
@@ -247,6 +267,7 @@ impl TicketWorld {
                     (ticket.ends_at, ticket.is_revoked) = (self.now, true);
                 }
             }
+            _ if self.kept == Kept::AgentToken => {}
             _ => {
                 self.tally.count("the access token is refused");
                 if self.access_token == AccessToken::Good {
@@ -276,7 +297,7 @@ impl TicketWorld {
         let (boot, now, seed) = (self.host.boot_id(), self.host.now(self.now), self.rng.seed());
         let machine = Machine::new(self.policy, identity, boot, now, Generation::default(), seed);
         self.machine = Some(machine.asking_with(SecretMark::of("wx1", "secret")));
-        self.last_call_at = -DAY;
+        (self.last_call_at, self.started_at) = (-DAY, self.now);
         self.step(Event::Tick);
     }
 

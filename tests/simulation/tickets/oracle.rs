@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{rng::SECOND, setup::micros},
-    CLOCKS, KNOWN, LIFE, Offer, TicketWorld,
+    CLOCKS, KNOWN, Kept, LIFE, Offer, TicketWorld,
 };
 
 impl TicketWorld {
@@ -16,7 +16,12 @@ impl TicketWorld {
                     return; // it is asked for once more
                 }
                 let seen_at = seen_at.min(sent_at);
-                self.seen.known.insert(id, (seen_at + LIFE, came_at - seen_at));
+                // A process that was not there at the end of a token cannot know who had the next one minted: the one before it may
+                // have called without a record.
+                let is_watched = self.started_at <= self.tickets[usize::try_from(last).expect("few")].ends_at;
+                if self.kept == Kept::Ticket || is_watched {
+                    self.seen.known.insert(id, (seen_at + LIFE, came_at - seen_at));
+                }
             }
             Some(_) | None => {}
         }
@@ -70,7 +75,10 @@ impl TicketWorld {
         }
         let moment = micros(self.policy.moment(Duration::from_secs(7200), true));
         let known = self.seen.known.get(&id).copied();
-        let is_known = known.is_some_and(|(earliest_end, unsure)| unsure <= KNOWN || at < earliest_end - CLOCKS);
+        // Of an agent's token the relay knows that a call of its own had it minted.
+        let is_known = known.is_some_and(|(earliest_end, unsure)| {
+            self.kept == Kept::AgentToken || unsure <= KNOWN || at < earliest_end - CLOCKS
+        });
         // Where nobody can know what is left, less than was promised may be, but no more than a moment.
         let is_little = seconds * SECOND <= moment && missing <= moment;
         self.breach.unless(!is_known && is_little, at, "I3", || {

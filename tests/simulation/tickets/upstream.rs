@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use token_relay::{
-    issuer::{Cause, IssueError, Issued, NoVerdict, Verdict, wechat::ticket},
+    issuer::{Cause, IssueError, Issued, NoVerdict, Verdict},
     keeper::machine::Event,
     store::{Sealed, StoreError, Swap},
 };
 
 use super::{
     super::rng::{DAY, SECOND},
-    AccessToken, LIFE, Minting, Ticket, TicketWorld, What, token_of,
+    AccessToken, Kept, LIFE, Minting, Ticket, TicketWorld, What, token_of,
 };
 
 impl TicketWorld {
@@ -58,7 +58,7 @@ impl TicketWorld {
         }
         self.calls.push_back(self.now);
         let calls = u32::try_from(self.calls.len()).expect("few");
-        breach.unless(calls <= ticket::CALLS_PER_DAY, self.now, "I6", || format!("{calls} calls in 24 h"));
+        breach.unless(calls <= self.policy.calls_per_day, self.now, "I6", || format!("{calls} calls in 24 h"));
         self.tally.calls += 1;
         self.ask(None);
     }
@@ -71,11 +71,32 @@ impl TicketWorld {
         self.queue.push(self.now + way, call);
     }
 
+    /// WeCom tells whether it takes a token, and mints none.
+    fn agent_probe_arrives(&mut self, life: u64, probed: u64) {
+        let token = self.tickets[usize::try_from(probed).expect("few")];
+        let verdict = match self.rng.between(0, 99) {
+            0 => Verdict::Inconclusive { cause: NoVerdict::Errcode(-1) },
+            _ if self.now < token.ends_at => Verdict::Accepted,
+            _ => Verdict::Refused { errcode: 42001 },
+        };
+        let back = self.rng.spread(SECOND / 100, SECOND);
+        self.queue.push(self.now + back, What::ToRelay(life, Event::Probed(verdict)));
+    }
+
     pub(super) fn call_arrives(&mut self, life: u64, sent_at: i64, probed: Option<u64>) {
+        if let (Kept::AgentToken, Some(probed)) = (self.kept, probed) {
+            return self.agent_probe_arrives(life, probed);
+        }
         let answer = match self.rng.between(0, 99) {
             0 => Err(IssueError::Refused { errcode: -1, errmsg: String::new() }),
             // an empty ticket, or no reply that can be read
-            1 => Err(IssueError::Unknown { cause: Cause::NoReply(self.policy.longest_call) }),
+            1 => {
+                if self.kept == Kept::AgentToken {
+                    // the next call brings what this one has minted
+                    self.give();
+                }
+                Err(IssueError::Unknown { cause: Cause::NoReply(self.policy.longest_call) })
+            }
             _ if self.access_token != AccessToken::Good => {
                 Err(IssueError::Refused { errcode: 40001, errmsg: String::new() })
             }
