@@ -18,7 +18,7 @@ pub struct Cli {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Fetch tokens and serve them, until SIGTERM or Ctrl-C (the default)
     #[default]
@@ -29,12 +29,20 @@ pub enum Command {
     Health,
     /// Make a client key of 256 bits and print it with its hash
     Keygen,
+    /// Kill the tokens of an account that were handed out so far, with two rotations 30 s apart, by the relay that runs here
+    Revoke {
+        /// The account's name in the settings
+        account: String,
+        /// A file with the key of a client that has `admin = true`; without it the key is read from `TOKEN_RELAY_KEY`
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+    },
 }
 
 impl Cli {
     /// What to do.
     pub fn command(&self) -> Command {
-        self.command.unwrap_or_default()
+        self.command.clone().unwrap_or_default()
     }
 }
 

@@ -11,9 +11,11 @@ use crate::{serve, telemetry};
 
 mod health;
 mod keygen;
+mod revoke;
 
 pub use health::health;
 pub use keygen::keygen;
+pub use revoke::revoke;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

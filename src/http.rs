@@ -45,6 +45,7 @@ mod page;
 mod problem;
 mod query;
 mod report;
+mod revoke;
 mod ticket;
 mod token;
 
@@ -135,12 +136,14 @@ impl AppState {
         HttpService { reads: Some(Arc::clone(self)), ..self.service(Side::Public, router) }
     }
 
-    /// What the admin listener answers: read-only, without authentication, and never token material.
+    /// What the admin listener answers: never token material, and without authentication, but for the one route that changes
+    /// anything.
     pub fn admin(self: &Arc<Self>) -> HttpService {
         let router = Router::new()
             .route("/", get(admin::page))
             .route("/status", get(admin::status))
             .route("/metrics", get(admin::metrics))
+            .route("/accounts/{name}/revoke", post(revoke::revoke))
             .route("/healthz", get(health::alive_in_detail))
             .route("/readyz", get(health::ready_in_detail))
             .fallback(nothing_here);
@@ -243,6 +246,7 @@ impl HttpService {
             (Side::Admin, "/") => Route::Page,
             (Side::Admin, "/status") => Route::Status,
             (Side::Admin, "/metrics") => Route::Metrics,
+            (Side::Admin, path) if path.starts_with("/accounts/") && path.ends_with("/revoke") => Route::Revoke,
             (_, "/healthz") => Route::Healthz,
             (_, "/readyz") => Route::Readyz,
             _ => self.other,

@@ -15,5 +15,6 @@ fn main() -> ExitCode {
         Command::Check => commands::check(config, vars_os()),
         Command::Health => commands::health(config, vars_os()),
         Command::Keygen => commands::keygen(),
+        Command::Revoke { account, key_file } => commands::revoke(config, vars_os(), &account, key_file.as_deref()),
     })
 }

@@ -210,7 +210,8 @@ impl Published {
     /// Whether it was handed out, by this relay or another one of its group, and has not ended.
     fn has_handed_out(&self, digest: TokenDigest, now: Timestamp) -> bool {
         let mut earlier = self.status.handed_out.iter();
-        self.prepared.as_ref().is_some_and(|prepared| prepared.digest == digest)
+        let current = self.prepared.as_ref().filter(|_| !self.status.is_revoked);
+        current.is_some_and(|prepared| prepared.digest == digest)
             || earlier.any(|known| known.digest == digest && now < known.until)
     }
 }

@@ -16,6 +16,8 @@ pub enum Grounds {
     EarlyFetch,
     /// It does so again and again within seconds.
     Burst,
+    /// An operator revokes it: it is to die, whatever WeChat says of it.
+    Revocation,
 }
 
 /// What forbids a probe for now.
@@ -39,6 +41,8 @@ pub enum ReportFailure {
     TooSoon,
     /// The relay cannot store its record, so no call is made.
     NotStored,
+    /// The issuer gives the same token until its end, whatever is asked of it.
+    CannotRevoke,
     /// The store is away, so the report cannot be passed on to the relay that calls.
     StoreAway,
     /// The probe was inconclusive.

@@ -223,7 +223,7 @@ fn clients(settings: &Settings) -> Clients {
         warn!(%client, "drop-in routes do not take this client's key: it has other characters than A-Z a-z 0-9 _ -");
     }
     Clients::new(settings.clients.iter().map(|(name, client)| {
-        let access = Access { accounts: client.accounts.clone(), gateway: client.gateway };
+        let access = Access { accounts: client.accounts.clone(), gateway: client.gateway, admin: client.admin };
         (name.to_string(), client.key_sha256, access)
     }))
 }

@@ -199,6 +199,8 @@ pub struct ClientSettings {
     pub accounts: Option<BTreeSet<AccountName>>,
     /// Whether its key opens the gateway.
     pub gateway: bool,
+    /// Whether its key revokes tokens.
+    pub admin: bool,
 }
 
 /// What `server.shutdown_grace` must leave beside `wechat.timeout`: a call's outcome is still to be stored and answered.

@@ -39,6 +39,10 @@ pub struct Status {
     pub holds_lease: bool,
     /// When an early fetch is a reason to doubt the token.
     pub doubt: Doubt,
+    /// The offered token is revoked: it is served until another one has come, and authenticates nobody.
+    pub is_revoked: bool,
+    /// Rotations until what an operator has revoked is dead.
+    pub rotations_to_revoke: u8,
     /// When, of the last day, a token was found dead that no call of this group had ended: somebody else fetches tokens for
     /// this app, or WeChat ended it.
     pub ended_by_others_at: Option<WallTime>,

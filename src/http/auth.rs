@@ -34,6 +34,8 @@ pub struct Access {
     pub accounts: Option<BTreeSet<AccountName>>,
     /// Whether its key opens the gateway.
     pub gateway: bool,
+    /// Whether its key revokes tokens.
+    pub admin: bool,
 }
 
 /// One internal service. `Debug` shows neither the key nor its digest.
@@ -95,6 +97,11 @@ impl Client {
         self.access.accounts.as_ref().is_none_or(|allowed| allowed.contains(account))
     }
 
+    /// Whether its key revokes tokens.
+    pub(super) fn is_admin(&self) -> bool {
+        self.access.admin
+    }
+
     /// Whether its key opens the gateway.
     pub(super) fn may_use_gateway(&self) -> bool {
         self.access.gateway
@@ -146,7 +153,7 @@ mod tests {
         assert!(clients.by_key(&KeyDigest::of(b"sentinel ")).is_none());
         assert_eq!(
             format!("{client:?}"),
-            "Client { name: \"orders\", access: Access { accounts: None, gateway: false }, .. }"
+            "Client { name: \"orders\", access: Access { accounts: None, gateway: false, admin: false }, .. }"
         );
     }
 

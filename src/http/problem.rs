@@ -30,6 +30,10 @@ pub(super) enum Problem {
     BadQuery(&'static str),
     /// 400
     PageRefused(PageRefused),
+    /// 403
+    NotAdmin,
+    /// 409
+    CannotRevoke,
     /// 403, for every name that the client may not use, so that it does not learn which exist.
     ForeignAccount,
     /// 404
@@ -82,7 +86,8 @@ impl Problem {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::BadQuery(_) | Self::PageRefused(_) | Self::BadBody(_) | Self::BodyTooSlow => StatusCode::BAD_REQUEST,
-            Self::ForeignAccount => StatusCode::FORBIDDEN,
+            Self::ForeignAccount | Self::NotAdmin => StatusCode::FORBIDDEN,
+            Self::CannotRevoke => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable { .. } | Self::ReportFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -94,6 +99,8 @@ impl Problem {
         Cow::Borrowed(match self {
             Self::NoSuchRoute => "there is nothing at this path",
             Self::WrongMethod => "this path does not take this method; Allow names those that it takes",
+            Self::NotAdmin => "this key may not revoke tokens: its client needs admin = true",
+            Self::CannotRevoke => CANNOT_REVOKE,
             Self::ForeignAccount => "this key may not use the account that was asked for",
             Self::NoSuchAccount => "there is no account of this name",
             Self::NoSuchTicket => "the relay keeps no such ticket of this account: add it to accounts.NAME.tickets",
@@ -120,6 +127,8 @@ impl Problem {
             | Self::WrongMethod
             | Self::BadQuery(_)
             | Self::PageRefused(_)
+            | Self::NotAdmin
+            | Self::CannotRevoke
             | Self::ForeignAccount
             | Self::NoSuchAccount
             | Self::NoSuchTicket
@@ -156,6 +165,8 @@ impl IntoResponse for Problem {
     }
 }
 
+const CANNOT_REVOKE: &str = "the issuer gives the same token until its end: reset the secret in its console";
+
 /// Why a report is not heard now.
 fn limited(limit: ReportLimit) -> &'static str {
     match limit {
@@ -179,6 +190,7 @@ fn failed<'f>(failure: &'f ReportFailure, trouble: Option<&Failure>) -> Cow<'f, 
             &format!("the token is dead, and {issuer}'s last answer forbids a call so soon")
         }
         ReportFailure::NotStored => "the relay cannot store its record",
+        ReportFailure::CannotRevoke => CANNOT_REVOKE,
         ReportFailure::StoreAway => "the store is away: the report cannot be passed on",
         ReportFailure::Worded(reason) => reason,
     };

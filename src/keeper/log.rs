@@ -89,6 +89,10 @@ impl KeeperLog {
                 self.metrics.probe(ProbeOutcome::Refused);
                 info!(%account, "regular probe: the token is refused; a second probe decides");
             }
+            Note::Revoking(up_to) => {
+                warn!(%account, generation = %up_to, "an operator revokes the token: two rotations follow");
+            }
+            Note::Revoked => warn!(%account, "the revoked token is dead: all that was handed out before is refused"),
             Note::EndedByOthers => {
                 self.metrics.ended_by_others();
                 warn!(

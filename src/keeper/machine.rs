@@ -36,6 +36,7 @@ mod promise;
 mod publish;
 mod replica;
 mod reports;
+mod revoking;
 mod role;
 mod situation;
 mod storing;
@@ -46,7 +47,7 @@ mod tests;
 
 use knowledge::{Charge, Knowledge};
 pub use messages::{Action, Event, NotRestored, Note, ReportAnswer, ReportId};
-use phase::{Phase, ProbeReason, ProbeSent, Sent, Then, Waiting};
+use phase::{Phase, ProbeReason, ProbeSent, Revoking, Sent, Then, Waiting};
 use replica::Replica;
 use situation::{Probes, Situation, Watch};
 use writer::Writer;
@@ -69,6 +70,7 @@ pub struct Machine {
     is_loaded: bool,
     phase: Phase,
     reports: Vec<Waiting>,
+    revoking: Vec<Revoking>,
     published: Option<Status>,
     is_stopping: bool,
     actions: Vec<Action>,
@@ -102,6 +104,7 @@ impl Machine {
             is_loaded: false,
             phase: Phase::Loading { ask_at: Some(started.boot) },
             reports: Vec::new(),
+            revoking: Vec::new(),
             published: None,
             is_stopping: false,
             actions: Vec::new(),
@@ -139,6 +142,7 @@ impl Machine {
             Event::Reserved => self.reserved(now),
             Event::Reply(reply) => self.replied(now, reply),
             Event::Probed(verdict) => self.probed(now, verdict),
+            Event::Report(id, _, Grounds::Revocation) => self.revoke(id),
             Event::Report(id, generation, grounds) => self.hear(now, Waiting { id, generation, grounds }),
             Event::Shutdown => {
                 self.is_stopping = true;
@@ -170,6 +174,9 @@ impl Machine {
     /// Begins what is due, if nothing is under way.
     fn advance(&mut self, now: Now) {
         self.take_news(now);
+        if self.phase == Phase::Idle && !self.known.awaits_clock() {
+            self.take_revocations(now);
+        }
         match self.phase {
             Phase::Loading { .. } if self.is_stopping && !self.is_loaded => self.stop(now),
             Phase::Loading { ask_at: Some(at) } if at <= now.boot => {
@@ -219,7 +226,10 @@ impl Machine {
     }
 
     fn stop(&mut self, now: Now) {
-        self.answer_all(&ReportAnswer::Failed { again_at: now.boot, failure: ReportFailure::ShuttingDown });
+        let ending = ReportAnswer::Failed { again_at: now.boot, failure: ReportFailure::ShuttingDown };
+        self.answer_all(&ending);
+        self.revoking.iter_mut().for_each(|revoking| revoking.is_recorded = true);
+        self.answer_revocations(&ending);
         self.phase = Phase::Stopped;
         self.act(Action::Stop);
     }

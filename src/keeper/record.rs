@@ -22,6 +22,7 @@ mod debits;
 mod forwarded;
 mod handed_out;
 mod reconcile;
+mod revocation;
 #[cfg(test)]
 mod tests;
 mod token_text;
@@ -33,6 +34,7 @@ pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent, UNAS
 pub use forwarded::{ForwardedAnswer, ForwardedReport};
 pub use handed_out::HandedOut;
 pub use reconcile::Precedence;
+pub use revocation::Revocation;
 
 /// Whose record it is: one that differs in any part is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +92,8 @@ pub struct Record {
     pub calm: Calm,
     /// When a probe last found a token dead that no call of ours had ended.
     pub ended_by_others_at: Option<WallTime>,
+    /// What an operator has revoked.
+    pub revocation: Revocation,
     /// A report that reached a relay without the lease.
     pub forwarded: Option<ForwardedReport>,
     /// Failures since the last success.

@@ -36,6 +36,7 @@ pub struct CredentialMetrics {
     early_fetches: [AtomicU64; ReportOutcome::ALL.len()],
     rotations: AtomicU64,
     ended_by_others: AtomicU64,
+    revocations: AtomicU64,
     appsecret_requests: AtomicU64,
     store_failures: AtomicU64,
     keeper_restarts: AtomicU64,
@@ -68,6 +69,7 @@ impl CredentialMetrics {
         let counters = match grounds {
             Grounds::Report => &self.reports,
             Grounds::EarlyFetch | Grounds::Burst => &self.early_fetches,
+            Grounds::Revocation => return add_one(&self.revocations),
         };
         add_one(&counters[outcome as usize]);
     }
@@ -155,6 +157,7 @@ impl Collector for Credentials {
         page.counter("ended_by_others", "Tokens found dead that no call of the relay had ended", |of| {
             &of.ended_by_others
         })?;
+        page.counter("revocations", "Demands of an operator to revoke the token", |of| &of.revocations)?;
         page.counter("rotations", "New tokens that replaced the last one", |of| &of.rotations)?;
         page.counter("appsecret_requests", "Drop-in requests with the AppSecret in place of a key", |of| {
             &of.appsecret_requests

@@ -103,6 +103,8 @@ labels! {
         Readyz = "readyz",
         /// `/metrics`
         Metrics = "metrics",
+        /// `/accounts/NAME/revoke`
+        Revoke = "revoke",
         /// `/status`
         Status = "status",
         /// `/`

@@ -159,7 +159,8 @@ fn clients(
         }
         let accounts = client_accounts(&table.entry("accounts"), accounts)?;
         let gateway = flag_or_false(&table.entry("gateway"))?;
-        clients.insert(parsed(&name), ClientSettings { key_sha256, key_fits_urls, accounts, gateway });
+        let admin = flag_or_false(&table.entry("admin"))?;
+        clients.insert(parsed(&name), ClientSettings { key_sha256, key_fits_urls, accounts, gateway, admin });
     }
     if clients.is_empty() {
         return Err(SettingsError::new("clients", NO_CLIENT, None));

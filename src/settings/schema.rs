@@ -99,6 +99,7 @@ pub(super) const CLIENT: &[Key] = &[
     unset("key_sha256", Kind::Secret),
     unset("accounts", Kind::List),
     unset("gateway", Kind::Flag),
+    unset("admin", Kind::Flag),
 ];
 
 /// What a path in the settings is.

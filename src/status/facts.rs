@@ -110,6 +110,15 @@ pub const FACTS: &[Fact] = &[
         },
     },
     Fact {
+        member: Some("rotations_to_revoke"),
+        label: None,
+        gauge: Some(gauge(
+            "rotations_to_revoke",
+            "Rotations until what an operator has revoked is dead; 0 when nothing is",
+        )),
+        read: |status, _| Value::Number(status.rotations_to_revoke.into()),
+    },
+    Fact {
         member: Some("another_caller"),
         label: None,
         gauge: Some(gauge(

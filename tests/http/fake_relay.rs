@@ -130,7 +130,7 @@ impl FakeRelay {
         }
         let client = |name: &str, key: &str, accounts: Option<&[&str]>, gateway: bool| {
             let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
-            (name.to_owned(), KeyDigest::of(key.as_bytes()), Access { accounts, gateway })
+            (name.to_owned(), KeyDigest::of(key.as_bytes()), Access { accounts, gateway, admin: name == "all" })
         };
         let shutdown = CancellationToken::new();
         let relay = Arc::new(AppState {

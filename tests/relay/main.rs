@@ -20,6 +20,7 @@ mod logs;
 mod outage;
 mod reports;
 mod restarts;
+mod revoking;
 mod serving;
 mod state;
 mod stopping;

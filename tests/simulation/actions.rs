@@ -2,7 +2,7 @@
 //! of the machine's actions.
 
 use token_relay::{
-    keeper::machine::{Action, Note},
+    keeper::machine::{Action, Note, ReportId},
     status::Status,
 };
 
@@ -96,7 +96,9 @@ impl World {
                 self.send_probe(who, &token);
             }
             Action::Publish(outlook) => self.show(who, outlook),
+            Action::Answer(ReportId(id), _) if id == u64::MAX - 1 => {}
             Action::Answer(id, answer) => self.reports.answered(at, id, &answer, replica.offer, &self.calls),
+            Action::Note(Note::Revoking(_)) => self.operator_revokes(),
             Action::Note(Note::RefusedOnce) => self.calls.is_second_opinion_due = true,
             Action::Note(Note::AgedByWall) => self.aged_by_wall(who),
             Action::Note(note) => self.trace.line(at, format_args!("[{who}]   {note:?}")),
@@ -151,7 +153,8 @@ impl World {
                 replica.outlook.as_ref().map(|outlook| (outlook.budget, outlook.failures)),
             ),
         );
-        self.oracles[who].published(at, offer, rotation_at);
+        let is_revoking = self.replicas[who].outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0);
+        self.oracles[who].published(at, offer, rotation_at, is_revoking);
         self.followed(who);
     }
 }

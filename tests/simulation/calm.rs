@@ -165,6 +165,12 @@ impl World {
             // a planned rotation would come in between
             return self.push(self.now + 10 * SECOND, What::Trial(number));
         }
+        let is_revoking = |replica: &super::replica::Replica| {
+            replica.outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0)
+        };
+        if number >= 5 && self.replicas.iter().any(is_revoking) {
+            return self.push(self.now + 10 * SECOND, What::Trial(number));
+        }
         if number >= 5 && self.calls.was_probed_within(self.now, micros(self.setup.policy.report_cooldown)) {
             // a regular probe has just found it good
             return self.push(self.now + 10 * SECOND, What::Trial(number));
@@ -240,6 +246,12 @@ impl World {
         let offers: Vec<_> =
             settled.map(|replica| (replica.offer.map(|offer| offer.id), replica.seconds(self.now) > 0)).collect();
         let Some(first) = offers.first().copied() else { return self.push(self.now + 3 * SECOND, What::Judge(0)) };
+        // an issuer that insists on a refused token can only be forced, so many times a day
+        let is_spent = |outlook: &token_relay::status::Status| outlook.budget.forced == 0;
+        if self.replicas.iter().filter_map(|replica| replica.outlook.as_ref()).any(is_spent) {
+            self.tally.count("healing not judged: no forced call left");
+            return;
+        }
         let is_one = offers.iter().all(|offer| *offer == first) && first.1;
         self.breach.unless(is_one, self.now, "I10", || format!("not healed: {offers:?}"));
         let works = first.0.is_some_and(|id| self.wechat.works(id, self.now));

@@ -26,6 +26,8 @@
 //!    with it, or every lost relay would shorten `expires_in` for ever.
 //! 10. **Nobody who knows.** A relay that takes the record by wall clocks that are wrong, because its writer is gone and no relay
 //!     that can be reached knows that one's clock.
+//! 11. **A revocation.** An operator kills what was promised: every token that there is then, and what a relay fetches that has
+//!     not heard of it yet. What is fetched by one that has must live as promised.
 
 use token_relay::{clock::BootId, issuer::RotationMode};
 
@@ -161,6 +163,20 @@ impl World {
     pub(crate) fn orphan_of_one_taken_for_dead(&mut self) {
         self.tally.count("orphan call after an hour");
         self.wechat.tokens.iter_mut().rev().take(3).for_each(|token| token.is_beyond_proof = true);
+    }
+
+    /// An operator has revoked all tokens that there are.
+    pub(crate) fn operator_revokes(&mut self) {
+        self.wechat.tokens.iter_mut().rev().take(16).for_each(|token| token.is_beyond_proof = true);
+    }
+
+    /// A call has minted of a relay that does not know, or not yet, what the store says: that an operator has revoked all.
+    pub(crate) fn minted_by(&mut self, who: usize) {
+        let knows = self.replicas[who].outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0);
+        let is_pending = ["1", "2"].iter().any(|left| self.store.contains(&format!("\"rotations_left\":{left}")));
+        if is_pending && !knows {
+            self.operator_revokes();
+        }
     }
 
     /// A call mints that its process could not record, and that nobody knows of.

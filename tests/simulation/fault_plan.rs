@@ -68,7 +68,10 @@ pub(crate) enum Kind {
     Store,
     Slots,
     Outsider,
+    /// WeChat drops a token.
     Revocation,
+    /// An operator revokes a token.
+    KillSwitch,
     Reports,
     WallJump,
     Freeze,
@@ -88,18 +91,19 @@ pub(crate) enum Kind {
 }
 
 use Kind::{
-    Calls, Cut, DamagedRecord, Freeze, FreezeAtAction, FreezeBeforeSend, Kill, KillAtAction, KillLoop, LostWrites,
-    NewSecret, Outsider, Panic, Probes, Reboot, Reports, Revocation, Shutdown, Slots, Suspend, WallJump,
+    Calls, Cut, DamagedRecord, Freeze, FreezeAtAction, FreezeBeforeSend, Kill, KillAtAction, KillLoop, KillSwitch,
+    LostWrites, NewSecret, Outsider, Panic, Probes, Reboot, Reports, Revocation, Shutdown, Slots, Suspend, WallJump,
 };
 
 /// Of a relay alone. Its directory is no network that cuts it off, and what it was told to be durable is: it was synced.
-const ALONE: [Kind; 20] = [
+const ALONE: [Kind; 21] = [
     Calls,
     Probes,
     Kind::Store,
     Slots,
     Outsider,
     Revocation,
+    KillSwitch,
     Reports,
     WallJump,
     Freeze,
@@ -138,9 +142,9 @@ const SHARING: [Kind; 19] = [
     Panic,
     Panic,
 ];
-const SHARING_AT_TIMES: [Kind; 12] = [
-    Outsider, Revocation, Reports, WallJump, Reboot, LostWrites, LostWrites, LostWrites, Suspend, KillLoop, NewSecret,
-    Slots,
+const SHARING_AT_TIMES: [Kind; 13] = [
+    Outsider, Revocation, KillSwitch, Reports, WallJump, Reboot, LostWrites, LostWrites, LostWrites, Suspend, KillLoop,
+    NewSecret, Slots,
 ];
 
 /// Of every remedy of WECHAT.md's table, and one that nobody knows.

@@ -1,6 +1,12 @@
 //! What does each fault do?
 
-use token_relay::{credential::Generation, keeper::machine::Event, store::Sealed};
+use token_relay::{
+    credential::Generation,
+    issuer::RotationMode,
+    keeper::machine::{Event, ReportId},
+    report::Grounds,
+    store::Sealed,
+};
 
 use super::{
     fault_plan::{Kind, wall_jump_ms},
@@ -31,6 +37,7 @@ impl World {
                 let is_forgotten = self.rng.coin();
                 self.wechat.revoke(self.now, is_forgotten);
             }
+            Kind::KillSwitch => self.kill_switch(who),
             Kind::Reports => self.burst_of_reports(),
             Kind::WallJump => self.wall_jumps(who),
             Kind::Freeze => {
@@ -93,6 +100,15 @@ impl World {
     fn on_the_host_of(&self, who: usize) -> Vec<usize> {
         let boot = &self.replicas[who].host.boot_name;
         (0..self.setup.replicas).filter(|other| self.replicas[*other].host.boot_name == *boot).collect()
+    }
+
+    /// An operator revokes the token. A sticky issuer's forced calls may be spent, and then it takes until they are not.
+    fn kill_switch(&mut self, who: usize) {
+        if self.setup.policy.issuer.rotation == RotationMode::Rotating && self.replicas[who].machine.is_some() {
+            self.tally.count("token revoked by an operator");
+            let revocation = Event::Report(ReportId(u64::MAX - 1), Generation::default(), Grounds::Revocation);
+            self.send_event(who, self.now, revocation);
+        }
     }
 
     fn burst_of_reports(&mut self) {

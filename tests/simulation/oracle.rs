@@ -180,7 +180,7 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn published(&mut self, at: i64, offer: Option<Offer>, rotation_at: Option<i64>) {
+    pub(crate) fn published(&mut self, at: i64, offer: Option<Offer>, rotation_at: Option<i64>, is_revoking: bool) {
         if let Some(plan) = self.plan.filter(|_| self.is_failing) {
             // that another relay has rotated may be learnt in the same step
             let stays = offer.is_some_and(|offer| offer.generation >= plan.offer.generation);
@@ -188,11 +188,14 @@ impl Oracle {
         }
         self.held = self.held.or(offer.map(|offer| offer.id));
         let shown = offer.zip(rotation_at);
-        if let Some((offer, rotation_at)) = shown.filter(|_| !self.is_shared) {
+        if is_revoking {
+            self.rolled = None; // a revocation brings R forward
+        } else if let Some((offer, rotation_at)) = shown.filter(|_| !self.is_shared) {
             self.is_rolled_once(at, offer, rotation_at);
         }
         self.plan = shown.map(|(offer, rotation_at)| {
-            let deadline = self.deadlines.iter().rev().find(|(id, _)| *id == offer.id);
+            // what is being revoked may be replaced at any moment
+            let deadline = self.deadlines.iter().rev().find(|(id, _)| *id == offer.id && !is_revoking);
             Plan { offer, rotation_at, deadline: deadline.map_or(i64::MIN, |(_, deadline)| *deadline) }
         });
     }

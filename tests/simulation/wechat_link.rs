@@ -103,6 +103,7 @@ impl World {
         if !self.setup.is_shared && call.life != self.replicas[call.who].life && self.calls.is_any_forgotten(self.now) {
             self.forgotten_call();
         }
+        self.minted_by(call.who);
         self.minted();
         if let Some(at) = call.replies_at {
             let event = Event::Reply(answer.as_reply());

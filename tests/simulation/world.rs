@@ -9,6 +9,7 @@ use token_relay::{
         record::{Identity, SecretMark},
     },
     presence::ReplicaId,
+    report::Grounds,
 };
 
 use super::{
@@ -311,7 +312,9 @@ impl World {
                 self.oracles[who].stored(is_stored && !self.calls.is_calling());
             }
             Event::Reserved => self.calls.reserved(at, who),
-            Event::Report(id, generation, _) => self.reports.comes(at, who, *id, generation.0, &self.calls),
+            Event::Report(id, generation, grounds) if *grounds != Grounds::Revocation => {
+                self.reports.comes(at, who, *id, generation.0, &self.calls);
+            }
             Event::Reply(reply) => {
                 let is_rotating = self.setup.policy.issuer.rotation == RotationMode::Rotating;
                 let sent_at = self.calls.sent_at(who).filter(|_| is_rotating);
@@ -340,7 +343,7 @@ impl World {
                 replica.is_stopping = true;
                 self.reports.stop_asked(at, who);
             }
-            Event::Tick => {}
+            Event::Tick | Event::Report(..) => {}
         }
         // what another relay wrote meanwhile is taken in when the call has ended
         let has_news = self.replicas[who].has_news;

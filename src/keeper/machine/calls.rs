@@ -127,7 +127,9 @@ impl Knowledge {
     /// more. Rejected: to take it and wait with the next call, which leaves nothing to serve for up to O − r.
     pub(super) fn would_break_promises(&self, now: Now, lives_until: Timestamp) -> bool {
         let situation = self.situation();
-        let current = situation.living(now.boot).filter(|_| situation.is_rotating());
+        let current = situation
+            .living(now.boot)
+            .filter(|current| situation.is_rotating() && !current.is_revoked(self.record.revocation));
         current.is_some_and(|current| {
             let promise = situation.promise(current, now);
             promise.seconds_left(now.boot) > 0 && lives_until < promise.until
@@ -154,6 +156,7 @@ impl Knowledge {
     pub(super) fn take_new(&mut self, now: Now, sent: Sent, token: Token, lifetime: Lifetime) {
         let (after, generation) = (self.record.generation, self.record.generation.next(now.wall));
         self.record.calls.clear();
+        self.count_rotation(&token);
         let credential = Credential {
             token,
             generation,

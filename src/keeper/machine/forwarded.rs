@@ -63,7 +63,7 @@ impl Machine {
         let weight = |grounds: &Grounds| match grounds {
             Grounds::Report => 2,
             Grounds::Burst => 1,
-            Grounds::EarlyFetch => 0,
+            Grounds::EarlyFetch | Grounds::Revocation => 0,
         };
         self.reports.iter().map(|report| report.grounds).max_by_key(weight)
     }

@@ -42,7 +42,8 @@ impl Knowledge {
         if let Some(unrecorded) = self.unrecorded_call(now) {
             self.record.remember(unrecorded);
         }
-        let due_at = self.record.credential.as_ref().map(|credential| credential.rotation_at);
+        let situation = self.situation();
+        let due_at = self.record.credential.as_ref().map(|credential| situation.planned(credential));
         if let Some(due_at) = due_at.filter(|due_at| due_at.earliest < now.boot) {
             self.may_have_minted(due_at); // while the store failed, without a record
         }

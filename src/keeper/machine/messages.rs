@@ -131,6 +131,10 @@ pub enum Note {
     RefusedOnce,
     /// A token is dead that no call of ours has ended.
     EndedByOthers,
+    /// An operator has revoked everything up to this generation.
+    Revoking(Generation),
+    /// It is dead.
+    Revoked,
     /// The wall clock and the boot clock disagree by this many milliseconds more than before.
     ClockSet(i64),
     /// The store did not take the record.

@@ -42,7 +42,10 @@ impl Situation<'_> {
         // a call whose process was killed may still be under way (I1)
         let after_orphan = record.calls.iter().filter_map(Call::ended).map(side).max();
         let retry_at = record.retry_at.map(side);
-        let demands = [after_attempt, after_forced, after_orphan, retry_at, Some(self.budget_at(now))];
+        // a normal call does not rotate, and a revocation wants nothing else
+        let is_spent = self.is_revoking_by_force() && !self.forces(now) && self.living(now.boot).is_some();
+        let forced_relief = is_spent.then(|| record.debits.relief_at(now.boot, |spent| spent.forced));
+        let demands = [after_attempt, after_forced, after_orphan, retry_at, forced_relief, Some(self.budget_at(now))];
         demands.into_iter().flatten().fold(due, Timestamp::max)
     }
 
@@ -51,10 +54,12 @@ impl Situation<'_> {
         let minting = self.record.calls.iter().filter(|call| call.may_invalidate(credential));
         let last_call = minting.map(|call| side(call.sent)).max().filter(|_| self.is_rotating());
         match last_call {
+            // who revokes a token wants it dead, whatever another call has invalidated
+            _ if credential.is_revoked(self.record.revocation) => side(self.planned(credential)),
             // two tokens, and one probe will tell which is the newer: a call before would kill one at once
             _ if self.record.candidate().is_some() => expired_by,
             Some(sent) => expired_by.min(sent.plus(self.window())),
-            None => side(credential.rotation_at),
+            None => side(self.planned(credential)),
         }
     }
 
@@ -65,9 +70,14 @@ impl Situation<'_> {
         if left.calls == 0 { debits.relief_at(now.boot, |spent| spent.calls) } else { Timestamp::LONG_AGO }
     }
 
+    fn is_revoking_by_force(&self) -> bool {
+        self.record.revocation.is_pending() && self.policy.issuer.can_be_forced
+    }
+
     /// Whether the next call asks a sticky issuer to rotate.
     pub(super) fn forces(&self, now: Now) -> bool {
-        self.must_force && self.record.debits.left(now.boot, self.policy.calls_per_day).forced > 0
+        (self.must_force || self.is_revoking_by_force())
+            && self.record.debits.left(now.boot, self.policy.calls_per_day).forced > 0
     }
 
     /// Half the day's calls are spent.

@@ -42,6 +42,8 @@ impl Machine {
             store_trouble: self.known.writer.trouble.clone().or_else(|| self.known.others_record()),
             holds_lease: matches!(self.known.role(), Role::Alone | Role::Holder { .. }),
             doubt: self.doubt(now),
+            is_revoked: served.is_some_and(|credential| credential.is_revoked(self.known.record.revocation)),
+            rotations_to_revoke: self.known.record.revocation.rotations_left,
             ended_by_others_at: self.known.record.ended_by_others_at.filter(|at| now.wall.is_within(DAY, *at)),
             budget: self.known.record.debits.left(now.boot, self.known.charge.policy.calls_per_day),
         }
@@ -68,11 +70,16 @@ impl Machine {
         let record = &self.known.record;
         let refused =
             record.credential.as_ref().filter(|credential| credential.is_refused).map(record::HandedOut::from);
-        let late =
-            record.candidate().map(|(_, late)| record::HandedOut { digest: late.token.digest(), until: late.deadline });
+        let late = record.candidate().map(|(_, late)| record::HandedOut {
+            digest: late.token.digest(),
+            until: late.deadline,
+            generation: record.generation,
+        });
         let all = record.handed_out.iter().copied().chain(refused).chain(late);
-        let living = all.filter(|handed_out| now.boot < handed_out.until.earliest);
-        living.map(|record::HandedOut { digest, until }| HandedOut { digest, until: until.earliest }).collect()
+        let living = all.filter(|handed_out| {
+            now.boot < handed_out.until.earliest && !record.revocation.covers(handed_out.generation)
+        });
+        living.map(|record::HandedOut { digest, until, .. }| HandedOut { digest, until: until.earliest }).collect()
     }
 
     /// Publishes what readers may know, where it changed. A new credential shows only when it is stored, or could not be:

@@ -68,7 +68,7 @@ impl Machine {
         }
     }
 
-    fn answer(&mut self, id: ReportId, answer: ReportAnswer) {
+    pub(super) fn answer(&mut self, id: ReportId, answer: ReportAnswer) {
         if id == ReportId::FORWARDED {
             self.answer_forwarded(answer);
         } else {

@@ -74,7 +74,7 @@ impl<'a> Situation<'a> {
 
     /// R: by our own clock where nobody else calls, else the earliest that another relay may take it to be.
     pub(super) fn rotation_at(&self, credential: &Credential) -> Timestamp {
-        let Bounds { earliest, latest } = credential.rotation_at;
+        let Bounds { earliest, latest } = self.planned(credential);
         if self.is_replica { earliest } else { latest }
     }
 

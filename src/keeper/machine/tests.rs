@@ -11,6 +11,7 @@ mod crashes;
 mod doubt;
 mod lifetimes;
 mod reports;
+mod revoking;
 mod rig;
 mod several;
 mod wecom;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Credential, Record};
 use crate::{
     clock::{Bounds, ClockOffset, Timestamp},
-    credential::TokenDigest,
+    credential::{Generation, TokenDigest},
 };
 
 /// How many are remembered: with the current one 16. Planned rotations leave one or two; the rest is for tokens that clients
@@ -19,6 +19,9 @@ pub struct HandedOut {
     pub digest: TokenDigest,
     /// D: nobody may use it for longer.
     pub until: Bounds,
+    /// Its rotation; 0 where an earlier version did not tell it.
+    #[serde(default)]
+    pub generation: Generation,
 }
 
 impl HandedOut {
@@ -29,7 +32,7 @@ impl HandedOut {
 
 impl From<&Credential> for HandedOut {
     fn from(credential: &Credential) -> Self {
-        Self { digest: credential.token.digest(), until: credential.deadline }
+        Self { digest: credential.token.digest(), until: credential.deadline, generation: credential.generation }
     }
 }
 

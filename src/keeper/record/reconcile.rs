@@ -31,6 +31,7 @@ impl Record {
             Precedence::Theirs => true,
             Precedence::Neither => (self.generation, self.revision) < (theirs.generation, theirs.revision),
         };
+        let revocation = self.revocation.join(theirs.revocation);
         let (mut main, other) = if is_theirs { (theirs, self) } else { (self, theirs) };
         match precedence {
             Precedence::Theirs => {}
@@ -53,7 +54,7 @@ impl Record {
                 main.remember_handed_out(known);
             }
         }
-        (main.holder, main.revision) = (holder, revision);
+        (main.holder, main.revision, main.revocation) = (holder, revision, revocation);
         main.forget_earlier_calls();
         main
     }

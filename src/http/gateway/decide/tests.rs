@@ -44,7 +44,7 @@ impl World {
         }
         let client = |name: &str, key: &str, accounts: Option<&str>, gateway| {
             let accounts = accounts.map(|name| [name.parse().unwrap()].into());
-            (name.to_owned(), KeyDigest::of(key.as_bytes()), Access { accounts, gateway })
+            (name.to_owned(), KeyDigest::of(key.as_bytes()), Access { accounts, gateway, admin: false })
         };
         let app = |name: &str, appsecret: Option<&str>| {
             let appsecret = appsecret.map(|secret| KeyDigest::of(secret.as_bytes()));

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::issuer::{Cause, wechat::Endpoint};
+use crate::{
+    credential::TokenDigest,
+    issuer::{Cause, wechat::Endpoint},
+};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(super) struct Rig {
@@ -264,6 +267,18 @@ impl Rig {
     pub(super) fn report(&mut self, id: u64) {
         let generation = self.machine.known.record.generation;
         self.step(Event::Report(ReportId(id), generation, Grounds::Report));
+    }
+
+    /// An operator revokes the token that is shown.
+    pub(super) fn revoke(&mut self, id: u64) {
+        self.step(Event::Report(ReportId(id), Generation::default(), Grounds::Revocation));
+    }
+
+    /// The digests of the tokens that authenticate, the current one among them.
+    pub(super) fn authenticates(&self, token: &str) -> bool {
+        let status = self.status.as_ref().unwrap();
+        let is_current = status.offer.as_ref().is_some_and(|offer| offer.token.is(token) && !status.is_revoked);
+        is_current || status.handed_out.iter().any(|known| known.digest == TokenDigest::of(token))
     }
 
     /// A drop-in client fetches the token that is shown again, long before what it was given has run out.

@@ -1,0 +1,81 @@
+//! How does an operator kill a leaked token? The only request to the admin listener that changes anything.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::{AppState, body::Unread, health::json_answer, problem::Problem};
+use crate::{
+    credential::Generation,
+    registry::{Handle, Reported},
+    report::{Grounds, ReportFailure},
+};
+
+/// The answer: it is recorded, and outlives this process.
+#[derive(Debug, Serialize)]
+struct Recorded<'a> {
+    account: &'a str,
+    /// As in `GET /status`.
+    rotations_to_revoke: u8,
+}
+
+/// `POST /accounts/NAME/revoke`
+pub(super) async fn revoke(
+    State(state): State<Arc<AppState>>,
+    account: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let (head, body) = Unread::split(request);
+    let credential = authorize(&state, account, &head.headers);
+    drop(head);
+    body.discard().await;
+    match credential {
+        Ok(credential) => record(&state, &credential).await.unwrap_or_else(IntoResponse::into_response),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn authorize(
+    state: &AppState,
+    account: Result<Path<String>, PathRejection>,
+    headers: &HeaderMap,
+) -> Result<Arc<Handle>, Problem> {
+    let client = state.clients.identify(headers)?;
+    if !client.is_admin() {
+        return Err(Problem::NotAdmin);
+    }
+    let Path(account) = account.map_err(|_| Problem::NoSuchAccount)?;
+    client.authorize(&state.registry.handles(), Some(&account)).cloned()
+}
+
+async fn record(state: &AppState, credential: &Handle) -> Result<Response, Problem> {
+    let unavailable = |reason| {
+        let published = credential.published();
+        Problem::unavailable(&published.status, state.clock.boot_now(), reason)
+    };
+    // which generation is current the keeper knows best
+    let recorded = credential.report(Generation::default(), Grounds::Revocation);
+    match timeout(state.timeouts.report, recorded).await {
+        Ok(Some(Reported::Settled)) => {
+            let rotations_to_revoke = credential.published().status.rotations_to_revoke;
+            let recorded = Recorded { account: credential.id.account().as_str(), rotations_to_revoke };
+            let mut answer = json_answer(&recorded);
+            *answer.status_mut() = StatusCode::ACCEPTED;
+            Ok(answer)
+        }
+        Ok(Some(Reported::Failed { failure: ReportFailure::CannotRevoke, .. })) => Err(Problem::CannotRevoke),
+        Ok(Some(Reported::Failed { retry_in, failure })) => {
+            let trouble = credential.published().status.trouble.clone();
+            Err(Problem::ReportFailed { retry_in, failure, trouble })
+        }
+        Ok(Some(Reported::TooMany { retry_in, limit })) => Err(Problem::TooMany { retry_in, limit }),
+        Ok(None) => Err(unavailable("the relay is starting the account's keeper again")),
+        Err(_elapsed) => Err(unavailable("the revocation is not stored yet; the relay goes on trying")),
+    }
+}

@@ -1,0 +1,90 @@
+//! How does a leaked token die? By two rotations: WeChat keeps the newest token and the one before it alive.
+//!
+//! The revocation stands in the record before the first of them, so that it outlives a restart and is carried out by whichever
+//! relay has the lease. What was promised of the revoked token is broken by it: that is what the operator asks for.
+
+use std::time::Duration;
+
+use super::{
+    Knowledge, Machine, Note, Now, ReportAnswer, ReportFailure, ReportId, Revoking, Timestamp, Token,
+    situation::Situation,
+};
+use crate::{
+    clock::Bounds,
+    issuer::RotationMode,
+    keeper::record::{Credential, Revocation},
+};
+
+/// From the first rotation to the second: time for every reader to have the token in between, which lives on.
+const BETWEEN_ROTATIONS: Duration = Duration::from_secs(30);
+
+impl Machine {
+    /// An operator revokes what is current.
+    pub(super) fn revoke(&mut self, id: ReportId) {
+        if self.known.can_revoke() {
+            self.revoking.push(Revoking { id, is_recorded: false });
+        } else {
+            let failure = ReportFailure::CannotRevoke;
+            self.answer(id, ReportAnswer::Failed { again_at: Timestamp::NEVER, failure });
+        }
+    }
+
+    /// Takes the revocations in that wait for it, when nothing is under way. They are answered when that is stored.
+    pub(super) fn take_revocations(&mut self, now: Now) {
+        let waits = self.revoking.iter().any(|revoking| !revoking.is_recorded);
+        if !waits {
+            return;
+        }
+        let record = &mut self.known.record;
+        record.revocation = record.revocation.join(Revocation::of(record.generation));
+
+        let up_to = record.revocation.up_to;
+        self.known.drop_backoff(now);
+        self.known.writer.is_dirty = true;
+        self.known.note(Note::Revoking(up_to));
+        self.revoking.iter_mut().for_each(|revoking| revoking.is_recorded = true);
+    }
+
+    /// Answers those that stand in the record, which was stored or not.
+    pub(super) fn answer_revocations(&mut self, answer: &ReportAnswer) {
+        let (recorded, waiting) = std::mem::take(&mut self.revoking).into_iter().partition(|one| one.is_recorded);
+        self.revoking = waiting;
+        for Revoking { id, .. } in recorded as Vec<_> {
+            self.answer(id, answer.clone());
+        }
+    }
+}
+
+impl Knowledge {
+    /// Whether a call brings another token when it should: not where the same one comes until its end.
+    fn can_revoke(&self) -> bool {
+        let issuer = self.charge.policy.issuer;
+        issuer.rotation == RotationMode::Rotating || issuer.can_be_forced
+    }
+
+    /// A call has brought `token`: one rotation of a revocation, if it is another one than before.
+    pub(super) fn count_rotation(&mut self, token: &Token) {
+        let is_other = self.record.credential.as_ref().is_none_or(|current| current.token != *token);
+        if self.record.revocation.is_pending() && is_other {
+            self.record.revocation.rotated();
+            if !self.record.revocation.is_pending() {
+                self.note(Note::Revoked);
+            }
+        }
+    }
+}
+
+impl Situation<'_> {
+    /// R, which a revocation brings forward: to the past for what is revoked, and for what has replaced it to 30 s after it
+    /// came.
+    pub(super) fn planned(&self, credential: &Credential) -> Bounds {
+        let planned = credential.rotation_at;
+        let Revocation { rotations_left, .. } = self.record.revocation;
+        let sooner = match rotations_left {
+            0 => return planned,
+            _ if credential.is_revoked(self.record.revocation) => credential.came_at,
+            _ => credential.came_at.plus(BETWEEN_ROTATIONS),
+        };
+        Bounds::between(planned.earliest.min(sooner.earliest), planned.latest.min(sooner.latest))
+    }
+}
