@@ -79,7 +79,7 @@ pub struct Record {
     /// The calls that may have minted, or may yet, since the current credential (I8), oldest first.
     pub calls: Vec<Call>,
     /// When the first call was sent, since one was answered, of which nobody knows whether it has minted. Only of an issuer that
-    /// does not say what is left of a life: what the next call brings may be what that one minted.
+    /// does not say what is left of a life, and that nobody else asks: what the next call brings may be what that one minted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unanswered_at: Option<Bounds>,
     /// The calls that lost relays have announced and may still send.

@@ -57,10 +57,11 @@ const RULES: &[Rule] = &[
         hint: Hint::Text("the agent's secret is missing: set the account's secret or secret_file"),
     },
     Rule {
+        // a rate as well as a ban: an hour would be long for the one, and few refused calls do not matter to the other
         codes: &[45009],
-        remedy: Remedy::Wait(HOUR),
+        remedy: Remedy::Wait(minutes(10)),
         hint: Hint::Text(
-            "WeCom takes no call of this address for about an hour: too many calls, or too many wrong secrets, of anyone \
+            "too many calls, or this address is banned for an hour because too many wrong secrets came from it, of anyone \
              behind it; look for another service that calls gettoken in a loop",
         ),
     },
@@ -109,7 +110,7 @@ mod tests {
         (2_000_002, Remedy::Operator(Duration::from_secs(3600))),
         (41004, Remedy::Operator(Duration::from_secs(3600))),
         (41024, Remedy::Operator(Duration::from_secs(3600))),
-        (45009, Remedy::Wait(Duration::from_secs(3600))),
+        (45009, Remedy::Wait(Duration::from_secs(600))),
         (45033, Remedy::Wait(Duration::from_secs(60))),
         (60020, Remedy::Operator(Duration::from_secs(60))),
         (40056, Remedy::Operator(Duration::from_secs(600))),

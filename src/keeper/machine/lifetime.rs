@@ -53,7 +53,7 @@ impl Knowledge {
 
     /// A call was sent then, and nobody knows what came of it.
     pub(super) fn may_have_minted(&mut self, sent: Bounds) {
-        if !self.charge.policy.issuer.tells_remaining_life {
+        if self.charge.policy.issuer.is_asked_by_us_alone && !self.charge.policy.issuer.tells_remaining_life {
             self.record.unanswered_at.get_or_insert(sent);
         }
     }

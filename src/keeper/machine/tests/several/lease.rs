@@ -176,6 +176,34 @@ fn what_wechat_said_of_an_old_secret_does_not_bind_the_next_holder() {
 }
 
 #[test]
+fn where_the_secret_names_the_owner_the_next_holder_with_another_one_takes_no_token_of_the_one_before() {
+    for (mark, shown) in [("one", "one"), ("two", "nothing")] {
+        let mut wecom = policy(RotationMode::Sticky);
+        wecom.issuer = crate::issuer::wecom::PROFILE;
+        let mut pair = Pair::of(wecom);
+        for (who, mark) in [(0, "one"), (1, mark)] {
+            pair.relays[who].machine.known.charge.secret_mark = secret(mark);
+        }
+        // what the first call was made with stands in the record since it was begun
+        pair.refuse(0, -1);
+        pair.pass_until_call(0, 20);
+        pair.reply(0, "one");
+        pair.pass(2);
+        assert_eq!([pair.shown(0), pair.shown(1)], ["one", "one"], "a follower goes with the holder");
+        pair.step(0, Event::Shutdown);
+        pair.pass(3);
+        assert_eq!(pair.shown(1), shown);
+        if shown == "one" {
+            pair.pass_until_call(1, 60);
+        }
+        assert_eq!(pair.relays[1].calls, 1, "a call is under way");
+        pair.reply(1, "agent");
+        pair.pass(2);
+        assert_eq!(pair.shown(1), "agent");
+    }
+}
+
+#[test]
 fn a_holder_whose_ip_is_refused_for_minutes_gives_the_lease_to_a_relay_that_is_not() {
     let mut pair = Pair::serving("one");
     pair.pass_until_call(0, 7200);
