@@ -7,12 +7,16 @@ use proptest::{
     prelude::*,
     sample::{Index, select},
 };
-use token_relay::{http::Timeouts, status::Status};
+use token_relay::{
+    http::{Agent, Apps, Timeouts},
+    issuer::wechat::Endpoint,
+    status::Status,
+};
 use tokio::runtime::Runtime;
 
 use crate::{
     drop_in::DropIn,
-    fake_relay::{FakeRelay, KEY, MAIN_KEY, ODD_KEY},
+    fake_relay::{FakeRelay, KEY, MAIN_KEY, ODD_KEY, app},
 };
 
 /// Text that is one of the right ones or a twin of it, or anything.
@@ -35,6 +39,8 @@ fn parameter() -> impl Strategy<Value = (String, String)> {
     let named = |name, values| (text(vec![name]), text(values));
     prop_oneof![
         4 => named("appid", vec!["wxmain", "wxmain", "wxshop", "wxnone"]),
+        2 => named("corpid", vec!["wwdesk", "wwdesk", "wwtwo", "wwnone"]),
+        2 => named("corpsecret", vec![KEY, KEY, MAIN_KEY, ODD_KEY, "not-a-key-of-anybody-0123456789abcd"]),
         4 => named("secret", vec![KEY, KEY, MAIN_KEY, ODD_KEY, "not-a-key-of-anybody-0123456789abcd"]),
         4 => named("grant_type", vec!["client_credential", "client_credential", "authorization_code"]),
         1 => named("force_refresh", vec!["true", "false"]),
@@ -83,8 +89,9 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 /// A request, and all the text in it that could be a key.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let method = select(vec!["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS"]);
-    let by_query = (method, query()).prop_map(|(method, query)| {
-        format!("{method} /cgi-bin/token?{query} HTTP/1.1\r\nConnection: close\r\n\r\n").into_bytes()
+    let path = select(vec!["token", "token", "token", "token", "gettoken"]);
+    let by_query = (method, path, query()).prop_map(|(method, path, query)| {
+        format!("{method} /cgi-bin/{path}?{query} HTTP/1.1\r\nConnection: close\r\n\r\n").into_bytes()
     });
     let method = select(vec!["POST", "POST", "POST", "POST", "GET", "DELETE"]);
     let by_body = (method, query(), body(), 0..3usize).prop_map(|(method, query, body, missing)| {
@@ -92,15 +99,27 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         let head = format!("{method} /cgi-bin/stable_token?{query} HTTP/1.1\r\nConnection: close\r\n");
         [format!("{head}Content-Length: {length}\r\n\r\n").into_bytes(), body].concat()
     });
-    prop_oneof![by_query, by_body]
+    let corpid = text(vec!["wwdesk", "wwtwo"]);
+    let of_a_corp =
+        (select(vec!["GET", "GET", "POST"]), corpid, text(vec![KEY, MAIN_KEY])).prop_map(|(method, corpid, key)| {
+            let query = format!("corpid={}&corpsecret={}", in_query(&corpid), in_query(&key));
+            format!("{method} /cgi-bin/gettoken?{query} HTTP/1.1\r\nConnection: close\r\n\r\n").into_bytes()
+        });
+    prop_oneof![3 => by_query, 3 => by_body, 1 => of_a_corp]
 }
 
 async fn relay() -> DropIn {
     let patience = Duration::from_millis(20);
     let timeouts =
         Timeouts { first_token: patience, report: patience, verdict: patience, body: patience, silence: patience };
-    let fake = FakeRelay::patient(&["main", "shop"], timeouts);
+    let names = ["main", "shop", "desk", "hr"];
+    let apps = ["main", "shop"].map(|name| (format!("wx{name}"), app(name, Endpoint::Token)));
+    let agents = [("wwdesk", "desk"), ("wwtwo", "desk"), ("wwtwo", "hr")];
+    let agents =
+        agents.map(|(corpid, name)| (corpid.to_owned(), Agent { account: name.parse().unwrap(), secret: None }));
+    let fake = FakeRelay::with_apps(&names, timeouts, Apps::new(apps).with_agents(agents));
     fake.offer("main", 7, "wire_token", 3541);
+    fake.offer("desk", 7, "wire_token", 3541);
     fake.publish("shop", Status::default());
     fake.keeper_of_all_answers("main");
     DropIn::around(fake).await
@@ -125,7 +144,7 @@ fn no_request_gets_another_status_than_200_and_none_without_a_key_gets_a_token()
     let relay = runtime.block_on(relay());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(800)
+        ..ProptestConfig::with_cases(1200)
     });
     let (tokens, refusals) = (Cell::new(0), Cell::new(0));
     runner
@@ -145,7 +164,9 @@ fn no_request_gets_another_status_than_200_and_none_without_a_key_gets_a_token()
     let (tokens, refusals) = (tokens.get(), refusals.get());
     assert!(tokens > 20 && refusals > 200, "{tokens} tokens and {refusals} refusals: both should be reached often");
     assert_eq!(runtime.block_on(relay.metric("token_relay_handler_panics_total")), "0");
-    for reason in ["not_get", "not_post", "bad_body", "no_appid", "unknown_appid", "no_secret", "wrong_key"] {
+    for reason in
+        ["not_get", "not_post", "bad_body", "no_appid", "unknown_appid", "no_secret", "wrong_key", "several_accounts"]
+    {
         let series = format!("token_relay_drop_in_refusals_total{{reason=\"{reason}\"}}");
         assert_ne!(runtime.block_on(relay.metric(&series)), "0", "the requests should reach {reason}");
     }

@@ -52,6 +52,13 @@ async fn drop_in(fake: &FakeRelay) -> Vec<Answer> {
             said.push(answer(&http, request.body(Body::from("sentinel_key")).unwrap()).await);
         }
     }
+    for query in [
+        "corpid=sentinel_key&corpsecret=sentinel_key",
+        "corpsecret=sentinel_key",
+        "corpid=wwmain&corpsecret=sentinel_key",
+    ] {
+        said.push(fake.send(Request::get(format!("/cgi-bin/gettoken?{query}"))).await);
+    }
     for body in [
         r#"{"appid":"wxmain","secret":"sentinel_key"}"#,
         r#"{"appid":"wxmain","secret":"sentinel_key","force_refresh":"sentinel_key"}"#,
