@@ -20,7 +20,8 @@ impl Machine {
         let is_first_refusal = sent.reason == ProbeReason::Regular
             && self.reports.is_empty()
             && self.known.probes.refused_once_at.is_none();
-        let has_ended_by_us = !self.known.record.calls.is_empty() || !self.known.record.orphans.is_empty();
+        let may_be_ours = !self.known.record.calls.is_empty() || !self.known.record.orphans.is_empty();
+        let is_ended_by_others = self.known.can_be_ended() && !may_be_ours && verdict != Verdict::Replaced;
         let credential =
             self.known.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);
         match (&verdict, credential) {
@@ -43,7 +44,7 @@ impl Machine {
                 credential.is_refused = true;
                 self.known.record.verified_at = None;
                 self.known.record.calm = Calm::default();
-                if !has_ended_by_us && verdict != Verdict::Replaced {
+                if is_ended_by_others {
                     self.known.record.ended_by_others_at = Some(now.wall);
                     self.known.note(Note::EndedByOthers);
                 }

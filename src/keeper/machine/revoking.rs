@@ -21,7 +21,7 @@ const BETWEEN_ROTATIONS: Duration = Duration::from_secs(30);
 impl Machine {
     /// An operator revokes what is current.
     pub(super) fn revoke(&mut self, id: ReportId) {
-        if self.known.can_revoke() {
+        if self.known.can_be_ended() {
             self.revoking.push(Revoking { id, is_recorded: false });
         } else {
             let failure = ReportFailure::CannotRevoke;
@@ -56,8 +56,8 @@ impl Machine {
 }
 
 impl Knowledge {
-    /// Whether a call brings another token when it should: not where the same one comes until its end.
-    fn can_revoke(&self) -> bool {
+    /// Whether a call, of this relay or of somebody else, ends the token: not where the same one comes until its end.
+    pub(super) fn can_be_ended(&self) -> bool {
         let issuer = self.charge.policy.issuer;
         issuer.rotation == RotationMode::Rotating || issuer.can_be_forced
     }
