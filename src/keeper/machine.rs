@@ -212,7 +212,7 @@ impl Machine {
     fn begin_what_is_due(&mut self, now: Now) {
         self.take_forwarded(now);
         let situation = self.known.situation();
-        if situation.decide_at() <= now.boot {
+        if situation.decide_at(now) <= now.boot {
             self.begin_probe(now, ProbeReason::Candidate);
         } else if situation.call_at(now) <= now.boot {
             let is_urgent = situation.living(now.boot).is_none();
@@ -298,7 +298,7 @@ impl Machine {
                 let lapse = situation.run_out_at(now).unwrap_or(Timestamp::NEVER);
                 let due = if self.known.may_call(now) {
                     let probe_at = situation.probe_at(now).min(situation.regular_probe_at(now));
-                    situation.call_at(now).min(probe_at).min(situation.decide_at())
+                    situation.call_at(now).min(probe_at).min(situation.decide_at(now))
                 } else {
                     Timestamp::NEVER
                 };

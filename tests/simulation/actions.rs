@@ -154,6 +154,9 @@ impl World {
             ),
         );
         let is_revoking = self.replicas[who].outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0);
+        if is_revoking && !self.is_revocation_stored() {
+            self.operator_revokes(); // what others have fetched meanwhile, who have not heard of it
+        }
         self.oracles[who].published(at, offer, rotation_at, is_revoking);
         self.followed(who);
     }

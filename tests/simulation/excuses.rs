@@ -173,10 +173,13 @@ impl World {
     /// A call has minted of a relay that does not know, or not yet, what the store says: that an operator has revoked all.
     pub(crate) fn minted_by(&mut self, who: usize) {
         let knows = self.replicas[who].outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0);
-        let is_pending = ["1", "2"].iter().any(|left| self.store.contains(&format!("\"rotations_left\":{left}")));
-        if is_pending && !knows {
+        if self.is_revocation_stored() && !knows {
             self.operator_revokes();
         }
+    }
+
+    pub(crate) fn is_revocation_stored(&self) -> bool {
+        ["1", "2"].iter().any(|left| self.store.contains(&format!("\"rotations_left\":{left}")))
     }
 
     /// A call mints that its process could not record, and that nobody knows of.

@@ -142,11 +142,11 @@ impl Situation<'_> {
     }
 
     /// When the candidate's probe is due.
-    pub(super) fn decide_at(&self) -> Timestamp {
+    pub(super) fn decide_at(&self, now: Now) -> Timestamp {
         // without a stored token there is nothing to decide between: a call is due
         let candidate = self.record.candidate().filter(|_| self.record.credential.is_some());
         let decided_at = candidate.map(|(_, late)| late.decided_at.latest);
-        decided_at.map_or(Timestamp::NEVER, |at| at.max(self.probes.retry_at.unwrap_or(at)))
+        decided_at.map_or(Timestamp::NEVER, |at| at.max(self.probe_allowed_at(now, PROBES_PER_DAY)))
     }
 
     /// The first moment at which less than a second can be promised, if it lies ahead.
