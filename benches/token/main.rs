@@ -18,16 +18,19 @@ use std::{
     time::Duration,
 };
 
-use load::{Load, Waiting};
-use process::{Cores, Server};
-use report::{Round, Rounds, Starts};
+use report::{Rounds, Starts};
+use side_by_side::{
+    load::{Load, Waiting},
+    server::{Cores, Server},
+    spread::Round,
+};
 use token_relay::clock::{Clock, SystemClock};
 use wechat_sim::{Op, Sim};
 
-mod load;
-mod process;
 mod reference;
 mod report;
+#[path = "../side_by_side/mod.rs"]
+mod side_by_side;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -69,11 +72,11 @@ async fn measure(rounds: usize) -> io::Result<()> {
 
 /// Both servers, in turn, under both kinds of load.
 async fn compare(rounds: usize, cores: &Cores, sim: &Sim, home: &Path) -> io::Result<()> {
-    let relay = Server::start(cores, |address| relay_command(address, sim, home)).await?;
+    let relay = Server::start(cores, &request(), |address| relay_command(address, sim, home)).await?;
     let mut relay_load = Load::connect(relay.address(), &request(), CONNECTIONS).await?;
     let answer = home.join("answer");
     std::fs::write(&answer, relay_load.answer())?;
-    let bare = Server::start(cores, |address| reference_command(address, &answer)).await?;
+    let bare = Server::start(cores, &request(), |address| reference_command(address, &answer)).await?;
     let mut bare_load = Load::connect(bare.address(), &request(), CONNECTIONS).await?;
     same_bytes(relay_load.answer(), bare_load.answer())?;
 
@@ -110,7 +113,7 @@ async fn take_turns(rounds: usize, waiting: Waiting, servers: &mut [(&Server, &m
 async fn time_starts(cores: &Cores, sim: &Sim, home: &Path) -> io::Result<()> {
     let mut starts = Starts::default();
     for _ in 0..STARTS {
-        let relay = Server::start(cores, |address| relay_command(address, sim, home)).await?;
+        let relay = Server::start(cores, &request(), |address| relay_command(address, sim, home)).await?;
         starts.push(relay.started_in());
         relay.stop()?;
     }

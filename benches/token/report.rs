@@ -4,8 +4,11 @@ use std::{io, time::Duration};
 
 use crate::{
     CONNECTIONS,
-    load::Waiting,
-    process::{Cores, Resident},
+    side_by_side::{
+        load::Waiting,
+        server::{Cores, Resident},
+        spread::{Round, Spread},
+    },
     support::machine::{self, verdict},
 };
 
@@ -13,27 +16,6 @@ use crate::{
 const RATIO: f64 = 1.25;
 const RESIDENT_MIB: f64 = 24.0;
 const START: Duration = Duration::from_millis(100);
-
-/// One server under load for a while.
-pub(crate) struct Round {
-    pub(crate) requests: u32,
-    pub(crate) cpu: Duration,
-    pub(crate) wall: Duration,
-}
-
-impl Round {
-    fn micros_per_request(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / f64::from(self.requests.max(1))
-    }
-
-    fn busy(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.wall.as_secs_f64() * 100.0
-    }
-
-    fn rate(&self) -> f64 {
-        f64::from(self.requests) / self.wall.as_secs_f64()
-    }
-}
 
 /// Rounds of both servers, in pairs.
 #[derive(Default)]
@@ -113,26 +95,4 @@ pub(crate) fn machine(cores: &Cores) -> io::Result<()> {
         cores.servers, cores.load
     );
     Ok(())
-}
-
-/// The median and the quartiles.
-struct Spread {
-    low: f64,
-    median: f64,
-    high: f64,
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let at = |quarter: usize| values.get(values.len() * quarter / 4).copied().unwrap_or(f64::NAN);
-        Self { low: at(1), median: at(2), high: at(3) }
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.2} ({:.2}–{:.2})", self.median, self.low, self.high)
-    }
 }

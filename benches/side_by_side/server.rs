@@ -6,10 +6,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use token_relay::clock::{Clock, SystemClock};
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::{
-    load, request,
-    support::process::{Process, free_address},
-};
+use super::load;
+use crate::support::process::{Process, free_address};
 
 /// A server that does not answer within this time does not run.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,8 +53,12 @@ pub(crate) struct Resident {
 }
 
 impl Server {
-    /// Starts what `command` makes for a free port of loopback, and waits for its first 200.
-    pub(crate) async fn start(cores: &Cores, command: impl FnOnce(SocketAddr) -> Command) -> io::Result<Self> {
+    /// Starts what `command` makes for a free port of loopback, and waits for its first 200 to `request`.
+    pub(crate) async fn start(
+        cores: &Cores,
+        request: &str,
+        command: impl FnOnce(SocketAddr) -> Command,
+    ) -> io::Result<Self> {
         let address = free_address()?;
         let mut command = command(address);
         let began = SystemClock.boot_now();
@@ -65,7 +67,7 @@ impl Server {
         let process = Process::start(&mut command);
         pin(cores.load)?;
         let mut server = Self { process: process?, address, started_in: Duration::ZERO };
-        while server.knock().await.is_err() {
+        while server.knock(request).await.is_err() {
             server.process.still_runs()?;
             if SystemClock.boot_now().since(began) > PATIENCE {
                 return Err(io::Error::other("the server does not answer"));
@@ -76,9 +78,9 @@ impl Server {
         Ok(server)
     }
 
-    async fn knock(&self) -> io::Result<()> {
+    async fn knock(&self, request: &str) -> io::Result<()> {
         let mut stream = TcpStream::connect(self.address).await?;
-        load::ask(&mut stream, request().as_bytes()).await.map(drop)
+        load::ask(&mut stream, request.as_bytes()).await.map(drop)
     }
 
     /// Where it listens.

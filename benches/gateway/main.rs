@@ -1,0 +1,190 @@
+//! What does a call through the gateway cost, next to nginx's `proxy_pass` doing the same, and what do calls that hang cost
+//! those who read a token?
+//!
+//!   cargo bench --bench gateway            60 rounds of each kind, about a minute
+//!   cargo bench --bench gateway -- 20      fewer
+//!
+//! Relay and nginx are processes of their own, pinned to one core; the load and the simulated WeChat behind both have another. They
+//! take turns, a tenth of a second each, and what is told is the ratio. Plain HTTP/1.1, connections kept alive on both sides.
+//! Without nginx only the second figure is taken. docs/PERFORMANCE.md holds the results.
+
+#![expect(clippy::print_stdout, reason = "a bench is what it prints")]
+
+use std::{
+    env, fs,
+    io::{self, Error},
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use side_by_side::{
+    load::{Load, Waiting},
+    server::{Cores, Server},
+    spread::{Round, Spread},
+};
+use support::machine::{self, verdict};
+use token_relay::clock::{Clock, SystemClock};
+use wechat_sim::Sim;
+
+mod hanging;
+#[path = "../side_by_side/mod.rs"]
+mod side_by_side;
+#[path = "../support/mod.rs"]
+mod support;
+
+const APPID: &str = "wx0000000000000001";
+const SECRET: &str = "a-secret-of-no-real-account";
+const KEY: &str = "trk_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+const CONNECTIONS: usize = 32;
+const ROUNDS: usize = 60;
+const ROUND: Duration = Duration::from_millis(100);
+/// The target.
+const RATIO: f64 = 1.2;
+
+fn main() -> io::Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        println!("to measure: cargo bench --bench gateway"); // `cargo test --all-targets` runs this too
+        return Ok(());
+    }
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(rounds))
+}
+
+async fn measure(rounds: usize) -> io::Result<()> {
+    let cores = Cores::of_this_machine()?;
+    let sim = Sim::builder().app(APPID, SECRET).start().await.map_err(Error::other)?;
+    let home = tempfile::tempdir()?;
+    machine::describe()?;
+    let relay = Server::start(&cores, &read(), |address| relay_command(address, &sim, home.path())).await?;
+    compare(rounds, &cores, &sim, &relay, home.path()).await?;
+    hanging::measure(&sim, relay.address()).await?;
+    let (resident, mib) = (relay.resident()?, |kib| f64::from(kib) / 1024.0);
+    println!(
+        "relay: {:.0} ms from start to the first token, resident {:.1} MiB, at most {:.1}",
+        relay.started_in().as_secs_f64() * 1e3,
+        mib(resident.now),
+        mib(resident.peak)
+    );
+    relay.stop()
+}
+
+/// nginx and the relay, in turn, under both kinds of load.
+async fn compare(rounds: usize, cores: &Cores, sim: &Sim, relay: &Server, home: &Path) -> io::Result<()> {
+    if Command::new("nginx").arg("-v").output().is_err() {
+        println!("left out: there is no nginx to compare with (apt-get install nginx-light)");
+        return Ok(());
+    }
+    let call = call(&hanging::token(relay.address()).await?);
+    let nginx = Server::start(cores, &call, |address| nginx_command(address, sim, home)).await?;
+    let mut loads = [
+        Load::connect(nginx.address(), &call, CONNECTIONS).await?,
+        Load::connect(relay.address(), &call, CONNECTIONS).await?,
+    ];
+    if body(loads[0].answer()) != body(loads[1].answer()) {
+        return Err(Error::other("the relay passes on another body than nginx"));
+    }
+    println!(
+        "GET /cgi-bin/get_api_domain_ip, {CONNECTIONS} keep-alive connections, servers on core {}, the rest on core {}",
+        cores.servers, cores.load
+    );
+    for waiting in [Waiting::Awake, Waiting::Asleep] {
+        let mut measured = [Vec::new(), Vec::new()];
+        for round in 0..=rounds {
+            for turn in [round % 2, 1 - round % 2] {
+                let spent = one_turn([&nginx, relay][turn], &mut loads[turn], waiting).await?;
+                // the first round of all warms up
+                measured[turn].extend((round > 0).then_some(spent));
+            }
+        }
+        print(waiting, &measured);
+    }
+    drop(loads);
+    nginx.stop()
+}
+
+fn body(answer: &[u8]) -> Option<&[u8]> {
+    let at = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    answer.get(at..)
+}
+
+async fn one_turn(server: &Server, load: &mut Load, waiting: Waiting) -> io::Result<Round> {
+    let (before, began) = (server.cpu()?, SystemClock.boot_now());
+    let requests = load.run(ROUND, waiting).await?;
+    let cpu = server.cpu()?.saturating_sub(before);
+    Ok(Round { requests, cpu, wall: SystemClock.boot_now().since(began) })
+}
+
+fn print(waiting: Waiting, [nginx, relay]: &[Vec<Round>; 2]) {
+    let load = match waiting {
+        Waiting::Awake => "that never sleeps",
+        Waiting::Asleep => "that sleeps while it waits",
+    };
+    println!("{} rounds with a load {load}, medians (quartiles):", relay.len());
+    for (name, rounds) in [("nginx", nginx), ("token-relay", relay)] {
+        let of = |measure: fn(&Round) -> f64| Spread::of(rounds.iter().map(measure));
+        println!(
+            "  {name:<12} CPU per request {} µs   core busy {:.0} %   requests a second {:.0}",
+            of(Round::micros_per_request),
+            of(Round::busy).median,
+            of(Round::rate).median,
+        );
+    }
+    let pairs = relay.iter().zip(nginx);
+    let cpu = Spread::of(pairs.map(|(relay, nginx)| relay.micros_per_request() / nginx.micros_per_request()));
+    println!("  CPU per request, relay to nginx: {cpu}   target at most {RATIO}: {}", verdict(cpu.median <= RATIO));
+}
+
+/// A read of the token.
+fn read() -> String {
+    format!("GET /token HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer {KEY}\r\n\r\n")
+}
+
+/// A call with it, as an SDK makes it.
+fn call(token: &str) -> String {
+    format!("GET /cgi-bin/get_api_domain_ip?access_token={token} HTTP/1.1\r\nHost: relay\r\nAccept: */*\r\n\r\n")
+}
+
+fn relay_command(address: SocketAddr, sim: &Sim, home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
+    let settings: [(&str, &str); 10] = [
+        ("SERVER__LISTEN", &address.to_string()),
+        ("SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
+        ("WECHAT__BASE_URL", &sim.base_url()),
+        ("WECHAT__FALLBACK_BASE_URL", ""),
+        ("STATE__URL", &format!("file:{}", home.join("state").display())),
+        ("LOG__FORMAT", "json"),
+        ("GATEWAY__ENABLED", "true"),
+        ("ACCOUNTS__MAIN__APPID", APPID),
+        ("ACCOUNTS__MAIN__SECRET", SECRET),
+        ("CLIENTS__BENCH__KEY", KEY),
+    ];
+    command.env_clear().envs(settings.map(|(key, value)| (format!("TOKEN_RELAY__{key}"), value.to_owned())));
+    command
+}
+
+/// One process, no log, as many connections to the upstream as the load has.
+fn nginx_command(address: SocketAddr, sim: &Sim, home: &Path) -> Command {
+    let (place, upstream) = (home.display(), sim.addr());
+    let configuration = format!(
+        "daemon off; master_process off; pid {place}/nginx.pid; error_log stderr crit;
+        events {{ worker_connections 1024; }}
+        http {{
+          access_log off; keepalive_requests 1000000000;
+          client_body_temp_path {place}/a; proxy_temp_path {place}/b; fastcgi_temp_path {place}/c;
+          uwsgi_temp_path {place}/d; scgi_temp_path {place}/e;
+          upstream wechat {{ server {upstream}; keepalive {CONNECTIONS}; keepalive_requests 1000000000; }}
+          server {{
+            listen {address};
+            location / {{ proxy_pass http://wechat; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}
+          }}
+        }}"
+    );
+    let file = home.join("nginx.conf");
+    fs::write(&file, configuration).expect("the directory is there");
+    let mut command = Command::new("nginx");
+    command.arg("-c").arg(file);
+    command
+}

@@ -1,0 +1,5 @@
+//! What do benches share that put two servers under the same load in turn?
+
+pub(crate) mod load;
+pub(crate) mod server;
+pub(crate) mod spread;
