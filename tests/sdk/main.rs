@@ -6,31 +6,28 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
-mod installation;
 mod program;
 mod scenario;
 
 use std::{fs, path::Path};
 
 use futures_util::future::join_all;
-use test_support::toolchain::{self, GO, JAVA, NODE, PYTHON, Toolchain};
+use test_support::{
+    installation::{self, PIP_INSTALL, Package},
+    toolchain::{self, GO, JAVA, NODE, PYTHON, Toolchain},
+};
 
 /// The binary under test.
 const RELAY: &str = env!("CARGO_BIN_EXE_token-relay");
 
+/// Lets the tests download SDKs, by the value 1.
+const CONSENT: &str = "TOKEN_RELAY_SDKS";
+
 /// An SDK and the program that uses it.
 struct Sdk {
-    /// The folder beside this file with its program and manifests.
-    folder: &'static str,
-    /// Its name and its version, as the program says them.
-    named: &'static str,
+    /// Its name and version are as the program says them.
+    package: Package,
     toolchain: Toolchain,
-    /// The files that fix the versions. An installation by others is not used.
-    manifests: &'static [&'static str],
-    /// Downloads what the manifests name into the working directory. No other command needs a network.
-    install: &'static [&'static str],
-    /// Compiles the program, where it is not run from its source.
-    build: &'static [&'static str],
     run: &'static [&'static str],
     ways: &'static [Way],
 }
@@ -44,36 +41,30 @@ struct Way {
 const PLAIN: Way = Way { arguments: &["plain"] };
 
 const WECHATPY: Sdk = Sdk {
-    folder: "wechatpy",
-    named: "wechatpy 1.8.18",
+    package: Package {
+        folder: "sdk/wechatpy",
+        named: "wechatpy 1.8.18",
+        consent: CONSENT,
+        manifests: &["requirements.txt"],
+        install: PIP_INSTALL,
+        build: &[],
+    },
     // That of the packages that it needs.
     toolchain: PYTHON.at_least("3.10"),
-    manifests: &["requirements.txt"],
-    install: &[
-        "python3",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--only-binary",
-        ":all:",
-        "--target",
-        "lib",
-        "-r",
-        "requirements.txt",
-    ],
-    build: &[],
     run: &["env", "PYTHONPATH=lib", "python3", "main.py"],
     ways: &[PLAIN],
 };
 
 const CO_WECHAT_API: Sdk = Sdk {
-    folder: "co-wechat-api",
-    named: "co-wechat-api 3.11.0",
+    package: Package {
+        folder: "sdk/co-wechat-api",
+        named: "co-wechat-api 3.11.0",
+        consent: CONSENT,
+        manifests: &["package.json", "package-lock.json"],
+        install: NPM_CI,
+        build: &[],
+    },
     toolchain: NODE,
-    manifests: &["package.json", "package-lock.json"],
-    install: NPM_CI,
-    build: &[],
     run: &["node", "main.js"],
     ways: &[PLAIN],
 };
@@ -82,41 +73,50 @@ const CO_WECHAT_API: Sdk = Sdk {
 const NPM_CI: &[&str] = &["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"];
 
 const NODE_EASYWECHAT: Sdk = Sdk {
-    folder: "node-easywechat",
-    named: "node-easywechat 3.6.2",
+    package: Package {
+        folder: "sdk/node-easywechat",
+        named: "node-easywechat 3.6.2",
+        consent: CONSENT,
+        manifests: &["package.json", "package-lock.json"],
+        install: NPM_CI,
+        build: &[],
+    },
     toolchain: NODE,
-    manifests: &["package.json", "package-lock.json"],
-    install: NPM_CI,
-    build: &[],
     run: &["node", "main.js"],
     ways: &[PLAIN, Way { arguments: &["stable"] }],
 };
 
 const SILENCEPER: Sdk = Sdk {
-    folder: "silenceper",
-    named: "silenceper/wechat 2.1.10",
+    package: Package {
+        folder: "sdk/silenceper",
+        named: "silenceper/wechat 2.1.10",
+        consent: CONSENT,
+        manifests: &["go.mod", "go.sum"],
+        install: &["go", "mod", "vendor"],
+        build: &["go", "build", "-o", "program", "."],
+    },
     toolchain: GO,
-    manifests: &["go.mod", "go.sum"],
-    install: &["go", "mod", "vendor"],
-    build: &["go", "build", "-o", "program", "."],
     run: &["./program"],
     ways: &[PLAIN, Way { arguments: &["stable"] }],
 };
 
 const WXJAVA: Sdk = Sdk {
-    folder: "wxjava",
-    named: "WxJava 4.7.0",
+    package: Package {
+        folder: "sdk/wxjava",
+        named: "WxJava 4.7.0",
+        consent: CONSENT,
+        manifests: &["pom.xml"],
+        install: &[
+            "mvn",
+            "-q",
+            "-B",
+            "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies",
+            "-DoutputDirectory=lib",
+            "-DincludeScope=runtime",
+        ],
+        build: &[],
+    },
     toolchain: JAVA,
-    manifests: &["pom.xml"],
-    install: &[
-        "mvn",
-        "-q",
-        "-B",
-        "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies",
-        "-DoutputDirectory=lib",
-        "-DincludeScope=runtime",
-    ],
-    build: &[],
     run: &["java", "-cp", "lib/*", "Main.java"],
     ways: &[
         Way { arguments: &["mp", "plain"] },
@@ -132,7 +132,8 @@ impl Sdk {
         if !toolchain::all_here(&[self.toolchain]).await {
             return;
         }
-        match installation::installed(self).await {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        match installation::installed(&self.package, target).await {
             Ok(directory) => {
                 let directory = &directory;
                 join_all(self.ways.iter().map(|way| scenario::run(self, way, directory))).await;
@@ -172,7 +173,7 @@ fn the_pages_name_every_version_that_is_run() {
     for page in ["docs/CLIENTS.md", "docs/CLIENTS.zh-CN.md"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
         for sdk in [WECHATPY, CO_WECHAT_API, NODE_EASYWECHAT, SILENCEPER, WXJAVA] {
-            assert!(text.contains(sdk.named), "{page} does not name {}", sdk.named);
+            assert!(text.contains(sdk.package.named), "{page} does not name {}", sdk.package.named);
         }
     }
 }

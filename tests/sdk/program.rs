@@ -47,7 +47,7 @@ impl Program {
         let commands = child.stdin.take().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut program = Self { _child: child, _files: files, commands, answers };
-        assert_eq!(program.answer().await["sdk"], sdk.named);
+        assert_eq!(program.answer().await["sdk"], sdk.package.named);
         program
     }
 

@@ -108,7 +108,7 @@ pub(crate) async fn run(sdk: &Sdk, way: &Way, directory: &Path) {
     report(&format!(
         "{} {}: asked for a token {} times and got {} different ones, used {} times, {} errors; {requests} token requests to the \
          relay, {calls} token calls and {probes} probes to WeChat",
-        sdk.named,
+        sdk.package.named,
         way.arguments.join(" "),
         caller.asked,
         caller.tokens.len(),

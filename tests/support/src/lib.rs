@@ -10,6 +10,7 @@ pub mod child_test;
 pub mod client;
 mod command;
 mod fake_server;
+pub mod installation;
 mod link;
 mod log_capture;
 mod ports;

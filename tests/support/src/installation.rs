@@ -1,4 +1,4 @@
-//! Is an SDK installed here, and if not, can it be had?
+//! Is a program of another language that a test drives installed here, and if not, can it be had from its registry?
 
 use std::{
     env, fs, io,
@@ -14,11 +14,6 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::Sdk;
-
-/// Lets the tests download what is not installed yet, by the value 1.
-const CONSENT: &str = "TOKEN_RELAY_SDKS";
-
 /// For all downloads of a run together, so that a slow registry delays the other tests no longer.
 const LONGEST_DOWNLOADS: Duration = Duration::from_secs(240);
 
@@ -28,36 +23,71 @@ const LONGEST_BUILD: Duration = Duration::from_secs(180);
 /// Written when an installation is complete: the manifests that it was made from.
 const STAMP: &str = "installed";
 
-/// The directory in which the SDK's program can be run, or the reason why there is none.
-pub(crate) async fn installed(sdk: &Sdk) -> Result<PathBuf, String> {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sdk").join(sdk.folder);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(sdk.folder);
-    let manifests: String = sdk.manifests.iter().map(|file| fs::read_to_string(source.join(file)).unwrap()).collect();
+/// What a test installs and runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Package {
+    /// The folder below `tests` with its program and manifests, and the one below `target` in which it is installed.
+    pub folder: &'static str,
+    /// Its name and version.
+    pub named: &'static str,
+    /// Lets the tests download it where it is not installed yet, by the value 1.
+    pub consent: &'static str,
+    /// The files that fix the versions. An installation by others is not used.
+    pub manifests: &'static [&'static str],
+    /// Downloads what the manifests name into the working directory. No other command needs a network.
+    pub install: &'static [&'static str],
+    /// Compiles the program, where it is not run from its source.
+    pub build: &'static [&'static str],
+}
+
+/// Installs what `requirements.txt` names into `lib`, and runs no script of a package.
+pub const PIP_INSTALL: &[&str] = &[
+    "python3",
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--only-binary",
+    ":all:",
+    "--target",
+    "lib",
+    "-r",
+    "requirements.txt",
+];
+
+/// The directory below `target` in which the program can be run, or the reason why there is none.
+pub async fn installed(package: &Package, target: &Path) -> Result<PathBuf, String> {
+    let directory = target.join(package.folder);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(package.folder);
+    let read = |file| fs::read_to_string(source.join(file)).unwrap();
+    let manifests: String = package.manifests.iter().map(read).collect();
     let stamp = directory.join(STAMP);
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == manifests) {
         copy_files(&source, &directory).unwrap();
     } else {
-        if env::var_os(CONSENT).is_none_or(|value| value != "1") {
-            return Err(format!("{} is not installed, and only {CONSENT}=1 lets this test download it", sdk.named));
+        let Package { named, consent, .. } = package;
+        if env::var_os(consent).is_none_or(|value| value != "1") {
+            return Err(format!("{named} is not installed, and only {consent}=1 lets this test download it"));
         }
-        download(sdk, &source, &directory).await.map_err(|why| format!("{} cannot be installed: {why}", sdk.named))?;
+        let downloaded = download(package, &source, &directory).await;
+        downloaded.map_err(|why| format!("{named} cannot be installed: {why}"))?;
         fs::write(&stamp, manifests).unwrap();
     }
-    if !sdk.build.is_empty() {
+    if !package.build.is_empty() {
         // The program is ours: that it does not compile is no reason to skip.
-        finish(sdk.build, &directory, Instant::now() + LONGEST_BUILD).await.unwrap();
+        finish(package.build, &directory, Instant::now() + LONGEST_BUILD).await.unwrap();
     }
     Ok(directory)
 }
 
-async fn download(sdk: &Sdk, source: &Path, directory: &Path) -> Result<(), String> {
+async fn download(package: &Package, source: &Path, directory: &Path) -> Result<(), String> {
     static END: OnceLock<Instant> = OnceLock::new();
     let end = *END.get_or_init(|| Instant::now() + LONGEST_DOWNLOADS);
     if directory.exists() {
         fs::remove_dir_all(directory).unwrap();
     }
     copy_files(source, directory).unwrap();
-    finish(sdk.install, directory, end).await
+    finish(package.install, directory, end).await
 }
 
 fn copy_files(source: &Path, directory: &Path) -> io::Result<()> {
@@ -116,7 +146,7 @@ async fn a_command_that_fails_says_why_and_one_that_hangs_is_ended_with_its_chil
     let end = Instant::now() + Duration::from_millis(500);
     assert!(run(script, end).await.unwrap_err().ends_with("takes too long"));
     let pid = fs::read_to_string(child).unwrap().trim().to_owned();
-    test_support::eventually("the child is gone", async || {
+    crate::eventually("the child is gone", async || {
         // A zombie is gone too: nobody waits for it where the first process does not.
         fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
             || !Path::new(&format!("/proc/{pid}")).exists()
