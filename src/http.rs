@@ -22,7 +22,7 @@ use axum::{
     extract::{ConnectInfo, Request},
     http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{any, get, post},
+    routing::{MethodRouter, any, get, post},
 };
 use futures_util::future::{BoxFuture, Either};
 use tokio_util::sync::CancellationToken;
@@ -34,12 +34,14 @@ mod admin;
 mod apps;
 mod auth;
 mod body;
+mod described;
 mod drop_in;
 mod gateway;
 mod getticket;
 mod health;
 mod jssdk;
 mod listener;
+mod openapi;
 mod overview;
 mod page;
 mod problem;
@@ -118,17 +120,8 @@ impl Timeouts {
 impl AppState {
     /// What the public listener answers.
     pub fn public(self: &Arc<Self>) -> HttpService {
-        let router = Router::new()
-            .route("/token", get(token::read))
-            .route("/token/refresh", post(report::report))
-            .route(drop_in::TOKEN, any(drop_in::token))
-            .route("/ticket", get(ticket::read))
-            .route("/jssdk/config", get(jssdk::config))
-            .route(drop_in::STABLE_TOKEN, any(drop_in::stable_token))
-            .route(getticket::PATH, any(getticket::ticket))
-            .route(drop_in::GETTOKEN, any(drop_in::gettoken))
-            .route("/healthz", get(health::alive))
-            .route("/readyz", get(health::ready));
+        let add = |router: Router<Arc<Self>>, (path, handlers)| router.route(path, handlers);
+        let router = public_routes().into_iter().fold(Router::new(), add);
         let router = match self.gateway {
             Some(_) => router.fallback(gateway::pass),
             None => router.fallback(nothing_here),
@@ -168,6 +161,23 @@ impl AppState {
     fn uptime(&self) -> Duration {
         self.clock.boot_now().since(self.started)
     }
+}
+
+/// The routes of the public listener, each of which the OpenAPI document describes.
+fn public_routes() -> [(&'static str, MethodRouter<Arc<AppState>>); 11] {
+    [
+        ("/token", get(token::read)),
+        ("/token/refresh", post(report::report)),
+        ("/ticket", get(ticket::read)),
+        ("/jssdk/config", get(jssdk::config)),
+        (drop_in::TOKEN, any(drop_in::token)),
+        (drop_in::STABLE_TOKEN, any(drop_in::stable_token)),
+        (getticket::PATH, any(getticket::ticket)),
+        (drop_in::GETTOKEN, any(drop_in::gettoken)),
+        ("/healthz", get(health::alive)),
+        ("/readyz", get(health::ready)),
+        (openapi::PATH, get(openapi::document)),
+    ]
 }
 
 /// What one listener answers. Clones share everything.
@@ -243,6 +253,7 @@ impl HttpService {
             (Side::Public, drop_in::STABLE_TOKEN) => Route::DropInStableToken,
             (Side::Public, getticket::PATH) => Route::DropInTicket,
             (Side::Public, drop_in::GETTOKEN) => Route::DropInGettoken,
+            (Side::Public, openapi::PATH) => Route::OpenApi,
             (Side::Admin, "/") => Route::Page,
             (Side::Admin, "/status") => Route::Status,
             (Side::Admin, "/metrics") => Route::Metrics,

@@ -15,13 +15,15 @@ use axum::{
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+mod described;
 mod early;
 mod parameters;
 mod reply;
 mod throttle;
-mod wecom;
+pub(super) mod wecom;
 mod window;
 
+pub(super) use described::{AccessTokenQuery, GatewayRefusal, GatewayRefusals, TicketReply};
 pub use early::EarlyFetches;
 pub(super) use parameters::Parameter;
 pub(super) use reply::{errcode, rid, ticket};
@@ -43,21 +45,45 @@ use crate::{
     relay_key::{KeyDigest, fits_urls},
     report::Grounds,
 };
+use described::{StableTokenReply, TokenQuery, TokenReply};
 use early::Fetcher;
-use parameters::Parameters;
+use parameters::{Members, Parameters};
 
 pub(super) const TOKEN: &str = "/cgi-bin/token";
 pub(super) const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
+
+/// The routes' group in the OpenAPI document.
+pub(super) const TAG: &str = "drop-in";
 
 /// The one grant that WeChat knows.
 const GRANT_TYPE: &str = "client_credential";
 
 /// `GET /cgi-bin/token`
+#[utoipa::path(
+    get, path = TOKEN, tag = TAG, operation_id = "dropInToken",
+    summary = "WeChat's own token route",
+    description = "For SDKs that are given the relay as their host. A client that asks again too early makes the relay check the token first.",
+    params(TokenQuery),
+    responses((
+        status = 200, body = TokenReply, description = "The token, or a refusal in WeChat's words.",
+        headers(("Cache-Control" = String, description = "`no-store`"))
+    )),
+)]
 pub(super) async fn token(state: State<Arc<AppState>>, peer: ConnectInfo<SocketAddr>, request: Request) -> Response {
     answer(&state, Endpoint::Token, peer.0, request).await
 }
 
 /// `POST /cgi-bin/stable_token`
+#[utoipa::path(
+    post, path = STABLE_TOKEN, tag = TAG, operation_id = "dropInStableToken",
+    summary = "WeChat's own route of the stable token",
+    description = "As `/cgi-bin/token`.",
+    request_body(content = Members, description = "At most 4096 bytes. The Content-Type is ignored."),
+    responses((
+        status = 200, body = StableTokenReply, description = "The token, or a refusal in WeChat's words.",
+        headers(("Cache-Control" = String, description = "`no-store`"))
+    )),
+)]
 pub(super) async fn stable_token(
     state: State<Arc<AppState>>,
     peer: ConnectInfo<SocketAddr>,

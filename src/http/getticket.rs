@@ -10,7 +10,8 @@ use axum::{
 
 use super::{
     AppState,
-    drop_in::{self, Parameter},
+    described::TicketQuery,
+    drop_in::{self, AccessTokenQuery, GatewayRefusals, Parameter, TicketReply},
     gateway,
     token::{self, LongPoll, Outcome},
 };
@@ -20,6 +21,16 @@ pub(super) const PATH: &str = "/cgi-bin/ticket/getticket";
 
 /// `GET /cgi-bin/ticket/getticket`. With the gateway on, a call for a ticket that is not kept goes to WeChat, as every other call
 /// does, and what is wrong with a request is for the gateway to say.
+#[utoipa::path(
+    get, path = PATH, tag = drop_in::TAG, operation_id = "dropInTicket",
+    summary = "WeChat's own ticket route",
+    description = "With the gateway on, a call for a ticket that is not kept goes to WeChat, whose answer is passed on as it is.",
+    params(AccessTokenQuery, TicketQuery),
+    responses((
+        status = 200, body = TicketReply, description = "The kept ticket, or a refusal in WeChat's words.",
+        headers(("Cache-Control" = String, description = "`no-store`"))
+    ), GatewayRefusals),
+)]
 pub(super) async fn ticket(
     State(state): State<Arc<AppState>>,
     peer: ConnectInfo<SocketAddr>,

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::{
     AppState,
+    described::{Health, Ready, Unavailable},
     overview::{details, readiness},
     problem::{Problem, problem_json, retry_after},
     query,
@@ -25,6 +26,15 @@ use crate::{heartbeat::BEAT, status::Readiness};
 const LOOK_AGAIN: Duration = BEAT;
 
 /// `GET /healthz` on the public listener.
+#[utoipa::path(
+    get, path = "/healthz", tag = "health", operation_id = "isAlive",
+    summary = "Whether the process and its keepers are alive",
+    description = "Whatever WeChat and the store do.",
+    responses(
+        (status = 200, description = "They are.", body = Health, headers(("Cache-Control" = String, description = "`no-store`"))),
+        Unavailable,
+    ),
+)]
 pub(super) async fn alive(State(state): State<Arc<AppState>>) -> Response {
     match state.registry.handles().silent(state.clock.awake()).next() {
         None => json_answer(&json!({"status": "alive"})),
@@ -47,6 +57,15 @@ fn not_alive(reason: String) -> Response {
 }
 
 /// `GET /readyz` on the public listener.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", operation_id = "isReady",
+    summary = "Whether at least one account can be served",
+    description = "`degraded` where not all of them can.",
+    responses(
+        (status = 200, description = "It can.", body = Ready, headers(("Cache-Control" = String, description = "`no-store`"))),
+        Unavailable,
+    ),
+)]
 pub(super) async fn ready(State(state): State<Arc<AppState>>) -> Response {
     let now = state.clock.boot_now();
     match readiness(&details(state.registry.handles().iter(), now), now) {

@@ -10,9 +10,11 @@ use axum::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha1::{Digest, Sha1};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
+    described::{AccountQuery, Refused, Unavailable},
     health::json_answer,
     problem::Problem,
     query,
@@ -49,16 +51,40 @@ impl Pages {
 }
 
 /// The parameters of `wx.config`, in WeChat's spelling.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = JsSdkConfig)]
 struct Config<'p> {
     app_id: &'p str,
+    /// Unix seconds.
     timestamp: i64,
+    #[schema(pattern = "^[0-9A-Za-z]{16}$")]
     nonce_str: String,
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     signature: String,
 }
 
+/// The page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+struct PageQuery {
+    /// Its URL as the browser shows it, under one of `accounts.NAME.jssdk_domains`. What follows `#` is not signed.
+    #[param(max_length = 4096, example = "https://shop.example.com/cart?id=7")]
+    url: String,
+}
+
 /// `GET /jssdk/config`
+#[utoipa::path(
+    get, path = "/jssdk/config", tag = "relay", operation_id = "signPage", security(("relay_key" = [])),
+    summary = "The signed parameters of `wx.config` for a page",
+    description = "Needs the ticket `jsapi`.",
+    params(AccountQuery, PageQuery),
+    responses(
+        (status = 200, description = "The parameters.", body = Config, headers(("Cache-Control" = String, description = "`no-store`"))),
+        Refused, Unavailable,
+    ),
+)]
 pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let resolved = resolve(&state, request.headers(), request.uri());
     // hyper uses its read buffer for the next request only when this one is gone.

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     clock::Timestamp,
@@ -57,14 +58,23 @@ pub(super) enum Problem {
 }
 
 /// The members of a problem on the wire.
-#[derive(Serialize)]
-struct Wire<'p> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem, description = "RFC 9457")]
+pub(super) struct Wire<'p> {
+    /// Of the status.
     title: &'static str,
+    /// As the answer has it.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is wrong, for people.
     detail: &'p str,
+    /// WeChat's code, where its refusal is the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     errcode: Option<i64>,
+    /// What the operator can do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
     hint: Option<Cow<'static, str>>,
 }
 

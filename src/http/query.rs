@@ -6,7 +6,7 @@ use super::problem::Problem;
 use crate::credential::TicketKind;
 
 /// The longest long poll. Shorter than `server.header_timeout`, and than the idle time-outs of most proxies.
-const LONGEST_WAIT: u64 = 60;
+pub(super) const LONGEST_WAIT: u64 = 60;
 
 const BAD_ESCAPE: &str = "the query holds a broken escape, a control character or bytes that are not UTF-8";
 

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::{
     AppState,
     body::{BodyFault, Unread},
+    described::{AccountQuery, BadToken, Refused, ReportHeard, ReportRefused, Unavailable},
     problem::Problem,
     query,
     token::{self, LongPoll},
@@ -23,6 +24,14 @@ use crate::{
 };
 
 /// `POST /token/refresh`
+#[utoipa::path(
+    post, path = "/token/refresh", tag = "relay", operation_id = "reportToken", security(("relay_key" = [])),
+    summary = "Report that WeChat refused a token",
+    description = "The relay asks WeChat about the token, and replaces it only if WeChat refuses it. Takes at most 10 s.",
+    params(AccountQuery),
+    request_body(content = BadToken, description = "At most 4096 bytes. The Content-Type is ignored."),
+    responses(ReportHeard, Refused, ReportRefused, Unavailable),
+)]
 pub(super) async fn report(State(state): State<Arc<AppState>>, request: Request) -> Response {
     match handle(&state, request).await {
         Ok(response) => response,

@@ -10,6 +10,7 @@ use axum::{
 
 use super::{
     AppState,
+    described::{AccountQuery, HeldTag, Refused, TicketQuery, TicketRead, Unavailable, WaitQuery},
     problem::Problem,
     query,
     token::{self, LongPoll, Outcome},
@@ -57,6 +58,13 @@ impl Ticket {
 }
 
 /// `GET /ticket`
+#[utoipa::path(
+    get, path = "/ticket", tag = "relay", operation_id = "readTicket", security(("relay_key" = [])),
+    summary = "A ticket that the relay keeps of an account",
+    description = "Of those in `accounts.NAME.tickets`. Answered as `/token` is.",
+    params(AccountQuery, TicketQuery, WaitQuery, HeldTag),
+    responses(TicketRead, Refused, Unavailable),
+)]
 pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let resolved = resolve(&state, request.headers(), request.uri());
     // hyper uses its read buffer for the next request only when this one is gone.

@@ -10,7 +10,12 @@ use axum::{
 };
 use tokio::time::sleep;
 
-use super::{AppState, problem::Problem, query};
+use super::{
+    AppState,
+    described::{AccountQuery, HeldTag, Refused, TokenRead, Unavailable, WaitQuery},
+    problem::Problem,
+    query,
+};
 use crate::{
     credential::CredentialKind,
     registry::{Handle, Handles, Prepared},
@@ -29,6 +34,13 @@ pub(super) fn at_once(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Optio
 }
 
 /// `GET /token`, for all that [`at_once`] leaves.
+#[utoipa::path(
+    get, path = "/token", tag = "relay", operation_id = "readToken", security(("relay_key" = [])),
+    summary = "The access token of an account",
+    description = "Answered at once. While there is no token and one is being fetched, it waits for up to `server.first_token_wait`.",
+    params(AccountQuery, WaitQuery, HeldTag),
+    responses(TokenRead, Refused, Unavailable),
+)]
 pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let resolved = resolve(&state, &state.registry.handles(), request.headers(), request.uri())
         .map(|(handle, poll)| (handle.clone(), poll));

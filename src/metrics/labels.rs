@@ -97,6 +97,8 @@ labels! {
         DropInGettoken = "drop_in_gettoken",
         /// Every path that is not the relay's own, where the gateway is on.
         Gateway = "gateway",
+        /// `/openapi.json`
+        OpenApi = "openapi",
         /// `/healthz`
         Healthz = "healthz",
         /// `/readyz`

@@ -19,6 +19,7 @@ mod gateway_proxies;
 mod gateway_random;
 mod jssdk;
 mod leaks;
+mod openapi;
 mod poll;
 mod random_bytes;
 mod raw_http;

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
+use super::described::GrantType;
 use crate::{http::query, metrics::Refusal};
 
 /// What the token routes read; everything else that is said is ignored. Without `Debug`, for it holds a key.
@@ -61,11 +63,18 @@ impl From<Option<String>> for Parameter<'_> {
 }
 
 /// The members of a body. A repeated one, and one of another type, is an error of the whole.
-#[derive(Deserialize)]
-struct Members {
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StableTokenRequest, description = "Further members are ignored.")]
+pub(super) struct Members {
+    /// Of the account.
+    #[schema(value_type = String, required = true, example = "wx0123456789abcdef")]
     appid: Option<String>,
+    /// The relay key, in letters, digits, `_` and `-`.
+    #[schema(value_type = String, required = true)]
     secret: Option<String>,
+    #[schema(value_type = GrantType, inline, required = true)]
     grant_type: Option<String>,
+    /// A report of the current token, and no more.
     #[serde(default)]
     force_refresh: bool,
 }

@@ -21,16 +21,21 @@ pub(in crate::http) fn ticket(prepared: &Prepared, seconds: u64) -> Response {
 
 /// 200 with an errcode, as WeChat and WeCom answer every refusal.
 pub(super) fn refused(platform: Platform, refusal: Refusal, rid: &str) -> Response {
-    let (errcode, errmsg) = match platform {
-        Platform::WeChat => in_words_of_wechat(refusal),
-        Platform::WeCom => in_words_of_wecom(refusal),
-    };
+    let (errcode, errmsg) = in_words_of(platform, refusal);
     let mut response = self::errcode(errcode, errmsg, rid);
     if refusal == Refusal::BodyStalled {
         // What would follow is not the next request.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The code and the words of a refusal.
+pub(super) fn in_words_of(platform: Platform, refusal: Refusal) -> (i64, &'static str) {
+    match platform {
+        Platform::WeChat => in_words_of_wechat(refusal),
+        Platform::WeCom => in_words_of_wecom(refusal),
+    }
 }
 
 /// The one mapping of refusals to WeChat's codes.

@@ -11,7 +11,11 @@ use axum::{
     response::Response,
 };
 
-use super::{Fetch, Fetcher, Parameters, hand_out, refuse, reply};
+use super::{
+    Fetch, Fetcher, Parameters, TAG,
+    described::{CorpQuery, CorpTokenReply},
+    hand_out, refuse, reply,
+};
 use crate::{
     http::{AppState, apps::Agent, body::Unread},
     issuer::Platform,
@@ -23,6 +27,16 @@ use crate::{
 pub(in crate::http) const GETTOKEN: &str = "/cgi-bin/gettoken";
 
 /// `GET /cgi-bin/gettoken`
+#[utoipa::path(
+    get, path = GETTOKEN, tag = TAG, operation_id = "dropInGettoken",
+    summary = "WeCom's own token route",
+    description = "As `/cgi-bin/token`, for the agents of a WeCom corp: the key says which agent is meant.",
+    params(CorpQuery),
+    responses((
+        status = 200, body = CorpTokenReply, description = "The token, or a refusal in WeCom's words.",
+        headers(("Cache-Control" = String, description = "`no-store`"))
+    )),
+)]
 pub(in crate::http) async fn gettoken(
     State(state): State<Arc<AppState>>,
     peer: ConnectInfo<SocketAddr>,
