@@ -70,7 +70,7 @@ struct Config<'p> {
 #[expect(dead_code, reason = "only its description is used")]
 struct PageQuery {
     /// Its URL as the browser shows it, under one of `accounts.NAME.jssdk_domains`. What follows `#` is not signed.
-    #[param(max_length = 4096, example = "https://shop.example.com/cart?id=7")]
+    #[param(min_length = 1, max_length = 4096, example = "https://shop.example.com/cart?id=7")]
     url: String,
 }
 

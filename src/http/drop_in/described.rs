@@ -19,9 +19,10 @@ pub(super) struct TokenQuery {
     #[param(inline)]
     grant_type: GrantType,
     /// Of the account.
-    #[param(example = "wx0123456789abcdef")]
+    #[param(min_length = 1, example = "wx0123456789abcdef")]
     appid: String,
     /// The relay key, in letters, digits, `_` and `-`.
+    #[param(pattern = "^[0-9A-Za-z_-]+$")]
     secret: String,
 }
 
@@ -39,9 +40,10 @@ pub(super) enum GrantType {
 #[expect(dead_code, reason = "only its description is used")]
 pub(super) struct CorpQuery {
     /// Of the account.
-    #[param(example = "ww0123456789abcdef")]
+    #[param(min_length = 1, example = "ww0123456789abcdef")]
     corpid: String,
     /// The relay key, in letters, digits, `_` and `-`. It may use one agent of the corp.
+    #[param(pattern = "^[0-9A-Za-z_-]+$")]
     corpsecret: String,
 }
 
@@ -51,6 +53,7 @@ pub(super) struct CorpQuery {
 #[expect(dead_code, reason = "only its description is used")]
 pub(in crate::http) struct AccessTokenQuery {
     /// One that this relay handed out, also before a rotation.
+    #[param(min_length = 1)]
     access_token: String,
 }
 

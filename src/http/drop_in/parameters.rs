@@ -67,10 +67,10 @@ impl From<Option<String>> for Parameter<'_> {
 #[schema(as = StableTokenRequest, description = "Further members are ignored.")]
 pub(super) struct Members {
     /// Of the account.
-    #[schema(value_type = String, required = true, example = "wx0123456789abcdef")]
+    #[schema(value_type = String, required = true, min_length = 1, example = "wx0123456789abcdef")]
     appid: Option<String>,
     /// The relay key, in letters, digits, `_` and `-`.
-    #[schema(value_type = String, required = true)]
+    #[schema(value_type = String, required = true, pattern = "^[0-9A-Za-z_-]+$")]
     secret: Option<String>,
     #[schema(value_type = GrantType, inline, required = true)]
     grant_type: Option<String>,
