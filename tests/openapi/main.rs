@@ -155,6 +155,7 @@ async fn judge(run: &Run, directory: &Path) {
     let printed = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
     assert!(report.exists(), "{}: no report:\n{printed}", run.label);
     let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    assert_eq!(format!("schemathesis {}", report["schemathesis_version"].as_str().unwrap()), SCHEMATHESIS.named);
     let (operations, cases) = (&report["operations"], &report["test_cases"]);
     toolchain::report(&format!(
         "{}, {}: {} of {} operations, {} cases, {} failures",
