@@ -41,7 +41,10 @@ pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Resu
         };
         let mut body = bytes.split_off(body_at);
         let head = String::from_utf8(bytes).map_err(Error::other)?.trim_end().to_owned();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            value.parse::<usize>().ok().filter(|_| name.eq_ignore_ascii_case("content-length"))
+        });
         let length = length.ok_or_else(|| Error::other("an answer without a length"))?;
         while body.len() < length {
             read_more(stream, &mut body).await?;
