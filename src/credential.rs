@@ -26,24 +26,30 @@ pub enum CredentialKind {
 pub enum TicketKind {
     /// JS-SDK signatures of pages are made with it.
     Jsapi,
-    /// Signatures of card coupons (卡券) are made with it.
+    /// Signatures of card coupons (卡券) are made with it. Of WeChat.
     WxCard,
+    /// Signatures of pages that act as an agent are made with it. Of WeCom.
+    AgentConfig,
 }
 
 /// A text that names no ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be \"jsapi\" or \"wx_card\"")]
+#[error("must be \"jsapi\", \"wx_card\" or \"agent_config\"")]
 pub struct NotATicket;
 
 impl TicketKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Jsapi, Self::WxCard];
+    pub const ALL: [Self; 3] = [Self::Jsapi, Self::WxCard, Self::AgentConfig];
 
-    /// Its name: WeChat's `type`, and the one in settings, ids and metrics.
+    /// Those with which pages are signed.
+    pub const OF_PAGES: [Self; 2] = [Self::Jsapi, Self::AgentConfig];
+
+    /// Its name: the platform's `type`, and the one in settings, ids and metrics.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Jsapi => "jsapi",
             Self::WxCard => "wx_card",
+            Self::AgentConfig => "agent_config",
         }
     }
 }
@@ -272,10 +278,10 @@ mod tests {
 
     #[test]
     fn an_access_token_is_shown_by_its_account_alone_and_no_two_credentials_alike() {
-        let [jsapi, wx_card] = TicketKind::ALL.map(CredentialKind::Ticket);
-        let kinds = [CredentialKind::AccessToken, jsapi, wx_card];
+        let [jsapi, wx_card, agent_config] = TicketKind::ALL.map(CredentialKind::Ticket);
+        let kinds = [CredentialKind::AccessToken, jsapi, wx_card, agent_config];
         let shown = kinds.map(|kind| CredentialId::new("main".parse().unwrap(), kind).to_string());
-        assert_eq!(shown, ["main", "main.jsapi", "main.wx_card"]);
+        assert_eq!(shown, ["main", "main.jsapi", "main.wx_card", "main.agent_config"]);
         assert!("main.jsapi".parse::<AccountName>().is_err());
         for (shown, kind) in shown.iter().zip(kinds) {
             assert_eq!(shown.parse(), Ok(CredentialId::new("main".parse().unwrap(), kind)));

@@ -14,6 +14,7 @@ mod cause;
 mod errors;
 mod platform;
 pub mod reply;
+pub mod ticket;
 pub mod upstream;
 pub mod wechat;
 pub mod wecom;
@@ -45,11 +46,16 @@ pub struct Profile {
     /// Whether nobody but the relay asks for it, as with access tokens. Then another credential than the last one was minted by a
     /// call of the relay. Counts only where the rest of a life is not told.
     pub is_asked_by_us_alone: bool,
+    /// How often in a whole life it is asked for while nobody knows what is left of that. Counts only where the rest of a life is
+    /// not told.
+    pub sightings_per_life: u32,
     /// Whether a sticky issuer rotates on demand.
     pub can_be_forced: bool,
     /// The longest that a stored wait still binds a relay that starts: an operator who restarts it expects an attempt.
     /// Longer where each attempt does harm.
     pub wait_after_restart: Duration,
+    /// The longest back-off while none of its credentials lives: a reader may be waiting. Longer where few calls are allowed.
+    pub retry_max_without_any: Duration,
     /// Whether the account's secret alone says whose the credential is: a stored one that was asked for with another secret is not
     /// taken.
     pub secret_names_owner: bool,
@@ -84,7 +90,7 @@ pub trait AccessToken: fmt::Debug + Send + Sync + 'static {
     /// Until there is one.
     fn until_living(&self) -> BoxFuture<'_, ()>;
 
-    /// Reports to its keeper that WeChat has refused this generation, and does not wait for what comes of it: the keeper may
+    /// Reports to its keeper that the platform has refused this generation, and does not wait for what comes of it: the keeper may
     /// need the permit that the caller holds.
     fn refused(&self, generation: Generation);
 }

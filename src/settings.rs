@@ -149,7 +149,7 @@ pub struct AccountSettings {
     pub accept_appsecret: bool,
     /// Which tickets are kept of it.
     pub tickets: BTreeSet<TicketKind>,
-    /// Under which names the pages are that JS-SDK signatures are made for. Only with the ticket `jsapi`.
+    /// Under which names the pages are that JS-SDK signatures are made for. Only with a ticket for pages.
     pub jssdk_domains: Vec<PageDomain>,
 }
 

@@ -23,8 +23,10 @@ pub(super) fn account(query: Option<&str>) -> Result<Option<Cow<'_, str>>, Probl
 /// The parameter `type`: which ticket.
 pub(super) fn ticket_kind(query: Option<&str>) -> Result<TicketKind, Problem> {
     match only(query, "type") {
-        Ok(None) => Err(Problem::BadQuery("type is missing: jsapi or wx_card")),
-        Ok(Some(kind)) => kind.parse().map_err(|_| Problem::BadQuery("type is neither jsapi nor wx_card")),
+        Ok(None) => Err(Problem::BadQuery("type is missing: jsapi, wx_card or agent_config")),
+        Ok(Some(kind)) => {
+            kind.parse().map_err(|_| Problem::BadQuery("type is none of jsapi, wx_card and agent_config"))
+        }
         Err(Fault::Repeated) => Err(Problem::BadQuery("type is given more than once")),
         Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
     }
@@ -152,7 +154,7 @@ mod tests {
         for kind in TicketKind::ALL {
             assert_eq!(ticket_kind(Some(&format!("a=b&type={}", kind.label()))).unwrap(), kind);
         }
-        for query in ["", "type", "type=", "type=JSAPI", "type=agent_config", "type=jsapi&type=jsapi", "type=%zz"] {
+        for query in ["", "type", "type=", "type=JSAPI", "type=agent", "type=jsapi&type=jsapi", "type=%zz"] {
             assert!(matches!(ticket_kind(Some(query)), Err(Problem::BadQuery(_))), "{query}");
         }
         assert!(ticket_kind(None).is_err());

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use super::{wechat, wecom};
+use crate::credential::TicketKind;
 
 /// A platform: a host with accounts, codes and tokens of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -28,6 +29,14 @@ impl Platform {
         match self {
             Self::WeChat => "wechat",
             Self::WeCom => "wecom",
+        }
+    }
+
+    /// The tickets that it has.
+    pub const fn tickets(self) -> &'static [TicketKind] {
+        match self {
+            Self::WeChat => &[TicketKind::Jsapi, TicketKind::WxCard],
+            Self::WeCom => &[TicketKind::Jsapi, TicketKind::AgentConfig],
         }
     }
 

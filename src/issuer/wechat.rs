@@ -14,12 +14,14 @@ use super::{
 use crate::credential::Token;
 
 mod errors;
-pub mod ticket;
 
 pub use errors::{ERRORS, TICKET_ERRORS};
 
 /// How long a probe may take. A report waits for it, and for a fetch, within its 10 s.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The longest back-off while no token lives.
+pub(super) const RETRY_MAX_WITHOUT_TOKEN: Duration = Duration::from_secs(15);
 
 /// The errcodes by which WeChat calls an access token invalid, not the latest, or expired. 41001 (missing) is the
 /// caller's own mistake and 42007 and its like belong to tokens of users.
@@ -67,8 +69,10 @@ impl Endpoint {
             overlap,
             tells_remaining_life: true,
             is_asked_by_us_alone: true,
+            sightings_per_life: 240,
             can_be_forced,
             wait_after_restart: overlap,
+            retry_max_without_any: RETRY_MAX_WITHOUT_TOKEN,
             secret_names_owner: false,
             errors: &ERRORS,
         }

@@ -9,13 +9,13 @@ use super::{
     Cause, IssueError, Issued, Issuer, NoVerdict, Profile, ReplyDefect, RotationMode, Verdict,
     reply::{errcode, object, parse_reply},
     upstream::{Call, Upstream},
-    wechat::PROBE_TIMEOUT,
+    wechat::{PROBE_TIMEOUT, RETRY_MAX_WITHOUT_TOKEN},
 };
 use crate::credential::Token;
 
 mod errors;
 
-pub use errors::ERRORS;
+pub use errors::{ERRORS, TICKET_ERRORS};
 
 /// The errcodes by which WeCom calls an access token invalid or expired. 40001 is a wrong secret here, and says nothing about a
 /// token.
@@ -41,9 +41,11 @@ pub const PROFILE: Profile = Profile {
     overlap: Duration::ZERO,
     tells_remaining_life: false,
     is_asked_by_us_alone: true,
+    sightings_per_life: 240,
     can_be_forced: false,
     // each attempt with a wrong secret counts towards the ban
     wait_after_restart: errors::HOUR,
+    retry_max_without_any: RETRY_MAX_WITHOUT_TOKEN,
     secret_names_owner: true,
     errors: &ERRORS,
 };

@@ -11,19 +11,14 @@ use crate::{
 
 /// Two attempts are never less than this apart (I10).
 pub const ATTEMPT_GAP: Duration = Duration::from_secs(1);
-/// The longest back-off while no token lives: a reader may be waiting.
-const RETRY_MAX_WITHOUT_TOKEN: Duration = Duration::from_secs(15);
 /// Jitter takes up to this share of a credential's life off its planned rotation, so that a fleet of accounts does not
 /// call at one moment.
 const ROTATION_JITTER: f64 = 0.03;
 /// How long a probe may take, and its debit before it: an accepted probe is good for its pace and this much more, so that
 /// the next one's verdict arrives before the last one's runs out.
 const PROBE_SLACK: Duration = Duration::from_secs(4);
-/// A credential of which nobody knows what is left of its life is asked for again so often in a whole life. Of a ticket's two
-/// hours that is every 30 s: little is promised of it meanwhile, and when another one takes its place, the beginning of that one's
-/// life is known to half a minute. It lasts for one life at most, and takes a quarter of the day's calls; once half of them are
-/// spent, calls keep the pace of [`Policy::thrift`], so that even a record that is lost again and again leaves no gap.
-const SIGHTINGS_PER_LIFE: u32 = 240;
+/// An end that is watched for is asked about so often while it may come, to learn when the next life began.
+const SIGHTINGS_OF_AN_END: u32 = 30;
 /// A credential whose life is over may be given for so long after: an issuer counts whole seconds, by a clock of its own.
 pub const LATE_END: Duration = Duration::from_secs(3);
 /// After the latest moment at which an invalidated token dies, this much passes before a probe is believed: WeChat's servers
@@ -103,11 +98,19 @@ impl Policy {
     }
 
     /// What is promised of a credential of which nobody knows what is left of its `life`: two of the paces at which it is asked
-    /// for again, so that a failed call can be repeated.
+    /// for again, so that a failed call can be repeated. That is how often the issuer says: of WeChat's tickets, which live for two
+    /// hours, every 30 s, and when another one takes its place, the beginning of that one's life is known to half a minute. It lasts
+    /// for one life at most, and takes a quarter of the day's calls; once half of them are spent, calls keep the pace of
+    /// [`Policy::thrift`], so that even a record that is lost again and again leaves no gap.
     pub fn moment(&self, life: Duration, is_thrifty: bool) -> Duration {
-        let pace = (life / SIGHTINGS_PER_LIFE).max(ATTEMPT_GAP);
+        let pace = (life / self.issuer.sightings_per_life.max(1)).max(ATTEMPT_GAP);
         let pace = if is_thrifty { pace.max(self.thrift()) } else { pace };
         (2 * pace).min(life)
+    }
+
+    /// How often a credential is asked for whose end is known to within `uncertainty` and may have come.
+    pub fn end_pace(uncertainty: Duration) -> Duration {
+        (uncertainty / SIGHTINGS_OF_AN_END).max(ATTEMPT_GAP)
     }
 
     /// R for a credential asked for at `asked_at` that lives for `life`.
@@ -129,7 +132,7 @@ impl Policy {
     pub fn back_off(&self, failures: u32, life_left: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let doubled = self.retry_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
         let jittered = doubled.saturating_add(doubled.mul_f64(0.25 * rng.f64()));
-        let most = life_left.map_or(RETRY_MAX_WITHOUT_TOKEN, |left| (left / 4).max(ATTEMPT_GAP));
+        let most = life_left.map_or(self.issuer.retry_max_without_any, |left| (left / 4).max(ATTEMPT_GAP));
         jittered.min(self.retry_max).min(most.max(ATTEMPT_GAP)).max(ATTEMPT_GAP)
     }
 

@@ -11,11 +11,9 @@ use crate::{
     credential::CredentialKind,
     issuer::{
         Issuer, Platform,
+        ticket::{self, TicketIssuer},
         upstream::{Upstream, UpstreamError, UpstreamSettings},
-        wechat::{
-            WeChat, WeChatAccount,
-            ticket::{self, TicketIssuer},
-        },
+        wechat::{WeChat, WeChatAccount},
         wecom::{self, WeCom, WeComAgent},
     },
     keeper::record::Identity,
@@ -65,10 +63,10 @@ impl<'s> Issuers<'s> {
                 (Arc::new(WeCom::new(upstream, agent)), endpoint_of(&account.app).to_owned(), account.calls_per_day)
             }
             (CredentialKind::Ticket(kind), app) => {
-                let issuer = TicketIssuer::new(upstream, kind, Arc::new(token()), overlap);
+                let issuer = TicketIssuer::new(upstream, app.platform(), kind, Arc::new(token()), overlap);
                 // whether both kinds of token bring the same ticket nobody has published
                 let source = format!("{}.{}", endpoint_of(app), kind.label());
-                (Arc::new(issuer), source, ticket::CALLS_PER_DAY)
+                (Arc::new(issuer), source, ticket::calls_per_day(app.platform()))
             }
         };
         let base_url = match account.app.platform() {

@@ -1,6 +1,7 @@
 //! Do the keys of an account fit together? Which of them it has follows from its platform.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::str::FromStr;
 
 use secrecy::ExposeSecret;
@@ -58,7 +59,7 @@ fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
         },
     };
     let accept_appsecret = flag_or_false(&table.entry("accept_appsecret"))?;
-    let tickets = tickets(&table.entry("tickets"))?;
+    let tickets = tickets(&table.entry("tickets"), app.platform())?;
     let jssdk_domains = jssdk_domains(&table.entry("jssdk_domains"), &tickets)?;
     Ok(AccountSettings { app, secret, calls_per_day, accept_appsecret, tickets, jssdk_domains })
 }
@@ -79,15 +80,13 @@ fn app(table: &Table<'_>) -> Result<AppSettings, SettingsError> {
         Platform::WeCom => {
             foreign(&appid, "is for an account of WeChat; one with platform = \"wecom\" has a corpid")?;
             foreign(&endpoint, "is for an account of WeChat; WeCom has one endpoint")?;
-            foreign(&table.entry("tickets"), "is for an account of WeChat: tickets of WeCom are not kept")?;
-            foreign(&table.entry("jssdk_domains"), "is for an account of WeChat: tickets of WeCom are not kept")?;
             Ok(AppSettings::WeCom { corpid: corpid.parse()? })
         }
     }
 }
 
 fn jssdk_domains(entry: &Entry<'_>, tickets: &BTreeSet<TicketKind>) -> Result<Vec<PageDomain>, SettingsError> {
-    if entry.is_set() && !tickets.contains(&TicketKind::Jsapi) {
+    if entry.is_set() && !TicketKind::OF_PAGES.iter().any(|kind| tickets.contains(kind)) {
         return Err(entry.error("signatures are made with a ticket: add \"jsapi\" to the account's tickets"));
     }
     let domain = |(index, name): (usize, &str)| {
@@ -97,9 +96,19 @@ fn jssdk_domains(entry: &Entry<'_>, tickets: &BTreeSet<TicketKind>) -> Result<Ve
 }
 
 /// None unless set. One that is named twice is kept once.
-fn tickets(entry: &Entry<'_>) -> Result<BTreeSet<TicketKind>, SettingsError> {
+fn tickets(entry: &Entry<'_>, platform: Platform) -> Result<BTreeSet<TicketKind>, SettingsError> {
     let kind = |(index, name): (usize, &str)| {
-        name.parse().map_err(|invalid: NotATicket| entry.error(format!("entry {} {invalid}", index + 1)))
+        let refused = |problem: &dyn Display| entry.error(format!("entry {} {problem}", index + 1));
+        let kind: TicketKind = name.parse().map_err(|invalid: NotATicket| refused(&invalid))?;
+        match (platform, platform.tickets().contains(&kind)) {
+            (_, true) => Ok(kind),
+            (Platform::WeChat, false) => {
+                Err(refused(&"is a ticket of WeCom: an account of WeChat has \"jsapi\" and \"wx_card\""))
+            }
+            (Platform::WeCom, false) => {
+                Err(refused(&"is a ticket of WeChat: an account of WeCom has \"jsapi\" and \"agent_config\""))
+            }
+        }
     };
     entry.list()?.into_iter().flatten().enumerate().map(kind).collect()
 }

@@ -47,7 +47,7 @@ async fn a_ticket_is_refused_in_the_order_that_the_design_has() {
         (Method::GET, "/ticket?type=nothing", Some("a-key-that-nobody-has-0000000000000"), 401),
         (Method::GET, "/ticket", Some(MAIN_KEY), 400),
         (Method::GET, "/ticket?type=", Some(MAIN_KEY), 400),
-        (Method::GET, "/ticket?type=agent_config&account=nobody", Some(MAIN_KEY), 400),
+        (Method::GET, "/ticket?type=agent&account=nobody", Some(MAIN_KEY), 400),
         (Method::GET, "/ticket?type=jsapi&type=jsapi", Some(MAIN_KEY), 400),
         (Method::GET, "/ticket?type=jsapi&wait=61", Some(MAIN_KEY), 400),
         (Method::GET, "/ticket?type=jsapi", Some(BOTH_KEY), 400),
@@ -55,6 +55,7 @@ async fn a_ticket_is_refused_in_the_order_that_the_design_has() {
         (Method::GET, "/ticket?type=jsapi&account=nobody", Some(MAIN_KEY), 403),
         (Method::GET, "/ticket?type=jsapi&account=nobody", Some(KEY), 404),
         (Method::GET, "/ticket?type=wx_card", Some(MAIN_KEY), 404),
+        (Method::GET, "/ticket?type=agent_config", Some(MAIN_KEY), 404),
         (Method::GET, "/ticket?type=jsapi&account=shop", Some(BOTH_KEY), 404),
     ] {
         let mut request = Request::builder().method(method).uri(target);

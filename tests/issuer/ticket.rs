@@ -10,8 +10,10 @@ use test_support::FakeServer;
 use token_relay::{
     credential::{Generation, TicketKind, Token},
     issuer::{
-        AccessToken, Cause, IssueError, Issuer as _, NoVerdict, Verdict, upstream::Upstream,
-        wechat::ticket::TicketIssuer,
+        AccessToken, Cause, IssueError, Issuer as _, NoVerdict, Platform, Remedy, Verdict,
+        ticket::TicketIssuer,
+        upstream::Upstream,
+        wecom::{WeCom, WeComAgent},
     },
 };
 use wechat_sim::{Fault, Kind, Odd, Op, Sim, Times};
@@ -58,7 +60,11 @@ impl AccessToken for Account {
 }
 
 fn issuer(base: &str, kind: TicketKind, account: &Arc<Account>) -> TicketIssuer {
-    TicketIssuer::new(Upstream::new(settings(base)).unwrap(), kind, account.clone(), LONG)
+    issuer_at(Platform::WeChat, base, kind, account)
+}
+
+fn issuer_at(platform: Platform, base: &str, kind: TicketKind, account: &Arc<Account>) -> TicketIssuer {
+    TicketIssuer::new(Upstream::new(settings(base)).unwrap(), platform, kind, account.clone(), LONG)
 }
 
 /// A token of the account's, from WeChat.
@@ -68,14 +74,18 @@ fn account(sim: &Sim) -> Arc<Account> {
 
 #[tokio::test]
 async fn a_ticket_call_is_one_plain_get_with_the_token_and_the_type() {
-    for kind in TicketKind::ALL {
+    for (platform, kind, target) in [
+        (Platform::WeChat, TicketKind::Jsapi, "ticket/getticket?access_token=75_a%2Bb%2Fc&type=jsapi"),
+        (Platform::WeChat, TicketKind::WxCard, "ticket/getticket?access_token=75_a%2Bb%2Fc&type=wx_card"),
+        (Platform::WeCom, TicketKind::Jsapi, "get_jsapi_ticket?access_token=75_a%2Bb%2Fc"),
+        (Platform::WeCom, TicketKind::AgentConfig, "ticket/get?access_token=75_a%2Bb%2Fc&type=agent_config"),
+    ] {
         let server = FakeServer::replying(reply("200 OK", GOOD));
         let account = Account::with("75_a+b/c");
-        let issued = issuer(&server.url("http"), kind, &account).issue(false).await.unwrap();
+        let issued = issuer_at(platform, &server.url("http"), kind, &account).issue(false).await.unwrap();
         assert_eq!((issued.token.expose(), issued.life), ("a-ticket", Duration::from_secs(7200)));
         let requests = server.requests();
-        let line =
-            format!("GET /cgi-bin/ticket/getticket?access_token=75_a%2Bb%2Fc&type={} HTTP/1.1\r\n", kind.label());
+        let line = format!("GET /cgi-bin/{target} HTTP/1.1\r\n");
         assert!(requests.len() == 1 && requests[0].starts_with(&line), "{requests:?}");
     }
 }
@@ -134,4 +144,54 @@ async fn a_ticket_is_probed_by_asking_for_it_again() {
     assert!(sim.revoke_ticket(ticket.expose()));
     assert_eq!(issuer.probe(&ticket).await, Verdict::Replaced);
     assert_ne!(issuer.issue(false).await.unwrap().token, ticket);
+}
+
+const CORP: &str = "ww0123456789abcdef";
+
+/// An agent of the corp in a simulated WeCom, and a token of it.
+async fn agent_with_token(sim: &Sim, name: &str) -> Arc<Account> {
+    let secret = format!("secret-of-{name}");
+    sim.register_agent(CORP, name, &secret);
+    let agent = WeComAgent { corpid: CORP.to_owned(), secret: secret.into() };
+    let wecom = WeCom::new(Upstream::new(settings(&sim.base_url())).unwrap(), agent);
+    Account::with(wecom.issue(false).await.unwrap().token.expose())
+}
+
+#[tokio::test]
+async fn wecom_gives_one_ticket_to_the_corp_and_another_to_each_agent_until_it_ends() {
+    let sim = sim().await;
+    let (crm, hr) = (agent_with_token(&sim, "crm").await, agent_with_token(&sim, "hr").await);
+    let of = |kind, account| issuer_at(Platform::WeCom, &sim.base_url(), kind, account);
+    let (jsapi, agent_config) = (of(TicketKind::Jsapi, &crm), of(TicketKind::AgentConfig, &crm));
+    let (corps, crms) = (jsapi.issue(false).await.unwrap().token, agent_config.issue(false).await.unwrap().token);
+    assert_eq!(of(TicketKind::Jsapi, &hr).issue(false).await.unwrap().token, corps);
+    let hrs = of(TicketKind::AgentConfig, &hr).issue(false).await.unwrap().token;
+    assert!(crms != corps && hrs != corps && crms != hrs);
+    for (issuer, ticket) in [(&jsapi, &corps), (&agent_config, &crms)] {
+        assert_eq!(issuer.probe(ticket).await, Verdict::Accepted);
+        assert!(sim.revoke_ticket(ticket.expose()));
+        assert_eq!(issuer.probe(ticket).await, Verdict::Replaced);
+    }
+}
+
+#[tokio::test]
+async fn at_wecom_40001_is_no_bad_token_and_too_many_tickets_call_for_a_wait() {
+    let sim = sim().await;
+    let account = agent_with_token(&sim, "crm").await;
+    let issuer = issuer_at(Platform::WeCom, &sim.base_url(), TicketKind::AgentConfig, &account);
+    for (number, errcode) in [(0, 40001), (1, 40014), (2, 42001), (2, 45009), (2, 48002), (2, 60020), (2, -1)] {
+        sim.script(Op::WecomTicket, [Fault::errcode(errcode)]);
+        assert_eq!(issuer.issue(false).await.unwrap_err().errcode(), Some(errcode));
+        assert_eq!(account.refused(), vec![7; number], "{errcode}");
+    }
+    sim.change_rules(|rules| rules.wecom_agent_tickets_per_hour = 2);
+    assert!(issuer.issue(false).await.is_ok());
+    assert!(issuer.issue(false).await.is_ok());
+    let error = issuer.issue(false).await.unwrap_err();
+    assert_eq!(error.errcode(), Some(45009));
+    let errors = issuer.profile().errors;
+    assert_eq!(errors.remedy(&error), Remedy::Wait(Duration::from_secs(600)));
+    assert!(errors.describe(&error).starts_with("WeCom answered errcode 45009"));
+    let jsapi = issuer_at(Platform::WeCom, &sim.base_url(), TicketKind::Jsapi, &account);
+    assert!(jsapi.issue(false).await.is_ok(), "the corp's ticket is counted apart");
 }

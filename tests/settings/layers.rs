@@ -221,14 +221,29 @@ fn tickets_are_a_list_of_kinds_in_the_file_and_in_the_environment_and_none_unles
         let settings = load(file, variables.iter().copied()).unwrap();
         settings.accounts["main"].tickets.iter().copied().collect::<Vec<_>>()
     };
-    assert_eq!(tickets(Some(&file), &[]), TicketKind::ALL);
+    assert_eq!(tickets(Some(&file), &[]), Platform::WeChat.tickets());
     assert_eq!(tickets(None, &[]), []);
     let one = [("TOKEN_RELAY__ACCOUNTS__MAIN__TICKETS", "jsapi")];
     assert_eq!(tickets(Some(&file), &one), [TicketKind::Jsapi]);
     let both = [("TOKEN_RELAY__ACCOUNTS__MAIN__TICKETS", "jsapi, wx_card")];
-    assert_eq!(tickets(None, &both), TicketKind::ALL);
+    assert_eq!(tickets(None, &both), Platform::WeChat.tickets());
     let printed = origins(None, &both);
     assert!(line_of(&printed, "accounts.main.tickets").starts_with(r#"tickets = ["jsapi", "wx_card"] # from TOKEN"#));
+}
+
+#[test]
+fn the_tickets_of_an_agent_are_wecoms_and_either_makes_signatures() {
+    let written = Written::new();
+    for kinds in [vec!["jsapi"], vec!["agent_config"], vec!["agent_config", "jsapi"]] {
+        let lines = format!(
+            "platform = \"wecom\"\ncorpid = \"ww1\"\nsecret = \"s\"\ntickets = {kinds:?}\njssdk_domains = [\"a.com\"]"
+        );
+        let file = written.file("config.toml", toml(&[("accounts.crm", &lines)]));
+        let settings = load(Some(&file), []).unwrap();
+        let account = &settings.accounts["crm"];
+        assert_eq!((account.tickets.len(), account.jssdk_domains.len()), (kinds.len(), 1));
+        assert!(account.tickets.iter().all(|kind| kinds.contains(&kind.label())));
+    }
 }
 
 #[test]

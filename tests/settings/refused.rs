@@ -95,8 +95,18 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ),
     (
         "accounts.main",
-        "platform = \"wecom\"\ncorpid = \"ww1\"\ntickets = [\"jsapi\"]\nsecret = \"SECRET\"",
-        "accounts.main.tickets: is for an account of WeChat",
+        "platform = \"wecom\"\ncorpid = \"ww1\"\ntickets = [\"jsapi\", \"wx_card\"]\nsecret = \"SECRET\"",
+        "accounts.main.tickets: entry 2 is a ticket of WeChat",
+    ),
+    (
+        "accounts.main",
+        "appid = \"wx1\"\nsecret = \"s\"\ntickets = [\"agent_config\"]",
+        "accounts.main.tickets: entry 1 is a ticket of WeCom",
+    ),
+    (
+        "accounts.main",
+        "platform = \"wecom\"\ncorpid = \"ww1\"\nsecret = \"SECRET\"\njssdk_domains = [\"shop.example.com\"]",
+        "accounts.main.jssdk_domains: signatures are made with a ticket",
     ),
     (
         "accounts.main",

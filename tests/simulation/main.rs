@@ -41,6 +41,7 @@ use seeds::{chosen, from_env, run_all};
 use setup::Shape;
 use tally::{Tally, ratio};
 use tickets::{Kept, TicketWorld};
+use token_relay::issuer::Platform;
 use world::World;
 
 /// About 1,100 account-years: two minutes of one core.
@@ -48,7 +49,7 @@ const SEEDS_ALONE: u64 = 410;
 /// Two hours each of three relays; and of fewer.
 const SEEDS_OF_THREE: u64 = 2000;
 const SEEDS_OF_FEWER: u64 = 100;
-/// Twenty days each of one relay's ticket, or of a WeCom agent's token.
+/// Twenty days each of one relay's ticket, of WeChat or WeCom, or of a WeCom agent's token.
 const SEEDS_OF_TICKETS: u64 = 100;
 /// The share of its life for which a token is served that the relay holds, where only calls and probes fail.
 const SERVED_ON_A_BAD_WIRE: f64 = 0.995;
@@ -58,6 +59,8 @@ const SERVED: f64 = 0.99;
 const ALONE: &str = "one_relay_keeps_every_promise_under_every_fault";
 const SEVERAL: &str = "several_relays_keep_every_promise_under_every_fault";
 const TICKETS: &str = "a_ticket_is_never_promised_wrongly_where_its_life_can_be_known";
+const WECOM_TICKETS: &str =
+    "a_ticket_of_wecom_is_asked_for_less_and_never_promised_wrongly_where_its_life_can_be_known";
 const WECOM: &str = "a_token_of_wecom_is_never_promised_wrongly_once_another_one_was_seen_to_end";
 const FEWER: &str = "one_or_two_relays_on_a_shared_store_keep_every_promise";
 
@@ -96,7 +99,12 @@ fn one_or_two_relays_on_a_shared_store_keep_every_promise() {
 
 #[test]
 fn a_ticket_is_never_promised_wrongly_where_its_life_can_be_known() {
-    run_of_tickets(TICKETS, Kept::Ticket);
+    run_of_tickets(TICKETS, Kept::Ticket(Platform::WeChat));
+}
+
+#[test]
+fn a_ticket_of_wecom_is_asked_for_less_and_never_promised_wrongly_where_its_life_can_be_known() {
+    run_of_tickets(WECOM_TICKETS, Kept::Ticket(Platform::WeCom));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::{
 };
 
 use token_relay::{
-    credential::{Generation, Promise, Token},
-    issuer::{wechat::ticket, wecom},
+    credential::{Generation, Promise, TicketKind, Token},
+    issuer::{Platform, ticket, wecom},
     keeper::{
         machine::{Action, Event, Machine},
         record::{Identity, SecretMark},
@@ -63,7 +63,7 @@ enum AccessToken {
 /// What is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
-    Ticket,
+    Ticket(Platform),
     AgentToken,
 }
 
@@ -139,7 +139,10 @@ impl TicketWorld {
         let is_on_demand = kept == Kept::AgentToken || rng.coin();
         let minting = if is_on_demand { Minting::OnDemand } else { Minting::Before(rng.between(0, 5 * MINUTE)) };
         let (issuer, calls_per_day, access_token) = match kept {
-            Kept::Ticket => (ticket::profile(Duration::from_secs(300)), ticket::CALLS_PER_DAY, AccessToken::Missing),
+            Kept::Ticket(platform) => {
+                let profile = ticket::profile(platform, TicketKind::Jsapi, Duration::from_secs(300));
+                (profile, ticket::calls_per_day(platform), AccessToken::Missing)
+            }
             // it needs none
             Kept::AgentToken => (wecom::PROFILE, wecom::DEFAULT_CALLS_PER_DAY, AccessToken::Good),
         };
@@ -185,7 +188,7 @@ impl TicketWorld {
             rng,
         };
         world.queue.push(0, What::Start);
-        if kept == Kept::Ticket {
+        if kept != Kept::AgentToken {
             world.queue.push(world.rng.between(0, 10 * SECOND), What::TokenComes);
         }
         world.queue.push(world.rng.spread(MINUTE, 12 * HOUR), What::Fault);

@@ -1,4 +1,5 @@
-//! What do WeCom's errcodes at `gettoken` call for? One table, after WeCom's global error codes (全局错误码).
+//! What do WeCom's errcodes call for, at `gettoken` and where tickets are fetched? A table each, after WeCom's global error codes
+//! (全局错误码).
 
 use std::time::Duration;
 
@@ -11,29 +12,96 @@ const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
 
-/// What WeCom's errors mean. The paths are those of its administration pages (管理后台, work.weixin.qq.com) in 2026.
+/// What WeCom's errors mean where a token is fetched. The paths are those of its administration pages (管理后台, work.weixin.qq.com) in 2026.
 pub static ERRORS: ErrorTable = ErrorTable {
     issuer: "WeCom",
     rules: RULES,
-    others: Rule {
-        codes: &[],
-        remedy: Remedy::Operator(minutes(5)),
-        hint: Hint::Text("look the errcode up at open.work.weixin.qq.com/devtool/query"),
-    },
-    not_sent: "the relay cannot connect: check DNS, the firewall, wecom.base_url and wechat.proxy",
-    certificate: "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's clock, \
-                  and whether something on the way intercepts TLS",
-    unknown: "nothing to do: the relay goes on by itself; if it lasts, check the network path and WeCom's status",
+    others: OTHERS,
+    not_sent: NOT_SENT,
+    certificate: CERTIFICATE,
+    unknown: UNKNOWN,
 };
+
+/// What WeCom's errors mean where a ticket is fetched. No secret goes with the call, so nothing of it is banned.
+pub static TICKET_ERRORS: ErrorTable = ErrorTable {
+    issuer: "WeCom",
+    rules: TICKET_RULES,
+    others: OTHERS,
+    not_sent: NOT_SENT,
+    certificate: CERTIFICATE,
+    unknown: UNKNOWN,
+};
+
+const OTHERS: Rule = Rule {
+    codes: &[],
+    remedy: Remedy::Operator(minutes(5)),
+    hint: Hint::Text("look the errcode up at open.work.weixin.qq.com/devtool/query"),
+};
+const NOT_SENT: &str = "the relay cannot connect: check DNS, the firewall, wecom.base_url and wechat.proxy";
+const CERTIFICATE: &str = "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's \
+                           clock, and whether something on the way intercepts TLS";
+const UNKNOWN: &str =
+    "nothing to do: the relay goes on by itself; if it lasts, check the network path and WeCom's status";
+
+const BUSY: Rule = Rule {
+    codes: &[-1],
+    remedy: Remedy::Soon,
+    hint: Hint::Text("nothing to do: WeCom is busy and the relay tries again soon"),
+};
+const TOO_MANY_AT_ONCE: Rule = Rule {
+    codes: &[45033],
+    remedy: Remedy::Wait(MINUTE),
+    hint: Hint::Text(
+        "nothing to do: too many calls at once; if it lasts, look for someone else who calls with this corpid",
+    ),
+};
+const TRUSTED_IPS: Rule = Rule {
+    codes: &[60020],
+    remedy: Remedy::Operator(MINUTE),
+    hint: Hint::Whitelist(
+        "put exactly this IP on the list: work.weixin.qq.com → 应用管理 → the agent (应用) → 企业可信IP; the relay tries \
+         every minute and needs no restart",
+    ),
+};
+const NO_RIGHT: Rule = Rule {
+    codes: &[40056, 301_002, 48002, 48004, 48006, 50003, 84085],
+    remedy: Remedy::Operator(minutes(10)),
+    hint: Hint::Text(
+        "the agent (应用) is disabled, was removed, or may not use this API: see work.weixin.qq.com → 应用管理",
+    ),
+};
+
+const TICKET_RULES: &[Rule] = &[
+    BUSY,
+    Rule {
+        codes: &[40014, 42001],
+        remedy: Remedy::Soon,
+        hint: Hint::Text("nothing to do: the access token of the call was refused, and is checked and replaced"),
+    },
+    Rule {
+        codes: &[45009],
+        remedy: Remedy::Wait(minutes(10)),
+        hint: Hint::Text(
+            "too many calls for this ticket within an hour (100 of an agent, 400 of a corp): look for someone else who fetches it; \
+             the ticket jsapi is the same for all agents of a corp, so keep it on few accounts",
+        ),
+    },
+    TOO_MANY_AT_ONCE,
+    Rule {
+        codes: &[40058, 41001, 43001],
+        remedy: Remedy::Operator(minutes(5)),
+        hint: Hint::Text(
+            "WeCom did not understand the request: check wecom.base_url and wechat.proxy, which may alter it",
+        ),
+    },
+    TRUSTED_IPS,
+    NO_RIGHT,
+];
 
 // Several wrong secrets within an hour ban the caller's address, for all corps and agents behind it. So whatever only another
 // setting mends is tried once an hour; one that was changed is tried at once (`SecretMark`).
 const RULES: &[Rule] = &[
-    Rule {
-        codes: &[-1],
-        remedy: Remedy::Soon,
-        hint: Hint::Text("nothing to do: WeCom is busy and the relay tries again soon"),
-    },
+    BUSY,
     Rule {
         codes: &[40001, 40091],
         remedy: Remedy::Operator(HOUR),
@@ -65,28 +133,9 @@ const RULES: &[Rule] = &[
              behind it; look for another service that calls gettoken in a loop",
         ),
     },
-    Rule {
-        codes: &[45033],
-        remedy: Remedy::Wait(MINUTE),
-        hint: Hint::Text(
-            "nothing to do: too many calls at once; if it lasts, look for someone else who calls with this corpid",
-        ),
-    },
-    Rule {
-        codes: &[60020],
-        remedy: Remedy::Operator(MINUTE),
-        hint: Hint::Whitelist(
-            "put exactly this IP on the list: work.weixin.qq.com → 应用管理 → the agent (应用) → 企业可信IP; the relay tries \
-             every minute and needs no restart",
-        ),
-    },
-    Rule {
-        codes: &[40056, 301_002, 48002, 48004, 48006, 50003, 84085],
-        remedy: Remedy::Operator(minutes(10)),
-        hint: Hint::Text(
-            "the agent (应用) is disabled, was removed, or may not use this API: see work.weixin.qq.com → 应用管理",
-        ),
-    },
+    TOO_MANY_AT_ONCE,
+    TRUSTED_IPS,
+    NO_RIGHT,
 ];
 
 #[cfg(test)]

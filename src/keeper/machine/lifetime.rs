@@ -10,7 +10,7 @@ use crate::{
     clock::Bounds,
     keeper::{
         record::Sighting,
-        schedule::{ATTEMPT_GAP, LATE_END},
+        schedule::{ATTEMPT_GAP, LATE_END, Policy},
     },
 };
 
@@ -34,7 +34,7 @@ impl Knowledge {
             }
             // It ends within a moment. To know when the next one began, that end is watched closely.
             Some(end) if sent.at < end.latest.plus(LATE_END) && end.uncertainty() <= moment => {
-                self.seen_again(sent, now.boot.plus(ATTEMPT_GAP));
+                self.seen_again(sent, now.boot.plus(Policy::end_pace(end.uncertainty())));
             }
             Some(_) | None => self.take_for_a_moment(now, sent, issued),
         }

@@ -19,7 +19,7 @@ impl TicketWorld {
                 // A process that was not there at the end of a token cannot know who had the next one minted: the one before it may
                 // have called without a record.
                 let is_watched = self.started_at <= self.tickets[usize::try_from(last).expect("few")].ends_at;
-                if self.kept == Kept::Ticket || is_watched {
+                if self.kept != Kept::AgentToken || is_watched {
                     self.seen.known.insert(id, (seen_at + LIFE, came_at - seen_at));
                 }
             }

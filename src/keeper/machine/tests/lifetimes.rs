@@ -1,14 +1,23 @@
 //! A ticket: its issuer names two hours with every reply, whatever is left of them.
 
 use super::*;
-use crate::issuer::wechat::ticket;
+use crate::{
+    credential::TicketKind,
+    issuer::{Platform, ticket},
+};
 
 /// Two hours.
 const LIFE: u64 = 7200;
 
+const CALLS_PER_DAY: u32 = ticket::calls_per_day(Platform::WeChat);
+
 fn rig() -> Rig {
-    let issuer = ticket::profile(s(300));
-    Rig::new(Policy { issuer, calls_per_day: ticket::CALLS_PER_DAY, ..policy(RotationMode::Sticky) })
+    rig_of(Platform::WeChat)
+}
+
+fn rig_of(platform: Platform) -> Rig {
+    let issuer = ticket::profile(platform, TicketKind::Jsapi, s(300));
+    Rig::new(Policy { issuer, calls_per_day: ticket::calls_per_day(platform), ..policy(RotationMode::Sticky) })
 }
 
 /// A relay that saw `one` become `two`, and so knows how long `two` lives: at most 30 s less than it does.
@@ -142,7 +151,7 @@ fn a_ticket_that_never_changes_is_served_all_day_within_the_budget() {
         rig.reply_token("one", LIFE);
     }
     let calls = u32::try_from(rig.calls.len()).unwrap();
-    assert!((800..ticket::CALLS_PER_DAY).contains(&calls), "{calls} calls");
+    assert!((800..CALLS_PER_DAY).contains(&calls), "{calls} calls");
 }
 
 #[test]
@@ -169,10 +178,60 @@ fn a_probe_that_was_answered_with_another_ticket_has_it_fetched() {
 fn a_call_that_was_not_sent_for_lack_of_a_token_is_given_back_and_made_again_soon() {
     let mut rig = rig();
     rig.reply(Err(IssueError::NotSent { cause: Cause::NoAccessToken }));
-    assert_eq!(rig.status.as_ref().unwrap().budget.calls, ticket::CALLS_PER_DAY);
+    assert_eq!(rig.status.as_ref().unwrap().budget.calls, CALLS_PER_DAY);
     let failed_at = rig.boot;
     rig.run_to_call();
     assert!(rig.boot.since(failed_at) < s(2));
     rig.reply_token("one", LIFE);
     assert_eq!(rig.shown(), "one");
+}
+
+/// WeCom allows an agent so many calls for a ticket within an hour.
+const WECOM_PER_HOUR: usize = 100;
+
+/// Runs for so long, answers each call, and says how many were made within an hour at most.
+fn busiest_hour(rig: &mut Rig, span: Duration, mut reply: impl FnMut(&mut Rig)) -> usize {
+    let (begun, mut calls) = (rig.boot, vec![rig.boot]);
+    reply(rig);
+    while rig.boot.since(begun) < span {
+        rig.run_to_call();
+        calls.push(rig.boot);
+        reply(rig);
+    }
+    let from = |at: &Timestamp| calls.iter().filter(|call| (*at..at.plus(s(3600))).contains(*call)).count();
+    calls.iter().map(from).max().unwrap()
+}
+
+#[test]
+fn wecom_is_asked_for_a_ticket_of_unknown_age_once_a_minute() {
+    let mut rig = rig_of(Platform::WeCom);
+    let calls = busiest_hour(&mut rig, s(LIFE), |rig| {
+        rig.reply_token("one", LIFE);
+        assert_eq!((rig.shown(), rig.seconds()), ("one", 120));
+    });
+    assert!((55..=61).contains(&calls), "{calls} calls");
+}
+
+#[test]
+fn the_tickets_of_wecom_change_without_a_gap_of_more_than_seconds_and_within_its_limit() {
+    let mut rig = rig_of(Platform::WeCom);
+    let born = rig.boot.minus(s(3000));
+    let mut of_known_age = 0;
+    let calls = busiest_hour(&mut rig, s(10 * LIFE), |rig| {
+        let before = rig.boot;
+        rig.reply_token(&format!("ticket-{}", before.since(born).as_secs() / LIFE), LIFE);
+        of_known_age += u32::from(rig.seconds() > 120);
+    });
+    assert!(of_known_age >= 9, "{of_known_age}");
+    assert!(calls <= WECOM_PER_HOUR, "{calls} calls within an hour");
+    assert!(rig.calls.len() < 180, "{} calls in 20 hours", rig.calls.len());
+}
+
+#[test]
+fn a_wecom_that_fails_for_hours_is_asked_no_more_often_than_it_allows() {
+    for error in [unknown(), code(-1), code(45009), code(42001)] {
+        let mut rig = rig_of(Platform::WeCom);
+        let calls = busiest_hour(&mut rig, s(2 * LIFE), |rig| rig.reply(Err(error.clone())));
+        assert!(calls <= WECOM_PER_HOUR, "{calls} calls for {error}");
+    }
 }
