@@ -164,7 +164,7 @@ impl AppState {
 }
 
 /// The routes of the public listener, each of which the OpenAPI document describes.
-fn public_routes() -> [(&'static str, MethodRouter<Arc<AppState>>); 11] {
+fn public_routes() -> [(&'static str, MethodRouter<Arc<AppState>>); 13] {
     [
         ("/token", get(token::read)),
         ("/token/refresh", post(report::report)),
@@ -172,7 +172,9 @@ fn public_routes() -> [(&'static str, MethodRouter<Arc<AppState>>); 11] {
         ("/jssdk/config", get(jssdk::config)),
         (drop_in::TOKEN, any(drop_in::token)),
         (drop_in::STABLE_TOKEN, any(drop_in::stable_token)),
-        (getticket::PATH, any(getticket::ticket)),
+        (getticket::OF_WECHAT, any(getticket::of_wechat)),
+        (getticket::OF_CORP, any(getticket::of_corp)),
+        (getticket::OF_AGENT, any(getticket::of_agent)),
         (drop_in::GETTOKEN, any(drop_in::gettoken)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
@@ -251,7 +253,8 @@ impl HttpService {
             (Side::Public, "/ticket") => Route::Ticket,
             (Side::Public, "/jssdk/config") => Route::JsSdkConfig,
             (Side::Public, drop_in::STABLE_TOKEN) => Route::DropInStableToken,
-            (Side::Public, getticket::PATH) => Route::DropInTicket,
+            (Side::Public, getticket::OF_WECHAT) => Route::DropInTicket,
+            (Side::Public, getticket::OF_CORP | getticket::OF_AGENT) => Route::DropInWecomTicket,
             (Side::Public, drop_in::GETTOKEN) => Route::DropInGettoken,
             (Side::Public, openapi::PATH) => Route::OpenApi,
             (Side::Admin, "/") => Route::Page,

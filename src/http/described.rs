@@ -43,7 +43,7 @@ pub(super) struct HeldTag {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TicketQuery {
-    /// What the ticket is for: `jsapi` for pages, `wx_card` for card coupons.
+    /// What the ticket is for: `jsapi` for pages, `wx_card` for card coupons, `agent_config` for pages of a WeCom agent.
     #[param(rename = "type", inline)]
     kind: TicketType,
 }
@@ -54,6 +54,7 @@ pub(super) struct TicketQuery {
 pub(super) enum TicketType {
     Jsapi,
     WxCard,
+    AgentConfig,
 }
 
 /// An access token.

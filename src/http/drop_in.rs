@@ -23,7 +23,10 @@ mod throttle;
 pub(super) mod wecom;
 mod window;
 
-pub(super) use described::{AccessTokenQuery, GatewayRefusal, GatewayRefusals, TicketReply};
+pub(super) use described::{
+    AccessTokenQuery, AgentTicketQuery, AgentTicketReply, CorpTicketReply, GatewayRefusal, GatewayRefusals,
+    TicketReply, WeChatTicketQuery,
+};
 pub use early::EarlyFetches;
 pub(super) use parameters::Parameter;
 pub(super) use reply::{errcode, rid, ticket};

@@ -1,4 +1,4 @@
-//! What does WeChat's own ticket route answer here? The ticket that the relay keeps, in WeChat's shape.
+//! What do the ticket routes of WeChat and WeCom answer here? The ticket that the relay keeps, in their shape.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -10,49 +10,117 @@ use axum::{
 
 use super::{
     AppState,
-    described::TicketQuery,
-    drop_in::{self, AccessTokenQuery, GatewayRefusals, Parameter, TicketReply},
+    drop_in::{
+        self, AccessTokenQuery, AgentTicketQuery, AgentTicketReply, CorpTicketReply, GatewayRefusals, Parameter,
+        TicketReply, WeChatTicketQuery,
+    },
     gateway,
     token::{self, LongPoll, Outcome},
 };
 use crate::{credential::TicketKind, issuer::Platform, metrics::Refusal, registry::Handle};
 
-pub(super) const PATH: &str = "/cgi-bin/ticket/getticket";
+/// WeChat's, for each kind of ticket.
+pub(super) const OF_WECHAT: &str = "/cgi-bin/ticket/getticket";
+/// WeCom's for the corp's `jsapi`. It has no `type`.
+pub(super) const OF_CORP: &str = "/cgi-bin/get_jsapi_ticket";
+/// WeCom's for an agent's ticket, of the one type `agent_config`.
+pub(super) const OF_AGENT: &str = "/cgi-bin/ticket/get";
 
-/// `GET /cgi-bin/ticket/getticket`. With the gateway on, a call for a ticket that is not kept goes to WeChat, as every other call
-/// does, and what is wrong with a request is for the gateway to say.
+/// One of the three.
+#[derive(Clone, Copy)]
+struct Route {
+    path: &'static str,
+    platform: Platform,
+    asks_for: AsksFor,
+}
+
+/// By what a route knows which ticket is meant.
+#[derive(Clone, Copy)]
+enum AsksFor {
+    /// It has this one alone.
+    One(TicketKind),
+    /// The parameter `type` is one of these.
+    Type(&'static [TicketKind]),
+}
+
+/// `GET /cgi-bin/ticket/getticket`
 #[utoipa::path(
-    get, path = PATH, tag = drop_in::TAG, operation_id = "dropInTicket",
+    get, path = OF_WECHAT, tag = drop_in::TAG, operation_id = "dropInTicket",
     summary = "WeChat's own ticket route",
-    description = "With the gateway on, a call for a ticket that is not kept goes to WeChat, whose answer is passed on as it is.",
-    params(AccessTokenQuery, TicketQuery),
+    description = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.",
+    params(AccessTokenQuery, WeChatTicketQuery),
     responses((
         status = 200, body = TicketReply, description = "The kept ticket, or a refusal in WeChat's words.",
         headers(("Cache-Control" = String, description = "`no-store`"))
     ), GatewayRefusals),
 )]
-pub(super) async fn ticket(
-    State(state): State<Arc<AppState>>,
+pub(super) async fn of_wechat(
+    state: State<Arc<AppState>>,
     peer: ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    match find(&state, &request) {
+    let asks_for = AsksFor::Type(Platform::WeChat.tickets());
+    answer(Route { path: OF_WECHAT, platform: Platform::WeChat, asks_for }, state, peer, request).await
+}
+
+/// `GET /cgi-bin/get_jsapi_ticket`
+#[utoipa::path(
+    get, path = OF_CORP, tag = drop_in::TAG, operation_id = "dropInCorpTicket",
+    summary = "WeCom's own route of the corp's ticket",
+    description = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.",
+    params(AccessTokenQuery),
+    responses((
+        status = 200, body = CorpTicketReply, description = "The kept ticket, or a refusal in WeCom's words.",
+        headers(("Cache-Control" = String, description = "`no-store`"))
+    ), GatewayRefusals),
+)]
+pub(super) async fn of_corp(state: State<Arc<AppState>>, peer: ConnectInfo<SocketAddr>, request: Request) -> Response {
+    let asks_for = AsksFor::One(TicketKind::Jsapi);
+    answer(Route { path: OF_CORP, platform: Platform::WeCom, asks_for }, state, peer, request).await
+}
+
+/// `GET /cgi-bin/ticket/get`
+#[utoipa::path(
+    get, path = OF_AGENT, tag = drop_in::TAG, operation_id = "dropInAgentTicket",
+    summary = "WeCom's own route of an agent's ticket",
+    description = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.",
+    params(AccessTokenQuery, AgentTicketQuery),
+    responses((
+        status = 200, body = AgentTicketReply, description = "The kept ticket, or a refusal in WeCom's words.",
+        headers(("Cache-Control" = String, description = "`no-store`"))
+    ), GatewayRefusals),
+)]
+pub(super) async fn of_agent(state: State<Arc<AppState>>, peer: ConnectInfo<SocketAddr>, request: Request) -> Response {
+    let asks_for = AsksFor::Type(&[TicketKind::AgentConfig]);
+    answer(Route { path: OF_AGENT, platform: Platform::WeCom, asks_for }, state, peer, request).await
+}
+
+/// With the gateway on, a call for a ticket that is not kept goes to the platform, as every other call does, and what is wrong
+/// with a request is for the gateway to say.
+async fn answer(
+    route: Route,
+    state: State<Arc<AppState>>,
+    peer: ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let refusal = match find(route, &state, &request) {
         Ok(handle) => {
             drop(request);
             match token::outcome(&state, &handle, &LongPoll::default(), state.timeouts.first_token).await {
                 Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => {
-                    drop_in::ticket(&prepared, seconds)
+                    return drop_in::ticket(&prepared, seconds);
                 }
-                Outcome::Unavailable(_) => drop_in::refuse(&state, PATH, Platform::WeChat, peer.0, Refusal::NoToken),
+                Outcome::Unavailable(_) => Refusal::NoToken,
             }
         }
-        Err(_) if state.gateway.is_some() => gateway::pass(State(state), peer, request).await,
-        Err(refusal) => drop_in::refuse(&state, PATH, Platform::WeChat, peer.0, refusal),
-    }
+        Err(_) if state.gateway.is_some() => return gateway::pass(state, peer, request).await,
+        Err(refusal) => refusal,
+    };
+    drop_in::refuse(&state, route.path, route.platform, peer.0, refusal)
 }
 
 /// The kept ticket that a request asks for. Order of checks, as WeChat's: method · token · type.
-fn find(state: &AppState, request: &Request) -> Result<Arc<Handle>, Refusal> {
+fn find(route: Route, state: &AppState, request: &Request) -> Result<Arc<Handle>, Refusal> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Refusal::NotGet);
     }
@@ -63,8 +131,16 @@ fn find(state: &AppState, request: &Request) -> Result<Arc<Handle>, Refusal> {
         Ok(token) => handles.handed_out(token, state.clock.boot_now()).cloned().ok_or(Refusal::UnknownAccessToken),
         Err(refusal) => gateway::account(state, request).ok_or(refusal),
     }?;
-    let kind = parameter("type");
-    let kind = kind.text(Refusal::BadTicketType, Refusal::BadTicketType)?;
-    let kind: TicketKind = kind.parse().map_err(|_| Refusal::BadTicketType)?;
-    handles.ticket(access_token.id.account().as_str(), kind).cloned().ok_or(Refusal::TicketNotKept)
+    let kind = match route.asks_for {
+        AsksFor::One(kind) => kind,
+        AsksFor::Type(kinds) => {
+            let kind = parameter("type");
+            let kind: Option<TicketKind> = kind.text(Refusal::BadTicketType, Refusal::BadTicketType)?.parse().ok();
+            kind.filter(|kind| kinds.contains(kind)).ok_or(Refusal::BadTicketType)?
+        }
+    };
+    let account = access_token.id.account();
+    // the other platform knows no such path
+    let kept = handles.ticket(account.as_str(), kind).filter(|_| state.apps.platform_of(account) == route.platform);
+    kept.cloned().ok_or(Refusal::TicketNotKept)
 }

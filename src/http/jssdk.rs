@@ -1,4 +1,5 @@
-//! What does a page need to open WeChat's JS-SDK? The parameters of `wx.config`, signed with the kept ticket.
+//! What does a page need to open the JS-SDK? The parameters of `wx.config`, or of WeCom's `wx.agentConfig`, signed with the kept
+//! ticket.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     account::AccountName,
-    credential::{TicketKind, Token},
+    credential::{CredentialKind, TicketKind, Token},
     page_url::{PageDomain, signed_part},
 };
 
@@ -37,7 +38,7 @@ pub struct Pages(BTreeMap<AccountName, AccountPages>);
 /// The pages of one account.
 #[derive(Debug)]
 pub struct AccountPages {
-    /// Its appid.
+    /// Its appid, or the corpid.
     pub appid: String,
     /// Under which names its pages are.
     pub domains: Vec<PageDomain>,
@@ -50,12 +51,19 @@ impl Pages {
     }
 }
 
-/// The parameters of `wx.config`, in WeChat's spelling.
+/// The parameters of `wx.config` or `wx.agentConfig`, in their spelling.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = JsSdkConfig)]
 struct Config<'p> {
-    app_id: &'p str,
+    /// For `wx.config`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    app_id: Option<&'p str>,
+    /// For `wx.agentConfig`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    corpid: Option<&'p str>,
     /// Unix seconds.
     timestamp: i64,
     #[schema(pattern = "^[0-9A-Za-z]{16}$")]
@@ -74,12 +82,31 @@ struct PageQuery {
     url: String,
 }
 
+/// With which ticket.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+struct SignedForQuery {
+    /// `agent_config`: for `wx.agentConfig` of a WeCom agent. Without it: for `wx.config`.
+    #[param(rename = "type", required = false, inline)]
+    kind: SignedFor,
+}
+
+/// The calls that need a signature.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its description is used")]
+enum SignedFor {
+    Jsapi,
+    AgentConfig,
+}
+
 /// `GET /jssdk/config`
 #[utoipa::path(
     get, path = "/jssdk/config", tag = "relay", operation_id = "signPage", security(("relay_key" = [])),
-    summary = "The signed parameters of `wx.config` for a page",
-    description = "Needs the ticket `jsapi`.",
-    params(AccountQuery, PageQuery),
+    summary = "The signed parameters of `wx.config` for a page, or of WeCom's `wx.agentConfig`",
+    description = "Needs the ticket that signs, `jsapi` or `agent_config`.",
+    params(AccountQuery, PageQuery, SignedForQuery),
     responses(
         (status = 200, description = "The parameters.", body = Config, headers(("Cache-Control" = String, description = "`no-store`"))),
         Refused, Unavailable,
@@ -100,8 +127,9 @@ pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request)
 fn resolve(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Ticket, String), Problem> {
     state.clients.identify(headers)?;
     let (account, page) = (query::account(uri.query())?, query::page_url(uri.query())?);
+    let kind = query::signed_for(uri.query())?;
     let handles = state.registry.handles();
-    let ticket = Ticket::authorize(state, &handles, headers, account.as_deref(), TicketKind::Jsapi)?;
+    let ticket = Ticket::authorize(state, &handles, headers, account.as_deref(), kind)?;
     Ok((ticket, page.into_owned()))
 }
 
@@ -119,7 +147,10 @@ async fn sign(state: &AppState, ticket: &Ticket, page: &str) -> Result<Response,
     let nonce_str: String = (0..NONCE_LENGTH).map(|_| fastrand::alphanumeric()).collect();
     let timestamp = now.wall.as_millis() / 1000;
     let signature = signature(&offer.token, &nonce_str, timestamp, page);
-    Ok(json_answer(&Config { app_id: &pages.appid, timestamp, nonce_str, signature }))
+    let is_for_agent = ticket.handle.id.kind() == CredentialKind::Ticket(TicketKind::AgentConfig);
+    let id = pages.appid.as_str();
+    let (app_id, corpid) = if is_for_agent { (None, Some(id)) } else { (Some(id), None) };
+    Ok(json_answer(&Config { app_id, corpid, timestamp, nonce_str, signature }))
 }
 
 /// WeChat's: the SHA-1 of the four in this order, as they are.

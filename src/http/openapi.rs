@@ -42,7 +42,8 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         (name = "health", description = "For whoever runs the relay. No key needed."),
     ),
     paths(
-        token::read, report::report, ticket::read, jssdk::config, drop_in::token, drop_in::stable_token, getticket::ticket,
+        token::read, report::report, ticket::read, jssdk::config, drop_in::token, drop_in::stable_token, getticket::of_wechat,
+        getticket::of_corp, getticket::of_agent,
         drop_in::wecom::gettoken, health::alive, health::ready, document,
     ),
     components(schemas(AccessToken, KeptTicket, Wire, drop_in::GatewayRefusal)),

@@ -22,14 +22,24 @@ pub(super) fn account(query: Option<&str>) -> Result<Option<Cow<'_, str>>, Probl
 
 /// The parameter `type`: which ticket.
 pub(super) fn ticket_kind(query: Option<&str>) -> Result<TicketKind, Problem> {
-    match only(query, "type") {
-        Ok(None) => Err(Problem::BadQuery("type is missing: jsapi, wx_card or agent_config")),
-        Ok(Some(kind)) => {
-            kind.parse().map_err(|_| Problem::BadQuery("type is none of jsapi, wx_card and agent_config"))
-        }
-        Err(Fault::Repeated) => Err(Problem::BadQuery("type is given more than once")),
-        Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
+    match kind(query)? {
+        None => Err(Problem::BadQuery("type is missing: jsapi, wx_card or agent_config")),
+        Some(kind) => kind.parse().map_err(|_| Problem::BadQuery("type is none of jsapi, wx_card and agent_config")),
     }
+}
+
+/// The parameter `type`: for which of the JS-SDK's calls, by the ticket that it is signed with.
+pub(super) fn signed_for(query: Option<&str>) -> Result<TicketKind, Problem> {
+    let Some(kind) = kind(query)? else { return Ok(TicketKind::Jsapi) };
+    let of_pages = kind.parse().ok().filter(|kind| TicketKind::OF_PAGES.contains(kind));
+    of_pages.ok_or(Problem::BadQuery("type is neither jsapi nor agent_config: pages are signed with these two"))
+}
+
+fn kind(query: Option<&str>) -> Result<Option<Cow<'_, str>>, Problem> {
+    only(query, "type").map_err(|fault| match fault {
+        Fault::Repeated => Problem::BadQuery("type is given more than once"),
+        Fault::BadEscape => Problem::BadQuery(BAD_ESCAPE),
+    })
 }
 
 /// The parameter `url`: a page.
@@ -158,6 +168,9 @@ mod tests {
             assert!(matches!(ticket_kind(Some(query)), Err(Problem::BadQuery(_))), "{query}");
         }
         assert!(ticket_kind(None).is_err());
+        assert_eq!(signed_for(None).unwrap(), TicketKind::Jsapi);
+        assert_eq!(signed_for(Some("type=agent_config")).unwrap(), TicketKind::AgentConfig);
+        assert!(signed_for(Some("type=wx_card")).is_err());
     }
 
     #[test]

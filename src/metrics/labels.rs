@@ -93,6 +93,8 @@ labels! {
         DropInStableToken = "drop_in_stable_token",
         /// `/cgi-bin/ticket/getticket`
         DropInTicket = "drop_in_ticket",
+        /// `/cgi-bin/get_jsapi_ticket` and `/cgi-bin/ticket/get`
+        DropInWecomTicket = "drop_in_wecom_ticket",
         /// `/cgi-bin/gettoken`
         DropInGettoken = "drop_in_gettoken",
         /// Every path that is not the relay's own, where the gateway is on.
@@ -143,7 +145,7 @@ labels! {
         NoAccessToken = "no_access_token",
         /// An access token that this relay did not hand out, or too long ago.
         UnknownAccessToken = "unknown_access_token",
-        /// Another type of ticket than `jsapi` and `wx_card`.
+        /// A type of ticket that the route does not have.
         BadTicketType = "bad_ticket_type",
         /// The relay does not keep this ticket of the account.
         TicketNotKept = "ticket_not_kept",

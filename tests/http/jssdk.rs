@@ -91,3 +91,30 @@ async fn without_a_ticket_no_page_is_signed() {
     fake.publish("main.jsapi", idle());
     fake.get_as(MAIN_KEY, &format!("/jssdk/config?url={PAGE}")).await.assert_problem(503);
 }
+
+#[tokio::test]
+async fn a_page_of_wecom_gets_what_each_of_its_two_calls_takes() {
+    let pages = AccountPages { appid: "ww1".to_owned(), domains: vec!["shop.example.com".parse().unwrap()] };
+    let fake = FakeRelay::of(&["main", "main.jsapi", "main.agent_config"]).change(|relay| {
+        relay.pages = Pages::new([("main".parse().unwrap(), pages)]);
+    });
+    for (name, text) in [("main", "a-token"), ("main.jsapi", "of-the-corp"), ("main.agent_config", "of-the-agent")] {
+        fake.offer(name, 7, text, 7100);
+    }
+    for (kind, id, ticket) in [
+        ("", "appId", "of-the-corp"),
+        ("&type=jsapi", "appId", "of-the-corp"),
+        ("&type=agent_config", "corpid", "of-the-agent"),
+    ] {
+        let config = fake.get(&format!("/jssdk/config?url={PAGE}{kind}")).await.json();
+        let members: Vec<_> = config.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(members, [id, "nonceStr", "signature", "timestamp"]);
+        let (nonce, timestamp) = (config["nonceStr"].as_str().unwrap(), &config["timestamp"]);
+        let page = "https://shop.example.com/cart?a=b";
+        let text = format!("jsapi_ticket={ticket}&noncestr={nonce}&timestamp={timestamp}&url={page}");
+        assert_eq!((&config[id], &config["signature"]), (&"ww1".into(), &sha1(&text).into()), "{kind}");
+    }
+    for kind in ["&type=wx_card", "&type=", "&type=jsapi&type=jsapi"] {
+        fake.get(&format!("/jssdk/config?url={PAGE}{kind}")).await.assert_problem(400);
+    }
+}

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use test_support::client::Answer;
 use token_relay::{
-    http::{Agent, Apps, Timeouts},
+    http::{Agent, App, Apps, Timeouts},
+    issuer::wechat::Endpoint,
     relay_key::KeyDigest,
 };
 
 use crate::{
     drop_in::{DropIn, assert_refused},
-    fake_relay::{BOTH_KEY, FakeRelay, KEY, MAIN_KEY, ODD_KEY},
+    fake_relay::{BOTH_KEY, FakeRelay, KEY, MAIN_KEY, ODD_KEY, idle},
     gateway::errcode,
 };
 
@@ -109,4 +110,60 @@ async fn every_refusal_has_wecoms_code_and_status_200() {
     }
     assert_refused(&gettoken(&relay, CORP, "wrong").await, 45009, "api freq out of limit");
     assert_eq!(gettoken(&relay, CORP, MAIN_KEY).await.json()["access_token"], "main", "a right key is always served");
+}
+
+/// The same, and the tickets of `main`, and `card`, an account of WeChat.
+async fn with_tickets() -> DropIn {
+    let card = App { account: "card".parse().unwrap(), endpoint: Endpoint::Token, appsecret: None };
+    let apps = Apps::new([("wxcard".to_owned(), card)]).with_agents([agent("main", None), agent("shop", None)]);
+    let names = ["main", "main.jsapi", "main.agent_config", "shop", "card", "card.jsapi"];
+    let fake = FakeRelay::with_apps(&names, Timeouts::new(Duration::from_secs(60)), apps);
+    for name in names {
+        fake.offer(name, 7, &format!("of-{name}"), 7100);
+    }
+    DropIn::around(fake).await
+}
+
+#[tokio::test]
+async fn an_sdk_gets_an_agents_kept_tickets_for_its_token_in_wecoms_shape() {
+    let relay = with_tickets().await;
+    for (target, ticket) in [
+        ("/cgi-bin/get_jsapi_ticket?access_token=of-main", "of-main.jsapi"),
+        ("/cgi-bin/get_jsapi_ticket?access_token=of-main&type=agent_config", "of-main.jsapi"),
+        ("/cgi-bin/ticket/get?access_token=of-main&type=agent_config", "of-main.agent_config"),
+        ("/cgi-bin/ticket/get?type=agent_config&x&access_token=of-main", "of-main.agent_config"),
+    ] {
+        let answer = relay.send("GET", target, "").await;
+        let body = format!(r#"{{"errcode":0,"errmsg":"ok","ticket":"{ticket}","expires_in":7100}}"#);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body.as_str()), "{target}");
+    }
+    let series = "token_relay_requests_total{route=\"drop_in_wecom_ticket\",status=\"200\"}";
+    assert_eq!(relay.metric(series).await, "4");
+}
+
+#[tokio::test]
+async fn the_ticket_routes_refuse_with_wecoms_codes_and_know_no_ticket_of_the_other_platform() {
+    let relay = with_tickets().await;
+    for (target, errcode, errmsg) in [
+        ("get_jsapi_ticket", 41001, "access_token missing"),
+        ("get_jsapi_ticket?access_token=", 41001, "access_token missing"),
+        ("get_jsapi_ticket?access_token=of-nobody", 40014, "invalid access_token"),
+        ("get_jsapi_ticket?access_token=of-main.jsapi", 40014, "invalid access_token"),
+        ("get_jsapi_ticket?access_token=of-shop", 48002, "api forbidden"),
+        ("get_jsapi_ticket?access_token=of-card", 48002, "api forbidden"),
+        ("ticket/get?type=agent_config", 41001, "access_token missing"),
+        ("ticket/get?access_token=of-main", 40058, "invalid Request Parameter"),
+        ("ticket/get?access_token=of-main&type=jsapi", 40058, "invalid Request Parameter"),
+        ("ticket/get?access_token=of-main&type=agent_config&type=agent_config", 40058, "invalid Request Parameter"),
+        ("ticket/get?access_token=of-shop&type=agent_config", 48002, "api forbidden"),
+        ("ticket/getticket?access_token=of-main&type=jsapi", 48001, "api unauthorized"),
+        ("ticket/getticket?access_token=of-card&type=agent_config", 40097, "invalid args"),
+    ] {
+        assert_refused(&relay.send("GET", &format!("/cgi-bin/{target}"), "").await, errcode, errmsg);
+    }
+    let post = relay.send("POST", "/cgi-bin/get_jsapi_ticket?access_token=of-main", "{}").await;
+    assert_refused(&post, 43001, "require GET method");
+    relay.fake.publish("main.agent_config", idle());
+    let none = relay.send("GET", "/cgi-bin/ticket/get?access_token=of-main&type=agent_config", "").await;
+    assert_refused(&none, -1, "system busy");
 }

@@ -39,7 +39,7 @@ impl Gate {
         let gateway = gateway.with_wecom(&settings(&wecom.base_url(), None)).unwrap();
         let long = Duration::from_secs(60);
         let timeouts = Timeouts { verdict: long, silence: long, ..Timeouts::new(long) };
-        let fake = FakeRelay::with_gateway(&["main", "shop"], timeouts, apps, Some(gateway));
+        let fake = FakeRelay::with_gateway(&["main", "main.jsapi", "shop"], timeouts, apps, Some(gateway));
         let token = Self::fetch(&wecom).await;
         fake.offer("main", 7, &token, 3541);
         fake.offer("shop", 7, &wechat.rotate_outside("wxshop", Kind::Rotating).access_token, 3541);
@@ -138,4 +138,21 @@ async fn where_all_accounts_are_wecoms_a_token_that_is_not_known_is_40014() {
     let served = fake.serve(LIMITS).await;
     let request = client::request("GET", &target, None, "", "");
     assert_eq!(errcode(&client::send(served.address, request.as_bytes()).await.unwrap()), 40014);
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_not_kept_comes_from_wecom() {
+    let gate = Gate::new().await;
+    gate.fake.offer("main.jsapi", 7, "the-kept-one", 7100);
+    let (jsapi, agent_config) = ("/cgi-bin/get_jsapi_ticket", "/cgi-bin/ticket/get");
+    let kept = gate.get(&format!("{jsapi}?access_token={}", gate.token), "").await;
+    assert_eq!(kept.json()["ticket"], "the-kept-one");
+    let headers = format!("Authorization: {}\r\nX-Relay-Account: main\r\n", bearer(KEY));
+    assert_eq!(gate.get(jsapi, &headers).await.json()["ticket"], "the-kept-one", "a relay key is enough");
+    assert_eq!(gate.wecom.route(jsapi).calls, 0);
+    let target = format!("{agent_config}?access_token={}&type=agent_config", gate.token);
+    let ticket = gate.get(&target, "").await.json()["ticket"].as_str().unwrap().to_owned();
+    assert!(gate.wecom.ticket_alive_for(&ticket).is_some());
+    assert_eq!(errcode(&gate.get(&format!("{agent_config}?access_token=unknown&type=agent_config"), "").await), 40001);
+    assert_eq!((gate.wecom.route(agent_config).calls, gate.wechat.calls(Op::Any).len()), (1, 0));
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sha1::{Digest, Sha1};
 use test_support::{CLIENT_KEY, Relay, SECRET, Setup, client, eventually};
 use tokio::time::{Instant, sleep};
 use wechat_sim::{Op, Sim};
@@ -164,4 +165,49 @@ async fn through_the_gateway_a_caller_sees_nothing_of_a_revoked_token() {
     assert!(setup.sim.revoke_agent(CRM));
     assert_eq!(ask().await, Some(0));
     assert_eq!((setup.sim.route(USERS).calls, calls(&setup)), (3, 2), "refused, renewed, repeated");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agents_tickets_are_served_on_every_route_outlive_its_token_and_survive_a_kill() {
+    let mut setup = setup(600).await;
+    setup.set("accounts.crm.tickets", "jsapi,agent_config");
+    setup.set("accounts.crm.jssdk_domains", "shop.example.com");
+    let relay = setup.start().await;
+    let ticket = async |relay: &Relay, kind: &str| {
+        let answer = relay.get(&format!("/ticket?type={kind}")).await;
+        // how old they are, the relay cannot know
+        assert!((1..=120).contains(&answer.seconds()), "{answer:?}");
+        answer.json()["ticket"].as_str().unwrap().to_owned()
+    };
+    let tickets = [ticket(&relay, "jsapi").await, ticket(&relay, "agent_config").await];
+    assert!(tickets.iter().all(|ticket| setup.sim.ticket_alive_for(ticket).is_some()) && tickets[0] != tickets[1]);
+    let first = relay.get("/token").await.token();
+    assert!(setup.sim.revoke_agent(CRM));
+    let second = relay.report(&first).await.token();
+    for token in [&first, &second] {
+        let targets = ["get_jsapi_ticket?", "ticket/get?type=agent_config&"];
+        for (target, ticket) in targets.into_iter().zip(&tickets) {
+            let target = format!("/cgi-bin/{target}access_token={token}");
+            let answer = client::get(relay.public, &target, None).await.unwrap().json();
+            assert_eq!((&answer["errcode"], &answer["ticket"]), (&0.into(), &ticket.as_str().into()), "{target}");
+        }
+    }
+    for (kind, id, ticket) in [("jsapi", "appId", &tickets[0]), ("agent_config", "corpid", &tickets[1])] {
+        let target = format!("/jssdk/config?type={kind}&url=https%3A%2F%2Fshop.example.com%2Fcart");
+        let config = relay.get(&target).await.json();
+        let (nonce, timestamp) = (config["nonceStr"].as_str().unwrap(), &config["timestamp"]);
+        let page = "https://shop.example.com/cart";
+        let text = format!("jsapi_ticket={ticket}&noncestr={nonce}&timestamp={timestamp}&url={page}");
+        assert_eq!((&config[id], &config["signature"]), (&CORP.into(), &hex::encode(Sha1::digest(text)).into()));
+    }
+    eventually("the records are there", async || {
+        ["crm.jsapi.json", "crm.agent_config.json"].iter().all(|name| setup.state().join(name).exists())
+    })
+    .await;
+    let output = relay.text();
+    assert!(tickets.iter().all(|ticket| !output.contains(ticket)), "a log shows a ticket");
+    relay.kill();
+    let relay = setup.start().await;
+    assert_eq!([ticket(&relay, "jsapi").await, ticket(&relay, "agent_config").await], tickets);
+    assert_eq!(setup.sim.calls(Op::WecomTicket).len(), 2);
 }

@@ -57,6 +57,43 @@ pub(in crate::http) struct AccessTokenQuery {
     access_token: String,
 }
 
+/// The type of a ticket of WeChat's.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(in crate::http) struct WeChatTicketQuery {
+    /// `jsapi` for pages, `wx_card` for card coupons.
+    #[param(rename = "type", inline)]
+    kind: WeChatTicket,
+}
+
+/// WeChat's types.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its description is used")]
+pub(in crate::http) enum WeChatTicket {
+    Jsapi,
+    WxCard,
+}
+
+/// The type of an agent's ticket.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(in crate::http) struct AgentTicketQuery {
+    /// There is one.
+    #[param(rename = "type", inline)]
+    kind: AgentTicket,
+}
+
+/// WeCom's one type.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its description is used")]
+pub(in crate::http) enum AgentTicket {
+    AgentConfig,
+}
+
 /// What the gateway answers in the place of WeChat, which it was to ask.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only its description is used")]
@@ -93,6 +130,12 @@ pub(super) struct StableTokenReply;
 /// What `/cgi-bin/ticket/getticket` answers.
 pub(in crate::http) struct TicketReply;
 
+/// What `/cgi-bin/get_jsapi_ticket` answers.
+pub(in crate::http) struct CorpTicketReply;
+
+/// What `/cgi-bin/ticket/get` answers.
+pub(in crate::http) struct AgentTicketReply;
+
 /// What `/cgi-bin/gettoken` answers.
 pub(super) struct CorpTokenReply;
 
@@ -122,17 +165,27 @@ impl PartialSchema for StableTokenReply {
     }
 }
 
+/// The refusals of all ticket routes.
+const OF_TICKETS: [Refusal; 5] =
+    [Refusal::NotGet, Refusal::NoAccessToken, Refusal::UnknownAccessToken, Refusal::TicketNotKept, Refusal::NoToken];
+
 impl PartialSchema for TicketReply {
     fn schema() -> RefOr<Schema> {
-        let refusals = [
-            Refusal::NotGet,
-            Refusal::NoAccessToken,
-            Refusal::UnknownAccessToken,
-            Refusal::BadTicketType,
-            Refusal::TicketNotKept,
-            Refusal::NoToken,
-        ];
+        let refusals = [&OF_TICKETS[..], &[Refusal::BadTicketType]].concat();
         either(ok("ticket"), Platform::WeChat, &refusals)
+    }
+}
+
+impl PartialSchema for CorpTicketReply {
+    fn schema() -> RefOr<Schema> {
+        either(ok("ticket"), Platform::WeCom, &OF_TICKETS)
+    }
+}
+
+impl PartialSchema for AgentTicketReply {
+    fn schema() -> RefOr<Schema> {
+        let refusals = [&OF_TICKETS[..], &[Refusal::BadTicketType]].concat();
+        either(ok("ticket"), Platform::WeCom, &refusals)
     }
 }
 
@@ -163,6 +216,8 @@ impl ToSchema for GatewayRefusal {}
 impl ToSchema for TokenReply {}
 impl ToSchema for StableTokenReply {}
 impl ToSchema for TicketReply {}
+impl ToSchema for CorpTicketReply {}
+impl ToSchema for AgentTicketReply {}
 impl ToSchema for CorpTokenReply {}
 
 fn either(granted: impl Into<RefOr<Schema>>, platform: Platform, refusals: &[Refusal]) -> RefOr<Schema> {

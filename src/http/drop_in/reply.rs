@@ -66,7 +66,9 @@ fn in_words_of_wecom(refusal: Refusal) -> (i64, &'static str) {
         Refusal::NoSecret => (41004, "corpsecret missing"),
         Refusal::WrongKey => (40001, "invalid credential"),
         Refusal::TooManyWrongKeys => (45009, "api freq out of limit"),
-        Refusal::ForeignAccount => (48002, "api forbidden"),
+        Refusal::ForeignAccount | Refusal::TicketNotKept => (48002, "api forbidden"),
+        Refusal::UnknownAccessToken => (40014, "invalid access_token"),
+        Refusal::BadTicketType => (40058, "invalid Request Parameter"),
         Refusal::SeveralAccounts => (
             41011,
             "agentid missing: this key may use several agents of the corp, and needs to be \
@@ -78,10 +80,7 @@ fn in_words_of_wecom(refusal: Refusal) -> (i64, &'static str) {
         | Refusal::BadBody
         | Refusal::BodyStalled
         | Refusal::BadGrantType
-        | Refusal::NoAccessToken
-        | Refusal::UnknownAccessToken
-        | Refusal::BadTicketType
-        | Refusal::TicketNotKept => in_words_of_wechat(refusal),
+        | Refusal::NoAccessToken => in_words_of_wechat(refusal),
     }
 }
 
