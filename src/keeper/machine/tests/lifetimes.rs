@@ -213,7 +213,7 @@ fn wecom_is_asked_for_a_ticket_of_unknown_age_once_a_minute() {
 }
 
 #[test]
-fn the_tickets_of_wecom_change_without_a_gap_of_more_than_seconds_and_within_its_limit() {
+fn how_old_wecoms_tickets_are_is_known_from_the_second_on_and_costs_no_more_calls_than_it_allows() {
     let mut rig = rig_of(Platform::WeCom);
     let born = rig.boot.minus(s(3000));
     let mut of_known_age = 0;
