@@ -154,6 +154,23 @@ async fn sixty_four_files_of_10_mib_each_way_at_once_take_little_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_of_a_gibibyte_comes_whole_and_takes_little_memory() {
+    const SIZE: usize = 1 << 30;
+    let mut setup = setup().await;
+    setup.set("log.filter", "info");
+    let relay = setup.start().await;
+    let token = relay.get("/token").await.token();
+    let media = setup.sim.make_media("wxmain", MediaKind::Video, "video/mp4", SIZE as u64);
+    let before = peak_kib(&relay);
+    let lines = "HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+    let down = format!("GET /cgi-bin/media/get?access_token={token}&media_id={media} {lines}");
+    assert!(exchange(relay.public, down, 0).await.unwrap() > SIZE);
+    let grown = peak_kib(&relay).saturating_sub(before);
+    println!("1 GiB down: {grown} KiB more at the peak");
+    assert!(grown < 16 * 1024, "{grown} KiB: the body is not streamed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_go_over_tls_to_a_host_that_is_vouched_for_and_no_proxy_of_the_environment_sees_them() {
     let (right, wrong) = (Certificate::of("localhost"), Certificate::of("localhost"));
     let trap = TcpListener::bind("127.0.0.1:0").unwrap();

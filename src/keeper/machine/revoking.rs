@@ -37,7 +37,6 @@ impl Machine {
         }
         let record = &mut self.known.record;
         record.revocation = record.revocation.join(Revocation::of(record.generation));
-
         let up_to = record.revocation.up_to;
         self.known.drop_backoff(now);
         self.known.writer.is_dirty = true;
