@@ -43,6 +43,15 @@ enum AsksFor {
     Type(&'static [TicketKind]),
 }
 
+impl Route {
+    /// Whether this is the answer, though there is a gateway: for a token that nobody knows it has WeChat's words, in which 40001
+    /// means to an SDK of WeCom that its secret is wrong.
+    fn is_final(self, refusal: Refusal) -> bool {
+        let is_of_token = matches!(refusal, Refusal::NoAccessToken | Refusal::UnknownAccessToken);
+        self.platform == Platform::WeCom && is_of_token
+    }
+}
+
 /// `GET /cgi-bin/ticket/getticket`
 #[utoipa::path(
     get, path = OF_WECHAT, tag = drop_in::TAG, operation_id = "dropInTicket",
@@ -113,7 +122,9 @@ async fn answer(
                 Outcome::Unavailable(_) => Refusal::NoToken,
             }
         }
-        Err(_) if state.gateway.is_some() => return gateway::pass(state, peer, request).await,
+        Err(refusal) if state.gateway.is_some() && !route.is_final(refusal) => {
+            return gateway::pass(state, peer, request).await;
+        }
         Err(refusal) => refusal,
     };
     drop_in::refuse(&state, route.path, route.platform, peer.0, refusal)

@@ -153,6 +153,10 @@ async fn a_ticket_that_is_not_kept_comes_from_wecom() {
     let target = format!("{agent_config}?access_token={}&type=agent_config", gate.token);
     let ticket = gate.get(&target, "").await.json()["ticket"].as_str().unwrap().to_owned();
     assert!(gate.wecom.ticket_alive_for(&ticket).is_some());
-    assert_eq!(errcode(&gate.get(&format!("{agent_config}?access_token=unknown&type=agent_config"), "").await), 40001);
+    assert_eq!(
+        errcode(&gate.get(&format!("{agent_config}?access_token=unknown&type=agent_config"), "").await),
+        40014,
+        "40001 would be a wrong secret"
+    );
     assert_eq!((gate.wecom.route(agent_config).calls, gate.wechat.calls(Op::Any).len()), (1, 0));
 }
