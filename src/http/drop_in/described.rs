@@ -4,7 +4,7 @@ use utoipa::{
     IntoParams, IntoResponses, PartialSchema, ToSchema,
     openapi::{
         RefOr,
-        schema::{Object, ObjectBuilder, OneOfBuilder, Ref, Schema, Type},
+        schema::{AnyOfBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, Schema, Type},
     },
 };
 
@@ -172,20 +172,20 @@ const OF_TICKETS: [Refusal; 5] =
 impl PartialSchema for TicketReply {
     fn schema() -> RefOr<Schema> {
         let refusals = [&OF_TICKETS[..], &[Refusal::BadTicketType]].concat();
-        either(ok("ticket"), Platform::WeChat, &refusals)
+        ticket(Platform::WeChat, &refusals)
     }
 }
 
 impl PartialSchema for CorpTicketReply {
     fn schema() -> RefOr<Schema> {
-        either(ok("ticket"), Platform::WeCom, &OF_TICKETS)
+        ticket(Platform::WeCom, &OF_TICKETS)
     }
 }
 
 impl PartialSchema for AgentTicketReply {
     fn schema() -> RefOr<Schema> {
         let refusals = [&OF_TICKETS[..], &[Refusal::BadTicketType]].concat();
-        either(ok("ticket"), Platform::WeCom, &refusals)
+        ticket(Platform::WeCom, &refusals)
     }
 }
 
@@ -219,6 +219,18 @@ impl ToSchema for TicketReply {}
 impl ToSchema for CorpTicketReply {}
 impl ToSchema for AgentTicketReply {}
 impl ToSchema for CorpTokenReply {}
+
+/// A ticket, a refusal, or with the gateway on what the platform answers to a call for one that is not kept.
+fn ticket(platform: Platform, refusals: &[Refusal]) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let passed_on = ObjectBuilder::new()
+        .property("errcode", ObjectBuilder::new().schema_type(Type::Integer))
+        .required("errcode")
+        .property("errmsg", text)
+        .required("errmsg")
+        .description(Some("With the gateway on, what the platform answers to a call for a ticket that is not kept."));
+    AnyOfBuilder::new().item(ok("ticket")).item(refused(platform, refusals)).item(passed_on).into()
+}
 
 fn either(granted: impl Into<RefOr<Schema>>, platform: Platform, refusals: &[Refusal]) -> RefOr<Schema> {
     OneOfBuilder::new().item(granted).item(refused(platform, refusals)).into()
