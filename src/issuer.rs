@@ -13,6 +13,7 @@ use crate::credential::{Generation, Token};
 mod cause;
 mod errors;
 mod platform;
+mod probe;
 pub mod reply;
 pub mod ticket;
 pub mod upstream;

@@ -4,6 +4,16 @@ use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
 
 use super::{Cause, IssueError};
 
+pub(super) const MINUTE: Duration = minutes(1);
+pub(super) const HOUR: Duration = minutes(60);
+
+pub(super) const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+/// The hint for a host whose certificate is not trusted: the same for every issuer that there is.
+pub(super) const CERTIFICATE: &str = "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this \
+                                      machine's clock, and whether something on the way intercepts TLS";
 /// The hint for a call that needs an access token where there is none.
 const NO_ACCESS_TOKEN: &str = "nothing to do here: the account's access token is missing, and its own entry says why";
 

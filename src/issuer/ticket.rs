@@ -5,11 +5,10 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 
 use super::{
-    AccessToken, Cause, IssueError, Issued, Issuer, NoVerdict, Platform, Profile, RotationMode, Verdict,
+    AccessToken, Cause, IssueError, Issued, Issuer, NoVerdict, Platform, Profile, RotationMode, Verdict, probe,
     reply::parse_reply,
     upstream::{Call, Upstream},
-    wechat::{self, PROBE_TIMEOUT},
-    wecom,
+    wechat, wecom,
 };
 use crate::credential::{TicketKind, Token};
 
@@ -109,7 +108,7 @@ impl TicketIssuer {
 
     /// No platform has a call that tells whether a ticket is good. But it gives the same one for as long as that lives.
     async fn ask(&self, ticket: &Token) -> Verdict {
-        match self.fetch(PROBE_TIMEOUT).await {
+        match self.fetch(probe::TIMEOUT).await {
             Ok(issued) if issued.token == *ticket => Verdict::Accepted,
             Ok(_) => Verdict::Replaced,
             Err(IssueError::Refused { errcode, .. }) => Verdict::Inconclusive { cause: NoVerdict::Errcode(errcode) },

@@ -4,11 +4,11 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
 use super::{
-    Cause, IssueError, Issued, Issuer, NoVerdict, Profile, ReplyDefect, RotationMode, Verdict,
-    reply::{errcode, object, parse_reply},
+    IssueError, Issued, Issuer, Profile, RotationMode, Verdict,
+    probe::Probe,
+    reply::parse_reply,
     upstream::{Call, Upstream},
 };
 use crate::credential::Token;
@@ -16,9 +16,6 @@ use crate::credential::Token;
 mod errors;
 
 pub use errors::{ERRORS, TICKET_ERRORS};
-
-/// How long a probe may take. A report waits for it, and for a fetch, within its 10 s.
-pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The longest back-off while no token lives.
 pub(super) const RETRY_MAX_WITHOUT_TOKEN: Duration = Duration::from_secs(15);
@@ -153,15 +150,6 @@ impl WeChat {
         let reply = self.http.call(&call, self.http.timeout()).await?;
         parse_reply(reply.status.as_u16(), &reply.body, TOKEN, &[secret, appid])
     }
-
-    async fn ask(&self, token: &Token) -> Verdict {
-        let query = [(TOKEN, token.expose())];
-        let call = Call { path: &["cgi-bin", "get_api_domain_ip"], query: &query, json: None };
-        match self.http.call(&call, PROBE_TIMEOUT).await {
-            Ok(reply) => parse_probe(reply.status.as_u16(), &reply.body),
-            Err(error) => Verdict::Inconclusive { cause: NoVerdict::Failed(error) },
-        }
-    }
 }
 
 impl Issuer for WeChat {
@@ -174,31 +162,21 @@ impl Issuer for WeChat {
     }
 
     fn probe<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Verdict> {
-        Box::pin(self.ask(token))
+        Box::pin(PROBE.ask(&self.http, token))
     }
 }
+
+const PROBE: Probe = Probe { bad_token: &BAD_TOKEN, takes_list: true };
 
 /// Reads the reply of `/cgi-bin/get_api_domain_ip`.
 pub fn parse_probe(status: u16, body: &[u8]) -> Verdict {
-    verdict(body).unwrap_or_else(|defect| Verdict::Inconclusive {
-        cause: NoVerdict::Unreadable(Cause::Unreadable { status, defect }),
-    })
-}
-
-fn verdict(body: &[u8]) -> Result<Verdict, ReplyDefect> {
-    let reply = object(body)?;
-    let has_errcode = reply.get("errcode").is_some_and(|errcode| !errcode.is_null());
-    match errcode(&reply)? {
-        0 if has_errcode || reply.get("ip_list").is_some_and(Value::is_array) => Ok(Verdict::Accepted),
-        0 => Err(ReplyDefect::NoAnswer),
-        errcode if BAD_TOKEN.contains(&errcode) => Ok(Verdict::Refused { errcode }),
-        errcode => Ok(Verdict::Inconclusive { cause: NoVerdict::Errcode(errcode) }),
-    }
+    PROBE.parse(status, body)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::issuer::NoVerdict;
 
     #[test]
     fn an_endpoint_has_one_name_everywhere() {

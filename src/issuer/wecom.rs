@@ -6,10 +6,11 @@ use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Cause, IssueError, Issued, Issuer, NoVerdict, Profile, ReplyDefect, RotationMode, Verdict,
-    reply::{errcode, object, parse_reply},
+    IssueError, Issued, Issuer, Profile, RotationMode, Verdict,
+    probe::Probe,
+    reply::parse_reply,
     upstream::{Call, Upstream},
-    wechat::{PROBE_TIMEOUT, RETRY_MAX_WITHOUT_TOKEN},
+    wechat::RETRY_MAX_WITHOUT_TOKEN,
 };
 use crate::credential::Token;
 
@@ -44,7 +45,7 @@ pub const PROFILE: Profile = Profile {
     sightings_per_life: 240,
     can_be_forced: false,
     // each attempt with a wrong secret counts towards the ban
-    wait_after_restart: errors::HOUR,
+    wait_after_restart: super::errors::HOUR,
     retry_max_without_any: RETRY_MAX_WITHOUT_TOKEN,
     secret_names_owner: true,
     errors: &ERRORS,
@@ -85,15 +86,6 @@ impl WeCom {
         let reply = self.http.call(&call, self.http.timeout()).await?;
         parse_reply(reply.status.as_u16(), &reply.body, TOKEN, &[secret, corpid])
     }
-
-    async fn ask(&self, token: &Token) -> Verdict {
-        let query = [(TOKEN, token.expose())];
-        let call = Call { path: &["cgi-bin", "get_api_domain_ip"], query: &query, json: None };
-        match self.http.call(&call, PROBE_TIMEOUT).await {
-            Ok(reply) => parse_probe(reply.status.as_u16(), &reply.body),
-            Err(error) => Verdict::Inconclusive { cause: NoVerdict::Failed(error) },
-        }
-    }
 }
 
 impl Issuer for WeCom {
@@ -107,36 +99,21 @@ impl Issuer for WeCom {
     }
 
     fn probe<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Verdict> {
-        Box::pin(self.ask(token))
+        Box::pin(PROBE.ask(&self.http, token))
     }
 }
 
-/// Reads the reply of `/cgi-bin/get_api_domain_ip`, any agent's right. Only its errcode counts: a refusal has an empty `ip_list`
-/// as well.
-pub fn parse_probe(status: u16, body: &[u8]) -> Verdict {
-    verdict(body).unwrap_or_else(|defect| Verdict::Inconclusive {
-        cause: NoVerdict::Unreadable(Cause::Unreadable { status, defect }),
-    })
-}
-
-fn verdict(body: &[u8]) -> Result<Verdict, ReplyDefect> {
-    let reply = object(body)?;
-    let has_errcode = reply.get("errcode").is_some_and(|errcode| !errcode.is_null());
-    match errcode(&reply)? {
-        0 if has_errcode => Ok(Verdict::Accepted),
-        0 => Err(ReplyDefect::NoAnswer),
-        errcode if BAD_TOKEN.contains(&errcode) => Ok(Verdict::Refused { errcode }),
-        errcode => Ok(Verdict::Inconclusive { cause: NoVerdict::Errcode(errcode) }),
-    }
-}
+/// Any agent's right. Only its errcode counts: a refusal has an empty `ip_list` as well.
+const PROBE: Probe = Probe { bad_token: &BAD_TOKEN, takes_list: false };
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::issuer::NoVerdict;
 
     #[test]
     fn only_the_errcode_of_a_probe_counts_and_40001_says_nothing_about_the_token() {
-        let probe = |body: &str| parse_probe(200, body.as_bytes());
+        let probe = |body: &str| PROBE.parse(200, body.as_bytes());
         assert_eq!(probe(r#"{"ip_list":["1.2.3.4"],"errcode":0,"errmsg":"ok"}"#), Verdict::Accepted);
         for errcode in BAD_TOKEN {
             let body = format!(r#"{{"ip_list":[],"errcode":{errcode},"errmsg":"access_token expired"}}"#);

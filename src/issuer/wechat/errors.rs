@@ -3,30 +3,21 @@
 
 use std::time::Duration;
 
-use crate::issuer::{ErrorTable, Hint, Remedy, Rule};
-
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-
-const fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes * 60)
-}
+use crate::issuer::{
+    ErrorTable, Hint, Remedy, Rule,
+    errors::{CERTIFICATE, HOUR, MINUTE, minutes},
+};
 
 /// What WeChat's errors mean where a token is fetched. The paths are those of WeChat's consoles in 2026: an official account (公众号, 服务号) is
 /// kept in 微信开发者平台, a mini program (小程序) in 微信公众平台.
-pub static ERRORS: ErrorTable = ErrorTable {
-    issuer: "WeChat",
-    rules: RULES,
-    others: OTHERS,
-    not_sent: NOT_SENT,
-    certificate: CERTIFICATE,
-    unknown: UNKNOWN,
-};
+pub static ERRORS: ErrorTable = TABLE;
 
 /// What WeChat's errors mean where a ticket is fetched: with an access token, so 40001 speaks of that one.
-pub static TICKET_ERRORS: ErrorTable = ErrorTable {
+pub static TICKET_ERRORS: ErrorTable = ErrorTable { rules: TICKET_RULES, ..TABLE };
+
+const TABLE: ErrorTable = ErrorTable {
     issuer: "WeChat",
-    rules: TICKET_RULES,
+    rules: RULES,
     others: OTHERS,
     not_sent: NOT_SENT,
     certificate: CERTIFICATE,
@@ -39,8 +30,6 @@ const OTHERS: Rule = Rule {
     hint: Hint::Text("look the errcode up in WeChat's table of global return codes (全局返回码)"),
 };
 const NOT_SENT: &str = "the relay cannot connect: check DNS, the firewall, wechat.base_url and wechat.proxy";
-const CERTIFICATE: &str = "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's \
-                           clock, and whether something on the way intercepts TLS";
 const UNKNOWN: &str =
     "nothing to do: the relay goes on by itself; if it lasts, check the network path and WeChat's status";
 

@@ -1,31 +1,20 @@
 //! What do WeCom's errcodes call for, at `gettoken` and where tickets are fetched? A table each, after WeCom's global error codes
 //! (全局错误码).
 
-use std::time::Duration;
-
-use crate::issuer::{ErrorTable, Hint, Remedy, Rule};
-
-const MINUTE: Duration = Duration::from_secs(60);
-pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
-
-const fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes * 60)
-}
-
-/// What WeCom's errors mean where a token is fetched. The paths are those of its administration pages (管理后台, work.weixin.qq.com) in 2026.
-pub static ERRORS: ErrorTable = ErrorTable {
-    issuer: "WeCom",
-    rules: RULES,
-    others: OTHERS,
-    not_sent: NOT_SENT,
-    certificate: CERTIFICATE,
-    unknown: UNKNOWN,
+use crate::issuer::{
+    ErrorTable, Hint, Remedy, Rule,
+    errors::{CERTIFICATE, HOUR, MINUTE, minutes},
 };
 
+/// What WeCom's errors mean where a token is fetched. The paths are those of its administration pages (管理后台, work.weixin.qq.com) in 2026.
+pub static ERRORS: ErrorTable = TABLE;
+
 /// What WeCom's errors mean where a ticket is fetched. No secret goes with the call, so nothing of it is banned.
-pub static TICKET_ERRORS: ErrorTable = ErrorTable {
+pub static TICKET_ERRORS: ErrorTable = ErrorTable { rules: TICKET_RULES, ..TABLE };
+
+const TABLE: ErrorTable = ErrorTable {
     issuer: "WeCom",
-    rules: TICKET_RULES,
+    rules: RULES,
     others: OTHERS,
     not_sent: NOT_SENT,
     certificate: CERTIFICATE,
@@ -38,8 +27,6 @@ const OTHERS: Rule = Rule {
     hint: Hint::Text("look the errcode up at open.work.weixin.qq.com/devtool/query"),
 };
 const NOT_SENT: &str = "the relay cannot connect: check DNS, the firewall, wecom.base_url and wechat.proxy";
-const CERTIFICATE: &str = "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's \
-                           clock, and whether something on the way intercepts TLS";
 const UNKNOWN: &str =
     "nothing to do: the relay goes on by itself; if it lasts, check the network path and WeCom's status";
 
@@ -140,6 +127,8 @@ const RULES: &[Rule] = &[
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::issuer::IssueError;
 
