@@ -12,7 +12,7 @@ use super::problem::Problem;
 use crate::{
     account::AccountName,
     registry::{Handle, Handles},
-    relay_key::KeyDigest,
+    relay_key::{KeyDigest, fits_urls},
 };
 
 /// The account that is meant where several could be and none is named.
@@ -73,8 +73,15 @@ impl Clients {
         self.by_key(&KeyDigest::of(key)).ok_or(Problem::Unauthorized("the relay key is not known"))
     }
 
+    /// The digest of what an SDK presents as its secret, and the client whose key that is, if the key may stand in a URL.
+    pub(super) fn by_secret(&self, secret: &str) -> (KeyDigest, Option<&Client>) {
+        let digest = KeyDigest::of(secret.as_bytes());
+        let client = self.by_key(&digest).filter(|_| fits_urls(secret));
+        (digest, client)
+    }
+
     /// The client with this key.
-    pub(super) fn by_key(&self, key: &KeyDigest) -> Option<&Client> {
+    fn by_key(&self, key: &KeyDigest) -> Option<&Client> {
         self.by_prefix.get(&key.prefix())?.iter().find(|client| client.key == *key)
     }
 }

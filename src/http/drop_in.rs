@@ -35,17 +35,17 @@ pub(super) use wecom::{GETTOKEN, gettoken};
 
 use super::{
     AppState,
-    apps::App,
     auth::Client,
     body::{BodyFault, Unread},
     token::{self, LongPoll, Outcome},
 };
 use crate::{
+    account::AccountName,
     credential::Generation,
     issuer::{Platform, wechat::Endpoint},
     metrics::Refusal,
     registry::{Handle, Prepared},
-    relay_key::{KeyDigest, fits_urls},
+    relay_key::KeyDigest,
     report::Grounds,
 };
 use described::{StableTokenReply, TokenQuery, TokenReply};
@@ -138,6 +138,24 @@ struct Fetch {
     force_refresh: bool,
 }
 
+impl Fetch {
+    /// Of the token of `account`, by whoever has presented the secret with this digest: a client's key, or the account's own secret.
+    fn new(
+        state: &AppState,
+        account: &AccountName,
+        secret: &KeyDigest,
+        client: Option<&Client>,
+        force_refresh: bool,
+    ) -> Result<Self, Refusal> {
+        let handles = state.registry.handles();
+        let credential = handles.access_token(account.as_str()).ok_or(Refusal::NoToken)?;
+        if client.is_none() {
+            credential.metrics.appsecret_accepted();
+        }
+        Ok(Self { credential: credential.clone(), by: Fetcher::new(account.clone(), secret), force_refresh })
+    }
+}
+
 async fn serve(
     state: &AppState,
     route: Endpoint,
@@ -225,32 +243,16 @@ fn authorize(state: &AppState, route: Endpoint, parameters: &Parameters<'_>) -> 
     let appid = parameters.appid.text(Refusal::NoAppid, Refusal::UnknownAppid)?;
     let app = state.apps.find(appid, route).ok_or(Refusal::UnknownAppid)?;
     let secret = parameters.secret.text(Refusal::NoSecret, Refusal::WrongKey)?;
-    let caller = authenticate(state, app, secret).ok_or(Refusal::WrongKey)?;
+    let (digest, client) = state.clients.by_secret(secret);
+    if client.is_none() && app.appsecret != Some(digest) {
+        return Err(Refusal::WrongKey);
+    }
     if parameters.grant_type.text(Refusal::BadGrantType, Refusal::BadGrantType)? != GRANT_TYPE {
         return Err(Refusal::BadGrantType);
     }
-    if matches!(caller, Caller::Client(client) if !client.may_use(app.account.as_str())) {
+    // who has the AppSecret may use its account, and no other
+    if client.is_some_and(|client| !client.may_use(app.account.as_str())) {
         return Err(Refusal::ForeignAccount);
     }
-    let handles = state.registry.handles();
-    let credential = handles.access_token(app.account.as_str()).ok_or(Refusal::NoToken)?;
-    if matches!(caller, Caller::AppSecret) {
-        credential.metrics.appsecret_accepted();
-    }
-    let by = Fetcher::new(app.account.clone(), &KeyDigest::of(secret.as_bytes()));
-    Ok(Fetch { credential: credential.clone(), by, force_refresh: parameters.force_refresh })
-}
-
-/// Who presents a secret.
-enum Caller<'s> {
-    /// A client, by its relay key.
-    Client(&'s Client),
-    /// Whoever has the account's AppSecret. That is enough for this account, and for no other.
-    AppSecret,
-}
-
-fn authenticate<'s>(state: &'s AppState, app: &App, secret: &str) -> Option<Caller<'s>> {
-    let digest = KeyDigest::of(secret.as_bytes());
-    let client = state.clients.by_key(&digest).filter(|_| fits_urls(secret));
-    client.map(Caller::Client).or_else(|| (app.appsecret == Some(digest)).then_some(Caller::AppSecret))
+    Fetch::new(state, &app.account, &digest, client, parameters.force_refresh)
 }

@@ -26,6 +26,9 @@ pub(super) const OF_CORP: &str = "/cgi-bin/get_jsapi_ticket";
 /// WeCom's for an agent's ticket, of the one type `agent_config`.
 pub(super) const OF_AGENT: &str = "/cgi-bin/ticket/get";
 
+/// For the description of all three.
+const PASSED_ON: &str = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.";
+
 /// One of the three.
 #[derive(Clone, Copy)]
 struct Route {
@@ -56,7 +59,7 @@ impl Route {
 #[utoipa::path(
     get, path = OF_WECHAT, tag = drop_in::TAG, operation_id = "dropInTicket",
     summary = "WeChat's own ticket route",
-    description = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.",
+    description = PASSED_ON,
     params(AccessTokenQuery, WeChatTicketQuery),
     responses((
         status = 200, body = TicketReply, description = "The kept ticket, or a refusal in WeChat's words.",
@@ -76,7 +79,7 @@ pub(super) async fn of_wechat(
 #[utoipa::path(
     get, path = OF_CORP, tag = drop_in::TAG, operation_id = "dropInCorpTicket",
     summary = "WeCom's own route of the corp's ticket",
-    description = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.",
+    description = PASSED_ON,
     params(AccessTokenQuery),
     responses((
         status = 200, body = CorpTicketReply, description = "The kept ticket, or a refusal in WeCom's words.",
@@ -92,7 +95,7 @@ pub(super) async fn of_corp(state: State<Arc<AppState>>, peer: ConnectInfo<Socke
 #[utoipa::path(
     get, path = OF_AGENT, tag = drop_in::TAG, operation_id = "dropInAgentTicket",
     summary = "WeCom's own route of an agent's ticket",
-    description = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.",
+    description = PASSED_ON,
     params(AccessTokenQuery, AgentTicketQuery),
     responses((
         status = 200, body = AgentTicketReply, description = "The kept ticket, or a refusal in WeCom's words.",

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     metrics::ReportOutcome,
     registry::{Handle, Reported},
-    report::Grounds,
+    report::{Grounds, ReportFailure},
 };
 
 /// `POST /token/refresh`
@@ -82,20 +82,26 @@ async fn resolve(state: &AppState, credential: &Handle, bad: &str) -> Result<Res
     drop(published);
     match reported {
         None => credential.metrics.report(Grounds::Report, ReportOutcome::Stale),
-        Some(generation) => match credential.report(generation, Grounds::Report).await {
-            Some(Reported::Settled) => {}
-            Some(Reported::TooMany { retry_in, limit }) => return Err(Problem::TooMany { retry_in, limit }),
-            Some(Reported::Failed { retry_in, failure }) => {
-                let trouble = credential.published().status.trouble.clone();
-                return Err(Problem::ReportFailed { retry_in, failure, trouble });
-            }
-            None => return Err(unavailable(state, credential, "the relay is starting the account's keeper again")),
-        },
+        Some(generation) => settled(state, credential, credential.report(generation, Grounds::Report).await)?,
     }
     Ok(token::serve(state, credential, &LongPoll::default(), state.timeouts.report).await)
 }
 
-fn unavailable(state: &AppState, credential: &Handle, reason: &'static str) -> Problem {
+/// Whether the keeper has done what it was told, and if not, why.
+pub(super) fn settled(state: &AppState, credential: &Handle, answer: Option<Reported>) -> Result<(), Problem> {
+    match answer {
+        Some(Reported::Settled) => Ok(()),
+        Some(Reported::TooMany { retry_in, limit }) => Err(Problem::TooMany { retry_in, limit }),
+        Some(Reported::Failed { failure: ReportFailure::CannotRevoke, .. }) => Err(Problem::CannotRevoke),
+        Some(Reported::Failed { retry_in, failure }) => {
+            let trouble = credential.published().status.trouble.clone();
+            Err(Problem::ReportFailed { retry_in, failure, trouble })
+        }
+        None => Err(unavailable(state, credential, "the relay is starting the account's keeper again")),
+    }
+}
+
+pub(super) fn unavailable(state: &AppState, credential: &Handle, reason: &'static str) -> Problem {
     Problem::unavailable(&credential.published().status, state.clock.boot_now(), reason)
 }
 

@@ -10,12 +10,14 @@ use axum::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{AppState, body::Unread, health::json_answer, problem::Problem};
-use crate::{
-    credential::Generation,
-    registry::{Handle, Reported},
-    report::{Grounds, ReportFailure},
+use super::{
+    AppState,
+    body::Unread,
+    health::json_answer,
+    problem::Problem,
+    report::{settled, unavailable},
 };
+use crate::{credential::Generation, registry::Handle, report::Grounds};
 
 /// The answer: it is recorded, and outlives this process.
 #[derive(Debug, Serialize)]
@@ -55,27 +57,16 @@ fn authorize(
 }
 
 async fn record(state: &AppState, credential: &Handle) -> Result<Response, Problem> {
-    let unavailable = |reason| {
-        let published = credential.published();
-        Problem::unavailable(&published.status, state.clock.boot_now(), reason)
-    };
     // which generation is current the keeper knows best
     let recorded = credential.report(Generation::default(), Grounds::Revocation);
     match timeout(state.timeouts.report, recorded).await {
-        Ok(Some(Reported::Settled)) => {
-            let rotations_to_revoke = credential.published().status.rotations_to_revoke;
-            let recorded = Recorded { account: credential.id.account().as_str(), rotations_to_revoke };
-            let mut answer = json_answer(&recorded);
-            *answer.status_mut() = StatusCode::ACCEPTED;
-            Ok(answer)
+        Ok(answer) => settled(state, credential, answer)?,
+        Err(_elapsed) => {
+            return Err(unavailable(state, credential, "the revocation is not stored yet; the relay goes on trying"));
         }
-        Ok(Some(Reported::Failed { failure: ReportFailure::CannotRevoke, .. })) => Err(Problem::CannotRevoke),
-        Ok(Some(Reported::Failed { retry_in, failure })) => {
-            let trouble = credential.published().status.trouble.clone();
-            Err(Problem::ReportFailed { retry_in, failure, trouble })
-        }
-        Ok(Some(Reported::TooMany { retry_in, limit })) => Err(Problem::TooMany { retry_in, limit }),
-        Ok(None) => Err(unavailable("the relay is starting the account's keeper again")),
-        Err(_elapsed) => Err(unavailable("the revocation is not stored yet; the relay goes on trying")),
     }
+    let rotations_to_revoke = credential.published().status.rotations_to_revoke;
+    let mut answer = json_answer(&Recorded { account: credential.id.account().as_str(), rotations_to_revoke });
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    Ok(answer)
 }

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    Fetch, Fetcher, Parameters, TAG,
+    Fetch, Parameters, TAG,
     described::{CorpQuery, CorpTokenReply},
     hand_out, refuse, reply,
 };
@@ -21,7 +21,6 @@ use crate::{
     issuer::Platform,
     metrics::Refusal,
     registry::Prepared,
-    relay_key::{KeyDigest, fits_urls},
 };
 
 pub(in crate::http) const GETTOKEN: &str = "/cgi-bin/gettoken";
@@ -66,19 +65,12 @@ fn authorize(state: &AppState, parameters: &Parameters<'_>) -> Result<Fetch, Ref
         return Err(Refusal::UnknownAppid);
     }
     let secret = parameters.secret.text(Refusal::NoSecret, Refusal::WrongKey)?;
-    let digest = KeyDigest::of(secret.as_bytes());
-    let client = state.clients.by_key(&digest).filter(|_| fits_urls(secret));
+    let (digest, client) = state.clients.by_secret(secret);
     let agent = match client {
         Some(client) => only(agents.iter().filter(|agent| client.may_use(agent.account.as_str())))?,
         None => agents.iter().find(|agent| agent.secret == Some(digest)).ok_or(Refusal::WrongKey)?,
     };
-    let handles = state.registry.handles();
-    let credential = handles.access_token(agent.account.as_str()).ok_or(Refusal::NoToken)?;
-    if client.is_none() {
-        credential.metrics.appsecret_accepted();
-    }
-    let by = Fetcher::new(agent.account.clone(), &digest);
-    Ok(Fetch { credential: credential.clone(), by, force_refresh: false })
+    Fetch::new(state, &agent.account, &digest, client, false)
 }
 
 fn only<'a>(mut agents: impl Iterator<Item = &'a Agent>) -> Result<&'a Agent, Refusal> {

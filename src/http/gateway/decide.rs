@@ -21,7 +21,6 @@ use crate::{
     issuer::Platform,
     metrics::GatewayRefusal,
     registry::{Handle, Handles},
-    relay_key::{KeyDigest, fits_urls},
 };
 
 /// The relay's own paths. They reach the gateway only in another spelling, which WeChat might take for its token routes.
@@ -147,8 +146,8 @@ fn appsecret(query: Query<'_>, known: Known<'_>) -> Result<Credential, GatewayRe
         return Err(GatewayRefusal::UnknownAppid);
     }
     let (secret, place) = query.text("secret")?.ok_or(GatewayRefusal::NoSecret)?;
-    let digest = KeyDigest::of(secret.as_bytes());
-    if let Some(client) = known.clients.by_key(&digest).filter(|_| fits_urls(&secret)) {
+    let (digest, client) = known.clients.by_secret(&secret);
+    if let Some(client) = client {
         let app = apps.iter().find(|app| client.may_use_gateway() && client.may_use(app.account.as_str()));
         let account = app.ok_or(GatewayRefusal::NotAllowed)?.account.clone();
         return Ok(Credential::AppSecret { account, place, was_appsecret: false });

@@ -12,6 +12,7 @@ use crate::{
     issuer::wechat::Endpoint,
     metrics::Metrics,
     registry::Registry,
+    relay_key::KeyDigest,
     status::{Offer, Status},
 };
 
