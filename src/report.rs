@@ -4,18 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::issuer::{IssueError, NoVerdict};
 
-/// Why is a token said to be bad?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Why is a token said to be bad? In the order of their weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grounds {
-    /// A client says so.
-    #[default]
-    Report,
     /// A client of a drop-in route asks again long before what it was given runs out: SDKs do so when WeChat refuses the
     /// token, and nothing in their request tells it.
     EarlyFetch,
     /// It does so again and again within seconds.
     Burst,
+    /// A client says so.
+    #[default]
+    Report,
     /// An operator revokes it: it is to die, whatever WeChat says of it.
     Revocation,
 }

@@ -2,11 +2,12 @@
 //! of the machine's actions.
 
 use token_relay::{
-    keeper::machine::{Action, Note, ReportId},
+    keeper::machine::{Action, Note},
     status::Status,
 };
 
 use super::{
+    faults::REVOCATION,
     replica::Offer,
     rng::{HOUR, SECOND},
     setup::micros,
@@ -96,7 +97,7 @@ impl World {
                 self.send_probe(who, &token);
             }
             Action::Publish(outlook) => self.show(who, outlook),
-            Action::Answer(ReportId(id), _) if id == u64::MAX - 1 => {}
+            Action::Answer(REVOCATION, _) => {}
             Action::Answer(id, answer) => self.reports.answered(at, id, &answer, replica.offer, &self.calls),
             Action::Note(Note::Revoking(_)) => self.operator_revokes(),
             Action::Note(Note::RefusedOnce) => self.calls.is_second_opinion_due = true,
@@ -153,7 +154,7 @@ impl World {
                 replica.outlook.as_ref().map(|outlook| (outlook.budget, outlook.failures)),
             ),
         );
-        let is_revoking = self.replicas[who].outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0);
+        let is_revoking = self.replicas[who].is_revoking();
         if is_revoking && !self.is_revocation_stored() {
             self.operator_revokes(); // what others have fetched meanwhile, who have not heard of it
         }

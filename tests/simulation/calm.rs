@@ -5,6 +5,7 @@ use token_relay::{issuer::RotationMode, keeper::machine::Event};
 use super::{
     fault_plan::Troubles,
     oracle::Oracle,
+    replica::Replica,
     rng::{HOUR, MINUTE, SECOND},
     setup::micros,
     wechat_link::CALL_LIMIT,
@@ -165,10 +166,7 @@ impl World {
             // a planned rotation would come in between
             return self.push(self.now + 10 * SECOND, What::Trial(number));
         }
-        let is_revoking = |replica: &super::replica::Replica| {
-            replica.outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0)
-        };
-        if number >= 5 && self.replicas.iter().any(is_revoking) {
+        if number >= 5 && self.replicas.iter().any(Replica::is_revoking) {
             return self.push(self.now + 10 * SECOND, What::Trial(number));
         }
         if number >= 5 && self.calls.was_probed_within(self.now, micros(self.setup.policy.report_cooldown)) {

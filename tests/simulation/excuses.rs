@@ -172,8 +172,7 @@ impl World {
 
     /// A call has minted of a relay that does not know, or not yet, what the store says: that an operator has revoked all.
     pub(crate) fn minted_by(&mut self, who: usize) {
-        let knows = self.replicas[who].outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0);
-        if self.is_revocation_stored() && !knows {
+        if self.is_revocation_stored() && !self.replicas[who].is_revoking() {
             self.operator_revokes();
         }
     }

@@ -14,6 +14,9 @@ use super::{
     world::{Message, What, World},
 };
 
+/// By which the answer to an operator's demand is known from those to reports.
+pub(crate) const REVOCATION: ReportId = ReportId(u64::MAX - 1);
+
 impl World {
     pub(crate) fn fault(&mut self, kind: Kind) {
         if !self.is_storm || self.now < self.quiet_until {
@@ -106,7 +109,7 @@ impl World {
     fn kill_switch(&mut self, who: usize) {
         if self.setup.policy.issuer.rotation == RotationMode::Rotating && self.replicas[who].machine.is_some() {
             self.tally.count("token revoked by an operator");
-            let revocation = Event::Report(ReportId(u64::MAX - 1), Generation::default(), Grounds::Revocation);
+            let revocation = Event::Report(REVOCATION, Generation::default(), Grounds::Revocation);
             self.send_event(who, self.now, revocation);
         }
     }

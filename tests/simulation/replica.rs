@@ -109,6 +109,11 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
+    /// It knows that an operator has revoked tokens, and that rotations are still to come.
+    pub(crate) fn is_revoking(&self) -> bool {
+        self.outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0)
+    }
+
     pub(crate) fn runs(&self, at: i64) -> bool {
         self.machine.is_some() && self.frozen_until <= at
     }

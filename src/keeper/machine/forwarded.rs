@@ -13,7 +13,7 @@ impl Machine {
     /// Asks the holder to probe: one forwarded report serves all reports of a generation, here and at the others.
     pub(super) fn forward(&mut self) {
         let Some(generation) = self.current_generation() else { return };
-        let Some(grounds) = self.weightiest_grounds() else { return };
+        let Some(grounds) = self.reports.iter().map(|report| report.grounds).max() else { return };
         let Some(replica) = &mut self.known.replica else { return };
         let stored = self.known.record.forwarded.as_ref().filter(|forwarded| forwarded.generation == generation);
         match stored {
@@ -57,15 +57,6 @@ impl Machine {
         } else if self.reports.iter().all(|report| report.id != ReportId::FORWARDED) {
             self.hear(now, Waiting { id: ReportId::FORWARDED, generation, grounds });
         }
-    }
-
-    fn weightiest_grounds(&self) -> Option<Grounds> {
-        let weight = |grounds: &Grounds| match grounds {
-            Grounds::Report => 2,
-            Grounds::Burst => 1,
-            Grounds::EarlyFetch | Grounds::Revocation => 0,
-        };
-        self.reports.iter().map(|report| report.grounds).max_by_key(weight)
     }
 
     pub(super) fn answer_forwarded(&mut self, answer: ReportAnswer) {
