@@ -16,16 +16,16 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::Command,
-    time::Duration,
 };
 
 use side_by_side::{
     load::{Load, Waiting},
+    relay::{self, APPID, KEY, SECRET},
     server::{Cores, Server},
-    spread::{Round, Spread},
+    spread::Round,
+    turns::Turns,
 };
 use support::machine::{self, verdict};
-use token_relay::clock::{Clock, SystemClock};
 use wechat_sim::Sim;
 
 mod hanging;
@@ -34,12 +34,8 @@ mod side_by_side;
 #[path = "../support/mod.rs"]
 mod support;
 
-const APPID: &str = "wx0000000000000001";
-const SECRET: &str = "a-secret-of-no-real-account";
-const KEY: &str = "trk_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 60;
-const ROUND: Duration = Duration::from_millis(100);
 /// The target.
 const RATIO: f64 = 1.2;
 
@@ -90,16 +86,12 @@ async fn compare(rounds: usize, cores: &Cores, sim: &Sim, relay: &Server, home: 
         "GET /cgi-bin/get_api_domain_ip, {CONNECTIONS} keep-alive connections, servers on core {}, the rest on core {}",
         cores.servers, cores.load
     );
+    let [of_nginx, of_relay] = &mut loads;
     for waiting in [Waiting::Awake, Waiting::Asleep] {
-        let mut measured = [Vec::new(), Vec::new()];
-        for round in 0..=rounds {
-            for turn in [round % 2, 1 - round % 2] {
-                let spent = one_turn([&nginx, relay][turn], &mut loads[turn], waiting).await?;
-                // the first round of all warms up
-                measured[turn].extend((round > 0).then_some(spent));
-            }
-        }
-        print(waiting, &measured);
+        let turns = Turns::take(rounds, waiting, (&nginx, &mut *of_nginx), (relay, &mut *of_relay)).await?;
+        turns.print(waiting, "nginx");
+        let cpu = turns.ratio(Round::micros_per_request);
+        println!("  CPU per request, relay to nginx: {cpu}   target at most {RATIO}: {}", verdict(cpu.median <= RATIO));
     }
     drop(loads);
     nginx.stop()
@@ -108,33 +100,6 @@ async fn compare(rounds: usize, cores: &Cores, sim: &Sim, relay: &Server, home: 
 fn body(answer: &[u8]) -> Option<&[u8]> {
     let at = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     answer.get(at..)
-}
-
-async fn one_turn(server: &Server, load: &mut Load, waiting: Waiting) -> io::Result<Round> {
-    let (before, began) = (server.cpu()?, SystemClock.boot_now());
-    let requests = load.run(ROUND, waiting).await?;
-    let cpu = server.cpu()?.saturating_sub(before);
-    Ok(Round { requests, cpu, wall: SystemClock.boot_now().since(began) })
-}
-
-fn print(waiting: Waiting, [nginx, relay]: &[Vec<Round>; 2]) {
-    let load = match waiting {
-        Waiting::Awake => "that never sleeps",
-        Waiting::Asleep => "that sleeps while it waits",
-    };
-    println!("{} rounds with a load {load}, medians (quartiles):", relay.len());
-    for (name, rounds) in [("nginx", nginx), ("token-relay", relay)] {
-        let of = |measure: fn(&Round) -> f64| Spread::of(rounds.iter().map(measure));
-        println!(
-            "  {name:<12} CPU per request {} µs   core busy {:.0} %   requests a second {:.0}",
-            of(Round::micros_per_request),
-            of(Round::busy).median,
-            of(Round::rate).median,
-        );
-    }
-    let pairs = relay.iter().zip(nginx);
-    let cpu = Spread::of(pairs.map(|(relay, nginx)| relay.micros_per_request() / nginx.micros_per_request()));
-    println!("  CPU per request, relay to nginx: {cpu}   target at most {RATIO}: {}", verdict(cpu.median <= RATIO));
 }
 
 /// A read of the token.
@@ -148,20 +113,8 @@ fn call(token: &str) -> String {
 }
 
 fn relay_command(address: SocketAddr, sim: &Sim, home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
-    let settings: [(&str, &str); 10] = [
-        ("SERVER__LISTEN", &address.to_string()),
-        ("SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
-        ("WECHAT__BASE_URL", &sim.base_url()),
-        ("WECHAT__FALLBACK_BASE_URL", ""),
-        ("STATE__URL", &format!("file:{}", home.join("state").display())),
-        ("LOG__FORMAT", "json"),
-        ("GATEWAY__ENABLED", "true"),
-        ("ACCOUNTS__MAIN__APPID", APPID),
-        ("ACCOUNTS__MAIN__SECRET", SECRET),
-        ("CLIENTS__BENCH__KEY", KEY),
-    ];
-    command.env_clear().envs(settings.map(|(key, value)| (format!("TOKEN_RELAY__{key}"), value.to_owned())));
+    let mut command = relay::command(address, sim, home);
+    command.env("TOKEN_RELAY__GATEWAY__ENABLED", "true");
     command
 }
 

@@ -15,16 +15,15 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::Command,
-    time::Duration,
 };
 
-use report::{Rounds, Starts};
+use report::Starts;
 use side_by_side::{
     load::{Load, Waiting},
+    relay::{self, APPID, KEY, SECRET},
     server::{Cores, Server},
-    spread::Round,
+    turns::Turns,
 };
-use token_relay::clock::{Clock, SystemClock};
 use wechat_sim::{Op, Sim};
 
 mod reference;
@@ -34,12 +33,8 @@ mod side_by_side;
 #[path = "../support/mod.rs"]
 mod support;
 
-const APPID: &str = "wx0000000000000001";
-const SECRET: &str = "a-secret-of-no-real-account";
-const KEY: &str = "trk_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 100;
-const ROUND: Duration = Duration::from_millis(100);
 const STARTS: usize = 20;
 
 fn main() -> io::Result<()> {
@@ -72,7 +67,7 @@ async fn measure(rounds: usize) -> io::Result<()> {
 
 /// Both servers, in turn, under both kinds of load.
 async fn compare(rounds: usize, cores: &Cores, sim: &Sim, home: &Path) -> io::Result<()> {
-    let relay = Server::start(cores, &request(), |address| relay_command(address, sim, home)).await?;
+    let relay = Server::start(cores, &request(), |address| relay::command(address, sim, home)).await?;
     let mut relay_load = Load::connect(relay.address(), &request(), CONNECTIONS).await?;
     let answer = home.join("answer");
     std::fs::write(&answer, relay_load.answer())?;
@@ -80,9 +75,9 @@ async fn compare(rounds: usize, cores: &Cores, sim: &Sim, home: &Path) -> io::Re
     let mut bare_load = Load::connect(bare.address(), &request(), CONNECTIONS).await?;
     same_bytes(relay_load.answer(), bare_load.answer())?;
 
-    let mut servers = [(&bare, &mut bare_load), (&relay, &mut relay_load)];
     for waiting in [Waiting::Awake, Waiting::Asleep] {
-        take_turns(rounds, waiting, &mut servers).await?.print(waiting);
+        let turns = Turns::take(rounds, waiting, (&bare, &mut bare_load), (&relay, &mut relay_load)).await?;
+        report::turns(&turns, waiting);
     }
     report::resident(&relay.resident()?, &bare.resident()?);
     drop((relay_load, bare_load));
@@ -90,30 +85,11 @@ async fn compare(rounds: usize, cores: &Cores, sim: &Sim, home: &Path) -> io::Re
     relay.stop()
 }
 
-/// Pairs of turns, of bare hyper and of the relay. Each goes first in every other round; the first round of all warms up.
-async fn take_turns(rounds: usize, waiting: Waiting, servers: &mut [(&Server, &mut Load); 2]) -> io::Result<Rounds> {
-    let mut measured = Rounds::default();
-    for round in 0..=rounds {
-        let [(bare, bare_load), (relay, relay_load)] = servers;
-        let pair = if round % 2 == 0 {
-            let bare = turn(bare, bare_load, waiting).await?;
-            (bare, turn(relay, relay_load, waiting).await?)
-        } else {
-            let relay = turn(relay, relay_load, waiting).await?;
-            (turn(bare, bare_load, waiting).await?, relay)
-        };
-        if round > 0 {
-            measured.push(pair);
-        }
-    }
-    Ok(measured)
-}
-
 /// Starts of the relay on the state that the first one left.
 async fn time_starts(cores: &Cores, sim: &Sim, home: &Path) -> io::Result<()> {
     let mut starts = Starts::default();
     for _ in 0..STARTS {
-        let relay = Server::start(cores, &request(), |address| relay_command(address, sim, home)).await?;
+        let relay = Server::start(cores, &request(), |address| relay::command(address, sim, home)).await?;
         starts.push(relay.started_in());
         relay.stop()?;
     }
@@ -121,34 +97,8 @@ async fn time_starts(cores: &Cores, sim: &Sim, home: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// One server under load.
-async fn turn(server: &Server, load: &mut Load, waiting: Waiting) -> io::Result<Round> {
-    let (before, began) = (server.cpu()?, SystemClock.boot_now());
-    let requests = load.run(ROUND, waiting).await?;
-    let cpu = server.cpu()?.saturating_sub(before);
-    Ok(Round { requests, cpu, wall: SystemClock.boot_now().since(began) })
-}
-
 fn request() -> String {
     format!("GET /token HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer {KEY}\r\nAccept: */*\r\n\r\n")
-}
-
-/// The relay as it is shipped, with nothing set but where things are.
-fn relay_command(address: SocketAddr, sim: &Sim, home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_token-relay"));
-    let settings: [(&str, &str); 9] = [
-        ("SERVER__LISTEN", &address.to_string()),
-        ("SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
-        ("WECHAT__BASE_URL", &sim.base_url()),
-        ("WECHAT__FALLBACK_BASE_URL", ""),
-        ("STATE__URL", &format!("file:{}", home.join("state").display())),
-        ("LOG__FORMAT", "json"),
-        ("ACCOUNTS__MAIN__APPID", APPID),
-        ("ACCOUNTS__MAIN__SECRET", SECRET),
-        ("CLIENTS__BENCH__KEY", KEY),
-    ];
-    command.env_clear().envs(settings.map(|(key, value)| (format!("TOKEN_RELAY__{key}"), value.to_owned())));
-    command
 }
 
 fn reference_command(address: SocketAddr, answer: &Path) -> Command {

@@ -8,6 +8,7 @@ use crate::{
         load::Waiting,
         server::{Cores, Resident},
         spread::{Round, Spread},
+        turns::Turns,
     },
     support::machine::{self, verdict},
 };
@@ -17,40 +18,12 @@ const RATIO: f64 = 1.25;
 const RESIDENT_MIB: f64 = 24.0;
 const START: Duration = Duration::from_millis(100);
 
-/// Rounds of both servers, in pairs.
-#[derive(Default)]
-pub(crate) struct Rounds {
-    bare: Vec<Round>,
-    relay: Vec<Round>,
-}
-
-impl Rounds {
-    pub(crate) fn push(&mut self, (bare, relay): (Round, Round)) {
-        self.bare.push(bare);
-        self.relay.push(relay);
-    }
-
-    pub(crate) fn print(&self, waiting: Waiting) {
-        let load = match waiting {
-            Waiting::Awake => "that never sleeps",
-            Waiting::Asleep => "that sleeps while it waits",
-        };
-        println!("{} rounds with a load {load}, medians (quartiles):", self.relay.len());
-        for (name, rounds) in [("bare hyper", &self.bare), ("token-relay", &self.relay)] {
-            let of = |measure: fn(&Round) -> f64| Spread::of(rounds.iter().map(measure));
-            println!(
-                "  {name:<12} CPU per request {} µs   core busy {:.0} %   requests a second {:.0}",
-                of(Round::micros_per_request),
-                of(Round::busy).median,
-                of(Round::rate).median,
-            );
-        }
-        let pairs = || self.relay.iter().zip(&self.bare);
-        let cpu = Spread::of(pairs().map(|(relay, bare)| relay.micros_per_request() / bare.micros_per_request()));
-        let rate = Spread::of(pairs().map(|(relay, bare)| relay.rate() / bare.rate()));
-        println!("  CPU per request, relay to bare: {cpu}   target at most {RATIO}: {}", verdict(cpu.median <= RATIO));
-        println!("  requests a second, relay to bare: {rate}");
-    }
+/// Says how the relay compares with bare hyper.
+pub(crate) fn turns(turns: &Turns, waiting: Waiting) {
+    turns.print(waiting, "bare hyper");
+    let (cpu, rate) = (turns.ratio(Round::micros_per_request), turns.ratio(Round::rate));
+    println!("  CPU per request, relay to bare: {cpu}   target at most {RATIO}: {}", verdict(cpu.median <= RATIO));
+    println!("  requests a second, relay to bare: {rate}");
 }
 
 /// How long starts took.
