@@ -80,7 +80,7 @@ pub struct AppState {
     pub gateway: Option<Gateway>,
     /// Who presented wrong keys to WeChat's routes.
     pub throttle: Throttle,
-    /// What the drop-in routes gave to whom.
+    /// Which token each client of a drop-in route was given last.
     pub early_fetches: EarlyFetches,
     /// What is counted.
     pub metrics: Arc<Metrics>,
