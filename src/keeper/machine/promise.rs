@@ -20,7 +20,7 @@ use crate::{
 impl Situation<'_> {
     /// What may be promised without a probe (I3).
     pub(super) fn promise(&self, credential: &Credential, now: Now) -> Promise {
-        let window = self.window();
+        let window = self.window_of(credential);
         let planned = self.rotation_at(credential);
         let invalidated = self.invalidated().map(|calls| calls.earliest.plus(window));
         let is_durable = self.durable == credential.generation;

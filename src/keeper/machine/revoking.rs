@@ -74,6 +74,14 @@ impl Knowledge {
 }
 
 impl Situation<'_> {
+    /// O − r. A late token that becomes current while two rotations of a revocation are still to come is not revoked itself, and
+    /// the second of them ends it.
+    pub(super) fn window_of(&self, credential: &Credential) -> Duration {
+        let revocation = self.record.revocation;
+        let ends_with_the_second = revocation.rotations_left > 1 && !credential.is_revoked(revocation);
+        if ends_with_the_second { self.window().min(BETWEEN_ROTATIONS) } else { self.window() }
+    }
+
     /// R, which a revocation brings forward: to the past for what is revoked, and for what has replaced it to 30 s after it
     /// came.
     pub(super) fn planned(&self, credential: &Credential) -> Bounds {

@@ -1,6 +1,7 @@
 //! What does an operator get who revokes a leaked token?
 
 use super::*;
+use crate::keeper::record::Revocation;
 
 fn left(rig: &Rig) -> u8 {
     rig.status.as_ref().unwrap().rotations_to_revoke
@@ -157,4 +158,19 @@ fn a_failed_call_is_made_again_and_the_revocation_stays() {
     assert!(rig.boot.since(failed_at) < s(20), "what the unknown call may have invalidated does not matter");
     rig.reply_token("two", 7200);
     assert_eq!((left(&rig), rig.shown()), (1, "two"));
+}
+
+/// A token that came late from another relay, after the revocation (seed 406 of several relays).
+#[test]
+fn a_token_that_is_not_revoked_is_promised_only_up_to_the_second_rotation_that_is_to_come() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.machine.known.record.revocation = Revocation::of(Generation(1));
+    rig.step(Event::Tick);
+    assert_eq!((rig.shown(), left(&rig), rig.seconds()), ("one", 2, 60), "30 s to the first, and 30 more");
+    rig.run_to_call();
+    rig.reply_token("two", 7200);
+    rig.run_to_call();
+    assert_eq!(left(&rig), 1);
+    assert!(rig.seconds() >= 240, "it lives on after that rotation");
 }
