@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::lifecycle::End;
-use crate::settings::{Layers, Settings, SettingsError};
+use crate::settings::{Layers, Loaded, Settings, SettingsError, Source};
 use crate::{serve, telemetry};
 
 mod health;
@@ -43,10 +43,12 @@ pub type Outcome = Result<String, CommandError>;
 
 /// Runs the relay until it is asked to stop.
 pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
-    let settings = Settings::load(config, env)?;
-    let _logs = telemetry::start(&settings.log);
+    let source = Source::new(config, env);
+    let Loaded { settings, files } = source.load();
+    let settings = settings?;
+    let (_writer, logs) = telemetry::start(&settings.log);
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(&error))?;
-    let ended = runtime.block_on(serve::serve(settings));
+    let ended = runtime.block_on(serve::serve(settings, source, files, logs));
     // a thread on a stuck disk must not hold the process
     runtime.shutdown_background();
     match ended.map_err(|error| failed(&error))? {

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
@@ -57,6 +58,7 @@ pub use drop_in::{EarlyFetches, Throttle};
 pub use gateway::Gateway;
 pub use jssdk::{AccountPages, Pages};
 pub use listener::{Limits, Listener};
+pub use overview::SettingsStatus;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -70,14 +72,10 @@ use problem::Problem;
 pub struct AppState {
     /// What is served.
     pub registry: Arc<Registry>,
-    /// Who may ask.
-    pub clients: Clients,
-    /// Which accounts WeChat's own routes know.
-    pub apps: Apps,
-    /// Which pages may be signed.
-    pub pages: Pages,
-    /// The way of every other call to WeChat, if there is one.
-    pub gateway: Option<Gateway>,
+    /// What the settings say of requests. Replaced whole, so that no request sees half of a change.
+    pub rules: ArcSwap<Rules>,
+    /// How the settings are.
+    pub settings: ArcSwap<SettingsStatus>,
     /// Who presented wrong keys to WeChat's routes.
     pub throttle: Throttle,
     /// Which token each client of a drop-in route was given last.
@@ -86,12 +84,25 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// How long requests may take.
-    pub timeouts: Timeouts,
     /// Ends the waits of long polls and of reads without a token.
     pub shutdown: CancellationToken,
     /// When the relay was started.
     pub started: Timestamp,
+}
+
+/// What the settings say of requests.
+#[derive(Debug)]
+pub struct Rules {
+    /// Who may ask.
+    pub clients: Clients,
+    /// Which accounts WeChat's own routes know.
+    pub apps: Apps,
+    /// Which pages may be signed.
+    pub pages: Pages,
+    /// The way of every other call to WeChat, if there is one.
+    pub gateway: Option<Gateway>,
+    /// How long requests may take.
+    pub timeouts: Timeouts,
 }
 
 /// How long a request may wait.
@@ -121,11 +132,7 @@ impl AppState {
     /// What the public listener answers.
     pub fn public(self: &Arc<Self>) -> HttpService {
         let add = |router: Router<Arc<Self>>, (path, handlers)| router.route(path, handlers);
-        let router = public_routes().into_iter().fold(Router::new(), add);
-        let router = match self.gateway {
-            Some(_) => router.fallback(gateway::pass),
-            None => router.fallback(nothing_here),
-        };
+        let router = public_routes().into_iter().fold(Router::new(), add).fallback(gateway::pass);
         HttpService { reads: Some(Arc::clone(self)), ..self.service(Side::Public, router) }
     }
 
@@ -154,8 +161,11 @@ impl AppState {
                 Problem::Panicked.into_response()
             }))
             .with_state(Arc::clone(self));
-        let other = if side == Side::Public && self.gateway.is_some() { Route::Gateway } else { Route::Other };
-        HttpService { side, router, other, reads: None, metrics: Arc::clone(&self.metrics) }
+        HttpService { side, router, reads: None, metrics: Arc::clone(&self.metrics) }
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        self.rules.load().timeouts
     }
 
     fn uptime(&self) -> Duration {
@@ -187,8 +197,6 @@ fn public_routes() -> [(&'static str, MethodRouter<Arc<AppState>>); 13] {
 pub struct HttpService {
     side: Side,
     router: Router,
-    /// The label of a path that has no route.
-    other: Route,
     /// Whose tokens are served in front of the router, if any are.
     reads: Option<Arc<AppState>>,
     metrics: Arc<Metrics>,
@@ -263,7 +271,8 @@ impl HttpService {
             (Side::Admin, path) if path.starts_with("/accounts/") && path.ends_with("/revoke") => Route::Revoke,
             (_, "/healthz") => Route::Healthz,
             (_, "/readyz") => Route::Readyz,
-            _ => self.other,
+            _ if self.reads.as_ref().is_some_and(|state| state.rules.load().gateway.is_some()) => Route::Gateway,
+            _ => Route::Other,
         }
     }
 }
@@ -301,16 +310,19 @@ mod tests {
         registry.insert(&accounts.iter().map(handle).collect::<Vec<_>>());
         Arc::new(AppState {
             registry: Arc::new(registry),
-            clients: Clients::new([]),
-            apps: Apps::default(),
-            pages: Pages::default(),
-            gateway: None,
+            rules: ArcSwap::from_pointee(Rules {
+                clients: Clients::new([]),
+                apps: Apps::default(),
+                pages: Pages::default(),
+                gateway: None,
+                timeouts: Timeouts::new(Duration::ZERO),
+            }),
+            settings: ArcSwap::from_pointee(SettingsStatus::read_at(clock.now().wall)),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
             metrics: Arc::new(metrics),
             started: clock.boot_now(),
             clock,
-            timeouts: Timeouts::new(Duration::ZERO),
             shutdown: CancellationToken::new(),
         })
     }

@@ -49,27 +49,36 @@ const RESTART_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::f
 pub struct Parts {
     /// Which credential it keeps.
     pub id: CredentialId,
-    /// What its timing follows from.
-    pub policy: Policy,
     /// Whose record it is.
     pub identity: Identity,
-    /// Which AppSecret its calls are made with.
-    pub secret_mark: SecretMark,
+    /// How it asks for the credential, and when.
+    pub setup: Setup,
     /// Where the record is kept.
     pub store: Arc<dyn Store>,
     /// The relays on that store, if it is one that others share.
     pub group: Option<Arc<Group>>,
-    /// What hands out the credential.
-    pub issuer: Arc<dyn Issuer>,
     /// The permits to call WeChat, shared by all keepers.
     pub permits: Arc<Permits>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
 
+/// How a keeper asks for its credential, and when: what may be changed while it runs.
+#[derive(Clone)]
+pub struct Setup {
+    /// What its timing follows from.
+    pub policy: Policy,
+    /// Which AppSecret its calls are made with.
+    pub secret_mark: SecretMark,
+    /// What hands out the credential.
+    pub issuer: Arc<dyn Issuer>,
+}
+
 /// The task that owns one credential.
 pub struct Keeper {
     parts: Parts,
+    /// What the settings were changed to.
+    changes: mpsc::UnboundedReceiver<Setup>,
     /// Its end of the group of relays on the store.
     member: Option<Member>,
     log: KeeperLog,
@@ -115,11 +124,12 @@ struct Waiting {
 }
 
 impl Keeper {
-    /// A keeper that publishes at its `end` of a handle.
-    pub fn new(parts: Parts, end: KeeperEnd) -> Self {
+    /// A keeper that publishes at its `end` of a handle, and takes `changes` of its setup.
+    pub fn new(parts: Parts, end: KeeperEnd, changes: mpsc::UnboundedReceiver<Setup>) -> Self {
         Self {
+            changes,
             member: parts.group.as_ref().map(|group| group.join(parts.id.clone())),
-            log: KeeperLog::new(parts.id.clone(), parts.policy.issuer.errors, end.metrics),
+            log: KeeperLog::new(parts.id.clone(), parts.setup.policy.issuer.errors, end.metrics),
             heartbeat: end.heartbeat,
             publisher: end.publisher,
             reports: end.reports,
@@ -197,6 +207,7 @@ impl Keeper {
                 }
                 () = run.reservation.granted() => Event::Reserved,
                 Ok(report) = self.reports.recv() => run.reported(report),
+                Ok(setup) = self.changes.recv() => self.changed(setup),
                 () = changed(self.member.as_ref()) => Event::Tick,
                 () = sleep(next_wake_in) => Event::Tick,
             };
@@ -204,7 +215,7 @@ impl Keeper {
     }
 
     fn machine(&self, started: Now) -> Machine {
-        let Parts { policy, identity, secret_mark, clock, .. } = &self.parts;
+        let Parts { identity, clock, setup: Setup { policy, secret_mark, .. }, .. } = &self.parts;
         let seed = fastrand::u64(..);
         let machine = Machine::new(*policy, identity.clone(), clock.boot_id(), started, self.min_generation, seed)
             .asking_with(secret_mark.clone());
@@ -212,6 +223,13 @@ impl Keeper {
             Some(member) => machine.as_replica(member.peers()),
             None => machine,
         }
+    }
+
+    /// Calls that are under way end as they were begun (I13).
+    fn changed(&mut self, setup: Setup) -> Event {
+        let event = Event::Reconfigured(setup.policy, setup.secret_mark.clone());
+        self.parts.setup = setup;
+        event
     }
 
     fn perform(&mut self, run: &mut Run, now: Now, action: Action) {
@@ -233,7 +251,7 @@ impl Keeper {
                 });
             }
             Action::Reserve { is_urgent } => {
-                let (issuer, permits) = (self.parts.issuer.clone(), self.parts.permits.clone());
+                let (issuer, permits) = (self.parts.setup.issuer.clone(), self.parts.permits.clone());
                 run.reservation = Reservation::begin(async move {
                     issuer.ready().await; // holds no permit: what it waits for may need one
                     permits.acquire(is_urgent).await
@@ -241,7 +259,7 @@ impl Keeper {
             }
             Action::Release => run.reservation = Reservation::None,
             Action::Send { is_forced } => {
-                let (issuer, permit) = (self.parts.issuer.clone(), run.reservation.take());
+                let (issuer, permit) = (self.parts.setup.issuer.clone(), run.reservation.take());
                 run.start(async move {
                     let reply = issuer.issue(is_forced).await;
                     drop(permit);
@@ -249,7 +267,7 @@ impl Keeper {
                 });
             }
             Action::Probe(token) => {
-                let (issuer, permits) = (self.parts.issuer.clone(), self.parts.permits.clone());
+                let (issuer, permits) = (self.parts.setup.issuer.clone(), self.parts.permits.clone());
                 run.start(async move {
                     let _permit = permits.acquire(true).await;
                     Event::Probed(issuer.probe(&token).await)

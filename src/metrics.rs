@@ -15,13 +15,15 @@ use prometheus_client::{
 mod credential;
 mod gateway;
 mod labels;
+mod settings;
 
 pub use credential::CredentialMetrics;
 pub use gateway::GatewayMetrics;
 pub use labels::{
-    ApiFamily, CallOutcome, GatewayRefusal, Healing, ProbeOutcome, Refusal, ReportOutcome, Route, Side, StatusClass,
-    StatusCode,
+    ApiFamily, CallOutcome, GatewayRefusal, Healing, ProbeOutcome, Refusal, ReloadOutcome, ReportOutcome, Route, Side,
+    StatusClass, StatusCode,
 };
+pub use settings::SettingsMetrics;
 
 use crate::credential::CredentialId;
 use credential::Credentials;
@@ -64,6 +66,8 @@ pub struct Metrics {
     pub http: HttpMetrics,
     /// What the gateway counts.
     pub gateway: GatewayMetrics,
+    /// What is counted of the settings.
+    pub settings: SettingsMetrics,
     uptime: Gauge,
 }
 
@@ -89,9 +93,10 @@ impl Metrics {
         registry.register("uptime_seconds", "Seconds since the start of the relay", uptime.clone());
         let http = HttpMetrics::new(&mut registry);
         let gateway = GatewayMetrics::new(&mut registry);
+        let settings = SettingsMetrics::new(&mut registry);
         let credentials = Credentials::default();
         registry.register_collector(Box::new(credentials.clone()));
-        Self { registry, credentials, http, gateway, uptime }
+        Self { registry, credentials, http, gateway, settings, uptime }
     }
 
     /// The counters of `id`, every series at 0 where it has none yet.

@@ -54,12 +54,14 @@ impl Registry {
         });
     }
 
-    /// Removes the handle of `id`, if there is one.
-    pub fn remove(&self, id: &CredentialId) {
+    /// Removes the handles of these, where there are any.
+    pub fn remove(&self, ids: &[CredentialId]) {
         self.0.rcu(|handles| {
             let mut handles = Handles::clone(handles);
-            if let Some(account) = handles.0.get_mut(id.account()) {
-                account.remove(&id.kind());
+            for id in ids {
+                if let Some(account) = handles.0.get_mut(id.account()) {
+                    account.remove(&id.kind());
+                }
             }
             handles.0.retain(|_, account| !account.is_empty());
             handles
@@ -373,11 +375,10 @@ mod tests {
         assert_eq!(before.iter().map(|handle| handle.id.to_string()).collect::<Vec<_>>(), ["main", "main.jsapi"]);
         registry.insert(&[handle(&main).0]);
         assert!(!Arc::ptr_eq(registry.handles().access_token("main").unwrap(), &token));
-        registry.remove(&main);
+        registry.remove(std::slice::from_ref(&main));
         assert!(registry.handles().access_token("main").is_none());
         assert_eq!(registry.handles().accounts().count(), 1);
-        registry.remove(&ticket);
-        registry.remove(&ticket);
+        registry.remove(&[ticket.clone(), ticket]);
         assert_eq!(registry.handles().accounts().count(), 0);
         assert!(Arc::ptr_eq(before.access_token("main").unwrap(), &token));
     }

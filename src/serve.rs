@@ -4,6 +4,7 @@
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
@@ -13,28 +14,31 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::{CredentialId, CredentialKind},
     group::Group,
-    http::{
-        Access, AccountPages, Agent, App, AppState, Apps, Clients, EarlyFetches, Gateway, Limits, Listener, Pages,
-        Throttle, Timeouts,
-    },
-    issuer::{Platform, Profile, upstream::UpstreamError},
-    keeper::{Parts, permits::Permits, record::SecretMark, schedule::Policy},
-    keepers::Keepers,
+    http::{AppState, EarlyFetches, Limits, Listener, SettingsStatus, Throttle},
+    issuer::{Profile, upstream::UpstreamError},
+    keeper::{Parts, Setup, permits::Permits, record::SecretMark, schedule::Policy},
+    keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle, Signals},
     registry::{AccountToken, Registry},
-    relay_key::KeyDigest,
-    settings::{AccountSettings, AppSettings, ServerSettings, Settings, StateUrl},
+    settings::{AccountSettings, ServerSettings, Settings, Source, StateUrl, Watched},
     store::{
         SharedStore, Store,
         file::{FileStore, OpenError},
         memory::MemoryStore,
         redis::RedisStore,
     },
+    telemetry::LogControl,
 };
 
+mod fixed;
 mod issuers;
+mod reload;
+mod rules;
 
-use issuers::{Issuers, Source, upstream_settings};
+use fixed::Fixed;
+use issuers::{IssuerOf, Issuers};
+use reload::{Reloader, hangups};
+use rules::rules;
 
 /// Connections at once on the admin listener: probes, a scraper and a few people.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -70,20 +74,37 @@ pub struct Ready {
     admin: Option<Listener>,
     app: Arc<AppState>,
     keepers: Vec<Parts>,
-    group: Option<Arc<Group>>,
+    place: Place,
     server: ServerSettings,
 }
 
-/// Runs a relay until it is asked to stop.
+/// A relay that serves: what of it follows from the settings and can be changed.
+struct Live {
+    app: Arc<AppState>,
+    keepers: Keepers,
+    place: Place,
+}
+
+/// Runs a relay with the settings of `source` until it is asked to stop, and follows their changes. `settings` were read of it,
+/// from `files`.
 ///
 /// # Errors
 /// When it cannot start. How a run ended is in [`End`].
-pub async fn serve(settings: Settings) -> Result<End, ServeError> {
+pub(crate) async fn serve(
+    settings: Settings,
+    source: Source,
+    files: Arc<Watched>,
+    logs: LogControl,
+) -> Result<End, ServeError> {
     let grace = settings.server.shutdown_grace;
-    let signals = Signals::listen().map_err(ServeError::Signals)?;
+    let (signals, hangups) = (Signals::listen().map_err(ServeError::Signals)?, hangups().map_err(ServeError::Signals)?);
     let ready = Ready::new(&settings).await?;
+    let fixed = Fixed::of(&settings);
     drop(settings); // what the keepers need of them they have: the rest is a quarter of a KiB for each account
-    let end = ready.start().run(signals, grace).await;
+    let (life, relay) = ready.begin();
+    let reloader = Reloader { source: Arc::new(source), files, live: relay, fixed, logs };
+    life.spawn("settings", |stop| reloader.run(hangups, stop));
+    let end = life.run(signals, grace).await;
     info!(as_asked = (end == End::AsAsked), "stopped");
     Ok(end)
 }
@@ -105,24 +126,24 @@ impl Ready {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let group = shared.map(|shared| Group::new(shared, clock.clone()));
+        let permits = Permits::new(settings.wechat.max_calls);
+        let place = Place { store, group, permits, clock: clock.clone() };
         let registry = Arc::<Registry>::default();
-        let place = Place { store, group: group.clone(), clock: clock.clone() };
         let keepers = keepers(settings, &place, &registry)?;
+        let now = clock.now();
         let app = Arc::new(AppState {
             registry,
-            clients: clients(settings),
-            apps: apps(settings),
-            pages: pages(settings),
-            gateway: gateway(settings)?,
+            rules: ArcSwap::from_pointee(rules(settings)?),
+            settings: ArcSwap::from_pointee(SettingsStatus::read_at(now.wall)),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
             metrics: Arc::default(),
-            timeouts: Timeouts::new(server.first_token_wait),
             shutdown: life.stop(),
-            started: clock.boot_now(),
+            started: now.boot,
             clock,
         });
-        Ok(Self { life, public, admin, app, keepers, group, server })
+        app.metrics.settings.started(now.wall);
+        Ok(Self { life, public, admin, app, keepers, place, server })
     }
 
     /// Where clients connect, with the port that the system chose.
@@ -140,8 +161,12 @@ impl Ready {
         self.app.registry.clone()
     }
 
-    /// Starts the keepers and the servers.
+    /// Starts the keepers and the servers, which keep the settings that they were made with.
     pub fn start(self) -> Lifecycle {
+        self.begin().0
+    }
+
+    fn begin(self) -> (Lifecycle, Live) {
         let listen = self.public_addr().map(|address| address.to_string()).unwrap_or_default();
         let admin_listen = self.admin_addr().map(|address| address.to_string());
         let life = self.life;
@@ -152,10 +177,11 @@ impl Ready {
             accounts = self.keepers.iter().filter(|parts| parts.id.kind() == CredentialKind::AccessToken).count(),
             "token-relay serves"
         );
-        if let Some(group) = self.group {
+        if let Some(group) = self.place.group.clone() {
             life.spawn("poll of the state store", |stop| group.poll(stop));
         }
-        Keepers::new(life.clone(), self.app.registry.clone(), self.app.metrics.clone()).add(self.keepers);
+        let mut keepers = Keepers::new(life.clone(), self.app.registry.clone(), self.app.metrics.clone());
+        keepers.add(self.keepers);
         let limits = Limits {
             max_connections: self.server.max_connections,
             header_timeout: self.server.header_timeout,
@@ -166,7 +192,18 @@ impl Ready {
             let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
             life.spawn("admin listener", |stop| admin.serve(self.app.admin(), limits, stop));
         }
-        life
+        (life, Live { app: self.app, keepers, place: self.place })
+    }
+}
+
+impl Live {
+    /// Everything that may fail comes first: nothing is changed by half.
+    async fn change_to(&mut self, settings: &Settings) -> Result<Changes, ServeError> {
+        let rules = rules(settings)?;
+        let keepers = keepers(settings, &self.place, &self.app.registry)?;
+        self.place.permits.resize(settings.wechat.max_calls);
+        self.app.rules.store(Arc::new(rules));
+        Ok(self.keepers.change_to(keepers).await)
     }
 }
 
@@ -217,77 +254,28 @@ fn open_directory(dir: &Path) -> Result<Arc<dyn Store>, ServeError> {
     }
 }
 
-/// Who may ask, with a word about those whose key drop-in routes do not take: their SDKs would get 40125.
-fn clients(settings: &Settings) -> Clients {
-    for (client, _) in settings.clients.iter().filter(|(_, client)| client.key_fits_urls == Some(false)) {
-        warn!(%client, "drop-in routes do not take this client's key: it has other characters than A-Z a-z 0-9 _ -");
-    }
-    Clients::new(settings.clients.iter().map(|(name, client)| {
-        let access = Access { accounts: client.accounts.clone(), gateway: client.gateway, admin: client.admin };
-        (name.to_string(), client.key_sha256, access)
-    }))
-}
-
-fn apps(settings: &Settings) -> Apps {
-    let (mut apps, mut agents) = (Vec::new(), Vec::new());
-    for (name, settings) in &settings.accounts {
-        let account = name.clone();
-        let appsecret = settings.accept_appsecret.then(|| KeyDigest::of(settings.secret.expose_secret().as_bytes()));
-        match &settings.app {
-            AppSettings::WeChat { appid, endpoint } => {
-                apps.push((appid.as_str().to_owned(), App { account, endpoint: *endpoint, appsecret }));
-            }
-            AppSettings::WeCom { corpid } => {
-                agents.push((corpid.as_str().to_owned(), Agent { account, secret: appsecret }));
-            }
-        }
-    }
-    Apps::new(apps).with_agents(agents)
-}
-
-fn pages(settings: &Settings) -> Pages {
-    let pages = |(name, account): (&AccountName, &AccountSettings)| {
-        let (appid, domains) = (account.app.id().to_owned(), account.jssdk_domains.clone());
-        (name.clone(), AccountPages { appid, domains })
-    };
-    Pages::new(settings.accounts.iter().map(pages))
-}
-
-/// The gateway, if there is one.
-fn gateway(settings: &Settings) -> Result<Option<Gateway>, UpstreamError> {
-    if !settings.gateway.enabled {
-        return Ok(None);
-    }
-    let secrets = settings.accounts.iter().map(|(name, account)| (name.clone(), account.secret.clone()));
-    let wechat = upstream_settings(settings, Platform::WeChat);
-    let gateway = Gateway::new(&wechat, secrets, settings.server.max_connections)?;
-    let has_wecom = settings.accounts.values().any(|account| account.app.platform() == Platform::WeCom);
-    let gateway = if has_wecom { gateway.with_wecom(&upstream_settings(settings, Platform::WeCom))? } else { gateway };
-    Ok(Some(gateway))
-}
-
 /// What the keepers of a process have in common, whatever they keep.
 struct Place {
     store: Arc<dyn Store>,
     group: Option<Arc<Group>>,
+    permits: Arc<Permits>,
     clock: Arc<dyn Clock>,
 }
 
 fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Result<Vec<Parts>, ServeError> {
     let issuers = Issuers::new(settings)?;
-    let permits = Permits::new(settings.wechat.max_calls);
     let parts = |name: &AccountName, kind, account: &AccountSettings| {
         let token = || AccountToken::new(name.clone(), registry.clone(), place.clock.clone());
-        let Source { issuer, identity, calls_per_day } = issuers.of(account, kind, token);
+        let IssuerOf { issuer, identity, calls_per_day } = issuers.of(account, kind, token);
+        let policy = policy(settings, calls_per_day, issuer.profile());
+        let secret_mark = SecretMark::of(account.app.id(), account.secret.expose_secret());
         Parts {
             id: CredentialId::new(name.clone(), kind),
-            policy: policy(settings, calls_per_day, issuer.profile()),
             identity,
-            secret_mark: SecretMark::of(account.app.id(), account.secret.expose_secret()),
+            setup: Setup { policy, secret_mark, issuer },
             store: place.store.clone(),
             group: place.group.clone(),
-            issuer,
-            permits: permits.clone(),
+            permits: place.permits.clone(),
             clock: place.clock.clone(),
         }
     };

@@ -12,13 +12,14 @@ use crate::account::{AccountName, ClientName};
 use crate::credential::TicketKind;
 
 mod account;
-mod client_key;
+mod client;
 mod entry;
 mod error;
 mod layers;
 mod read;
 mod schema;
 mod show;
+mod source;
 mod urls;
 mod values;
 
@@ -29,6 +30,7 @@ pub use crate::secret_url::SecretUrl;
 pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers};
+pub use source::{Loaded, Source, Watched};
 pub use urls::{BaseUrl, ProxyUrl, StateUrl};
 pub use values::{AppId, CorpId, Invalid, LogFilter, LogFormat};
 
@@ -191,16 +193,23 @@ impl AppSettings {
 /// One internal service.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    /// What is kept of its key.
-    pub key_sha256: KeyDigest,
-    /// Whether drop-in routes take its key; `None` where only the hash is given, which cannot tell.
-    pub key_fits_urls: Option<bool>,
+    /// Its keys, at least one: several while one replaces another.
+    pub keys: Vec<RelayKey>,
     /// The accounts that it may read, each of them configured; `None` is all.
     pub accounts: Option<BTreeSet<AccountName>>,
     /// Whether its key opens the gateway.
     pub gateway: bool,
     /// Whether its key revokes tokens.
     pub admin: bool,
+}
+
+/// A key of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayKey {
+    /// What is kept of it.
+    pub sha256: KeyDigest,
+    /// Whether drop-in routes take it; `None` where only the hash is given, which cannot tell.
+    pub fits_urls: Option<bool>,
 }
 
 /// What `server.shutdown_grace` must leave beside `wechat.timeout`: a call's outcome is still to be stored and answered.

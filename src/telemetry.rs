@@ -7,12 +7,24 @@ use std::io::{IsTerminal, stderr};
 
 use tracing::error;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
-use tracing_subscriber::fmt;
+use tracing_subscriber::{EnvFilter, fmt, reload::Handle};
 
-use crate::settings::{LogFormat, LogSettings};
+use crate::settings::{LogFilter, LogFormat, LogSettings};
+
+/// Changes what is logged while the process runs.
+pub(crate) struct LogControl(Option<Box<dyn Fn(EnvFilter) + Send + Sync>>);
+
+impl LogControl {
+    /// From now on what `filter` lets through is logged.
+    pub(crate) fn filter_by(&self, filter: &LogFilter) {
+        if let Some(change) = &self.0 {
+            change(filter.to_env_filter());
+        }
+    }
+}
 
 /// Starts logging for the whole process; the first call counts. What is left is written when the guard is dropped.
-pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
+pub(crate) fn start(settings: &LogSettings) -> (WorkerGuard, LogControl) {
     let filter = settings.filter.to_env_filter();
     let is_json = match settings.format {
         LogFormat::Json => true,
@@ -22,15 +34,26 @@ pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
     let (writer, guard) = NonBlocking::new(stderr());
     // a log line that cannot be written must not become another one
     let lines = fmt().with_env_filter(filter).with_writer(writer).with_target(false).log_internal_errors(false);
-    let started = if is_json {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+    let (started, control) = if is_json {
+        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        let lines = lines.with_filter_reloading();
+        let control = control(lines.reload_handle());
+        (lines.try_init(), control)
     } else {
-        lines.with_ansi(stderr().is_terminal()).try_init()
+        let lines = lines.with_ansi(stderr().is_terminal()).with_filter_reloading();
+        let control = control(lines.reload_handle());
+        (lines.try_init(), control)
     };
-    if started.is_ok() {
-        log_panics();
+    if started.is_err() {
+        return (guard, LogControl(None));
     }
-    guard
+    log_panics();
+    (guard, control)
+}
+
+fn control<S: 'static>(handle: Handle<EnvFilter, S>) -> LogControl {
+    // it fails only when the subscriber is gone, and then nothing is logged
+    LogControl(Some(Box::new(move |filter| drop(handle.reload(filter)))))
 }
 
 /// A panic becomes a log line that says where, not what: its message may quote a secret (I9).

@@ -170,7 +170,7 @@ async fn serve(
 async fn hand_out(state: &AppState, fetch: Fetch, peer: SocketAddr) -> Result<(Prepared, u64), Refusal> {
     let outcome = match doubt(state, &fetch, peer) {
         Some((generation, grounds)) => after_verdict(state, &fetch.credential, generation, grounds).await,
-        None => current(state, &fetch.credential, state.timeouts.first_token).await,
+        None => current(state, &fetch.credential, state.timeouts().first_token).await,
     };
     match outcome {
         Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => {
@@ -200,9 +200,9 @@ fn doubt(state: &AppState, fetch: &Fetch, peer: SocketAddr) -> Option<(Generatio
 async fn after_verdict(state: &AppState, credential: &Handle, generation: Generation, grounds: Grounds) -> Outcome {
     let judged = async {
         credential.report(generation, grounds).await;
-        current(state, credential, state.timeouts.first_token).await
+        current(state, credential, state.timeouts().first_token).await
     };
-    match timeout(state.timeouts.verdict, judged).await {
+    match timeout(state.timeouts().verdict, judged).await {
         Ok(outcome) => outcome,
         Err(_elapsed) => current(state, credential, Duration::ZERO).await,
     }
@@ -219,7 +219,7 @@ async fn resolve(state: &AppState, route: Endpoint, request: Request) -> Result<
             return authorize(state, route, &Parameters::of_query(head.uri.query()));
         }
         (Endpoint::StableToken, &Method::POST) => {
-            let body = body.read(state.timeouts.body).await?;
+            let body = body.read(state.timeouts().body).await?;
             return authorize(state, route, &Parameters::of_body(&body)?);
         }
         (Endpoint::Token, _) => Refusal::NotGet,
@@ -241,9 +241,10 @@ impl From<BodyFault> for Refusal {
 /// All checks of what a request says.
 fn authorize(state: &AppState, route: Endpoint, parameters: &Parameters<'_>) -> Result<Fetch, Refusal> {
     let appid = parameters.appid.text(Refusal::NoAppid, Refusal::UnknownAppid)?;
-    let app = state.apps.find(appid, route).ok_or(Refusal::UnknownAppid)?;
+    let rules = state.rules.load();
+    let app = rules.apps.find(appid, route).ok_or(Refusal::UnknownAppid)?;
     let secret = parameters.secret.text(Refusal::NoSecret, Refusal::WrongKey)?;
-    let (digest, client) = state.clients.by_secret(secret);
+    let (digest, client) = rules.clients.by_secret(secret);
     if client.is_none() && app.appsecret != Some(digest) {
         return Err(Refusal::WrongKey);
     }

@@ -8,7 +8,7 @@ use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
     http::{Method, Uri},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
@@ -27,7 +27,7 @@ mod refusal;
 mod target;
 mod upload;
 
-use super::{AppState, body::Unread, drop_in};
+use super::{AppState, Rules, body::Unread, drop_in, problem::Problem};
 use crate::{
     account::AccountName,
     credential::Generation,
@@ -118,9 +118,10 @@ pub(super) async fn pass(
     peer: ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let Some(gateway) = &state.gateway else { return refuse(&state, peer.0, request.uri(), GatewayRefusal::Malformed) };
+    let rules = state.rules.load_full();
+    let Some(gateway) = &rules.gateway else { return Problem::NoSuchRoute.into_response() };
     let (uri, family) = (request.uri().clone(), ApiFamily::of(request.uri().path()));
-    let response = match forward(&state, gateway, request).await {
+    let response = match forward(&state, &rules, gateway, request).await {
         Ok(response) => response,
         Err(refusal) => refuse(&state, peer.0, &uri, refusal),
     };
@@ -130,8 +131,9 @@ pub(super) async fn pass(
 
 /// The access token that a request would be passed on with, if it may pass and is to carry one.
 pub(super) fn account(state: &AppState, request: &Request) -> Option<Arc<Handle>> {
-    state.gateway.as_ref()?;
-    match decide(state, request) {
+    let rules = state.rules.load();
+    rules.gateway.as_ref()?;
+    match decide(state, &rules, request) {
         Ok(Credential::Token { handle, .. }) => Some(handle),
         Ok(Credential::AppSecret { .. } | Credential::Own(_) | Credential::User) | Err(_) => None,
     }
@@ -153,7 +155,7 @@ fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRef
     }
     state.metrics.gateway.refused(refusal);
     debug!(%address, path = uri.path(), refusal = refusal.name(), rid, "gateway: not passed on");
-    refusal::reply(state.apps.main_platform(), refusal, &rid)
+    refusal::reply(state.rules.load().apps.main_platform(), refusal, &rid)
 }
 
 /// What is put into a call.
@@ -175,7 +177,7 @@ impl PutIn {
         match credential {
             Credential::Own(_) | Credential::User => Ok(Self::default()),
             Credential::Token { handle, place } => {
-                let offer = heal::living(state, handle, state.timeouts.first_token).await;
+                let offer = heal::living(state, handle, state.timeouts().first_token).await;
                 Ok(Self::token(handle, place.clone(), &offer.ok_or(GatewayRefusal::NoLivingToken)?))
             }
             Credential::AppSecret { account, place, was_appsecret } => {
@@ -202,12 +204,17 @@ impl PutIn {
     }
 }
 
-async fn forward(state: &AppState, gateway: &Gateway, request: Request) -> Result<Response, GatewayRefusal> {
-    let admitted = admit(state, gateway, &request);
+async fn forward(
+    state: &AppState,
+    rules: &Rules,
+    gateway: &Gateway,
+    request: Request,
+) -> Result<Response, GatewayRefusal> {
+    let admitted = admit(state, rules, gateway, &request);
     let (head, body) = Unread::split(request);
     let prepared = match admitted {
         Ok((credential, permit)) => {
-            let platform = credential.platform(&state.apps);
+            let platform = credential.platform(&rules.apps);
             PutIn::of(state, gateway, &credential).await.map(|put_in| (platform, put_in, permit))
         }
         Err(refusal) => Err(refusal),
@@ -226,7 +233,7 @@ async fn forward(state: &AppState, gateway: &Gateway, request: Request) -> Resul
         query: None,
         headers: headers::upwards(&head.headers),
         secrets: Vec::new(),
-        silence: state.timeouts.silence,
+        silence: rules.timeouts.silence,
     };
     put_in.put(head.uri.query(), &mut call);
     let mut end = Box::pin(sleep(WHOLE));
@@ -247,18 +254,19 @@ async fn forward(state: &AppState, gateway: &Gateway, request: Request) -> Resul
 /// Whether a request may pass, and a place among those that are under way.
 fn admit(
     state: &AppState,
+    rules: &Rules,
     gateway: &Gateway,
     request: &Request,
 ) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
-    let credential = decide(state, request)?;
+    let credential = decide(state, rules, request)?;
     let permit = gateway.permit(&credential)?;
     Ok((credential, permit))
 }
 
-fn decide(state: &AppState, request: &Request) -> Result<Credential, GatewayRefusal> {
+fn decide(state: &AppState, rules: &Rules, request: &Request) -> Result<Credential, GatewayRefusal> {
     let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
     let (handles, now) = (state.registry.handles(), state.clock.boot_now());
-    decide::decide(asked, Known { handles: &handles, clients: &state.clients, apps: &state.apps, now })
+    decide::decide(asked, Known { handles: &handles, clients: &rules.clients, apps: &rules.apps, now })
 }
 
 /// Makes the call, and once more where WeChat refused the token that the relay had put in and there is a new one: WeChat

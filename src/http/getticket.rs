@@ -118,14 +118,14 @@ async fn answer(
     let refusal = match find(route, &state, &request) {
         Ok(handle) => {
             drop(request);
-            match token::outcome(&state, &handle, &LongPoll::default(), state.timeouts.first_token).await {
+            match token::outcome(&state, &handle, &LongPoll::default(), state.timeouts().first_token).await {
                 Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => {
                     return drop_in::ticket(&prepared, seconds);
                 }
                 Outcome::Unavailable(_) => Refusal::NoToken,
             }
         }
-        Err(refusal) if state.gateway.is_some() && !route.is_final(refusal) => {
+        Err(refusal) if state.rules.load().gateway.is_some() && !route.is_final(refusal) => {
             return gateway::pass(state, peer, request).await;
         }
         Err(refusal) => refusal,
@@ -155,6 +155,7 @@ fn find(route: Route, state: &AppState, request: &Request) -> Result<Arc<Handle>
     };
     let account = access_token.id.account();
     // the other platform knows no such path
-    let kept = handles.ticket(account.as_str(), kind).filter(|_| state.apps.platform_of(account) == route.platform);
+    let platform = state.rules.load().apps.platform_of(account);
+    let kept = handles.ticket(account.as_str(), kind).filter(|_| platform == route.platform);
     kept.cloned().ok_or(Refusal::TicketNotKept)
 }

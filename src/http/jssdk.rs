@@ -125,7 +125,7 @@ pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request)
 
 /// The ticket and the page of a request. The whole query is read before any account is looked up.
 fn resolve(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Ticket, String), Problem> {
-    state.clients.identify(headers)?;
+    state.rules.load().clients.identify(headers)?;
     let (account, page) = (query::account(uri.query())?, query::page_url(uri.query())?);
     let kind = query::signed_for(uri.query())?;
     let handles = state.registry.handles();
@@ -134,7 +134,8 @@ fn resolve(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Ticket, 
 }
 
 async fn sign(state: &AppState, ticket: &Ticket, page: &str) -> Result<Response, Problem> {
-    let pages = state.pages.0.get(ticket.handle.id.account()).ok_or(Problem::NoSuchAccount)?;
+    let rules = state.rules.load_full();
+    let pages = rules.pages.0.get(ticket.handle.id.account()).ok_or(Problem::NoSuchAccount)?;
     let page = signed_part(page, &pages.domains).map_err(Problem::PageRefused)?;
     if let Outcome::Unavailable(problem) = ticket.outcome(state, &LongPoll::default()).await {
         return Err(problem);

@@ -1,17 +1,41 @@
 //! How is the relay, as an operator sees it? For `GET /status`, the page and the readiness.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, json};
 
 use super::AppState;
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, WallTime},
     credential::CredentialKind,
     registry::{Handle, Published},
     status::{FACTS, Failure, Readiness, State, Status, Value},
 };
+
+/// With which settings the relay runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct SettingsStatus {
+    /// When they were read.
+    #[serde(serialize_with = "collect_str")]
+    pub read_at: WallTime,
+    /// Why they were changed since, and the change was not taken.
+    pub trouble: Option<String>,
+    /// The keys whose changes count only after a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+impl SettingsStatus {
+    /// Settings that were read then, and that nothing is wrong with.
+    pub fn read_at(read_at: WallTime) -> Self {
+        Self { read_at, trouble: None, needs_restart: Vec::new() }
+    }
+}
+
+/// RFC 3339.
+fn collect_str<S: Serializer>(at: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
+}
 
 /// The whole relay.
 #[derive(Debug, Serialize)]
@@ -19,6 +43,7 @@ pub(super) struct Overview {
     pub(super) version: &'static str,
     pub(super) uptime_s: u64,
     pub(super) status: Readiness,
+    pub(super) settings: SettingsStatus,
     /// Keepers that are silent, and for how many seconds.
     pub(super) silent_keepers_s: BTreeMap<String, u64>,
     pub(super) accounts: BTreeMap<String, Detail>,
@@ -34,6 +59,7 @@ impl Overview {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: state.uptime().as_secs(),
             status: readiness(&accounts, now),
+            settings: SettingsStatus::clone(&state.settings.load()),
             silent_keepers_s: silent.map(|(id, silence)| (id.to_string(), silence.as_secs())).collect(),
             accounts,
         }

@@ -50,8 +50,8 @@ async fn handle(state: &AppState, request: Request) -> Result<Response, Problem>
             return Err(problem);
         }
     };
-    let bad = token_in(&body.read(state.timeouts.body).await?)?;
-    match timeout(state.timeouts.report, resolve(state, &credential, &bad)).await {
+    let bad = token_in(&body.read(state.timeouts().body).await?)?;
+    match timeout(state.timeouts().report, resolve(state, &credential, &bad)).await {
         Ok(answer) => answer,
         // The keeper goes on: whoever asks next joins what is under way (I13).
         Err(_elapsed) => Err(unavailable(state, &credential, "no verdict in time")),
@@ -60,7 +60,8 @@ async fn handle(state: &AppState, request: Request) -> Result<Response, Problem>
 
 /// All checks that come before the body is read.
 fn authorize(state: &AppState, head: &Parts) -> Result<Arc<Handle>, Problem> {
-    let client = state.clients.identify(&head.headers)?;
+    let rules = state.rules.load();
+    let client = rules.clients.identify(&head.headers)?;
     let name = query::account(head.uri.query())?;
     client.authorize(&state.registry.handles(), name.as_deref()).cloned()
 }
@@ -84,7 +85,7 @@ async fn resolve(state: &AppState, credential: &Handle, bad: &str) -> Result<Res
         None => credential.metrics.report(Grounds::Report, ReportOutcome::Stale),
         Some(generation) => settled(state, credential, credential.report(generation, Grounds::Report).await)?,
     }
-    Ok(token::serve(state, credential, &LongPoll::default(), state.timeouts.report).await)
+    Ok(token::serve(state, credential, &LongPoll::default(), state.timeouts().report).await)
 }
 
 /// Whether the keeper has done what it was told, and if not, why.

@@ -48,7 +48,8 @@ fn authorize(
     account: Result<Path<String>, PathRejection>,
     headers: &HeaderMap,
 ) -> Result<Arc<Handle>, Problem> {
-    let client = state.clients.identify(headers)?;
+    let rules = state.rules.load();
+    let client = rules.clients.identify(headers)?;
     if !client.is_admin() {
         return Err(Problem::NotAdmin);
     }
@@ -59,7 +60,7 @@ fn authorize(
 async fn record(state: &AppState, credential: &Handle) -> Result<Response, Problem> {
     // which generation is current the keeper knows best
     let recorded = credential.report(Generation::default(), Grounds::Revocation);
-    match timeout(state.timeouts.report, recorded).await {
+    match timeout(state.timeouts().report, recorded).await {
         Ok(answer) => settled(state, credential, answer)?,
         Err(_elapsed) => {
             return Err(unavailable(state, credential, "the revocation is not stored yet; the relay goes on trying"));

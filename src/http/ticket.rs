@@ -35,14 +35,15 @@ impl Ticket {
         account: Option<&str>,
         kind: TicketKind,
     ) -> Result<Self, Problem> {
-        let access_token = state.clients.identify(headers)?.authorize(handles, account)?;
+        let rules = state.rules.load();
+        let access_token = rules.clients.identify(headers)?.authorize(handles, account)?;
         let handle = handles.ticket(access_token.id.account().as_str(), kind).ok_or(Problem::NoSuchTicket)?;
         Ok(Self { handle: handle.clone(), access_token: access_token.clone() })
     }
 
     /// What may be served of it, at once or after a wait: see [`token::outcome`].
     pub(super) async fn outcome(&self, state: &AppState, poll: &LongPoll) -> Outcome {
-        match token::outcome(state, &self.handle, poll, state.timeouts.first_token).await {
+        match token::outcome(state, &self.handle, poll, state.timeouts().first_token).await {
             Outcome::Unavailable(_) if self.lacks_access_token(state) => {
                 let (status, now) = (&self.access_token.published().status, state.clock.boot_now());
                 let reason = "no ticket can be served, and the account has no access token to fetch one with";
@@ -76,7 +77,7 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
 }
 
 fn resolve(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Ticket, LongPoll), Problem> {
-    state.clients.identify(headers)?;
+    state.rules.load().clients.identify(headers)?;
     let (account, kind) = (query::account(uri.query())?, query::ticket_kind(uri.query())?);
     let poll = LongPoll::of_request(headers, uri)?;
     let ticket = Ticket::authorize(state, &state.registry.handles(), headers, account.as_deref(), kind)?;

@@ -47,7 +47,7 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match resolved {
-        Ok((handle, poll)) => serve(&state, &handle, &poll, state.timeouts.first_token).await,
+        Ok((handle, poll)) => serve(&state, &handle, &poll, state.timeouts().first_token).await,
         Err(problem) => problem.into_response(),
     }
 }
@@ -59,7 +59,8 @@ fn resolve<'h>(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(&'h Arc<Handle>, LongPoll), Problem> {
-    let client = state.clients.identify(headers)?;
+    let rules = state.rules.load();
+    let client = rules.clients.identify(headers)?;
     let name = query::account(uri.query())?;
     let poll = LongPoll::of_request(headers, uri)?;
     Ok((client.authorize(handles, name.as_deref())?, poll))

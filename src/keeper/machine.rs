@@ -144,6 +144,7 @@ impl Machine {
             Event::Probed(verdict) => self.probed(now, verdict),
             Event::Report(id, _, Grounds::Revocation) => self.revoke(id),
             Event::Report(id, generation, grounds) => self.hear(now, Waiting { id, generation, grounds }),
+            Event::Reconfigured(policy, secret_mark) => self.known.reconfigured(now, policy, secret_mark),
             Event::Shutdown => {
                 self.is_stopping = true;
                 if self.phase == Phase::Reserving {

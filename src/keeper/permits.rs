@@ -17,7 +17,9 @@ pub struct Permits {
 
 #[derive(Debug, Default)]
 struct Queue {
-    free: usize,
+    /// How many there are.
+    total: usize,
+    in_use: usize,
     /// How many places were ever given out.
     places: u64,
     /// In their order; whoever has left is not among them.
@@ -60,7 +62,13 @@ pub struct Permit {
 impl Permits {
     /// `count` permits, all free.
     pub fn new(count: usize) -> Arc<Self> {
-        Arc::new(Self { queue: Mutex::new(Queue { free: count, ..Queue::default() }) })
+        Arc::new(Self { queue: Mutex::new(Queue { total: count, ..Queue::default() }) })
+    }
+
+    /// From now on there are `count`. Where more are in use, none is given out until fewer are.
+    pub fn resize(self: &Arc<Self>, count: usize) {
+        self.queue().total = count;
+        self.give_out();
     }
 
     /// Waits for a permit; `is_urgent` goes before those that are not. Dropping the future gives the place up, and hands a
@@ -68,8 +76,8 @@ impl Permits {
     pub async fn acquire(self: &Arc<Self>, is_urgent: bool) -> Permit {
         let (_waiter, turn) = {
             let mut queue = self.queue();
-            if queue.free > 0 {
-                queue.free -= 1;
+            if queue.in_use < queue.total {
+                queue.in_use += 1;
                 return Permit { permits: Some(self.clone()) };
             }
             queue.places += 1;
@@ -82,22 +90,30 @@ impl Permits {
     }
 
     fn hand_on(self: Arc<Self>) {
-        loop {
-            let next = {
-                let mut queue = self.queue();
-                let next = queue.waiting.pop_first();
-                if next.is_none() {
-                    queue.free += 1;
-                }
-                next
-            };
-            let Some((_, next)) = next else { return };
-            match next.send(Permit { permits: Some(self.clone()) }) {
-                Ok(()) => return,
-                // its waiter has just left: take the permit back without a second hand-on, and ask the next
-                Err(mut unwanted) => unwanted.permits = None,
+        self.queue().in_use -= 1;
+        self.give_out();
+    }
+
+    /// Gives what is free to those who wait.
+    fn give_out(self: &Arc<Self>) {
+        while let Some(next) = self.next_turn() {
+            if let Err(mut unwanted) = next.send(Permit { permits: Some(self.clone()) }) {
+                // its waiter has just left: take the permit back without handing it on, and ask the next
+                unwanted.permits = None;
+                self.queue().in_use -= 1;
             }
         }
+    }
+
+    /// Whose turn it is, if a permit is free, which is in use from now on.
+    fn next_turn(&self) -> Option<oneshot::Sender<Permit>> {
+        let mut queue = self.queue();
+        if queue.in_use >= queue.total {
+            return None;
+        }
+        let (_, next) = queue.waiting.pop_first()?;
+        queue.in_use += 1;
+        Some(next)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -189,6 +205,21 @@ mod tests {
         }
         assert_eq!(permits.queue().waiting.len(), 0);
         drop(first);
-        assert_eq!(permits.queue().free, 1);
+        assert_eq!(permits.queue().in_use, 0);
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_is_raised_lets_the_waiting_go_and_one_that_is_lowered_lets_none() {
+        let permits = Permits::new(1);
+        let first = permits.acquire(false).await;
+        let mut second = Box::pin(permits.acquire(false));
+        assert!((&mut second).now_or_never().is_none());
+        permits.resize(2);
+        let second = (&mut second).now_or_never().expect("there are two now");
+        permits.resize(1);
+        drop(first);
+        assert!(permits.acquire(false).now_or_never().is_none());
+        drop(second);
+        assert!(permits.acquire(false).now_or_never().is_some());
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     credential::Token,
     heartbeat::STALE_AFTER,
     issuer::{IssueError, Issued, Profile, Verdict, wechat::Endpoint},
-    keepers::Keepers,
+    keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle},
     metrics::Metrics,
     registry::{Handle, Registry},
@@ -108,6 +108,20 @@ impl Store for FakeStore {
     }
 }
 
+fn setup_with(issuer: Arc<FakeIssuer>) -> Setup {
+    let policy = Policy {
+        issuer: issuer.profile(),
+        before_expiry: Duration::from_secs(3600),
+        report_cooldown: Duration::from_secs(30),
+        probe_every: Duration::ZERO,
+        retry_min: Duration::from_secs(1),
+        retry_max: Duration::from_secs(60),
+        calls_per_day: 400,
+        longest_call: Duration::from_secs(8),
+    };
+    Setup { policy, secret_mark: SecretMark::default(), issuer }
+}
+
 /// A process with one keeper of `main`.
 struct Process {
     life: Lifecycle,
@@ -135,25 +149,14 @@ impl Process {
     fn parts(&self, account: &str) -> Parts {
         Parts {
             id: id(account),
-            policy: Policy {
-                issuer: self.issuer.profile(),
-                before_expiry: Duration::from_secs(3600),
-                report_cooldown: Duration::from_secs(30),
-                probe_every: Duration::ZERO,
-                retry_min: Duration::from_secs(1),
-                retry_max: Duration::from_secs(60),
-                calls_per_day: 400,
-                longest_call: Duration::from_secs(8),
-            },
             identity: Identity {
                 base_url: "http://wechat".to_owned(),
                 appid: "wx1".to_owned(),
                 endpoint: "token".to_owned(),
             },
-            secret_mark: SecretMark::default(),
+            setup: setup_with(self.issuer.clone()),
             store: self.store.clone(),
             group: None,
-            issuer: self.issuer.clone(),
             permits: Permits::new(1),
             clock: self.clock.clone(),
         }
@@ -312,7 +315,7 @@ async fn a_reservation_that_was_given_up_takes_no_permit_from_the_next_one() {
     let parts = Parts { permits: permits.clone(), ..process.parts("shop") };
     let (_handle, end) =
         Handle::new(parts.id.clone(), process.metrics.credential(&parts.id), Heartbeat::starting(Duration::ZERO));
-    let mut keeper = Keeper::new(parts, end);
+    let mut keeper = Keeper::new(parts, end, mpsc::unbounded().1);
     let now = process.clock.now();
     let mut run = Run::new(mpsc::unbounded().0, TaskTracker::new(), now.boot);
     let taken = permits.acquire(false).await;
@@ -353,5 +356,31 @@ async fn a_keeper_that_is_ended_does_not_wait_for_a_permit() {
     seconds(1).await;
     tokio::time::timeout(GRACE, process.keepers.end(&id("shop"))).await.expect("it has nothing to wait for");
     assert_eq!(process.calls(), 1);
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_settings_reach_a_keeper_that_runs_and_another_owner_of_the_record_begins_a_new_one() {
+    let mut process = Process::start(FakeStore::new(), FakeIssuer::default());
+    seconds(1).await;
+    let (handle, next) = (process.handle(), Arc::new(FakeIssuer::default()));
+    let same = Parts { setup: setup_with(next.clone()), ..process.parts("main") };
+    let changes = process.keepers.change_to(vec![same.clone(), process.parts("shop")]).await;
+    assert_eq!(changes, Changes { added: 1, ..Changes::default() });
+    assert!(Arc::ptr_eq(&handle, &process.handle()), "it goes on");
+    seconds(4000).await;
+    assert_eq!(
+        (process.served().as_deref(), next.calls.load(SeqCst) > 0),
+        (Some("token-1"), true),
+        "with the new issuer"
+    );
+
+    let identity = Identity { appid: "wx2".to_owned(), ..same.identity.clone() };
+    let changes = process.keepers.change_to(vec![Parts { identity, ..same }]).await;
+    assert_eq!(changes, Changes { replaced: 1, removed: 1, added: 0 });
+    assert_eq!(process.keepers.count(), 1);
+    assert!(process.registry.handles().access_token("shop").is_none());
+    seconds(1).await;
+    assert!(!Arc::ptr_eq(&handle, &process.handle()) && process.served().is_some());
     assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
 }

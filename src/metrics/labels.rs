@@ -31,6 +31,14 @@ macro_rules! labels {
 }
 
 labels! {
+    /// Whether changed settings were taken.
+    ReloadOutcome {
+        /// The relay runs with them.
+        Ok = "ok",
+        /// The relay goes on with the settings that it had.
+        Failed = "failed",
+    }
+
     /// How a call to the token API ended.
     CallOutcome {
         /// A new credential.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What hands out one credential.
-pub(super) struct Source {
+pub(super) struct IssuerOf {
     pub(super) issuer: Arc<dyn Issuer>,
     /// By what its record is known.
     pub(super) identity: Identity,
@@ -49,7 +49,7 @@ impl<'s> Issuers<'s> {
         account: &AccountSettings,
         kind: CredentialKind,
         token: impl FnOnce() -> AccountToken,
-    ) -> Source {
+    ) -> IssuerOf {
         let upstream = self.upstreams[&account.app.platform()].clone();
         let overlap = self.settings.refresh.overlap;
         let (id, secret) = (account.app.id().to_owned(), account.secret.clone());
@@ -74,7 +74,7 @@ impl<'s> Issuers<'s> {
             Platform::WeCom => &self.settings.wecom.base_url,
         };
         let identity = Identity { base_url: base_url.as_str().to_owned(), appid: id, endpoint };
-        Source { issuer, identity, calls_per_day }
+        IssuerOf { issuer, identity, calls_per_day }
     }
 }
 

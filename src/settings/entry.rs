@@ -1,5 +1,6 @@
 //! How is one value read, whether it is a TOML value or a string of the environment?
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
@@ -24,28 +25,42 @@ const SECRET_FILE_MAX: u64 = 64 * 1024;
 pub(super) struct Table<'a> {
     path: String,
     values: Option<&'a Map<String, Value>>,
+    /// Where it comes from, if its values do not know it themselves.
+    origin: Option<&'a str>,
 }
 
 impl<'a> Table<'a> {
     pub(super) fn new(path: String, values: Option<&'a Map<String, Value>>) -> Self {
-        Self { path, values }
+        Self { path, values, origin: None }
+    }
+
+    pub(super) fn from(self, origin: Option<&'a str>) -> Self {
+        Self { origin, ..self }
     }
 
     pub(super) fn entry(&self, name: &str) -> Entry<'a> {
-        Entry { key: format!("{}.{name}", self.path), value: self.values.and_then(|values| values.get(name)) }
+        let value = self.values.and_then(|values| values.get(name));
+        Entry { key: format!("{}.{name}", self.path), value, origin: self.origin }
+    }
+
+    /// The keys that are set, in their order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.values.into_iter().flatten().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>().into_iter()
     }
 }
 
 /// One key and what it is set to, if it is.
+#[derive(Clone)]
 pub(super) struct Entry<'a> {
     key: String,
     value: Option<&'a Value>,
+    origin: Option<&'a str>,
 }
 
 impl<'a> Entry<'a> {
     /// Without the built-in default.
     pub(super) fn without_default(self) -> Self {
-        Self { value: self.value.filter(|value| value.origin().is_some()), key: self.key }
+        Self { value: self.value.filter(|value| value.origin().is_some()), ..self }
     }
 
     pub(super) fn key(&self) -> &str {
@@ -53,7 +68,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn origin(&self) -> Option<&'a str> {
-        self.value.and_then(Value::origin)
+        self.value.and_then(Value::origin).or(self.origin)
     }
 
     pub(super) fn is_set(&self) -> bool {
@@ -160,6 +175,13 @@ impl<'a> Entry<'a> {
         let text = String::from_utf8(bytes).map_err(|_| refused("is not UTF-8"))?;
         let end = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
         if end.is_empty() { Err(refused("is empty")) } else { Ok(end.into()) }
+    }
+}
+
+pub(super) fn as_table(value: &Value) -> Option<&Map<String, Value>> {
+    match &value.kind {
+        ValueKind::Table(table) => Some(table),
+        _ => None,
     }
 }
 

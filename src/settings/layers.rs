@@ -1,13 +1,13 @@
 //! What do the defaults, the file and the environment set together, and which of them sets it?
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueKind};
 
-use super::entry::Table;
+use super::entry::{Table, as_table};
 use super::error::SettingsError;
 use super::schema::{self, PathKind};
 
@@ -39,7 +39,7 @@ impl Layers {
     ) -> Result<Self, SettingsError> {
         // Sorted, so that the first problem is the same one every time.
         let env: BTreeMap<OsString, OsString> = env.into_iter().collect();
-        let named = env.get(&OsString::from(CONFIG_VARIABLE)).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let named = file_named_by(&env);
         let file = match (file, &named) {
             (Some(path), _) => Layer::of_file(path, "--config")?,
             (None, Some(path)) => Layer::of_file(path, CONFIG_VARIABLE)?,
@@ -62,6 +62,13 @@ impl Layers {
     /// The first key that was refused.
     pub fn sound(&self) -> Result<(), SettingsError> {
         self.refused.first().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// The files that keys name: whose text counts, and is not here.
+    pub(super) fn named_files(&self) -> BTreeSet<PathBuf> {
+        let mut files = BTreeSet::new();
+        add_named_files(&self.merged, &mut files);
+        files
     }
 
     /// The section of that name, empty where none of its keys is set.
@@ -87,10 +94,20 @@ impl fmt::Debug for Layers {
     }
 }
 
-fn as_table(value: &Value) -> Option<&Map<String, Value>> {
+fn add_named_files(value: &Value, files: &mut BTreeSet<PathBuf>) {
     match &value.kind {
-        ValueKind::Table(table) => Some(table),
-        _ => None,
+        ValueKind::Array(items) => items.iter().for_each(|item| add_named_files(item, files)),
+        ValueKind::Table(table) => {
+            for (name, value) in table {
+                match &value.kind {
+                    ValueKind::String(path) if name.ends_with("_file") && !path.is_empty() => {
+                        files.insert(path.into());
+                    }
+                    _ => add_named_files(value, files),
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -194,6 +211,16 @@ impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layer").field("keys", &self.values.keys()).finish_non_exhaustive()
     }
+}
+
+/// The settings file that the environment names.
+pub(super) fn file_named_by(env: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
+    env.get(&OsString::from(CONFIG_VARIABLE)).filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Whether a variable is a setting, or names the file that has them.
+pub(super) fn is_ours(variable: &OsStr) -> bool {
+    variable == CONFIG_VARIABLE || strip_prefix(&variable.to_string_lossy()).is_some()
 }
 
 fn strip_prefix(variable: &str) -> Option<&str> {

@@ -1,26 +1,20 @@
 //! Do the layers make valid settings? Every key is parsed, then keys are compared with each other.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
-use super::account::{accounts, flag_or_false, parsed};
-use super::entry::{Entry, Table, conflict, value_or_file};
+use super::account::accounts;
+use super::client::clients;
+use super::entry::{Table, value_or_file};
 use super::values::Address;
 use super::{
-    AccountSettings, ClientSettings, GRACE_MARGIN, GatewaySettings, KeyDigest, Layers, LogSettings, RefreshSettings,
-    ServerSettings, Settings, SettingsError, StateSettings, StateUrl, WechatSettings, WecomSettings, client_key,
+    GRACE_MARGIN, GatewaySettings, Layers, LogSettings, RefreshSettings, ServerSettings, Settings, SettingsError,
+    StateSettings, StateUrl, WechatSettings, WecomSettings,
 };
-use crate::account::{AccountName, ClientName};
-use crate::relay_key::fits_urls;
 use crate::timing::LEASE;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const NO_CLIENT: &str = "no client: give clients.NAME.key_sha256 or TOKEN_RELAY__CLIENTS__NAME__KEY_SHA256 \
-    (`token-relay keygen` makes one)";
 
 impl Settings {
     /// Validates what was read.
@@ -145,108 +139,4 @@ fn state(table: &Table<'_>) -> Result<StateSettings, SettingsError> {
 
 fn log(table: &Table<'_>) -> Result<LogSettings, SettingsError> {
     Ok(LogSettings { format: table.entry("format").parse()?, filter: table.entry("filter").parse()? })
-}
-
-fn clients(
-    layers: &Layers,
-    accounts: &BTreeMap<AccountName, AccountSettings>,
-) -> Result<BTreeMap<ClientName, ClientSettings>, SettingsError> {
-    let mut clients: BTreeMap<ClientName, ClientSettings> = BTreeMap::new();
-    for (name, table) in layers.tables("clients") {
-        let GivenKey { source, digest: key_sha256, fits_urls: key_fits_urls } = given_key(&table)?;
-        if let Some((other, _)) = clients.iter().find(|(_, other)| other.key_sha256 == key_sha256) {
-            return Err(source.error(format!("clients.{other} has the same key")));
-        }
-        let accounts = client_accounts(&table.entry("accounts"), accounts)?;
-        let gateway = flag_or_false(&table.entry("gateway"))?;
-        let admin = flag_or_false(&table.entry("admin"))?;
-        clients.insert(parsed(&name), ClientSettings { key_sha256, key_fits_urls, accounts, gateway, admin });
-    }
-    if clients.is_empty() {
-        return Err(SettingsError::new("clients", NO_CLIENT, None));
-    }
-    Ok(clients)
-}
-
-/// What one of the three keys of a client gave, and which one it was.
-struct GivenKey<'a> {
-    source: Entry<'a>,
-    digest: KeyDigest,
-    /// `None`: a hash cannot tell.
-    fits_urls: Option<bool>,
-}
-
-/// Exactly one of the three.
-fn given_key<'a>(table: &Table<'a>) -> Result<GivenKey<'a>, SettingsError> {
-    let (plain, file, hash) = (table.entry("key"), table.entry("key_file"), table.entry("key_sha256"));
-    let none = plain.error(format!("no key: give this, {} or {}", file.key(), hash.key()));
-    if hash.optional_text()?.is_none() {
-        let key = value_or_file(plain, file)?.ok_or(none)?;
-        let text = key.secret.expose_secret();
-        let digest = client_key::digest_of(text).map_err(|e| key.source.error(e.to_string()))?;
-        return Ok(GivenKey { fits_urls: Some(fits_urls(text)), digest, source: key.source });
-    }
-    for other in [plain, file] {
-        if other.optional_text()?.is_some() {
-            return Err(conflict(&other, &hash));
-        }
-    }
-    let digest = hash.parse()?;
-    Ok(GivenKey { source: hash, digest, fits_urls: None })
-}
-
-fn client_accounts(
-    entry: &Entry<'_>,
-    configured: &BTreeMap<AccountName, AccountSettings>,
-) -> Result<Option<BTreeSet<AccountName>>, SettingsError> {
-    let Some(names) = entry.list()? else { return Ok(None) };
-    let known = |(index, name): (usize, &str)| match configured.get_key_value(name) {
-        Some((name, _)) => Ok(name.clone()),
-        None => Err(unknown_account(entry, index + 1, configured.keys())),
-    };
-    names.into_iter().enumerate().map(known).collect::<Result<_, _>>().map(Some)
-}
-
-/// Says which entry it is by its position. The entry itself is not shown, even where it has the shape of a name: so has an
-/// AppSecret.
-fn unknown_account<'a>(
-    entry: &Entry<'_>,
-    position: usize,
-    configured: impl Iterator<Item = &'a AccountName>,
-) -> SettingsError {
-    let configured: Vec<_> = configured.map(AccountName::as_str).collect();
-    entry.error(format!("entry {position} names an unknown account; configured: {}", configured.join(", ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-    /// The message for `accounts` in the environment, of a client `orders` beside the accounts `main` and `shop`.
-    fn refused(accounts: &str) -> String {
-        let variables = [
-            ("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", "wx1"),
-            ("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", SECRET),
-            ("TOKEN_RELAY__ACCOUNTS__SHOP__APPID", "wx2"),
-            ("TOKEN_RELAY__ACCOUNTS__SHOP__SECRET", SECRET),
-            ("TOKEN_RELAY__CLIENTS__ORDERS__KEY", "a-key-of-32-characters-or-a-few-more"),
-            ("TOKEN_RELAY__CLIENTS__ORDERS__ACCOUNTS", accounts),
-        ];
-        Settings::load(None, variables.map(|(name, value)| (name.into(), value.into()))).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn an_unknown_account_of_a_client_is_told_by_its_position_and_never_shown() {
-        assert_eq!(
-            refused("main,mian,shop"),
-            "clients.orders.accounts: entry 2 names an unknown account; configured: main, shop \
-             (from TOKEN_RELAY__CLIENTS__ORDERS__ACCOUNTS)"
-        );
-        // an AppSecret has the shape of an account's name
-        assert!(SECRET.parse::<AccountName>().is_ok());
-        let message = refused(&format!("main, shop, {SECRET}"));
-        assert!(message.contains("entry 3 names an unknown account") && !message.contains(SECRET), "{message}");
-    }
 }

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     List,
     /// A string that is never shown.
     Secret,
+    /// A list of secrets, or of tables that hold one each.
+    SecretList,
     /// A URL that may hold a password.
     SecretUrl,
 }
@@ -97,6 +99,7 @@ pub(super) const CLIENT: &[Key] = &[
     unset("key", Kind::Secret),
     unset("key_file", Kind::Text),
     unset("key_sha256", Kind::Secret),
+    unset("keys", Kind::SecretList),
     unset("accounts", Kind::List),
     unset("gateway", Kind::Flag),
     unset("admin", Kind::Flag),

@@ -55,7 +55,7 @@ fn has_no_effect(key: &Key, entry: &Entry<'_>, table: &Table<'_>) -> bool {
         Kind::SecretUrl => set(&format!("{}_file", key.name)),
         Kind::Secret => empty,
         Kind::Text => key.default.is_none() && empty, // the `_file` keys of accounts and clients
-        Kind::Number | Kind::Flag | Kind::List => false,
+        Kind::Number | Kind::Flag | Kind::List | Kind::SecretList => false,
     }
 }
 
@@ -82,7 +82,7 @@ fn value(kind: Kind, value: &ValueKind) -> String {
         })),
         (Kind::Text, ValueKind::String(text)) => quoted(text),
         (Kind::SecretUrl, ValueKind::String(text)) if text.is_empty() || !is_remote(text) => quoted(text),
-        (Kind::Text | Kind::Secret | Kind::SecretUrl | Kind::List, _) => REDACTED.to_owned(),
+        (Kind::Text | Kind::Secret | Kind::SecretList | Kind::SecretUrl | Kind::List, _) => REDACTED.to_owned(),
     }
 }
 

@@ -75,7 +75,7 @@ impl fmt::Display for ProxyUrl {
 }
 
 /// Where credentials outlive the process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateUrl {
     /// `file:DIR`: a directory of this relay alone; a relative one counts from the working directory.
     File(PathBuf),

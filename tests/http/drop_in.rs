@@ -494,6 +494,6 @@ async fn a_token_that_cannot_be_promised_any_more_is_not_served() {
 async fn an_account_whose_keeper_was_removed_has_no_token() {
     let relay = DropIn::serving("t").await;
     let id = token_relay::credential::CredentialId::access_token("main".parse().unwrap());
-    relay.fake.relay.registry.remove(&id);
+    relay.fake.relay.registry.remove(&[id]);
     assert_refused(&relay.get(&query("wxmain", KEY)).await, -1, "system error");
 }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use axum::{
     body::Body,
     http::{HeaderMap, Request, StatusCode},
@@ -18,8 +19,8 @@ use token_relay::{
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
     http::{
-        Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, Pages, Throttle,
-        Timeouts,
+        Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, Pages, Rules,
+        SettingsStatus, Throttle, Timeouts,
     },
     issuer::{
         IssueError,
@@ -110,9 +111,17 @@ impl FakeRelay {
         Self::with_gateway(names, timeouts, apps, None)
     }
 
-    /// What it is made of may be changed before it serves.
-    pub(crate) fn change(mut self, change: impl FnOnce(&mut AppState)) -> Self {
-        change(Arc::get_mut(&mut self.relay).expect("nobody else has it yet"));
+    /// The same, with pages that may be signed.
+    pub(crate) fn with_pages(self, pages: Pages) -> Self {
+        let empty = Rules {
+            clients: Clients::new([]),
+            apps: Apps::default(),
+            pages: Pages::default(),
+            gateway: None,
+            timeouts: Timeouts::new(Duration::ZERO),
+        };
+        let rules = Arc::into_inner(self.relay.rules.swap(Arc::new(empty))).expect("nobody reads them yet");
+        self.relay.rules.store(Arc::new(Rules { pages, ..rules }));
         self
     }
 
@@ -135,20 +144,23 @@ impl FakeRelay {
         let shutdown = CancellationToken::new();
         let relay = Arc::new(AppState {
             registry: Arc::new(registry),
-            clients: Clients::new([
-                client("all", KEY, None, true),
-                client("one", MAIN_KEY, Some(&["main"]), false),
-                client("two", BOTH_KEY, Some(&["main", "shop"]), true),
-                client("odd", ODD_KEY, None, true),
-            ]),
-            apps,
-            pages: Pages::default(),
-            gateway,
+            rules: ArcSwap::from_pointee(Rules {
+                clients: Clients::new([
+                    client("all", KEY, None, true),
+                    client("one", MAIN_KEY, Some(&["main"]), false),
+                    client("two", BOTH_KEY, Some(&["main", "shop"]), true),
+                    client("odd", ODD_KEY, None, true),
+                ]),
+                apps,
+                pages: Pages::default(),
+                gateway,
+                timeouts,
+            }),
+            settings: ArcSwap::from_pointee(SettingsStatus::read_at(SystemClock.now().wall)),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
             metrics: Arc::new(metrics),
             clock: Arc::new(SystemClock),
-            timeouts,
             shutdown: shutdown.clone(),
             started: SystemClock.boot_now(),
         });

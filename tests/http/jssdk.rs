@@ -13,9 +13,8 @@ fn fake() -> FakeRelay {
         let domains = domains.iter().map(|domain| domain.parse().unwrap()).collect();
         (account.parse().unwrap(), AccountPages { appid: format!("wx{account}"), domains })
     };
-    let fake = FakeRelay::of(&["main", "main.jsapi", "shop", "shop.jsapi", "news"]).change(|relay| {
-        relay.pages = Pages::new([pages("main", &["shop.example.com"]), pages("shop", &[]), pages("news", &[])]);
-    });
+    let pages = Pages::new([pages("main", &["shop.example.com"]), pages("shop", &[]), pages("news", &[])]);
+    let fake = FakeRelay::of(&["main", "main.jsapi", "shop", "shop.jsapi", "news"]).with_pages(pages);
     for name in ["main", "shop", "news"] {
         fake.offer(name, 7, "a-token", 3541);
     }
@@ -95,9 +94,8 @@ async fn without_a_ticket_no_page_is_signed() {
 #[tokio::test]
 async fn a_page_of_wecom_gets_what_each_of_its_two_calls_takes() {
     let pages = AccountPages { appid: "ww1".to_owned(), domains: vec!["shop.example.com".parse().unwrap()] };
-    let fake = FakeRelay::of(&["main", "main.jsapi", "main.agent_config"]).change(|relay| {
-        relay.pages = Pages::new([("main".parse().unwrap(), pages)]);
-    });
+    let fake = FakeRelay::of(&["main", "main.jsapi", "main.agent_config"])
+        .with_pages(Pages::new([("main".parse().unwrap(), pages)]));
     for (name, text) in [("main", "a-token"), ("main.jsapi", "of-the-corp"), ("main.agent_config", "of-the-agent")] {
         fake.offer(name, 7, text, 7100);
     }

@@ -97,14 +97,12 @@ fn lawful() -> impl Strategy<Value = Vec<u8>> {
 
 async fn opened() -> (FakeRelay, Served) {
     let patience = Duration::from_millis(20);
+    let pages = AccountPages { appid: "wxmain".to_owned(), domains: vec!["shop.example.com".parse().unwrap()] };
     let fake = FakeRelay::patient(
         &["main", "main.jsapi", "shop"],
         Timeouts { first_token: patience, report: patience, verdict: patience, body: patience, silence: patience },
     )
-    .change(|relay| {
-        let domains = vec!["shop.example.com".parse().unwrap()];
-        relay.pages = Pages::new([("main".parse().unwrap(), AccountPages { appid: "wxmain".to_owned(), domains })]);
-    });
+    .with_pages(Pages::new([("main".parse().unwrap(), pages)]));
     fake.offer("main", 7, "wire_token", 3541);
     fake.offer("main.jsapi", 7, "wire_ticket", 3541);
     fake.publish("shop", Status::default());

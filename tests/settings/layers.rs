@@ -147,8 +147,8 @@ fn values_arrive_typed() {
     assert_eq!((endpoint(shop), shop.calls_per_day), (Endpoint::StableToken, 1500));
     let (orders, billing) = (&settings.clients["orders"], &settings.clients["billing"]);
     assert!(orders.accounts.as_ref().unwrap().iter().map(AsRef::as_ref).eq(["main", "shop_2"]));
-    assert_eq!(orders.key_sha256, KeyDigest::of(KEY.as_bytes()));
-    assert!(billing.accounts.is_none() && billing.key_sha256 == KeyDigest::of(b"hello"));
+    assert_eq!(orders.keys[0].sha256, KeyDigest::of(KEY.as_bytes()));
+    assert!(billing.accounts.is_none() && billing.keys[0].sha256 == KeyDigest::of(b"hello"));
     let debug = format!("{settings:?}");
     assert!(!debug.contains(SENTINEL) && !debug.contains("2cf2"), "{debug}");
 }
@@ -270,7 +270,7 @@ fn a_key_is_known_to_fit_urls_or_not_unless_only_its_hash_is_given() {
         ],
     )
     .unwrap();
-    let fits = |client: &str| settings.clients[client].key_fits_urls;
+    let fits = |client: &str| settings.clients[client].keys[0].fits_urls;
     assert_eq!((fits("orders"), fits("odd"), fits("billing")), (Some(true), Some(false), None));
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
-use token_relay::settings::{KeyDigest, Settings};
+use token_relay::settings::{KeyDigest, Layers, Settings};
 
 use crate::given::{KEY, Written, load, quoted, toml};
 
@@ -16,7 +16,7 @@ fn an_empty_variable_unsets_a_twin() {
     assert_eq!(settings.accounts["main"].secret.expose_secret(), "from the file");
     let key_file =
         [("TOKEN_RELAY__CLIENTS__ORDERS__KEY", ""), ("TOKEN_RELAY__CLIENTS__ORDERS__KEY_FILE", key.to_str().unwrap())];
-    assert_eq!(load(None, key_file).unwrap().clients["orders"].key_sha256, KeyDigest::of(KEY.as_bytes()));
+    assert_eq!(load(None, key_file).unwrap().clients["orders"].keys[0].sha256, KeyDigest::of(KEY.as_bytes()));
     assert!(load(None, [("TOKEN_RELAY__CLIENTS__ORDERS__KEY_SHA256", "")]).is_ok());
 }
 
@@ -77,4 +77,33 @@ proptest! {
     fn every_printable_secret_survives(secret in "\\PC{1,80}") {
         prop_assert_eq!(three_ways(&secret), [secret.clone(), secret.clone(), secret]);
     }
+}
+
+#[test]
+fn a_client_has_several_keys_in_every_form_and_none_is_shown() {
+    let written = Written::new();
+    let file = written.file("key", "sentinel-8f3a-the-key-of-a-file-0123456789\n");
+    let [first, second] = ["sentinel-8f3a-first-0123456789-0123456789", "sentinel-8f3a-second-0123456789-012345678"];
+    let hash = "5b5b99b0a468f8a5fa876a0e6f5578b36797fcd9562fac4950d799ffbb39831f";
+    let text = format!(
+        "{}[clients.billing]\nkeys = [\"{first}\", {{ key = \"{second}\" }}, {{ key_file = {file:?} }}, {{ key_sha256 = \"{hash}\" }}]\n",
+        toml(&[])
+    );
+    let layers = Layers::read(Some(&written.file("relay.toml", &text)), []).unwrap();
+    let settings = Settings::from_layers(&layers).unwrap();
+    let keys: Vec<_> = settings.clients["billing"].keys.iter().map(|key| (key.sha256, key.fits_urls)).collect();
+    let of = |key: &str| (KeyDigest::of(key.as_bytes()), Some(true));
+    let expected =
+        [of(first), of(second), of("sentinel-8f3a-the-key-of-a-file-0123456789"), (hash.parse().unwrap(), None)];
+    assert_eq!(keys, expected);
+    assert!(layers.redacted(&settings).contains("keys = \"***\" # from"));
+    assert!(!layers.redacted(&settings).contains("sentinel"));
+    let from_env = load(
+        None,
+        [
+            ("TOKEN_RELAY__CLIENTS__ORDERS__KEY", ""),
+            ("TOKEN_RELAY__CLIENTS__ORDERS__KEYS", &*format!("{first},{second}")),
+        ],
+    );
+    assert_eq!(from_env.unwrap().clients["orders"].keys.len(), 2);
 }

@@ -50,6 +50,7 @@ pub(crate) struct Plan {
     pub deadline: i64,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct CallChecks {
     breach: Breach,
     rotation: RotationMode,
@@ -57,6 +58,8 @@ pub(crate) struct CallChecks {
     window: i64,
     calls_per_day: usize,
     thrift: i64,
+    /// The AppSecret was changed since the last call, while the relay runs: with a sticky issuer it is tried at once.
+    secret_was_changed: bool,
     reserved_at: Vec<i64>,
     /// Whether the last write of a relay alone was durable, as it was told. Of several no call goes without.
     pub is_stored: bool,
@@ -85,6 +88,7 @@ impl CallChecks {
             window: setup.window(),
             calls_per_day: setup.policy.calls_per_day as usize,
             thrift: micros(setup.policy.thrift()),
+            secret_was_changed: false,
             reserved_at: vec![i64::MIN; setup.replicas],
             is_stored: setup.is_shared,
             last_sent_at: None,
@@ -104,6 +108,12 @@ impl CallChecks {
     pub(crate) fn sent_at(&self, who: usize) -> Option<i64> {
         let awaited = self.flights.iter().find(|flight| flight.who == who && flight.is_awaited);
         awaited.map(|flight| flight.began_at)
+    }
+
+    /// The operator has changed the AppSecret of a relay that runs. What was said of the last one does not bind it, as at a start.
+    pub(crate) fn secret_changed(&mut self) {
+        self.secret_was_changed = true;
+        self.thrifty_since = None;
     }
 
     pub(crate) fn reserved(&mut self, at: i64, who: usize) {
@@ -136,6 +146,7 @@ impl CallChecks {
         if let Some(plan) = plan.filter(|plan| !self.is_shared && at < plan.deadline) {
             self.is_due(at, began_at, &plan);
         }
+        self.secret_was_changed = false;
         forget(&mut self.calls, at);
         // once the day's older calls are forgotten and less than half is spent, a refused token may end the pause
         if let Some(since) = self.thrifty_since.filter(|_| self.is_half_spent()) {
@@ -174,6 +185,9 @@ impl CallChecks {
     /// A call while the shown token lives and is not refused has a reason: its rotation is due (I7), or the promises that an
     /// unknown call left have run out (I8).
     fn is_due(&self, at: i64, began_at: i64, plan: &Plan) {
+        if self.secret_was_changed && self.rotation == RotationMode::Sticky {
+            return;
+        }
         let unknown = self.unknown.filter(|(_, invalidated)| *invalidated == Some(plan.offer.id));
         let (promise, due_at) = match unknown {
             Some((began_at, _)) if self.rotation == RotationMode::Rotating => {
@@ -206,7 +220,7 @@ impl CallChecks {
                 if matches!(error, IssueError::Unknown { .. }) {
                     self.unknown = Some((sent.began_at, sent.offered));
                 }
-                self.thrifty_since = (is_half_spent && !self.is_shared).then_some(at);
+                self.thrifty_since = (is_half_spent && !self.is_shared && !self.secret_was_changed).then_some(at);
             }
         }
         sent.began_at

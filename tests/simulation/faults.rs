@@ -3,7 +3,10 @@
 use token_relay::{
     credential::Generation,
     issuer::RotationMode,
-    keeper::machine::{Event, ReportId},
+    keeper::{
+        machine::{Event, ReportId},
+        record::SecretMark,
+    },
     report::Grounds,
     store::Sealed,
 };
@@ -75,9 +78,15 @@ impl World {
     }
 
     fn new_secret(&mut self, who: usize) {
-        self.tally.count("AppSecret changed");
-        self.kill(who);
         self.replicas[who].secret += 1;
+        let secret = self.replicas[who].secret;
+        if secret.is_multiple_of(2) || self.replicas[who].machine.is_none() {
+            self.tally.count("AppSecret changed, and the relay started again");
+            return self.kill(who);
+        }
+        self.tally.count("AppSecret changed while the relay runs");
+        let mark = SecretMark::of("wxsimulated", &secret.to_string());
+        self.send_event(who, self.now, Event::Reconfigured(self.setup.policy, mark));
     }
 
     fn damage_record(&mut self, who: usize) {

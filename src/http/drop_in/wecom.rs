@@ -60,12 +60,13 @@ async fn serve(state: &AppState, peer: SocketAddr, request: Request) -> Result<(
 /// All checks of what a request says.
 fn authorize(state: &AppState, parameters: &Parameters<'_>) -> Result<Fetch, Refusal> {
     let corpid = parameters.appid.text(Refusal::NoAppid, Refusal::UnknownAppid)?;
-    let agents = state.apps.of_corpid(corpid);
+    let rules = state.rules.load();
+    let agents = rules.apps.of_corpid(corpid);
     if agents.is_empty() {
         return Err(Refusal::UnknownAppid);
     }
     let secret = parameters.secret.text(Refusal::NoSecret, Refusal::WrongKey)?;
-    let (digest, client) = state.clients.by_secret(secret);
+    let (digest, client) = rules.clients.by_secret(secret);
     let agent = match client {
         Some(client) => only(agents.iter().filter(|agent| client.may_use(agent.account.as_str())))?,
         None => agents.iter().find(|agent| agent.secret == Some(digest)).ok_or(Refusal::WrongKey)?,

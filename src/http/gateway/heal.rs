@@ -87,9 +87,9 @@ pub(super) async fn renewed(state: &AppState, handle: &Handle, bad: Generation) 
         } else {
             handle.metrics.report(Grounds::Report, ReportOutcome::Stale);
         }
-        living(state, handle, state.timeouts.verdict).await
+        living(state, handle, state.timeouts().verdict).await
     };
-    timeout(state.timeouts.verdict, renewal).await.ok().flatten().filter(|offer| offer.generation != bad)
+    timeout(state.timeouts().verdict, renewal).await.ok().flatten().filter(|offer| offer.generation != bad)
 }
 
 /// What may be served of `handle`, after at most `longest`.

@@ -33,6 +33,7 @@ impl Machine {
             Ok(issued) => self.issued(now, sent, issued),
             Err(error) => self.failed(now, sent, error),
         }
+        self.known.end_waits_of_old_secret(now); // it may have been changed meanwhile
     }
 
     fn issued(&mut self, now: Now, sent: Sent, issued: Issued) {

@@ -8,8 +8,9 @@ use super::{
     BootId, Failure, Generation, Identity, Note, Now, Policy, Probes, Record, Replica, SecretMark, Situation,
     Timestamp, Writer,
 };
+use crate::keeper::schedule::{ATTEMPT_GAP, SUCCESSION};
 
-/// What a machine is made for, and never changes.
+/// What a machine is made for. Only a change of the settings changes it.
 #[derive(Debug)]
 pub(super) struct Charge {
     pub(super) policy: Policy,
@@ -31,6 +32,8 @@ pub(super) struct Knowledge {
     pub(super) probes: Probes,
     /// A sticky issuer answered with the refused token: force it.
     pub(super) must_force: bool,
+    /// The AppSecret was changed while the process lives. At a start it counts from the next call on: a restart is free (I7).
+    was_given_secret: bool,
     pub(super) last_failure: Option<Arc<Failure>>,
     /// What is known of the other relays on the store, if there can be any.
     pub(super) replica: Option<Replica>,
@@ -49,6 +52,7 @@ impl Knowledge {
             writer: Writer::default(),
             probes: Probes { checked_offset_ms: started.offset_ms(), jitter, ..Probes::default() },
             must_force: false,
+            was_given_secret: false,
             last_failure: None,
             replica: None,
             notes: Vec::new(),
@@ -70,6 +74,37 @@ impl Knowledge {
             watch: self.watch(),
             is_replica: self.replica.is_some(),
             must_force: self.must_force,
+            has_untried_secret: self.was_given_secret && self.has_another_secret(),
         }
+    }
+
+    /// The settings were changed.
+    pub(super) fn reconfigured(&mut self, now: Now, policy: Policy, secret_mark: SecretMark) {
+        self.charge.policy = policy;
+        self.was_given_secret |= self.charge.secret_mark != secret_mark;
+        self.charge.secret_mark = secret_mark;
+        // a relay without the lease does so when it takes it
+        if self.may_call(now) {
+            self.end_waits_of_old_secret(now);
+        }
+    }
+
+    /// What WeChat said of another AppSecret does not bind this relay's own: the next call comes as soon as any may.
+    pub(super) fn end_waits_of_old_secret(&mut self, now: Now) {
+        if !self.has_another_secret() {
+            return;
+        }
+        let was_put_off = self.record.retry_at.is_some_and(|at| now.boot < at.latest);
+        self.forget_old_secret();
+        self.writer.is_dirty = true;
+        if was_put_off {
+            // the others have verified the token up to the call that they expect: they see first that it comes sooner
+            self.put_off(now.boot.plus(if self.replica.is_some() { SUCCESSION } else { ATTEMPT_GAP }));
+        }
+    }
+
+    /// Whether the last call was made with another AppSecret than this relay's own.
+    pub(super) fn has_another_secret(&self) -> bool {
+        self.record.asked_with != self.charge.secret_mark
     }
 }

@@ -65,7 +65,7 @@ impl Knowledge {
     /// What WeChat said of another AppSecret does not bind this relay's own. Where the secret alone says whose a token is, the
     /// stored one may be another's, and so may those before it.
     pub(super) fn forget_old_secret(&mut self) {
-        if self.record.asked_with != self.charge.secret_mark {
+        if self.has_another_secret() {
             self.record.retry_at = None;
             self.record.failures = 0;
             self.record.last_error = None;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     group::{peers::TAKE_OVER, poller::POLL},
-    keeper::{record::Orphan, schedule::SUCCESSION},
+    keeper::record::Orphan,
 };
 
 /// A holder whose address was refused so often in a row gives the lease back: at the whitelist's pace of one call a minute,
@@ -59,12 +59,7 @@ impl Machine {
 
     fn take_lease(&mut self, now: Now) {
         let Some(me) = self.known.replica.as_ref().map(Replica::me) else { return };
-        let was_put_off = self.known.record.retry_at.is_some_and(|at| now.boot < at.latest);
-        self.known.forget_old_secret();
-        if was_put_off && self.known.record.retry_at.is_none() {
-            // the others have verified the token up to the call that they expect: they see first that it comes sooner
-            self.known.put_off(now.boot.plus(SUCCESSION));
-        }
+        self.known.end_waits_of_old_secret(now);
         if let Some(open) = self.known.record.take_open_call() {
             // its sender may be frozen, and send it later
             self.known.record.add_orphan(now.boot, Orphan { call: open.id, until: now.boot.plus(ORPHAN).into() });

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    super::record::Unreadable, Failure, Generation, Grounds, IssueError, Issued, ReportFailure, ReportLimit, Sealed,
-    Status, StoreError, StoreTrouble, Swap, Timestamp, Token, Verdict,
+    super::record::Unreadable, Failure, Generation, Grounds, IssueError, Issued, Policy, ReportFailure, ReportLimit,
+    Sealed, SecretMark, Status, StoreError, StoreTrouble, Swap, Timestamp, Token, Verdict,
 };
 
 /// What happened.
@@ -24,6 +24,8 @@ pub enum Event {
     Probed(Verdict),
     /// A client says, or lets us guess, that a generation is bad.
     Report(ReportId, Generation, Grounds),
+    /// The settings were changed: from now on these count.
+    Reconfigured(Policy, SecretMark),
     /// The relay is to stop: finish what is under way, begin nothing.
     Shutdown,
 }

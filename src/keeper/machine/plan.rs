@@ -59,8 +59,15 @@ impl Situation<'_> {
             // two tokens, and one probe will tell which is the newer: a call before would kill one at once
             _ if self.record.candidate().is_some() => expired_by,
             Some(sent) => expired_by.min(sent.plus(self.window())),
+            // a wrong secret is better known now than at the rotation, where a call costs nobody a token
+            None if self.has_untried_secret && self.is_call_harmless() => Timestamp::LONG_AGO,
             None => side(self.planned(credential)),
         }
+    }
+
+    /// Whether a call while the credential lives brings the same one again, with what is left of its life.
+    fn is_call_harmless(&self) -> bool {
+        !self.is_rotating() && self.policy.issuer.tells_remaining_life
     }
 
     /// When the day's budget allows a call.

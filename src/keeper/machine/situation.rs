@@ -51,6 +51,8 @@ pub(super) struct Situation<'a> {
     pub(super) is_replica: bool,
     /// A sticky issuer answered with the refused token.
     pub(super) must_force: bool,
+    /// The AppSecret was changed since the last call, while the process lives.
+    pub(super) has_untried_secret: bool,
 }
 
 impl<'a> Situation<'a> {

@@ -13,6 +13,7 @@ mod lifetimes;
 mod reports;
 mod revoking;
 mod rig;
+mod settings;
 mod several;
 mod wecom;
 

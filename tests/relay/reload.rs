@@ -1,0 +1,332 @@
+//! Can everything be changed while the relay runs, and does nobody notice?
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use test_support::{CLIENT_KEY, Relay, SECRET, Setup, client, eventually};
+use tokio::{task::JoinSet, time::sleep};
+use wechat_sim::{Fault, Op, Outcome, Sim, Times};
+
+use crate::RELAY;
+
+const TAKEN: &str = "the settings were read again, and count from now on";
+const REFUSED: &str = "the changed settings cannot be used: the relay goes on with those that it has";
+
+/// A relay whose accounts and clients are in a file, and each secret in a file of its own.
+struct Files {
+    setup: Setup,
+    accounts: Vec<(&'static str, &'static str)>,
+    clients: String,
+    more: String,
+}
+
+impl Files {
+    async fn new() -> Self {
+        let sim = Sim::builder().lifetime(Duration::from_secs(7200)).overlap(Duration::from_secs(300));
+        let setup = Setup::around(RELAY, sim.start().await.unwrap());
+        let mut files = Self { setup, accounts: vec![("main", "token")], clients: String::new(), more: String::new() };
+        let config = files.config();
+        files.setup.env("TOKEN_RELAY_CONFIG", config.to_str().unwrap());
+        files.secret("main", SECRET);
+        files.write();
+        files
+    }
+
+    fn config(&self) -> PathBuf {
+        self.setup.path().join("relay.toml")
+    }
+
+    fn secret_file(&self, account: &str) -> PathBuf {
+        self.setup.path().join(format!("{account}_secret"))
+    }
+
+    /// The AppSecret in the file of an account, which WeChat takes from now on.
+    fn secret(&self, account: &str, secret: &str) {
+        self.setup.sim.register(&format!("wx{account}"), secret);
+        fs::write(self.secret_file(account), format!("{secret}\n")).unwrap();
+    }
+
+    fn text(&self) -> String {
+        let account = |(name, endpoint): &(&str, &str)| {
+            let file = self.secret_file(name);
+            format!("[accounts.{name}]\nappid = \"wx{name}\"\nsecret_file = {file:?}\nendpoint = \"{endpoint}\"\n")
+        };
+        let accounts: String = self.accounts.iter().map(account).collect();
+        format!("{}\n{accounts}{}", self.more, self.clients)
+    }
+
+    fn write(&self) {
+        fs::write(self.config(), self.text()).unwrap();
+    }
+}
+
+async fn counted(relay: &Relay, message: &str, count: usize) {
+    eventually(message, async || relay.events(message).len() >= count).await;
+}
+
+/// Writes, sends SIGHUP and waits until the relay has taken it.
+async fn reload(files: &Files, relay: &Relay) {
+    let before = relay.events(TAKEN).len();
+    files.write();
+    relay.signal(Signal::HUP);
+    counted(relay, TAKEN, before + 1).await;
+}
+
+/// Services that read `main` all the time, each with a connection per request.
+struct Readers {
+    stop: Arc<AtomicBool>,
+    failed: Arc<AtomicU64>,
+    read: Arc<AtomicU64>,
+    tasks: JoinSet<()>,
+}
+
+impl Readers {
+    fn of(relay: &Relay) -> Self {
+        let (stop, failed, read) =
+            (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let mut tasks = JoinSet::new();
+        for _ in 0..4 {
+            let (stop, failed, read, address) = (stop.clone(), failed.clone(), read.clone(), relay.public);
+            tasks.spawn(async move {
+                while !stop.load(Relaxed) {
+                    let answer = client::get(address, "/token?account=main", Some(CLIENT_KEY)).await;
+                    let is_good = answer.is_ok_and(|answer| answer.status == 200);
+                    read.fetch_add(1, Relaxed);
+                    failed.fetch_add(u64::from(!is_good), Relaxed);
+                    sleep(Duration::from_millis(2)).await;
+                }
+            });
+        }
+        Self { stop, failed, read, tasks }
+    }
+
+    /// How many reads failed, of how many.
+    async fn end(mut self) -> (u64, u64) {
+        self.stop.store(true, Relaxed);
+        while self.tasks.join_next().await.is_some() {}
+        (self.failed.load(Relaxed), self.read.load(Relaxed))
+    }
+}
+
+async fn status_with(relay: &Relay, key: &str, account: &str) -> u16 {
+    client::get(relay.public, &format!("/token?account={account}"), Some(key)).await.unwrap().status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_rotations_of_a_client_key_fail_no_request() {
+    let mut files = Files::new().await;
+    let key = |number: usize| format!("sentinel-billing-key-number-{number:02}-0123456789");
+    let client = |keys: &[String]| format!("[clients.billing]\nkeys = {keys:?}\n");
+    files.clients = client(&[key(0)]);
+    files.write();
+    let relay = files.setup.start().await;
+    relay.get("/token?account=main").await.token();
+    let readers = Readers::of(&relay);
+    for number in 0..20 {
+        let (old, new) = (key(number), key(number + 1));
+        assert_eq!(status_with(&relay, &new, "main").await, 401);
+        files.clients = client(&[old.clone(), new.clone()]);
+        reload(&files, &relay).await;
+        assert_eq!((status_with(&relay, &old, "main").await, status_with(&relay, &new, "main").await), (200, 200));
+        files.clients = client(&[new.clone()]);
+        reload(&files, &relay).await;
+        assert_eq!((status_with(&relay, &old, "main").await, status_with(&relay, &new, "main").await), (401, 200));
+    }
+    let (failed, read) = readers.end().await;
+    println!("20 rotations of a client key: {failed} of {read} reads failed");
+    assert_eq!((failed, files.setup.calls().len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_changes_of_an_appsecret_fail_no_request_and_the_last_one_is_used() {
+    let mut files = Files::new().await;
+    files.accounts = vec![("main", "token"), ("calm", "stable_token")];
+    files.secret("calm", SECRET);
+    files.write();
+    let relay = files.setup.start().await;
+    for account in ["main", "calm"] {
+        assert_eq!(status_with(&relay, CLIENT_KEY, account).await, 200);
+    }
+    let readers = Readers::of(&relay);
+    for number in 0..20 {
+        for account in ["main", "calm"] {
+            files.secret(account, &format!("sentinel-appsecret-number-{number}"));
+        }
+        reload(&files, &relay).await;
+    }
+    let tried = async || files.setup.sim.calls(Op::StableToken).len() > 1;
+    eventually("a sticky account tries its new secret at once", tried).await;
+    let (failed, read) = readers.end().await;
+    println!("20 changes of an AppSecret: {failed} of {read} reads failed");
+    assert_eq!(failed, 0);
+    assert!(files.setup.calls().iter().all(|call| call.outcome == Outcome::Granted), "no call with a wrong one");
+    // a call would end the token that lives
+    assert_eq!(files.setup.sim.calls(Op::Token).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_appsecret_is_mended_without_a_restart_and_the_right_one_is_tried_at_once() {
+    let files = Files::new().await;
+    files.setup.sim.register("wxmain", "another");
+    let relay = files.setup.start().await;
+    eventually("it is refused", async || {
+        relay.look("/status").await.json()["accounts"]["main"]["trouble"]["errcode"].is_number()
+    })
+    .await;
+    files.secret("main", "sentinel-the-right-appsecret");
+    eventually("it is taken without a signal", async || relay.events(TAKEN).len() == 1).await;
+    assert_eq!(relay.get("/token?account=main").await.status, 200);
+    assert_eq!(files.setup.calls().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_come_go_and_change_while_others_are_served() {
+    let mut files = Files::new().await;
+    let relay = files.setup.start().await;
+    relay.get("/token?account=main").await.token();
+    let readers = Readers::of(&relay);
+    files.accounts = vec![("main", "token"), ("shop", "token")];
+    files.secret("shop", SECRET);
+    reload(&files, &relay).await;
+    let first = relay.get("/token?account=shop").await.token();
+    // the same account with another kind of token: another credential
+    files.accounts = vec![("main", "token"), ("shop", "stable_token")];
+    reload(&files, &relay).await;
+    let second = relay.get("/token?account=shop").await.token();
+    assert_ne!(first, second);
+    files.accounts = vec![("main", "token")];
+    reload(&files, &relay).await;
+    assert_eq!(status_with(&relay, CLIENT_KEY, "shop").await, 404);
+    assert!(!relay.look("/metrics").await.body.contains("account=\"shop\""));
+    // its record is still there: a restart is free
+    files.accounts = vec![("main", "token"), ("shop", "stable_token")];
+    reload(&files, &relay).await;
+    assert_eq!(relay.get("/token?account=shop").await.token(), second);
+    assert_eq!(readers.end().await.0, 0);
+    assert_eq!(files.setup.calls().len(), 3);
+    let taken = relay.events(TAKEN);
+    let changes = |name: &str| taken.iter().map(|event| event[name].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(
+        (changes("added"), changes("replaced"), changes("removed")),
+        (vec![1, 0, 0, 1], vec![0, 1, 0, 0], vec![0, 0, 1, 0])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_files_are_named_in_one_line_and_the_old_settings_stay() {
+    let files = Files::new().await;
+    let relay = files.setup.start().await;
+    let token = relay.get("/token?account=main").await.token();
+    let good = files.text();
+    let half = &good[..good.len() / 2];
+    for (count, text) in
+        [half, "[accounts.main]\nappid = \"wx1\"\n", "nonsense = 1", "[server]\nlisten = 5"].iter().enumerate()
+    {
+        fs::write(files.config(), text).unwrap();
+        relay.signal(Signal::HUP);
+        counted(&relay, REFUSED, count + 1).await;
+        assert_eq!(relay.get("/token?account=main").await.token(), token);
+    }
+    fs::remove_file(files.config()).unwrap();
+    fs::create_dir(files.config()).unwrap();
+    relay.signal(Signal::HUP);
+    counted(&relay, REFUSED, 5).await;
+    let status = relay.look("/status").await.json();
+    assert!(status["settings"]["trouble"].as_str().unwrap().contains("relay.toml"), "{status}");
+    let metrics = relay.look("/metrics").await.body;
+    assert!(metrics.contains("token_relay_settings_last_reload_successful 0\n"), "{metrics}");
+    assert!(metrics.contains("token_relay_settings_reloads_total{result=\"failed\"} 5\n"));
+    fs::remove_dir(files.config()).unwrap();
+    files.write();
+    eventually("it heals without a signal", async || {
+        relay.look("/status").await.json()["settings"]["trouble"].is_null()
+    })
+    .await;
+    assert!(relay.look("/metrics").await.body.contains("token_relay_settings_last_reload_successful 1\n"));
+    assert_eq!((relay.get("/token?account=main").await.token(), files.setup.calls().len()), (token, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_counts_only_after_a_restart_is_said() {
+    let mut files = Files::new().await;
+    for key in ["SERVER__SHUTDOWN_GRACE", "LOG__FORMAT"] {
+        files.setup.env.remove(&format!("TOKEN_RELAY__{key}"));
+    }
+    files.setup.env("TOKEN_RELAY__LOG__FORMAT", "json");
+    let relay = files.setup.start().await;
+    files.more = "[server]\nshutdown_grace = \"25s\"\n[log]\nfilter = \"info,token_relay=debug\"\n".to_owned();
+    reload(&files, &relay).await;
+    assert_eq!(
+        relay.look("/status").await.json()["settings"]["needs_restart"],
+        serde_json::json!(["server.shutdown_grace"])
+    );
+    let said = relay.events("changed settings that count only after a restart");
+    assert_eq!(said[0]["keys"], "server.shutdown_grace");
+    // the filter is another one from now on
+    assert_eq!(status_with(&relay, "sentinel-a-key-that-nobody-has-0123456789", "main").await, 401);
+    eventually("DEBUG is logged", async || !relay.events("answered, but not with 200").is_empty()).await;
+    files.more.clear();
+    reload(&files, &relay).await;
+    assert_eq!(relay.look("/status").await.json()["settings"]["needs_restart"], serde_json::json!([]));
+}
+
+/// As Kubernetes does: `secret -> ..data/secret`, `..data -> ..2026_1`, and the new directory is put in place by a rename.
+fn project(directory: &Path, version: &str, name: &str, text: &str) {
+    let data = directory.join(version);
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join(name), text).unwrap();
+    let next = directory.join("..data_tmp");
+    symlink(version, &next).unwrap();
+    fs::rename(&next, directory.join("..data")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_kubernetes_swaps_or_that_is_gone_for_a_moment_is_followed() {
+    let mut files = Files::new().await;
+    let directory = files.setup.path().join("projected");
+    let key = |number: u8| format!("sentinel-projected-key-number-{number}-0123456789");
+    project(&directory, "..2026_1", "billing_key", &key(1));
+    let link = directory.join("billing_key");
+    symlink("..data/billing_key", &link).unwrap();
+    files.clients = format!("[clients.billing]\nkey_file = {link:?}\n");
+    files.write();
+    let relay = files.setup.start().await;
+    let opens = async |number: u8| status_with(&relay, &key(number), "main").await == 200;
+    eventually("the first key opens", async || opens(1).await).await;
+    project(&directory, "..2026_2", "billing_key", &key(2));
+    eventually("the second key opens", async || opens(2).await).await;
+    assert!(!opens(1).await);
+    fs::remove_file(&link).unwrap();
+    counted(&relay, REFUSED, 1).await;
+    assert!(relay.events(REFUSED)[0]["error"].as_str().unwrap().contains("clients.billing.key_file"));
+    assert!(opens(2).await, "the old key stays");
+    symlink("..data/billing_key", &link).unwrap();
+    counted(&relay, TAKEN, 2).await;
+    assert!(opens(2).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_account_ends_its_call_first_and_a_stop_in_the_middle_of_it_loses_nothing() {
+    let mut files = Files::new().await;
+    files.accounts = vec![("main", "token"), ("shop", "token")];
+    files.secret("shop", SECRET);
+    files.write();
+    files.setup.sim.fault(Op::Token, Fault::Slow(Duration::from_secs(3)), Times::Always);
+    let mut relay = files.setup.start().await;
+    eventually("the call is under way", async || !files.setup.sim.calls(Op::Token).is_empty()).await;
+    files.accounts = vec![("main", "token")];
+    files.write();
+    relay.signal(Signal::HUP);
+    relay.signal(Signal::TERM);
+    assert_eq!(relay.ended().await, Some(0));
+    assert!(files.setup.state().join("shop.json").exists());
+}
