@@ -57,7 +57,7 @@ impl Files {
 
     fn text(&self) -> String {
         let account = |(name, endpoint): &(&str, &str)| {
-            let file = self.secret_file(name);
+            let file = self.secret_file(name).display().to_string();
             format!("[accounts.{name}]\nappid = \"wx{name}\"\nsecret_file = {file:?}\nendpoint = \"{endpoint}\"\n")
         };
         let accounts: String = self.accounts.iter().map(account).collect();
@@ -137,7 +137,7 @@ async fn twenty_rotations_of_a_client_key_fail_no_request() {
         files.clients = client(&[old.clone(), new.clone()]);
         reload(&files, &relay).await;
         assert_eq!((status_with(&relay, &old, "main").await, status_with(&relay, &new, "main").await), (200, 200));
-        files.clients = client(&[new.clone()]);
+        files.clients = client(std::slice::from_ref(&new));
         reload(&files, &relay).await;
         assert_eq!((status_with(&relay, &old, "main").await, status_with(&relay, &new, "main").await), (401, 200));
     }
