@@ -24,7 +24,7 @@ use crate::{
         record::{Identity, SecretMark},
         schedule::Policy,
     },
-    metrics::ReportOutcome,
+    metrics::{CallTimer, ReportOutcome},
     registry::{KeeperEnd, Publisher, Report, Reported},
     report::Grounds,
     status::Status,
@@ -61,6 +61,8 @@ pub struct Parts {
     pub group: Option<Arc<Group>>,
     /// What hands out the credential.
     pub issuer: Arc<dyn Issuer>,
+    /// What times its calls.
+    pub timer: CallTimer,
     /// The permits to call WeChat, shared by all keepers.
     pub permits: Arc<Permits>,
     /// What time it is.
@@ -242,8 +244,11 @@ impl Keeper {
             Action::Release => run.reservation = Reservation::None,
             Action::Send { is_forced } => {
                 let (issuer, permit) = (self.parts.issuer.clone(), run.reservation.take());
+                let (timer, clock) = (self.parts.timer.clone(), self.parts.clock.clone());
                 run.start(async move {
+                    let started = clock.awake();
                     let reply = issuer.issue(is_forced).await;
+                    timer.ended(log::result_of(&reply), clock.awake().saturating_sub(started));
                     drop(permit);
                     Event::Reply(reply)
                 });

@@ -21,6 +21,7 @@ use crate::{
     keeper::{Parts, permits::Permits, record::SecretMark, schedule::Policy},
     keepers::Keepers,
     lifecycle::{End, Lifecycle, Signals},
+    metrics::Metrics,
     registry::{AccountToken, Registry},
     relay_key::KeyDigest,
     settings::{AccountSettings, AppSettings, ServerSettings, Settings, StateUrl},
@@ -106,7 +107,8 @@ impl Ready {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let group = shared.map(|shared| Group::new(shared, clock.clone()));
         let registry = Arc::<Registry>::default();
-        let place = Place { store, group: group.clone(), clock: clock.clone() };
+        let metrics = Arc::<Metrics>::default();
+        let place = Place { store, group: group.clone(), clock: clock.clone(), metrics: metrics.clone() };
         let keepers = keepers(settings, &place, &registry)?;
         let app = Arc::new(AppState {
             registry,
@@ -116,7 +118,7 @@ impl Ready {
             gateway: gateway(settings)?,
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
-            metrics: Arc::default(),
+            metrics,
             timeouts: Timeouts::new(server.first_token_wait),
             shutdown: life.stop(),
             started: clock.boot_now(),
@@ -271,6 +273,7 @@ struct Place {
     store: Arc<dyn Store>,
     group: Option<Arc<Group>>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
 }
 
 fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Result<Vec<Parts>, ServeError> {
@@ -287,6 +290,7 @@ fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Resu
             store: place.store.clone(),
             group: place.group.clone(),
             issuer,
+            timer: place.metrics.call_timer(account.app.platform(), kind),
             permits: permits.clone(),
             clock: place.clock.clone(),
         }
