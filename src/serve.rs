@@ -31,6 +31,7 @@ use crate::{
         memory::MemoryStore,
         redis::RedisStore,
     },
+    systemd,
 };
 
 mod issuers;
@@ -84,7 +85,11 @@ pub async fn serve(settings: Settings) -> Result<End, ServeError> {
     let signals = Signals::listen().map_err(ServeError::Signals)?;
     let ready = Ready::new(&settings).await?;
     drop(settings); // what the keepers need of them they have: the rest is a quarter of a KiB for each account
-    let end = ready.start().run(signals, grace).await;
+    let (registry, clock) = (ready.registry(), ready.app.clock.clone());
+    let life = ready.start();
+    let is_alive = move || registry.handles().silent(clock.awake()).next().is_none();
+    life.spawn("notices to systemd", |stop| systemd::accompany(is_alive, stop));
+    let end = life.run(signals, grace).await;
     info!(as_asked = (end == End::AsAsked), "stopped");
     Ok(end)
 }

@@ -24,6 +24,7 @@ mod revoking;
 mod serving;
 mod state;
 mod stopping;
+mod systemd;
 mod tickets;
 mod wecom;
 
