@@ -1,4 +1,4 @@
-//! What is systemd told of this process? That it is ready, reloads, stops, and that its keepers live: sd_notify(3).
+//! What is systemd told of this process? That it is ready, reloads, stops, and that its keepers live: `sd_notify(3)`.
 //!
 //! Where `NOTIFY_SOCKET` is not set, nobody waits for it, and every function here does nothing.
 
@@ -51,28 +51,23 @@ fn tell(state: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    };
+    use std::cell::Cell;
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_hears_of_a_living_relay_and_of_no_other() {
-        let (is_alive, beats, stop) =
-            (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)), CancellationToken::new());
-        let task = {
-            let (is_alive, beats, stop) = (is_alive.clone(), beats.clone(), stop.clone());
-            let beat = move || _ = beats.fetch_add(1, Relaxed);
-            tokio::spawn(keep_watchdog_quiet(Duration::from_secs(15), move || is_alive.load(Relaxed), beat, stop))
+        let (is_alive, beats, stop) = (Cell::new(true), Cell::new(0), CancellationToken::new());
+        let beat = || beats.set(beats.get() + 1);
+        let beating = keep_watchdog_quiet(Duration::from_secs(15), || is_alive.get(), beat, stop.clone());
+        let watching = async {
+            for (alive, expected) in [(true, 5), (false, 5), (true, 9)] {
+                is_alive.set(alive);
+                sleep(Duration::from_secs(60) + Duration::from_millis(1)).await;
+                assert_eq!(beats.get(), expected);
+            }
+            stop.cancel();
         };
-        for (alive, expected) in [(true, 5), (false, 5), (true, 9)] {
-            is_alive.store(alive, Relaxed);
-            sleep(Duration::from_secs(60) + Duration::from_millis(1)).await;
-            assert_eq!(beats.load(Relaxed), expected);
-        }
-        stop.cancel();
-        task.await.unwrap();
+        tokio::join!(beating, watching);
     }
 }
