@@ -8,6 +8,7 @@
 mod alerts;
 mod dashboard;
 mod kubernetes;
+mod package;
 mod prometheus;
 mod systemd;
 
