@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use test_support::toolchain::{self, AMTOOL, PROMTOOL};
 use token_relay::{credential::CredentialId, metrics::Metrics};
 
-use crate::{COMING, run_in, text_of};
+use crate::{COMING, path_of, run_in, text_of};
 
 const ALERTS: &str = "prometheus/alerts.yaml";
 const TESTS: &str = "prometheus/alerts_test.yaml";
@@ -79,6 +79,22 @@ async fn promtool_takes_the_alerts_and_sees_each_fire() {
         run_in("prometheus", &["promtool", "check", "rules", "alerts.yaml"]);
         run_in("prometheus", &["promtool", "test", "rules", "alerts_test.yaml"]);
     }
+}
+
+#[tokio::test]
+async fn promtool_takes_the_scrape_settings_of_the_page() {
+    if !toolchain::all_here(&[PROMTOOL]).await {
+        return;
+    }
+    let page = text_of("../docs/OPERATIONS.md");
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let block = blocks.into_iter().find(|block| block.contains("scrape_configs")).unwrap();
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("prometheus.yml");
+    let alerts = path_of(ALERTS);
+    std::fs::write(&file, block.replace("/etc/prometheus/token-relay/alerts.yaml", alerts.to_str().unwrap())).unwrap();
+    let printed = run_in("prometheus", &["promtool", "check", "config", file.to_str().unwrap()]);
+    assert!(printed.contains("15 rules found"), "{printed}");
 }
 
 /// Alertmanager's own tool says who is told of what.
