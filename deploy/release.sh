@@ -21,7 +21,7 @@ case $architecture in
   *) stop "releases are made for amd64 and arm64, not for $architecture" ;;
 esac
 version=$(cargo pkgid | sed 's/.*[#@]//')
-built=${CARGO_TARGET_DIR:-target}/$triple/release/token-relay
+built=${CARGO_TARGET_DIR:-target}/$triple/release
 dist=target/dist
 name=token-relay-$version-linux-$architecture
 mkdir -p "$dist"
@@ -32,8 +32,8 @@ cargo deb --locked --no-strip --target "$triple" -o "$dist/"
 
 # Sorted, owned by root, and as old as the commit: the same commit gives the same archive.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$(git log -1 --format=%ct)" \
-  --transform="s,^,$name/," --transform="s,$name/.*/release/,$name/," \
-  -czf "$dist/$name.tar.gz" "$built" LICENSE LICENSE-MIT LICENSE-APACHE CHANGELOG.md config deploy
+  --transform="s,^,$name/," \
+  -czf "$dist/$name.tar.gz" LICENSE LICENSE-MIT LICENSE-APACHE CHANGELOG.md config deploy -C "$built" token-relay
 
 cargo cyclonedx --quiet --format json --target "$triple" --override-filename "$name.cdx"
 mv "$name.cdx.json" "$dist/"
