@@ -39,5 +39,9 @@ check:
 deny:
     cargo deny check
 
+# The files of a release for this machine's architecture, into target/dist: docs/RELEASE.md (needs cargo-deb and cargo-cyclonedx)
+release architecture="":
+    deploy/release.sh {{architecture}}
+
 # Nothing wrong with this change?
 pre-commit: fmt lint test doc check

@@ -3,28 +3,29 @@
 //! One task per credential, the only writer of its credential. Every I/O runs in a task of its own, to its end (I13), and
 //! comes back as an event; the keeper's loop never waits for anything but the next event.
 
-use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, panic::resume_unwind, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_channel::mpsc;
 use futures_util::FutureExt;
-use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
 use crate::{
-    clock::{Clock, Now, Timestamp},
+    clock::{Clock, Now},
     credential::{CredentialId, Generation},
     group::{Group, Member},
-    heartbeat::{BEAT, Heartbeat, next_beat_in},
+    heartbeat::{BEAT, Heartbeat},
     issuer::Issuer,
     keeper::{
         log::KeeperLog,
         machine::{Action, Event, Machine, ReportAnswer, ReportId},
         permits::{Permits, Reservation},
         record::{Identity, SecretMark},
+        run::{Run, Waiting},
         schedule::Policy,
     },
-    metrics::ReportOutcome,
+    metrics::{CallTimer, ReportOutcome},
     registry::{KeeperEnd, Publisher, Report, Reported},
     report::Grounds,
     status::Status,
@@ -35,6 +36,7 @@ pub mod log;
 pub mod machine;
 pub mod permits;
 pub mod record;
+mod run;
 pub mod schedule;
 
 #[cfg(test)]
@@ -57,6 +59,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The relays on that store, if it is one that others share.
     pub group: Option<Arc<Group>>,
+    /// What times its calls.
+    pub timer: CallTimer,
     /// The permits to call WeChat, shared by all keepers.
     pub permits: Arc<Permits>,
     /// What time it is.
@@ -87,40 +91,6 @@ pub struct Keeper {
     reports: mpsc::UnboundedReceiver<Report>,
     /// The last generation that was published.
     min_generation: Generation,
-}
-
-/// What comes back from the keeper's I/O.
-enum Arrival {
-    Event(Event),
-    /// The I/O panicked: so does the keeper, for no event will ever come of it.
-    Panicked(Box<dyn Any + Send>),
-}
-
-impl Arrival {
-    fn event(self) -> Event {
-        match self {
-            Self::Event(event) => event,
-            Self::Panicked(panic) => resume_unwind(panic),
-        }
-    }
-}
-
-/// One run of the loop: from a start, or a start after a panic, to the next.
-struct Run {
-    arrivals: mpsc::UnboundedSender<Arrival>,
-    io: TaskTracker,
-    reservation: Reservation,
-    setting_aside: Option<JoinHandle<()>>,
-    waiting: HashMap<ReportId, Waiting>,
-    reports_taken: u64,
-    wake_at: Timestamp,
-    is_over: bool,
-}
-
-/// A report that waits for its answer.
-struct Waiting {
-    grounds: Grounds,
-    client: oneshot::Sender<Reported>,
 }
 
 impl Keeper {
@@ -260,8 +230,11 @@ impl Keeper {
             Action::Release => run.reservation = Reservation::None,
             Action::Send { is_forced } => {
                 let (issuer, permit) = (self.parts.setup.issuer.clone(), run.reservation.take());
+                let (timer, clock) = (self.parts.timer.clone(), self.parts.clock.clone());
                 run.start(async move {
+                    let started = clock.awake();
                     let reply = issuer.issue(is_forced).await;
+                    timer.ended(log::result_of(&reply), clock.awake().saturating_sub(started));
                     drop(permit);
                     Event::Reply(reply)
                 });
@@ -316,45 +289,6 @@ impl Keeper {
             }
             None => self.log.metrics().report(Grounds::Report, outcome),
         }
-    }
-}
-
-impl Run {
-    fn new(arrivals: mpsc::UnboundedSender<Arrival>, io: TaskTracker, now: Timestamp) -> Self {
-        Self {
-            arrivals,
-            io,
-            reservation: Reservation::None,
-            setting_aside: None,
-            waiting: HashMap::new(),
-            reports_taken: 0,
-            wake_at: now,
-            is_over: false,
-        }
-    }
-
-    fn next_wake_in(&self, now: Timestamp) -> Duration {
-        self.wake_at.since(now).min(next_beat_in(now))
-    }
-
-    /// Runs `work` in a task of its own, to its end; what it brings is the next event.
-    fn start(&self, work: impl Future<Output = Event> + Send + 'static) {
-        let arrivals = self.arrivals.clone();
-        self.io.spawn(async move {
-            let arrival = match AssertUnwindSafe(work).catch_unwind().await {
-                Ok(event) => Arrival::Event(event),
-                Err(panic) => Arrival::Panicked(panic),
-            };
-            arrivals.unbounded_send(arrival).ok(); // the run may have ended in a panic
-        });
-    }
-
-    fn reported(&mut self, report: Report) -> Event {
-        self.reports_taken += 1;
-        let id = ReportId(self.reports_taken);
-        let Report { generation, grounds, answer: client } = report;
-        self.waiting.insert(id, Waiting { grounds, client });
-        Event::Report(id, generation, grounds)
     }
 }
 

@@ -27,7 +27,7 @@
 //! | [`store`] | where does it outlive the process? |
 //! | [`http`] | what do clients and operators see? |
 //! | [`metrics`], `telemetry`, [`heartbeat`] | what is counted and logged, and is every keeper alive? |
-//! | [`lifecycle`], [`clock`] | when does it end, and what time is it? |
+//! | [`lifecycle`], [`clock`], [`systemd`] | when does it end, what time is it, and what does systemd learn? |
 //! | [`relay_key`], `timing`, `secret_url`, [`page_url`], `printable`, `tls` | what do several of them share? |
 //!
 //! Comments cite the promises I1 to I13; `docs/ARCHITECTURE.md` lists them, each with its place and its tests. The crate is the
@@ -57,6 +57,7 @@ pub mod serve;
 pub mod settings;
 pub mod status;
 pub mod store;
+pub mod systemd;
 mod telemetry;
 mod timing;
 mod tls;

@@ -12,20 +12,26 @@ use prometheus_client::{
     registry::Registry,
 };
 
+mod calls;
 mod credential;
 mod gateway;
 mod labels;
 mod settings;
 
+pub use calls::CallTimer;
 pub use credential::CredentialMetrics;
 pub use gateway::GatewayMetrics;
 pub use labels::{
-    ApiFamily, CallOutcome, GatewayRefusal, Healing, ProbeOutcome, Refusal, ReloadOutcome, ReportOutcome, Route, Side,
-    StatusClass, StatusCode,
+    ApiFamily, CallKind, CallOutcome, CallResult, GatewayRefusal, Healing, ProbeOutcome, Refusal, ReloadOutcome,
+    ReportOutcome, Route, Side, StatusClass, StatusCode,
 };
 pub use settings::SettingsMetrics;
 
-use crate::credential::CredentialId;
+use crate::{
+    credential::{CredentialId, CredentialKind},
+    issuer::Platform,
+};
+use calls::CallDurations;
 use credential::Credentials;
 use labels::Label;
 
@@ -62,6 +68,7 @@ pub fn classic(page: &str) -> String {
 pub struct Metrics {
     registry: Registry,
     credentials: Credentials,
+    calls: CallDurations,
     /// What the listeners count.
     pub http: HttpMetrics,
     /// What the gateway counts.
@@ -94,14 +101,20 @@ impl Metrics {
         let http = HttpMetrics::new(&mut registry);
         let gateway = GatewayMetrics::new(&mut registry);
         let settings = SettingsMetrics::new(&mut registry);
+        let calls = CallDurations::new(&mut registry);
         let credentials = Credentials::default();
         registry.register_collector(Box::new(credentials.clone()));
-        Self { registry, credentials, http, gateway, settings, uptime }
+        Self { registry, credentials, calls, http, gateway, settings, uptime }
     }
 
     /// The counters of `id`, every series at 0 where it has none yet.
     pub fn credential(&self, id: &CredentialId) -> Arc<CredentialMetrics> {
         self.credentials.add(id)
+    }
+
+    /// What times the calls that ask `platform` for credentials of `kind`.
+    pub fn call_timer(&self, platform: Platform, kind: CredentialKind) -> CallTimer {
+        self.calls.timer(platform, kind)
     }
 
     /// Removes every series of `id`.
@@ -246,6 +259,8 @@ mod tests {
             "token_relay_gateway_refusals_total{reason=\"no_reply\"} 0",
             "token_relay_gateway_healings_total{outcome=\"repeated\"} 0",
             "token_relay_gateway_upstream_seconds_count 0",
+            "token_relay_budget_limit{account=\"main\",budget=\"probes\"} 0",
+            "token_relay_call_duration_seconds_count{platform=\"wecom\",call=\"ticket\",result=\"not_sent\"} 0",
             "token_relay_uptime_seconds 5",
         ] {
             assert!(page.lines().any(|line| line == series), "{series} is missing in\n{page}");

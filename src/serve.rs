@@ -19,6 +19,7 @@ use crate::{
     keeper::{Parts, Setup, permits::Permits, record::SecretMark, schedule::Policy},
     keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle, Signals},
+    metrics::Metrics,
     registry::{AccountToken, Registry},
     settings::{AccountSettings, ServerSettings, Settings, Source, StateUrl, Watched},
     store::{
@@ -27,6 +28,7 @@ use crate::{
         memory::MemoryStore,
         redis::RedisStore,
     },
+    systemd,
     telemetry::LogControl,
 };
 
@@ -101,9 +103,12 @@ pub(crate) async fn serve(
     let ready = Ready::new(&settings).await?;
     let fixed = Fixed::of(&settings);
     drop(settings); // what the keepers need of them they have: the rest is a quarter of a KiB for each account
+    let (registry, clock) = (ready.registry(), ready.app.clock.clone());
     let (life, relay) = ready.begin();
     let reloader = Reloader { source: Arc::new(source), files, live: relay, fixed, logs };
     life.spawn("settings", |stop| reloader.run(hangups, stop));
+    let is_alive = move || registry.handles().silent(clock.awake()).next().is_none();
+    life.spawn("notices to systemd", |stop| systemd::accompany(is_alive, stop));
     let end = life.run(signals, grace).await;
     info!(as_asked = (end == End::AsAsked), "stopped");
     Ok(end)
@@ -127,8 +132,8 @@ impl Ready {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let group = shared.map(|shared| Group::new(shared, clock.clone()));
         let permits = Permits::new(settings.wechat.max_calls);
-        let place = Place { store, group, permits, clock: clock.clone() };
-        let registry = Arc::<Registry>::default();
+        let (registry, metrics) = (Arc::<Registry>::default(), Arc::<Metrics>::default());
+        let place = Place { store, group, permits, clock: clock.clone(), metrics: metrics.clone() };
         let keepers = keepers(settings, &place, &registry)?;
         let now = clock.now();
         let app = Arc::new(AppState {
@@ -137,7 +142,7 @@ impl Ready {
             settings: ArcSwap::from_pointee(SettingsStatus::read_at(now.wall)),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
-            metrics: Arc::default(),
+            metrics,
             shutdown: life.stop(),
             started: now.boot,
             clock,
@@ -260,6 +265,7 @@ struct Place {
     group: Option<Arc<Group>>,
     permits: Arc<Permits>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
 }
 
 fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Result<Vec<Parts>, ServeError> {
@@ -275,6 +281,7 @@ fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Resu
             setup: Setup { policy, secret_mark, issuer },
             store: place.store.clone(),
             group: place.group.clone(),
+            timer: place.metrics.call_timer(account.app.platform(), kind),
             permits: place.permits.clone(),
             clock: place.clock.clone(),
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     clock::{Timestamp, WallTime},
     credential::{CredentialKind, Generation, Promise, Token, TokenDigest},
-    issuer::{ErrorTable, IssueError},
+    issuer::{ErrorTable, IssueError, Remedy},
     store::StoreError,
 };
 
@@ -48,6 +48,8 @@ pub struct Status {
     pub ended_by_others_at: Option<WallTime>,
     /// What is left of the rolling day's budgets.
     pub budget: BudgetLeft,
+    /// The same where nothing is spent.
+    pub whole_budget: BudgetLeft,
 }
 
 /// When an early fetch is a reason to doubt the token; by default never.
@@ -196,6 +198,17 @@ impl Status {
     /// How long until the next call to WeChat may have changed something; at least one second, for `Retry-After`.
     pub fn retry_in(&self, now: Timestamp) -> Duration {
         self.next_attempt_at.map_or(Duration::ZERO, |at| at.since(now)).max(Duration::from_secs(1))
+    }
+
+    /// How long until nothing can be promised any more, unless another credential comes; zero where nothing is offered.
+    pub fn ends_in(&self, now: Timestamp) -> Duration {
+        self.offer.as_ref().map_or(Duration::ZERO, |offer| offer.promise.until.since(now))
+    }
+
+    /// Whether only an operator can mend why calls fail.
+    pub fn needs_operator(&self) -> bool {
+        let remedy = self.trouble.as_ref().map(|failure| failure.errors.remedy(&failure.error));
+        matches!(remedy, Some(Remedy::Operator(_)))
     }
 
     /// Whether a call is under way or begins within `wait`: only then is it worth waiting for a credential.

@@ -16,8 +16,8 @@ use tracing::{debug, info, warn};
 use super::machine::{NotRestored, Note};
 use crate::{
     credential::CredentialId,
-    issuer::{ErrorTable, IssueError, Remedy, Verdict},
-    metrics::{CallOutcome, CredentialMetrics, ProbeOutcome},
+    issuer::{ErrorTable, IssueError, Issued, Remedy, Verdict},
+    metrics::{CallOutcome, CallResult, CredentialMetrics, ProbeOutcome},
     status::Failure,
 };
 
@@ -164,6 +164,16 @@ impl KeeperLog {
                 }
             }
         }
+    }
+}
+
+/// How the call ended that brought `reply`.
+pub(super) fn result_of(reply: &Result<Issued, IssueError>) -> CallResult {
+    match reply {
+        Ok(_) => CallResult::Answered,
+        Err(IssueError::Refused { .. }) => CallResult::Refused,
+        Err(IssueError::Unknown { .. }) => CallResult::Unknown,
+        Err(IssueError::NotSent { .. }) => CallResult::NotSent,
     }
 }
 

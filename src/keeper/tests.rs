@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     clock::FixedClock,
-    credential::Token,
+    credential::{CredentialKind, Token},
     heartbeat::STALE_AFTER,
-    issuer::{IssueError, Issued, Profile, Verdict, wechat::Endpoint},
+    issuer::{IssueError, Issued, Platform, Profile, Verdict, wechat::Endpoint},
     keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle},
     metrics::Metrics,
@@ -157,6 +157,7 @@ impl Process {
             setup: setup_with(self.issuer.clone()),
             store: self.store.clone(),
             group: None,
+            timer: self.metrics.call_timer(Platform::WeChat, CredentialKind::AccessToken),
             permits: Permits::new(1),
             clock: self.clock.clone(),
         }
@@ -193,6 +194,24 @@ impl Process {
 
     fn calls(&self) -> u32 {
         self.issuer.calls.load(SeqCst)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_timed_from_its_start_to_its_reply() {
+    let issuer = FakeIssuer { takes: Duration::from_secs(2), ..FakeIssuer::default() };
+    let process = Process::start(FakeStore::new(), issuer);
+    seconds(5).await;
+    assert_eq!(process.served().as_deref(), Some("token-1"));
+    let page = process.metrics.render(Duration::ZERO);
+    let labels = r#"platform="wechat",call="token",result="answered""#;
+    for (series, value) in [
+        (format!("bucket{{le=\"1.0\",{labels}}}"), "0"),
+        (format!("bucket{{le=\"3.0\",{labels}}}"), "1"),
+        (format!("sum{{{labels}}}"), "2.0"),
+    ] {
+        let line = format!("token_relay_call_duration_seconds_{series} {value}");
+        assert!(page.lines().any(|shown| shown == line), "{line} is missing in\n{page}");
     }
 }
 

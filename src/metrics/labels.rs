@@ -53,6 +53,26 @@ labels! {
         Refused = "refused",
     }
 
+    /// What a call asks for.
+    CallKind {
+        /// An access token.
+        Token = "token",
+        /// A ticket.
+        Ticket = "ticket",
+    }
+
+    /// How a call ended, before anybody knows whether it brought something new.
+    CallResult {
+        /// With a credential.
+        Answered = "answered",
+        /// With an errcode.
+        Refused = "refused",
+        /// As with [`CallOutcome::Unknown`].
+        Unknown = "unknown",
+        /// As with [`CallOutcome::NotSent`].
+        NotSent = "not_sent",
+    }
+
     /// The result of a probe.
     ProbeOutcome {
         /// WeChat takes it.

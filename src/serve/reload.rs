@@ -19,6 +19,7 @@ use crate::{
     keepers::Changes,
     metrics::ReloadOutcome,
     settings::{Loaded, Settings, SettingsError, Source, Watched},
+    systemd,
     telemetry::LogControl,
 };
 
@@ -69,8 +70,10 @@ impl Reloader {
             };
             if let Some(Loaded { settings, files }) = loaded {
                 self.files = files;
+                systemd::reloading(self.live.app.clock.awake());
                 let taken = self.take(settings).await;
                 self.publish(taken);
+                systemd::ready();
             }
         }
     }

@@ -52,6 +52,14 @@ const fn budget(label: &'static str) -> Gauge {
     }
 }
 
+const fn whole_budget(label: &'static str) -> Gauge {
+    Gauge { name: "budget_limit", label: Some(("budget", label)), help: "Calls that may be made in any 24 hours" }
+}
+
+const fn only_gauge(gauge: Gauge, read: fn(&Status, Timestamp) -> Value) -> Fact {
+    Fact { member: None, label: None, gauge: Some(gauge), read }
+}
+
 /// Seconds from `now` to `at`, 0 once it has passed.
 fn until(at: Option<Timestamp>, now: Timestamp, absent: &'static str) -> Value {
     at.map_or(Value::Absent(absent), |at| Value::Seconds(at.since(now).as_secs()))
@@ -127,12 +135,20 @@ pub const FACTS: &[Fact] = &[
         )),
         read: |status, _| Value::Flag(status.ended_by_others_at.is_some()),
     },
-    Fact {
-        member: None,
-        label: None,
-        gauge: Some(gauge("store_ok", "1 when the record is stored, 0 when the relay lives on memory alone")),
-        read: |status, _| Value::Flag(status.store_trouble.is_none()),
-    },
+    only_gauge(
+        gauge("token_ends_in_seconds", "Seconds until nothing can be promised any more, unless another token comes"),
+        |status, now| Value::Seconds(status.ends_in(now).as_secs()),
+    ),
+    only_gauge(gauge("operator_needed", "1 while only an operator can mend why calls fail"), |status, _| {
+        Value::Flag(status.needs_operator())
+    }),
+    only_gauge(whole_budget("calls"), |status, _| Value::Number(status.whole_budget.calls.into())),
+    only_gauge(whole_budget("forced"), |status, _| Value::Number(status.whole_budget.forced.into())),
+    only_gauge(whole_budget("probes"), |status, _| Value::Number(status.whole_budget.probes.into())),
+    only_gauge(
+        gauge("store_ok", "1 when the record is stored, 0 when the relay lives on memory alone"),
+        |status, _| Value::Flag(status.store_trouble.is_none()),
+    ),
     Fact {
         member: Some("holds_lease"),
         label: None,

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::page::{Page, code_spans, pages, plain, text_of};
 
 /// Pages for developers, or for one moment: the only ones without a Chinese twin.
-const ENGLISH_ONLY: [&str; 7] = [
+const ENGLISH_ONLY: [&str; 8] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "demo/README.md",
     "docs/ARCHITECTURE.md",
     "docs/PERFORMANCE.md",
+    "docs/RELEASE.md",
     "wechat-sim/README.md",
 ];
 

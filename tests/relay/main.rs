@@ -25,6 +25,7 @@ mod revoking;
 mod serving;
 mod state;
 mod stopping;
+mod systemd;
 mod tickets;
 mod wecom;
 

@@ -6,7 +6,7 @@ use super::{
     Action, Generation, Grounds, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then, replica::Role,
 };
 use crate::{
-    keeper::record::{self, DAY},
+    keeper::record::{self, DAY, Debits},
     status::{Doubt, HandedOut},
 };
 
@@ -46,6 +46,7 @@ impl Machine {
             rotations_to_revoke: self.known.record.revocation.rotations_left,
             ended_by_others_at: self.known.record.ended_by_others_at.filter(|at| now.wall.is_within(DAY, *at)),
             budget: self.known.record.debits.left(now.boot, self.known.charge.policy.calls_per_day),
+            whole_budget: Debits::whole(self.known.charge.policy.calls_per_day),
         }
     }
 

@@ -256,6 +256,22 @@ fn what_was_not_sent_is_given_back() {
 }
 
 #[test]
+fn operators_see_whether_they_are_needed_how_long_the_token_lasts_and_what_a_day_allows() {
+    let mut rig = Rig::rotating();
+    for (error, needs_operator) in [(not_sent(), false), (code(-1), false), (code(40164), true), (code(45009), false)] {
+        rig.reply(Err(error));
+        assert_eq!(rig.status.as_ref().unwrap().needs_operator(), needs_operator);
+        rig.run_to_call();
+    }
+    assert_eq!(rig.status.as_ref().unwrap().ends_in(rig.boot), s(0));
+    rig.fetch("one", 7200);
+    let status = rig.status.as_ref().unwrap();
+    assert!(!status.needs_operator());
+    assert_eq!(status.ends_in(rig.boot), s(7200));
+    assert_eq!((status.whole_budget.calls, status.budget.calls), (400, 396));
+}
+
+#[test]
 fn a_failed_call_waits_for_what_its_issuer_s_own_table_says() {
     // at another issuer 40001 means something else than at WeChat, where it is tried every five minutes
     static OTHER: ErrorTable = ErrorTable {

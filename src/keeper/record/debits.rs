@@ -122,13 +122,18 @@ impl Debits {
         })
     }
 
+    /// What is left where nothing was spent.
+    pub const fn whole(calls_per_day: u32) -> BudgetLeft {
+        BudgetLeft { calls: calls_per_day, forced: FORCED_PER_DAY, probes: PROBES_PER_DAY }
+    }
+
     /// What is left at `now`.
     pub fn left(&self, now: Timestamp, calls_per_day: u32) -> BudgetLeft {
-        let spent = self.spent(now);
+        let (spent, whole) = (self.spent(now), Self::whole(calls_per_day));
         BudgetLeft {
-            calls: calls_per_day.saturating_sub(spent.calls),
-            forced: FORCED_PER_DAY.saturating_sub(spent.forced),
-            probes: PROBES_PER_DAY.saturating_sub(spent.probes),
+            calls: whole.calls.saturating_sub(spent.calls),
+            forced: whole.forced.saturating_sub(spent.forced),
+            probes: whole.probes.saturating_sub(spent.probes),
         }
     }
 

@@ -36,6 +36,15 @@ pub const JAVA: Toolchain = Toolchain::new("Java", "java", "-version", "11");
 /// Headless as a whole browser, and not as a shell of its own.
 pub const CHROMIUM: Toolchain = Toolchain::new("Chromium", "chromium", "--version", "112");
 
+/// `promql_expr_test`, and `test rules` as Debian 12 has it.
+pub const PROMTOOL: Toolchain = Toolchain::new("promtool", "promtool", "--version", "2.42");
+/// As Debian 12 has it.
+pub const PROMETHEUS: Toolchain = Toolchain::new("Prometheus", "prometheus", "--version", "2.42");
+/// As Debian 12 has it.
+pub const AMTOOL: Toolchain = Toolchain::new("amtool", "amtool", "--version", "0.25");
+/// `security --offline=true`
+pub const SYSTEMD_ANALYZE: Toolchain = Toolchain::new("systemd-analyze", "systemd-analyze", "--version", "250");
+
 /// Why the program cannot be used here.
 #[derive(Debug, PartialEq, Eq)]
 enum Lack {
