@@ -199,7 +199,7 @@ fn open_store(settings: &Settings) -> Result<Opened, ServeError> {
             Ok((Arc::new(MemoryStore::new()), None))
         }
         StateUrl::Redis(url) => {
-            let store = Arc::new(RedisStore::new(url));
+            let store = Arc::new(RedisStore::new(url, &settings.state.redis));
             Ok((store.clone(), Some(store)))
         }
     }
