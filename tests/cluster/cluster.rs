@@ -31,8 +31,8 @@ pub(crate) struct Cluster {
 enum Store {
     /// One Redis, with a link between it and each relay.
     One(RedisServer, Vec<Link>),
-    /// Servers of the test's own, by their `state.url`.
-    At(String),
+    /// Servers of the test's own, by the `state.url` of each relay.
+    At([String; REPLICAS]),
 }
 
 /// How often each relay had taken the lease when a fault began.
@@ -62,9 +62,9 @@ impl Cluster {
         Self::with(setup, accounts, Store::One(redis, links)).await
     }
 
-    /// The same with this `state.url`.
-    pub(crate) async fn at(setup: Setup, accounts: &[&str], url: String) -> Self {
-        Self::with(setup, accounts, Store::At(url)).await
+    /// The same with a `state.url` for each relay.
+    pub(crate) async fn at(setup: Setup, accounts: &[&str], urls: [String; REPLICAS]) -> Self {
+        Self::with(setup, accounts, Store::At(urls)).await
     }
 
     async fn with(mut setup: Setup, accounts: &[&str], store: Store) -> Self {
@@ -85,7 +85,7 @@ impl Cluster {
     pub(crate) async fn start(&mut self, index: usize) {
         let url = match &self.store {
             Store::One(_, links) => format!("redis://127.0.0.1:{}/0", links[index].port),
-            Store::At(url) => url.clone(),
+            Store::At(urls) => urls[index].clone(),
         };
         self.setup.set("state.url", &url);
         let relay = self.setup.start().await;

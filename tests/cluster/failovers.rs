@@ -1,14 +1,22 @@
 //! Does a read fail, or a token die early, when the primary of Redis is killed and another one takes its place? And what if the
 //! sentinels are wrong, or want something else than the relays were told?
 
-use std::time::Duration;
+use std::{
+    array,
+    io::{Read as _, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
-use test_support::{MASTER, RECORD_KEY, RedisCluster, RedisServer, SentinelGroup, Setup, eventually};
+use test_support::{FakeServer, MASTER, RECORD_KEY, RedisCluster, RedisServer, SentinelGroup, Setup, eventually};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     RELAY,
-    cluster::{Cluster, REPLICAS, count},
+    cluster::{Cluster, REPLICAS, count, promised},
 };
 
 /// What the page asks for. Two replicas, so that one is left after a failover.
@@ -63,7 +71,7 @@ async fn primaries_are_killed(
 async fn no_read_fails_and_no_token_dies_early_when_sentinels_replace_the_primary() {
     let SentinelGroup { mut servers, sentinels } = SentinelGroup::start(2, &SAFE, "").await;
     let group = SentinelGroup { servers: Vec::new(), sentinels };
-    let cluster = Cluster::at(setup().await, &["main"], group.url("")).await;
+    let cluster = Cluster::at(setup().await, &["main"], array::from_fn(|_| group.url(""))).await;
     let primary = |servers: &[RedisServer]| servers.iter().position(|server| server.port == group.named_by(0));
     primaries_are_killed("Sentinel", cluster, &mut servers, primary).await;
 }
@@ -71,7 +79,7 @@ async fn no_read_fails_and_no_token_dies_early_when_sentinels_replace_the_primar
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_fails_and_no_token_dies_early_when_a_redis_cluster_replaces_the_primary() {
     let redis = RedisCluster::start(2, RECORD_KEY, &SAFE).await;
-    let cluster = Cluster::at(setup().await, &["main"], redis.url("")).await;
+    let cluster = Cluster::at(setup().await, &["main"], array::from_fn(|_| redis.url(""))).await;
     let mut servers = redis.servers;
     // the other masters have none of the relays' keys
     let is_primary = |server: &RedisServer| {
@@ -80,6 +88,63 @@ async fn no_read_fails_and_no_token_dies_early_when_a_redis_cluster_replaces_the
     };
     let primary = |servers: &[RedisServer]| servers.iter().position(is_primary);
     primaries_are_killed("Redis Cluster", cluster, &mut servers, primary).await;
+}
+
+/// A sentinel that names this port.
+fn sentinel(named: &Arc<AtomicU16>) -> String {
+    let named = named.clone();
+    let server = FakeServer::new(move |mut connection| {
+        while let Ok(1..) = connection.stream.read(&mut [0; 1024]) {
+            let port = named.load(Ordering::Relaxed).to_string();
+            let reply = format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len());
+            if connection.stream.write_all(reply.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    format!("{}/{MASTER}", server.url("redis+sentinel"))
+}
+
+/// The holder stays with a primary that answers on, but has lost its replicas; the other relays find the next primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_primaries_the_one_that_is_cut_off_gives_no_lease_and_no_token_dies_early() {
+    // it believes for a minute that its replica is there
+    let trusting = [&SAFE[..], &["--min-replicas-max-lag", "60"]].concat();
+    let cut_off = RedisServer::with(&trusting);
+    let following = |primary: &RedisServer| {
+        RedisServer::with(&[&["--replicaof", "127.0.0.1", &primary.port.to_string()], &trusting[..]].concat())
+    };
+    let (next, silent) = (following(&cut_off), following(&cut_off));
+    let follower = following(&next);
+    for server in [&next, &silent, &follower] {
+        eventually("the replicas follow", async || server.info("replication").contains("master_link_status:up")).await;
+    }
+    let [near, far] = array::from_fn(|_| Arc::new(AtomicU16::new(cut_off.port)));
+    let urls = [sentinel(&near), sentinel(&far), sentinel(&far)];
+    let mut cluster = Cluster::at(Setup::new(RELAY, 60, 30).await, &["main"], urls).await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(cluster.holder(), 0);
+    let watch = cluster.watch();
+    silent.freeze();
+    next.tell(&["REPLICAOF", "NO", "ONE"]);
+    far.store(next.port, Ordering::Relaxed);
+    part(&cut_off, "");
+    let (new, took) = cluster.new_holder(0, &watch).await;
+    println!("two primaries: relay {new} instead of 0 after {took:?}");
+    assert!(took < promised(Duration::from_secs(18)), "{took:?}");
+    assert_eq!(cut_off.tell(&["SET", "answers", "on"]), redis::Value::Okay);
+    assert_eq!(cluster.troubled().await.0, [0]);
+    let calls = cluster.setup.calls().len();
+    eventually("the new holder rotates", async || cluster.setup.calls().len() > calls).await;
+    // the old holder's is due too
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(cluster.setup.calls().len(), calls + 1, "only the new holder calls");
+    near.store(next.port, Ordering::Relaxed);
+    part(&cut_off, "");
+    eventually("all is well again", async || cluster.troubled().await.0.is_empty() && cluster.agrees().await).await;
+    cluster.close_served("two primaries").await;
+    cluster.end().await;
+    assert_eq!(cluster.setup.sim.most_concurrent("wxmain"), 1, "I1");
 }
 
 /// Does `harm` to a group, waits until every relay shows it, and heals it. One warning each, and every read is served.
@@ -92,7 +157,7 @@ async fn it_is_one_line(
     let group = SentinelGroup::start(0, &[], "").await;
     let mut setup = Setup::new(RELAY, 1200, 300).await;
     setup.set("log.filter", "info");
-    let mut cluster = Cluster::at(setup, &["main"], group.url("")).await;
+    let mut cluster = Cluster::at(setup, &["main"], array::from_fn(|_| group.url(""))).await;
     harm(&group).await;
     eventually(&format!("{what}: it is shown"), async || cluster.troubled().await.0.len() == REPLICAS).await;
     sleep(Duration::from_secs(4)).await;
