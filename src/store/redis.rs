@@ -114,6 +114,14 @@ impl RedisStore {
         Self { keys, connection, swaps, history, hints, _end: stop.drop_guard() }
     }
 
+    /// Takes other passwords, and other users, for the same servers: those of `url` and of its sentinels. A connection that there
+    /// is stays; the next one logs in anew.
+    ///
+    /// Returns `false`, and changes nothing, where `url` names other servers, another primary or database, or cannot be used.
+    pub fn log_in_as(&self, url: &SecretUrl, sentinel_login: Option<&SentinelLogin>) -> bool {
+        Servers::parse(url, sentinel_login).is_ok_and(|servers| self.connection.log_in_as(servers))
+    }
+
     async fn get(&self, id: &CredentialId) -> Result<Option<Sealed>, StoreError> {
         let reply = self.connection.send(Cmd::new().arg("GET").arg(self.keys.record(id))).await?;
         self.record_of(reply, "GET")

@@ -9,7 +9,7 @@ use token_relay::{
 
 use crate::{
     fake_redis,
-    stores::{GROUP, LATEST, account, in_time, load, poll_as, sealed, store, swap, unknown},
+    stores::{GROUP, LATEST, account, healed, in_time, load, poll_as, sealed, secret_url, store, swap, unknown},
 };
 
 /// The line of the documentation, as arguments of `ACL`.
@@ -69,6 +69,30 @@ async fn the_documented_acl_line_is_enough_and_every_other_key_is_closed() {
     let client = redis::Client::open(format!("redis://relay:secret@127.0.0.1:{}", server.port)).unwrap();
     let closed = redis::cmd("GET").arg("another").query::<Value>(&mut client.get_connection().unwrap());
     assert_eq!(closed.unwrap_err().code(), Some("NOPERM"));
+}
+
+#[tokio::test]
+async fn another_password_is_taken_without_another_store() {
+    let server = RedisServer::with(&["--requirepass", "sentinel_one"]);
+    let at = |login: &str, database: u8| secret_url(&format!("redis://{login}127.0.0.1:{}/{database}", server.port));
+    let store = store(at(":sentinel_one@", 0).expose());
+    let mut hints = store.hint();
+    assert_eq!(swap(&store, None, "one").await, Swap::Won);
+    server.tell_as(":sentinel_one@", &["CONFIG", "SET", "requirepass", "sentinel_two"]);
+    for kind in ["normal", "pubsub"] {
+        server.tell_as(":sentinel_two@", &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+    }
+    eventually("it is refused", async || {
+        load(&store).await.is_err_and(|error| error.to_string().contains("WRONGPASS"))
+    })
+    .await;
+    assert!(!store.log_in_as(&at(":sentinel_two@", 1), None), "another database is another group");
+    assert!(!store.log_in_as(&secret_url("redis://:sentinel_two@another.invalid/0"), None));
+    assert!(load(&store).await.is_err());
+    assert!(store.log_in_as(&at(":sentinel_two@", 0), None));
+    assert_eq!(healed(&store).await, Some(sealed("one")));
+    hints.borrow_and_update();
+    in_time(hints.changed()).await.unwrap();
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use super::{
     confirmation::Confirmation,
     errors,
     locate::{Located, Locator},
+    servers::Servers,
 };
 use crate::clock::{Clock, SystemClock};
 
@@ -122,6 +123,11 @@ impl Connection {
     /// The server, for a log line.
     pub(super) fn shown(&self) -> &str {
         self.locator.shown()
+    }
+
+    /// See [`Locator::log_in_as`].
+    pub(super) fn log_in_as(&self, servers: Servers) -> bool {
+        self.locator.log_in_as(servers)
     }
 
     /// The server of the current connection, which is made if there is none.

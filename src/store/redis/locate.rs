@@ -3,7 +3,12 @@
 //! Asked at each connect, of what `state.url` names: one server is the answer itself, a sentinel names the primary, a node of a
 //! cluster answers for a key or names the node that does. What is named is asked too: a sentinel may be behind the times, or wrong.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use arc_swap::ArcSwap;
 
 use redis::{Cmd, ServerError, Value, aio::MultiplexedConnection};
 use tokio::time::timeout;
@@ -31,7 +36,8 @@ pub(super) struct Located {
 
 /// Finds the server with the keys.
 pub(super) struct Locator {
-    servers: Servers,
+    servers: ArcSwap<Servers>,
+    shown: String,
     /// One of the keys, which in a cluster tells the node.
     key: String,
     /// Where the next search begins: at the server that led to the primary last.
@@ -50,17 +56,27 @@ enum Answer {
 impl Locator {
     pub(super) fn new(servers: Servers, key: String) -> Self {
         let starts = servers.starts.iter().map(|_| Availability::of(availability::START)).collect();
-        Self { servers, key, first: AtomicUsize::default(), starts }
+        let (shown, first) = (servers.shown().to_owned(), AtomicUsize::default());
+        Self { servers: ArcSwap::from_pointee(servers), shown, key, first, starts }
+    }
+
+    /// Takes the logins of `servers` from the next connect on. `false`, and nothing changes, where these are other servers.
+    pub(super) fn log_in_as(&self, servers: Servers) -> bool {
+        let are_the_same = servers.are_those_of(&self.servers.load());
+        if are_the_same {
+            self.servers.store(Arc::new(servers));
+        }
+        are_the_same
     }
 
     /// Scheme, hosts and ports of `state.url`.
     pub(super) fn shown(&self) -> &str {
-        self.servers.shown()
+        &self.shown
     }
 
     /// Why there is no connection: no answer within [`CONNECT_LIMIT`].
     pub(super) fn no_answer(&self) -> String {
-        errors::no_answer(&self.servers.starts[0], CONNECT_LIMIT)
+        errors::no_answer(&self.servers.load().starts[0], CONNECT_LIMIT)
     }
 
     /// Searches. It takes about [`CONNECT_LIMIT`] at most where `state.url` has several servers; else it has no limit.
@@ -69,63 +85,51 @@ impl Locator {
     ///
     /// Why no server of `state.url` leads to the keys, in one line.
     pub(super) async fn locate(&self) -> Result<Located, String> {
-        let starts = &self.servers.starts;
+        let servers = self.servers.load_full();
+        let starts = &servers.starts;
         if let [only] = &starts[..] {
-            return self.follow(only).await;
+            return self.follow(&servers, only).await;
         }
         let (first, tries) = (self.first.load(Ordering::Relaxed), starts.len().min(MOST_STARTS));
         let limit = CONNECT_LIMIT.mul_f64(0.9) / u32::try_from(tries).expect("a few");
         let mut failed = Vec::new();
         for index in (first..first + tries).map(|index| index % starts.len()) {
             let start = &starts[index];
-            let followed = timeout(limit, self.follow(start)).await;
+            let followed = timeout(limit, self.follow(&servers, start)).await;
             match followed.unwrap_or_else(|_| Err(errors::no_answer(start, limit))) {
                 Ok(located) => {
                     self.first.store(index, Ordering::Relaxed);
-                    self.log(index, &failed);
+                    self.log(starts, index, &failed);
                     return Ok(located);
                 }
                 Err(reason) => failed.push((index, reason)),
             }
         }
         self.first.store((first + tries) % starts.len(), Ordering::Relaxed);
-        Err(self.in_one_line(&failed))
+        Err(in_one_line(starts, &failed))
     }
 
     /// Where none leads to the keys, that is logged as one outage; else those that do not are logged one by one.
-    fn log(&self, index: usize, failed: &[(usize, String)]) {
+    fn log(&self, starts: &[Address], index: usize, failed: &[(usize, String)]) {
         for (failed, reason) in failed {
-            self.starts[*failed].failed(self.servers.starts[*failed].shown(), reason);
+            self.starts[*failed].failed(starts[*failed].shown(), reason);
         }
-        self.starts[index].answered(self.servers.starts[index].shown());
-    }
-
-    fn in_one_line(&self, failed: &[(usize, String)]) -> String {
-        let mut reasons: Vec<(String, &str)> = Vec::new();
-        for (index, reason) in failed {
-            let shown = self.servers.starts[*index].shown();
-            match reasons.iter_mut().find(|(_, other)| other == reason) {
-                Some((servers, _)) => *servers = format!("{servers}, {shown}"),
-                None => reasons.push((shown.to_owned(), reason)),
-            }
-        }
-        let reasons: Vec<String> = reasons.iter().map(|(servers, reason)| format!("{servers}: {reason}")).collect();
-        reasons.join("; ")
+        self.starts[index].answered(starts[index].shown());
     }
 
     /// Goes where this server leads.
-    async fn follow(&self, start: &Address) -> Result<Located, String> {
+    async fn follow(&self, servers: &Servers, start: &Address) -> Result<Located, String> {
         let mut address = start.clone();
         let mut way = String::new();
         for _ in 0..MOST_HOPS {
-            let asked = self.ask(&address).await;
+            let asked = self.ask(servers, &address).await;
             let (answer, connection) = asked.map_err(|reason| format!("{way}{reason}"))?;
             match answer {
                 Answer::Here => return Ok(Located { address, connection }),
                 Answer::There(host, port) => {
                     // in a cluster no host stands for the one that was asked
                     let host = if host.is_empty() { &*address.host } else { &host };
-                    let named = self.servers.found(host, port);
+                    let named = servers.found(host, port);
                     address = named.ok_or_else(|| format!("{way}it names no server that can be one"))?;
                     way = format!("it names {}: ", address.shown());
                 }
@@ -134,14 +138,14 @@ impl Locator {
         Err(format!("{way}it sends the relay elsewhere too"))
     }
 
-    async fn ask(&self, address: &Address) -> Result<(Answer, MultiplexedConnection), String> {
+    async fn ask(&self, servers: &Servers, address: &Address) -> Result<(Answer, MultiplexedConnection), String> {
         let mut session = Session::open(address).await?;
         let answer = match address.kind() {
             Kind::Server => session.ask(Cmd::new().arg("PING")).await.map(|_| Answer::Here),
             Kind::Sentinel => {
                 let mut question = Cmd::new();
-                question.arg("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&self.servers.master);
-                named_by_sentinel(&session.ask(&question).await?, &self.servers.master)
+                question.arg("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&servers.master);
+                named_by_sentinel(&session.ask(&question).await?, &servers.master)
             }
             Kind::Primary => is_primary(&session.ask(Cmd::new().arg("ROLE")).await?),
             Kind::Node => match session.try_ask(Cmd::new().arg("HMGET").arg(&self.key).arg("nonce")).await? {
@@ -151,6 +155,19 @@ impl Locator {
         };
         Ok((answer?, session.into_connection()))
     }
+}
+
+fn in_one_line(starts: &[Address], failed: &[(usize, String)]) -> String {
+    let mut reasons: Vec<(String, &str)> = Vec::new();
+    for (index, reason) in failed {
+        let shown = starts[*index].shown();
+        match reasons.iter_mut().find(|(_, other)| other == reason) {
+            Some((servers, _)) => *servers = format!("{servers}, {shown}"),
+            None => reasons.push((shown.to_owned(), reason)),
+        }
+    }
+    let reasons: Vec<String> = reasons.iter().map(|(servers, reason)| format!("{servers}: {reason}")).collect();
+    reasons.join("; ")
 }
 
 fn named_by_sentinel(reply: &Value, master: &str) -> Result<Answer, String> {

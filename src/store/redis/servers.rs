@@ -99,6 +99,11 @@ impl Servers {
         Ok(Self { shown: url.to_string(), starts: starts.collect::<Result<_, _>>()?, found, master: master.to_owned() })
     }
 
+    /// Whether only the logins differ: then what is known of these servers is true of the others.
+    pub(super) fn are_those_of(&self, other: &Self) -> bool {
+        self.shown == other.shown && self.master == other.master && self.found.database == other.found.database
+    }
+
     /// Scheme, hosts and ports of the URL.
     pub(super) fn shown(&self) -> &str {
         &self.shown
