@@ -51,8 +51,7 @@ async fn primaries_are_killed(
         println!("{what}, failover {round}: calls resume after {:?}", times[times.len() - 1]);
         eventually("there is another primary", async || primary(servers).is_some_and(|new| new != old)).await;
         servers[old].restart();
-        eventually("the old one follows", async || servers[old].info("replication").contains("master_link_status:up"))
-            .await;
+        eventually("the old one follows", async || servers[old].follows()).await;
         eventually("all is well again", async || cluster.troubled().await.0.is_empty() && cluster.agrees().await).await;
     }
     let calls = cluster.setup.calls().len();
@@ -117,7 +116,7 @@ async fn of_two_primaries_the_one_that_is_cut_off_gives_no_lease_and_no_token_di
     let (next, silent) = (following(&cut_off), following(&cut_off));
     let follower = following(&next);
     for server in [&next, &silent, &follower] {
-        eventually("the replicas follow", async || server.info("replication").contains("master_link_status:up")).await;
+        eventually("the replicas follow", async || server.follows()).await;
     }
     let [near, far] = array::from_fn(|_| Arc::new(AtomicU16::new(cut_off.port)));
     let urls = [sentinel(&near), sentinel(&far), sentinel(&far)];

@@ -115,11 +115,15 @@ impl World {
             let (seen, fresh) = (self.replicas[who].group.latest, self.rng.seed());
             self.store_of(who).history.enter(seen, fresh);
         }
+        let revoked = self.store.number("up_to");
         let store = self.store_of(who);
         let swap = store.swap(expected, next, is_shared);
         if swap == Swap::Won && is_shared {
             store.written_by = (who, life);
             self.hint(who);
+        }
+        if is_shared && revoked < self.store.number("up_to") {
+            self.operator_revokes(); // until now only its writer has heard of it
         }
         swap
     }

@@ -58,7 +58,7 @@ async fn when_the_primary_is_killed_the_next_one_is_found_and_hints_come_from_th
     eventually("the change is logged", async || log.count("Redis has another primary", "INFO") > 0).await;
     // it comes back, and becomes a replica
     group.servers[old].restart();
-    eventually("the old primary follows", async || group.servers[old].info("replication").contains("role:slave")).await;
+    eventually("the old primary follows", async || group.servers[old].follows()).await;
     assert!(load(&here).await.is_ok());
     assert_ne!(group.primary(), old);
 }
@@ -67,7 +67,7 @@ async fn when_the_primary_is_killed_the_next_one_is_found_and_hints_come_from_th
 async fn a_sentinel_that_is_wrong_is_named_in_one_line_and_the_next_one_is_asked() {
     let primary = RedisServer::start();
     let replica = RedisServer::with(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
-    eventually("the replica follows", async || replica.info("replication").contains("master_link_status:up")).await;
+    eventually("the replica follows", async || replica.follows()).await;
     let (here, behind) = (primary.port, replica.port);
     let right = fake_redis::replying(move |_| naming("127.0.0.1", here));
     let dead = test_support::ClosedPort::bind();

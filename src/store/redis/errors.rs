@@ -12,7 +12,7 @@ use super::address::{Address, Kind};
 type Meaning = (&'static str, &'static str);
 
 /// A server's refusals: a code, or a phrase where the code is only `ERR`, and what it calls for.
-const REFUSALS: [Meaning; 19] = [
+const REFUSALS: [Meaning; 20] = [
     ("READONLY", "it is a read-only replica: state.url must name the primary"),
     ("OOM", "it is out of memory: raise its maxmemory or free some"),
     ("MISCONF", "it takes no writes because it cannot save to its disk: its log says why"),
@@ -31,6 +31,8 @@ const REFUSALS: [Meaning; 19] = [
     ("max number of clients", "it has as many clients as it takes (maxclients)"),
     ("called without any password", "it has no password, and state.url has one"),
     ("The user executing the script", "the user of state.url lacks a permission: docs/CLUSTER.md lists them"),
+    // so says Valkey 9
+    ("ACL failure in script", "the user of state.url lacks a permission: docs/CLUSTER.md lists them"),
     ("DB index is out of range", "it has no database of the number in state.url"),
 ];
 

@@ -2,7 +2,10 @@
 
 use redis::Value;
 
-use crate::{ports::free_port, redis_server::RedisServer, wait::eventually};
+use crate::{
+    redis_server::{CLUSTER_ENABLED, RedisServer},
+    wait::eventually,
+};
 
 /// What the sentinels call the primary.
 pub const MASTER: &str = "mymaster";
@@ -76,20 +79,20 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Servers with more arguments. `key` is one of the relays' keys.
     pub async fn start(replicas: usize, key: &str, arguments: &[&str]) -> Self {
-        let node = || {
-            let bus = free_port().to_string();
-            let own = ["--cluster-enabled", "yes", "--cluster-node-timeout", LOST_AFTER_MS, "--cluster-port", &bus];
-            (RedisServer::with(&[&own, &["--repl-diskless-sync-delay", "0"][..], arguments].concat()), bus)
-        };
-        let (servers, buses): (Vec<RedisServer>, Vec<String>) = (0..3 + replicas).map(|_| node()).unzip();
+        let own = [CLUSTER_ENABLED, "yes", "--cluster-node-timeout", LOST_AFTER_MS, "--repl-diskless-sync-delay", "0"];
+        // else a replica of the first master may go to one of the others, which have none
+        let arguments = [&own[..], &["--cluster-migration-barrier", "9"], arguments].concat();
+        let servers: Vec<RedisServer> = (0..3 + replicas).map(|_| RedisServer::with(&arguments)).collect();
         let Value::Int(slot) = servers[0].tell(&["CLUSTER", "KEYSLOT", key]) else { panic!("a number") };
         let mut ranges = [[0, 5460], [5461, 10922], [10923, 16383]];
         ranges.sort_by_key(|range| !(range[0]..=range[1]).contains(&slot));
         for (server, range) in servers.iter().zip(ranges) {
-            server.tell(&["CLUSTER", "ADDSLOTSRANGE", &range[0].to_string(), &range[1].to_string()]);
+            let slots: Vec<String> = (range[0]..=range[1]).map(|slot| slot.to_string()).collect();
+            server
+                .tell(&["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str)).collect::<Vec<_>>());
         }
-        for (server, bus) in servers.iter().zip(&buses).skip(1) {
-            servers[0].tell(&["CLUSTER", "MEET", "127.0.0.1", &server.port.to_string(), bus]);
+        for server in &servers[1..] {
+            servers[0].tell(&["CLUSTER", "MEET", "127.0.0.1", &server.port.to_string()]);
         }
         let cluster = Self { servers };
         let all = cluster.servers.len();
@@ -109,8 +112,7 @@ impl RedisCluster {
             .await;
         }
         eventually("the cluster is ready", async || {
-            let linked = |replica: &RedisServer| replica.info("replication").contains("master_link_status:up");
-            says("cluster_state:ok") && cluster.servers[3..].iter().all(linked)
+            says("cluster_state:ok") && cluster.servers[3..].iter().all(RedisServer::follows)
         })
         .await;
         cluster

@@ -21,6 +21,12 @@ pub const RECORD_KEY: &str = "{token-relay}:v2:record:main";
 /// Longer than the server needs to start, on a busy machine too.
 const START: Duration = Duration::from_secs(18);
 
+/// Makes a server a node of a cluster. It then listens on a second port as well, [`CLUSTER_BUS`] above its own.
+pub(crate) const CLUSTER_ENABLED: &str = "--cluster-enabled";
+
+/// Redis 7 could be told another port, Redis 6 could not.
+const CLUSTER_BUS: u16 = 10_000;
+
 /// In the order in which they are looked for. Valkey is the fork of Redis that some systems ship instead.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 
@@ -58,6 +64,9 @@ impl RedisServer {
     fn on_a_free_port(dir: TempDir, arguments: Vec<String>, is_sentinel: bool) -> Self {
         loop {
             let port = free_port();
+            if arguments.iter().any(|argument| argument == CLUSTER_ENABLED) && port > u16::MAX - CLUSTER_BUS {
+                continue;
+            }
             if let Some(child) = spawn(port, &dir, &arguments, is_sentinel) {
                 return Self { child, port, dir, arguments, is_sentinel };
             }
@@ -93,6 +102,12 @@ impl RedisServer {
     pub fn info(&self, section: &str) -> String {
         let redis::Value::BulkString(info) = self.tell(&["INFO", section]) else { panic!("INFO is a string") };
         String::from_utf8(info).unwrap()
+    }
+
+    /// Whether it is a replica and has what its primary has. A server that changes its part turns its clients out.
+    pub fn follows(&self) -> bool {
+        let info = self.try_tell(&["INFO", "replication"]);
+        matches!(info, Ok(redis::Value::BulkString(info)) if String::from_utf8_lossy(&info).contains("master_link_status:up"))
     }
 
     /// Stops the process (SIGSTOP); its kernel still accepts connections.
