@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-/// A URL that may hold a password. `Debug` and `Display` show scheme, host and port only.
+/// A URL that may hold a password. `Debug` and `Display` show scheme, hosts and ports only.
 #[derive(Clone)]
 pub struct SecretUrl {
     text: SecretString,
@@ -27,6 +27,18 @@ impl SecretUrl {
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let shown = format!("{}://{}{port}", url.scheme(), url.host_str()?).into();
         Some(Self { text: text.into(), shown })
+    }
+
+    /// The same for a URL with several hosts, separated by commas, each with its port.
+    pub(crate) fn parse_list(text: &str, schemes: &[&str]) -> Option<Self> {
+        let parts = UrlParts::of(text)?;
+        let each = parts.hosts.iter().map(|host| {
+            let url = format!("{}://{}{host}{}", parts.scheme, parts.login, parts.rest);
+            let shown = Self::parse(&url, schemes)?.to_string();
+            shown.split_once("://").map(|(_, host)| host.to_owned())
+        });
+        let hosts = each.collect::<Option<Vec<_>>>()?.join(",");
+        Some(Self { text: text.into(), shown: format!("{}://{hosts}", parts.scheme).into() })
     }
 
     /// The whole URL, password included, as it was given.
@@ -52,6 +64,27 @@ impl fmt::Display for SecretUrl {
 impl fmt::Debug for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretUrl({})", self.shown)
+    }
+}
+
+/// A URL taken apart: [`Url`] takes one host only.
+pub(crate) struct UrlParts<'a> {
+    pub(crate) scheme: &'a str,
+    /// Empty, or the user and the password with the `@` behind them.
+    pub(crate) login: &'a str,
+    /// At least one, each with its port if it has one.
+    pub(crate) hosts: Vec<&'a str>,
+    /// Path, query and fragment.
+    pub(crate) rest: &'a str,
+}
+
+impl<'a> UrlParts<'a> {
+    /// `None` without `://`.
+    pub(crate) fn of(text: &'a str) -> Option<Self> {
+        let (scheme, behind) = text.split_once("://")?;
+        let (authority, rest) = behind.split_at(behind.find(['/', '?', '#']).unwrap_or(behind.len()));
+        let (login, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        Some(Self { scheme, login, hosts: hosts.split(',').collect(), rest })
     }
 }
 

@@ -21,9 +21,9 @@ use crate::{
     lifecycle::{End, Lifecycle, Signals},
     metrics::Metrics,
     registry::{AccountToken, Registry},
-    settings::{AccountSettings, ServerSettings, Settings, Source, StateUrl, Watched},
+    settings::{AccountSettings, ServerSettings, Settings, Source, StateSettings, StateUrl, Watched},
     store::{
-        SharedStore, Store,
+        Store,
         file::{FileStore, OpenError},
         memory::MemoryStore,
         redis::RedisStore,
@@ -122,7 +122,7 @@ impl Ready {
     pub async fn new(settings: &Settings) -> Result<Self, ServeError> {
         let life = Lifecycle::new();
         allow_descriptors(settings.server.max_connections);
-        let (store, shared) = open_store(settings)?;
+        let (store, redis) = open_store(settings)?;
         let server = settings.server.clone();
         let public = bind("server.listen", server.listen).await?;
         let admin = match server.admin_listen {
@@ -130,10 +130,10 @@ impl Ready {
             None => None,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let group = shared.map(|shared| Group::new(shared, clock.clone()));
+        let group = redis.clone().map(|shared| Group::new(shared, clock.clone()));
         let permits = Permits::new(settings.wechat.max_calls);
         let (registry, metrics) = (Arc::<Registry>::default(), Arc::<Metrics>::default());
-        let place = Place { store, group, permits, clock: clock.clone(), metrics: metrics.clone() };
+        let place = Place { store, redis, group, permits, clock: clock.clone(), metrics: metrics.clone() };
         let keepers = keepers(settings, &place, &registry)?;
         let now = clock.now();
         let app = Arc::new(AppState {
@@ -202,6 +202,12 @@ impl Ready {
 }
 
 impl Live {
+    /// Whether the store is the same and takes other passwords.
+    fn takes_login(&self, state: &StateSettings) -> bool {
+        let StateUrl::Redis(url) = &state.url else { return false };
+        self.place.redis.as_ref().is_some_and(|redis| redis.log_in_as(url, state.redis.sentinel_login.as_ref()))
+    }
+
     /// Everything that may fail comes first: nothing is changed by half.
     async fn change_to(&mut self, settings: &Settings) -> Result<Changes, ServeError> {
         let rules = rules(settings)?;
@@ -230,10 +236,8 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, ServeE
     Listener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
 }
 
-type Opened = (Arc<dyn Store>, Option<Arc<dyn SharedStore>>);
-
 /// Where the records are kept, and the same as a store of several relays, if it is one.
-fn open_store(settings: &Settings) -> Result<Opened, ServeError> {
+fn open_store(settings: &Settings) -> Result<(Arc<dyn Store>, Option<Arc<RedisStore>>), ServeError> {
     match &settings.state.url {
         StateUrl::File(dir) => Ok((open_directory(dir)?, None)),
         StateUrl::Memory => {
@@ -241,7 +245,7 @@ fn open_store(settings: &Settings) -> Result<Opened, ServeError> {
             Ok((Arc::new(MemoryStore::new()), None))
         }
         StateUrl::Redis(url) => {
-            let store = Arc::new(RedisStore::new(url));
+            let store = Arc::new(RedisStore::new(url, &settings.state.redis));
             Ok((store.clone(), Some(store)))
         }
     }
@@ -262,6 +266,8 @@ fn open_directory(dir: &Path) -> Result<Arc<dyn Store>, ServeError> {
 /// What the keepers of a process have in common, whatever they keep.
 struct Place {
     store: Arc<dyn Store>,
+    /// The same, if it is a Redis.
+    redis: Option<Arc<RedisStore>>,
     group: Option<Arc<Group>>,
     permits: Arc<Permits>,
     clock: Arc<dyn Clock>,

@@ -27,6 +27,7 @@ pub use crate::issuer::{Platform, wechat::Endpoint};
 pub use crate::page_url::PageDomain;
 pub use crate::relay_key::KeyDigest;
 pub use crate::secret_url::SecretUrl;
+pub use crate::store::redis::{Prefix, RedisOptions, SentinelLogin};
 pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers};
@@ -127,6 +128,8 @@ pub struct GatewaySettings {
 pub struct StateSettings {
     /// Where it is.
     pub url: StateUrl,
+    /// What else a Redis needs.
+    pub redis: RedisOptions,
 }
 
 /// Logs.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::settings::{LogFormat, Settings, StateUrl};
+use crate::settings::{LogFormat, Prefix, Settings, StateUrl};
 
 /// Those that it was started with.
 pub(super) struct Fixed {
@@ -10,6 +10,7 @@ pub(super) struct Fixed {
     admin_listen: Option<SocketAddr>,
     shutdown_grace: Duration,
     state: StateUrl,
+    prefix: Prefix,
     log_format: LogFormat,
 }
 
@@ -20,8 +21,14 @@ impl Fixed {
             admin_listen: settings.server.admin_listen,
             shutdown_grace: settings.server.shutdown_grace,
             state: settings.state.url.clone(),
+            prefix: settings.state.redis.prefix.clone(),
             log_format: settings.log.format,
         }
+    }
+
+    /// The state store is the same, with another password.
+    pub(super) fn is_reached_by(&mut self, url: &StateUrl) {
+        self.state = url.clone();
     }
 
     /// The keys that have another value in `settings`.
@@ -32,6 +39,7 @@ impl Fixed {
             ("server.admin_listen", self.admin_listen != given.admin_listen),
             ("server.shutdown_grace", self.shutdown_grace != given.shutdown_grace),
             ("state.url", self.state != given.state),
+            ("state.prefix", self.prefix != given.prefix),
             ("log.format", self.log_format != given.log_format),
         ];
         keys.into_iter().filter_map(|(key, is_another)| is_another.then_some(key)).collect()

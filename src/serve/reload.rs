@@ -105,6 +105,9 @@ impl Reloader {
         self.logs.filter_by(&settings.log.filter);
         let (accounts, clients) = (settings.accounts.len(), settings.clients.len());
         info!(accounts, clients, added, removed, replaced, "the settings were read again, and count from now on");
+        if self.live.takes_login(&settings.state) {
+            self.fixed.is_reached_by(&settings.state.url);
+        }
         Ok(self.fixed.changed_keys(&settings))
     }
 

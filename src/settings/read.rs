@@ -11,6 +11,7 @@ use super::{
     GRACE_MARGIN, GatewaySettings, Layers, LogSettings, RefreshSettings, ServerSettings, Settings, SettingsError,
     StateSettings, StateUrl, WechatSettings, WecomSettings,
 };
+use crate::store::redis::{RedisOptions, SentinelLogin};
 use crate::timing::LEASE;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -134,7 +135,18 @@ fn state(table: &Table<'_>) -> Result<StateSettings, SettingsError> {
     let (url, file) = (table.entry("url"), table.entry("url_file"));
     let empty = url.error("must not be empty: \"memory:\" keeps nothing");
     let url = if file.optional_text()?.is_some() { url.without_default() } else { url };
-    Ok(StateSettings { url: value_or_file(url, file)?.ok_or(empty)?.parse()? })
+    let url = value_or_file(url, file)?.ok_or(empty)?.parse()?;
+    let redis = RedisOptions { prefix: table.entry("prefix").parse()?, sentinel_login: sentinel_login(table)? };
+    Ok(StateSettings { url, redis })
+}
+
+fn sentinel_login(table: &Table<'_>) -> Result<Option<SentinelLogin>, SettingsError> {
+    let user = table.entry("sentinel_username").optional_text()?.map(str::to_owned);
+    let password = value_or_file(table.entry("sentinel_password"), table.entry("sentinel_password_file"))?;
+    let login = user.is_some() || password.is_some();
+    // a user without a password (nopass) takes any
+    let password = password.map(|password| password.secret).unwrap_or_default();
+    Ok(login.then_some(SentinelLogin { user, password }))
 }
 
 fn log(table: &Table<'_>) -> Result<LogSettings, SettingsError> {

@@ -76,7 +76,17 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
         ],
     ),
     ("gateway", &[key("enabled", Kind::Flag, "false")]),
-    ("state", &[key("url", Kind::SecretUrl, "file:state"), key("url_file", Kind::Text, "")]),
+    (
+        "state",
+        &[
+            key("url", Kind::SecretUrl, "file:state"),
+            key("url_file", Kind::Text, ""),
+            key("prefix", Kind::Text, "token-relay"),
+            key("sentinel_username", Kind::Text, ""),
+            key("sentinel_password", Kind::Secret, ""),
+            key("sentinel_password_file", Kind::Text, ""),
+        ],
+    ),
     ("log", &[key("format", Kind::Text, "auto"), key("filter", Kind::Text, "info")]),
 ];
 

@@ -53,8 +53,8 @@ fn has_no_effect(key: &Key, entry: &Entry<'_>, table: &Table<'_>) -> bool {
     let empty = entry.is_set() && !set(key.name);
     match key.kind {
         Kind::SecretUrl => set(&format!("{}_file", key.name)),
-        Kind::Secret => empty,
-        Kind::Text => key.default.is_none() && empty, // the `_file` keys of accounts and clients
+        // the secrets and `_file` keys of accounts and clients
+        Kind::Secret | Kind::Text => key.default.is_none() && empty,
         Kind::Number | Kind::Flag | Kind::List | Kind::SecretList => false,
     }
 }
@@ -81,6 +81,7 @@ fn value(kind: Kind, value: &ValueKind) -> String {
             _ => None,
         })),
         (Kind::Text, ValueKind::String(text)) => quoted(text),
+        (Kind::Secret, ValueKind::String(text)) if text.is_empty() => quoted(text),
         (Kind::SecretUrl, ValueKind::String(text)) if text.is_empty() || !is_remote(text) => quoted(text),
         (Kind::Text | Kind::Secret | Kind::SecretList | Kind::SecretUrl | Kind::List, _) => REDACTED.to_owned(),
     }

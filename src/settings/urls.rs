@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::values::Invalid;
 use crate::secret_url::{SecretUrl, strict_url};
-use crate::store::redis::Address;
+use crate::store::redis::{SCHEMES, Servers};
 
 /// Where WeChat's API is: `http(s)://HOST[:PORT][/PREFIX]`, kept without a slash at its end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +81,7 @@ pub enum StateUrl {
     File(PathBuf),
     /// `memory:`: nowhere, for tests and throwaway runs.
     Memory,
-    /// `redis://…` or `rediss://…`: shared by several relays.
+    /// `redis://…`, `redis+sentinel://…` or `redis+cluster://…`, and `rediss` for TLS: shared by several relays.
     Redis(SecretUrl),
 }
 
@@ -90,7 +90,8 @@ impl FromStr for StateUrl {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = Invalid(
-            "file:DIR, memory: or a redis:// or rediss:// URL, with the special characters of a password percent-encoded",
+            "file:DIR, memory: or a redis://, redis+sentinel:// or redis+cluster:// URL (rediss for TLS), with the special \
+             characters of a password percent-encoded",
         );
         match text.split_once(':') {
             // In file://host/path the host would be taken for a directory.
@@ -98,8 +99,8 @@ impl FromStr for StateUrl {
             Some(("file", dir)) if !dir.is_empty() => Ok(Self::File(dir.into())),
             Some(("memory", "")) => Ok(Self::Memory),
             _ => {
-                let url = SecretUrl::parse(text, &["redis", "rediss"]).ok_or(invalid)?;
-                Address::parse(&url).map_err(|unusable| Invalid(unusable.expected))?;
+                let url = SecretUrl::parse_list(text, &SCHEMES).ok_or(invalid)?;
+                Servers::parse(&url, None).map_err(|unusable| Invalid(unusable.expected))?;
                 Ok(Self::Redis(url))
             }
         }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::store::redis::Prefix;
+
 /// What a value must be and is not. It never quotes the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be {0}")]
@@ -68,6 +70,14 @@ impl FromStr for CorpId {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         text.parse().map(Self)
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text).ok_or(Invalid("1 to 64 letters, digits, _, - and dots"))
     }
 }
 

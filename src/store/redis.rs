@@ -1,16 +1,21 @@
 //! The records of all credentials in one Redis (or Valkey): what several relays share.
 //!
-//! All relays on one database are a group; all its keys begin with `{token-relay}:v2:`, and none has a TTL: a record that
-//! expired would be a second rotation. The record of `main` is the string at `…record:main`. It is replaced by one Lua
+//! All relays on one database with one prefix are a group; all its keys begin with `{token-relay}:v2:`, and none has a TTL: a
+//! record that expired would be a second rotation. The record of `main` is the string at `…record:main`. It is replaced by one Lua
 //! script, which compares, counts the write (`…group`), notes the id under its number (`…changes`), sets, and publishes on
 //! the channel `…hints`. A poll is a script too: it shows a presence (`…relays`) and asks which ids were noted since. The
 //! connection speaks RESP2, which all proxies know. A user of Redis's ACL needs no more than
 //!
 //! ```text
-//! user relay on >PASSWORD resetkeys ~{token-relay}:v2:* resetchannels &{token-relay}:v2:* -@all +ping +select +get +mget +set +hmget +hgetall +hset +hincrby +hdel +zadd +zrangebyscore +zremrangebyrank +eval +publish +subscribe +info
+//! user relay on >PASSWORD resetkeys ~{token-relay}:v2:* resetchannels &{token-relay}:v2:* -@all +ping +select +get +mget +set +hmget +hgetall +hset +hincrby +hdel +zadd +zrangebyscore +zremrangebyrank +eval +publish +subscribe +info +role +wait
 //! ```
 //!
-//! and misses without `publish` and `subscribe` (and the channels) the hints, without `info` the warnings at the start.
+//! and misses without `publish` and `subscribe` (and the channels) the hints, without `info` the warnings at the start. `role` is
+//! asked of what a sentinel names, `wait` where the server must have replicas (see `confirmation`).
+//!
+//! Which server has the keys is asked at each connect (`locate`): the one of the URL, or what sentinels or the nodes of a
+//! cluster name. A connection that is lost, or that a refusal shows to lead to the wrong server, is given up and the search begins
+//! anew.
 //!
 //! Nothing is retried here: the keeper asks again. What ends in [`Swap::Unknown`] may also be written *later*: a server
 //! that was stopped carries out what waits in its socket when it goes on (5 of 5 trials), if the record is still the
@@ -31,19 +36,26 @@ use crate::{credential::CredentialId, secret_url::SecretUrl, tls::install_provid
 
 mod address;
 mod availability;
+mod confirmation;
 mod connection;
 mod errors;
 mod hints;
 mod history;
 mod keys;
+mod locate;
 mod preflight;
+mod servers;
+mod session;
 mod shared;
 
-pub(crate) use address::Address;
 use connection::Connection;
 use hints::Hints;
 use history::History;
 use keys::Keys;
+pub use keys::Prefix;
+use locate::Locator;
+pub use servers::SentinelLogin;
+pub(crate) use servers::{SCHEMES, Servers};
 
 /// For a connection to be usable: name, TCP, TLS, login and a ping; and the wait for another task that makes one.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -64,6 +76,15 @@ const SWAPS: usize = 128;
 /// after the server's restarts.
 const SWAP: &str = concat!(include_str!("redis/group.lua"), include_str!("redis/swap.lua"));
 
+/// What a store on Redis needs beside its URL.
+#[derive(Debug, Clone, Default)]
+pub struct RedisOptions {
+    /// Names the group of relays.
+    pub prefix: Prefix,
+    /// With which user the relay logs in at the sentinels, if they want one.
+    pub sentinel_login: Option<SentinelLogin>,
+}
+
 /// A store that several relays share. Dropping it ends its tasks.
 pub struct RedisStore {
     keys: Keys,
@@ -77,19 +98,28 @@ pub struct RedisStore {
 impl RedisStore {
     /// A store at `url`. It connects when it is first used, so Redis may be away. It must be called within a runtime, where it
     /// listens for hints until it is dropped.
-    pub fn new(url: &SecretUrl) -> Self {
+    pub fn new(url: &SecretUrl, options: &RedisOptions) -> Self {
         install_provider();
-        let address = Arc::new(Address::parse(url).expect("the settings took this URL, by the same function"));
-        let keys = Keys::of(keys::GROUP);
+        let servers = Servers::parse(url, options.sentinel_login.as_ref());
+        let servers = servers.expect("the settings took this URL, by the same function");
+        let keys = Keys::of(&options.prefix);
         let hints = Arc::new(Hints::on(keys.hints.clone()));
-        let connection = Arc::new(Connection::new(address.clone()));
+        let connection = Arc::new(Connection::new(Locator::new(servers, keys.group.clone())));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (listening, listener) = (stop.clone(), hints.clone());
-        tasks.spawn(async move { listening.run_until_cancelled(listener.listen(&address)).await });
+        let (listening, hints_here, heard) = (stop.clone(), hints.clone(), connection.clone());
+        tasks.spawn(async move { listening.run_until_cancelled(hints_here.listen(&heard)).await });
         let (checking, checked) = (stop.clone(), connection.clone());
         tasks.spawn(async move { checking.run_until_cancelled(preflight::check(&checked)).await });
         let (swaps, history) = (Semaphore::new(SWAPS), History::default());
         Self { keys, connection, swaps, history, hints, _end: stop.drop_guard() }
+    }
+
+    /// Takes other passwords, and other users, for the same servers: those of `url` and of its sentinels. A connection that there
+    /// is stays; the next one logs in anew.
+    ///
+    /// Returns `false`, and changes nothing, where `url` names other servers, another primary or database, or cannot be used.
+    pub fn log_in_as(&self, url: &SecretUrl, sentinel_login: Option<&SentinelLogin>) -> bool {
+        Servers::parse(url, sentinel_login).is_ok_and(|servers| self.connection.log_in_as(servers))
     }
 
     async fn get(&self, id: &CredentialId) -> Result<Option<Sealed>, StoreError> {
@@ -120,7 +150,7 @@ impl RedisStore {
         eval.arg(presence).arg(expected).arg(next.expose()).arg(id.to_string());
         eval.arg(&self.keys.hints).arg(self.hints.writer());
         let odd = || self.connection.odd_reply("EVAL");
-        let Value::Array(mut reply) = self.connection.send(&eval).await? else { return Err(odd()) };
+        let Value::Array(mut reply) = self.connection.write(&eval).await? else { return Err(odd()) };
         let current = if reply.len() == 4 { reply.pop() } else { None };
         let [Value::Int(won), nonce, change] = &reply[..] else { return Err(odd()) };
         let outcome = match (won, current) {
@@ -144,7 +174,7 @@ impl RedisStore {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedisStore({})", self.connection.server())
+        write!(f, "RedisStore({})", self.connection.shown())
     }
 }
 

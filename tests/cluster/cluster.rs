@@ -21,11 +21,18 @@ const READ_EVERY: Duration = Duration::from_millis(150);
 
 pub(crate) struct Cluster {
     pub(crate) setup: Setup,
-    pub(crate) redis: RedisServer,
-    links: Vec<Link>,
+    store: Store,
     relays: Vec<Option<Relay>>,
     pollers: Vec<TokenPoller>,
     accounts: Vec<String>,
+}
+
+/// Where the relays keep their records.
+enum Store {
+    /// One Redis, with a link between it and each relay.
+    One(RedisServer, Vec<Link>),
+    /// Servers of the test's own, by the `state.url` of each relay.
+    At([String; REPLICAS]),
 }
 
 /// How often each relay had taken the lease when a fault began.
@@ -46,17 +53,26 @@ impl Cluster {
     }
 
     /// Three relays that all serve a token of each account. The first one was started first: it holds the leases.
-    pub(crate) async fn of(mut setup: Setup, accounts: &[&str]) -> Self {
-        for account in accounts {
-            setup.set(&format!("accounts.{account}.calls_per_day"), "10000");
-        }
+    pub(crate) async fn of(setup: Setup, accounts: &[&str]) -> Self {
         let redis = RedisServer::start();
         let mut links = Vec::new();
         for _ in 0..REPLICAS {
             links.push(Link::to(redis.port).await);
         }
+        Self::with(setup, accounts, Store::One(redis, links)).await
+    }
+
+    /// The same with a `state.url` for each relay.
+    pub(crate) async fn at(setup: Setup, accounts: &[&str], urls: [String; REPLICAS]) -> Self {
+        Self::with(setup, accounts, Store::At(urls)).await
+    }
+
+    async fn with(mut setup: Setup, accounts: &[&str], store: Store) -> Self {
+        for account in accounts {
+            setup.set(&format!("accounts.{account}.calls_per_day"), "10000");
+        }
         let accounts = accounts.iter().map(|&account| account.to_owned()).collect();
-        let mut cluster = Self { setup, redis, links, relays: Vec::new(), pollers: Vec::new(), accounts };
+        let mut cluster = Self { setup, store, relays: Vec::new(), pollers: Vec::new(), accounts };
         for index in 0..REPLICAS {
             cluster.relays.push(None);
             cluster.start(index).await;
@@ -67,7 +83,11 @@ impl Cluster {
 
     /// Starts a relay and reads from it, with a poller of its own: a new process remembers nothing.
     pub(crate) async fn start(&mut self, index: usize) {
-        self.setup.set("state.url", &format!("redis://127.0.0.1:{}/0", self.links[index].port));
+        let url = match &self.store {
+            Store::One(_, links) => format!("redis://127.0.0.1:{}/0", links[index].port),
+            Store::At(urls) => urls[index].clone(),
+        };
+        self.setup.set("state.url", &url);
         let relay = self.setup.start().await;
         for account in &self.accounts {
             let target = format!("/token?account={account}");
@@ -95,8 +115,27 @@ impl Cluster {
         (0..REPLICAS).filter(|&index| self.relays[index].is_some()).collect()
     }
 
+    /// The one Redis.
+    pub(crate) fn redis(&self) -> &RedisServer {
+        match &self.store {
+            Store::One(redis, _) => redis,
+            Store::At(_) => panic!("the test has the servers"),
+        }
+    }
+
+    /// As [`Cluster::redis`], to end and start it.
+    pub(crate) fn redis_mut(&mut self) -> &mut RedisServer {
+        match &mut self.store {
+            Store::One(redis, _) => redis,
+            Store::At(_) => panic!("the test has the servers"),
+        }
+    }
+
     pub(crate) fn set_link(&self, index: usize, state: LinkState) {
-        self.links[index].set(state);
+        match &self.store {
+            Store::One(_, links) => links[index].set(state),
+            Store::At(_) => panic!("there is no link"),
+        }
     }
 
     /// No requests any more: what comes next would leave them without an answer.

@@ -11,6 +11,7 @@
 
 mod chaos;
 mod cluster;
+mod failovers;
 mod freezes;
 mod holder;
 mod operator;

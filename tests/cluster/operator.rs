@@ -130,3 +130,36 @@ async fn a_password_from_a_file_opens_rediss_and_is_told_nowhere() {
         assert!(!said.contains("password-of-redis"), "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_password_of_redis_is_taken_from_its_file_without_a_restart() {
+    let mut setup = Setup::new(RELAY, 1200, 300).await;
+    let (redis, url_file) = (RedisServer::start(), setup.path().join("url"));
+    let write = |login: &str| fs::write(&url_file, format!("redis://{login}127.0.0.1:{}\n", redis.port)).unwrap();
+    write("");
+    setup.env.remove("TOKEN_RELAY__STATE__URL");
+    setup.set("state.url_file", url_file.to_str().unwrap());
+    let relay = setup.start().await;
+    let token = serves(&relay).await;
+    redis.tell(&["CONFIG", "SET", "requirepass", PASSWORD]);
+    let login = format!(":{PASSWORD}@");
+    redis.tell_as(&login, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    eventually("it is told", async || relay.text().contains("NOAUTH")).await;
+    assert_eq!(serves(&relay).await, token, "it serves on from memory");
+    write(&login);
+    relay.signal(rustix::process::Signal::HUP);
+    eventually("the record is stored again", async || {
+        relay.metric("token_relay_store_ok{account=\"main\"}").await == 1
+    })
+    .await;
+    assert_eq!(relay.look("/status").await.json()["settings"]["needs_restart"], serde_json::json!([]));
+    assert!(!relay.text().contains(PASSWORD));
+
+    fs::write(&url_file, "redis://127.0.0.1:1/\n").unwrap();
+    relay.signal(rustix::process::Signal::HUP);
+    eventually("another server takes a restart", async || {
+        relay.look("/status").await.json()["settings"]["needs_restart"] == serde_json::json!(["state.url"])
+    })
+    .await;
+    assert_eq!((serves(&relay).await, setup.calls().len()), (token, 1));
+}

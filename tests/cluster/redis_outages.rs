@@ -63,14 +63,14 @@ async fn it_is_survived(
 /// As [`it_is_survived`], where a command to Redis does the harm and another one heals it.
 async fn a_command_is_survived(what: &str, shown: Shown, harm: &str, heal: &str) {
     let tell = |cluster: &Cluster, line: &str| {
-        cluster.redis.tell(&line.split(' ').collect::<Vec<_>>());
+        cluster.redis().tell(&line.split(' ').collect::<Vec<_>>());
     };
     it_is_survived(what, shown, async |cluster| tell(cluster, harm), async |cluster| tell(cluster, heal)).await;
 }
 
 /// What Redis holds for `main`, as text.
 fn stored(cluster: &Cluster) -> String {
-    match cluster.redis.tell(&["GET", RECORD_KEY]) {
+    match cluster.redis().tell(&["GET", RECORD_KEY]) {
         Value::BulkString(bytes) => String::from_utf8(bytes).unwrap(),
         _ => String::new(),
     }
@@ -81,24 +81,24 @@ async fn without_redis_every_relay_serves_and_nobody_calls() {
     let killed = it_is_survived(
         "killed, and empty after its restart",
         Shown::Everywhere,
-        async |cluster| cluster.redis.kill(),
-        async |cluster| cluster.redis.restart(),
+        async |cluster| cluster.redis_mut().kill(),
+        async |cluster| cluster.redis_mut().restart(),
     );
     let frozen = it_is_survived(
         "stopped",
         Shown::Everywhere,
-        async |cluster| cluster.redis.freeze(),
-        async |cluster| cluster.redis.thaw(),
+        async |cluster| cluster.redis().freeze(),
+        async |cluster| cluster.redis().thaw(),
     );
     let slow = a_command_is_survived("slow", Shown::Perhaps, "CLIENT PAUSE 10000 ALL", "PING");
     let locked = it_is_survived(
         "another password",
         Shown::Everywhere,
         async |cluster| {
-            cluster.redis.tell(&["CONFIG", "SET", "requirepass", "another"]);
-            cluster.redis.tell_as(":another@", &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+            cluster.redis().tell(&["CONFIG", "SET", "requirepass", "another"]);
+            cluster.redis().tell_as(":another@", &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         },
-        async |cluster| drop(cluster.redis.tell_as(":another@", &["CONFIG", "SET", "requirepass", ""])),
+        async |cluster| drop(cluster.redis().tell_as(":another@", &["CONFIG", "SET", "requirepass", ""])),
     );
     join!(killed, frozen, slow, locked);
 }
@@ -118,9 +118,9 @@ async fn a_redis_that_takes_no_writes_stops_nobody_from_serving() {
             let record = stored(cluster);
             assert!(record.contains("\"version\":2"));
             let record = record.replace("\"version\":2", "\"version\":99");
-            cluster.redis.tell(&["SET", RECORD_KEY, &record]);
+            cluster.redis().tell(&["SET", RECORD_KEY, &record]);
         },
-        async |cluster| drop(cluster.redis.tell(&["DEL", RECORD_KEY])),
+        async |cluster| drop(cluster.redis().tell(&["DEL", RECORD_KEY])),
     );
     let flushed = a_command_is_survived("flushed", Shown::Perhaps, "FLUSHALL", "PING");
     join!(full, read_only, foreign, newer, flushed);
@@ -134,7 +134,7 @@ async fn a_redis_restored_from_an_old_dump_is_repaired_from_memory() {
     cluster.setup.sim.revoke(&dead);
     let new = cluster.report(1, &dead).await;
     eventually("all serve the new token", async || cluster.agrees().await).await;
-    cluster.redis.tell(&["SET", RECORD_KEY, &old]);
+    cluster.redis().tell(&["SET", RECORD_KEY, &old]);
     let generation = format!("\"generation\":{}", new.generation());
     eventually("the newer record is written again", async || stored(&cluster).contains(&generation)).await;
     sleep(Duration::from_secs(3)).await;

@@ -61,6 +61,10 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("gateway.enabled", "true", "false"),
     ("state.url", "\"memory:\"", "rediss://:sentinel-8f3a@h:1/0"),
     ("state.url_file", "\"STATE\"", "STATE"),
+    ("state.prefix", "\"shop\"", "shop.2"),
+    ("state.sentinel_username", "\"relay\"", ""),
+    ("state.sentinel_password", "\"sentinel-8f3a\"", ""),
+    ("state.sentinel_password_file", "\"STATE\"", "STATE"),
     ("log.format", "\"text\"", "json"),
     ("log.filter", "\"warn\"", "info,token_relay=debug"),
 ];
@@ -72,7 +76,11 @@ fn value_of(printed: &str, key: &str) -> toml::Value {
 
 /// What is printed of a value that was given as this TOML.
 fn effective(key: &str, given: &str) -> toml::Value {
-    let hidden = matches!(key, "wechat.proxy" | "state.url") && given.contains("://");
+    let hidden = match key {
+        "wechat.proxy" | "state.url" => given.contains("://"),
+        "state.sentinel_password" => given != "\"\"",
+        _ => false,
+    };
     let given = if hidden { "\"***\"" } else { given };
     format!("v = {given}").parse::<toml::Table>().unwrap()["v"].clone()
 }

@@ -58,5 +58,9 @@ fn what_check_prints_tells_redis_and_proxy_by_host_only() {
     assert!(line_of(&file, "state.url").starts_with("url = \"file:///var/lib/token-relay\" # from"), "{file}");
     assert!(line_of(&printed, "state.url").starts_with("url = \"***\" # rediss://cache:6380, from"), "{printed}");
     assert!(line_of(&printed, "wechat.proxy").starts_with("proxy = \"***\" # http://proxy:3128, from"), "{printed}");
-    assert!(!printed.contains(SENTINEL), "{printed}");
+    let several = "redis+sentinel://u:sentinel-8f3a@one:26379,two/mymaster/0";
+    let several = origins(None, &[("TOKEN_RELAY__STATE__URL", several)]);
+    let shown = "url = \"***\" # redis+sentinel://one:26379,two, from";
+    assert!(line_of(&several, "state.url").starts_with(shown), "{several}");
+    assert!(!printed.contains(SENTINEL) && !several.contains(SENTINEL), "{printed}{several}");
 }

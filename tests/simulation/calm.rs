@@ -60,7 +60,7 @@ impl World {
         for who in 0..self.setup.replicas {
             let replica = &mut self.replicas[who];
             replica.frozen_until = replica.frozen_until.min(self.now);
-            (replica.cut_in_until, replica.cut_out_until) = (0, 0);
+            (replica.cut_in_until, replica.cut_out_until, replica.minority_until) = (0, 0, 0);
             (replica.kill_in, replica.freeze_in, replica.freeze_before_send) = (None, None, false);
             replica.kills_to_come = 0;
             self.push(self.now + SECOND, What::Start(who));

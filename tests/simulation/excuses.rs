@@ -26,8 +26,9 @@
 //!    with it, or every lost relay would shorten `expires_in` for ever.
 //! 10. **Nobody who knows.** A relay that takes the record by wall clocks that are wrong, because its writer is gone and no relay
 //!     that can be reached knows that one's clock.
-//! 11. **A revocation.** An operator kills what was promised: every token that there is then, and what a relay fetches that has
-//!     not heard of it yet. What is fetched by one that has must live as promised.
+//! 11. **A revocation.** An operator kills what was promised: every token that there is when it is stored, for until then only
+//!     one relay has heard of it, and what a relay fetches later that has not heard of it yet. What is fetched by one that has
+//!     must live as promised.
 
 use token_relay::{clock::BootId, issuer::RotationMode};
 

@@ -88,11 +88,14 @@ pub(crate) enum Kind {
     Shutdown,
     Cut,
     LostWrites,
+    /// Another primary is elected, and the one before answers on for a while.
+    Failover,
 }
 
 use Kind::{
-    Calls, Cut, DamagedRecord, Freeze, FreezeAtAction, FreezeBeforeSend, Kill, KillAtAction, KillLoop, KillSwitch,
-    LostWrites, NewSecret, Outsider, Panic, Probes, Reboot, Reports, Revocation, Shutdown, Slots, Suspend, WallJump,
+    Calls, Cut, DamagedRecord, Failover, Freeze, FreezeAtAction, FreezeBeforeSend, Kill, KillAtAction, KillLoop,
+    KillSwitch, LostWrites, NewSecret, Outsider, Panic, Probes, Reboot, Reports, Revocation, Shutdown, Slots, Suspend,
+    WallJump,
 };
 
 /// Of a relay alone. Its directory is no network that cuts it off, and what it was told to be durable is: it was synced.
@@ -142,9 +145,9 @@ const SHARING: [Kind; 19] = [
     Panic,
     Panic,
 ];
-const SHARING_AT_TIMES: [Kind; 13] = [
-    Outsider, Revocation, KillSwitch, Reports, WallJump, Reboot, LostWrites, LostWrites, LostWrites, Suspend, KillLoop,
-    NewSecret, Slots,
+const SHARING_AT_TIMES: [Kind; 17] = [
+    Outsider, Revocation, KillSwitch, Reports, WallJump, Reboot, LostWrites, LostWrites, LostWrites, Failover,
+    Failover, Failover, Failover, Suspend, KillLoop, NewSecret, Slots,
 ];
 
 /// Of every remedy of WECHAT.md's table, and one that nobody knows.

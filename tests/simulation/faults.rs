@@ -14,6 +14,7 @@ use token_relay::{
 use super::{
     fault_plan::{Kind, wall_jump_ms},
     rng::{DAY, HOUR, MINUTE, SECOND},
+    store::Store,
     world::{Message, What, World},
 };
 
@@ -74,6 +75,7 @@ impl World {
             }
             Kind::Cut => self.cut(who),
             Kind::LostWrites => self.lose_writes(),
+            Kind::Failover => self.fail_over(),
         }
     }
 
@@ -279,6 +281,25 @@ impl World {
             _ => (replica.cut_out_until, replica.cut_in_until) = (until, until),
         }
         self.tally.count("partition of one relay");
+    }
+
+    /// The primary is cut off from its replicas, so none of its writes is confirmed from now on, and another one takes its
+    /// place. Either all relays stay with it until it dies, and its last second is forgotten; or some do for longer, and there
+    /// are two primaries.
+    fn fail_over(&mut self) {
+        let now = self.now;
+        if self.replicas.iter().any(|replica| now < replica.minority_until) {
+            return;
+        }
+        self.minority = Store { before: Vec::new(), ..self.store.clone() };
+        let is_brief = self.rng.coin();
+        self.tally.count(if is_brief { "last second of a primary lost" } else { "two primaries" });
+        let until = now + if is_brief { self.rng.spread(10_000, SECOND) } else { self.rng.spread(SECOND, 20 * MINUTE) };
+        for who in 0..self.setup.replicas {
+            if is_brief || self.rng.coin() {
+                self.replicas[who].minority_until = until;
+            }
+        }
     }
 
     fn lose_writes(&mut self) {

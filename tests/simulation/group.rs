@@ -224,9 +224,18 @@ impl World {
         }
     }
 
+    /// The same for what writes: of a primary that is cut off it does not count.
+    fn fate_of_write(&self, who: usize, fate: Fate) -> Fate {
+        let is_unconfirmed = self.now < self.replicas[who].minority_until && super::confirms_writes();
+        match self.fate_at_store(who, fate) {
+            Fate::Answered | Fate::DoneLater if is_unconfirmed => Fate::DoneUnseen,
+            fate => fate,
+        }
+    }
+
     fn poll_arrives(&mut self, who: usize, process: u64, question: Question, fate: Fate, back: i64) {
         let now = self.now;
-        let fate = self.fate_at_store(who, fate);
+        let fate = self.fate_of_write(who, fate);
         if fate == Fate::DoneLater {
             self.tally.count("presence that comes late");
             let later = now + self.rng.spread(SECOND, 20 * SECOND);
@@ -238,8 +247,9 @@ impl World {
         if fate != Fate::NotDone {
             let fresh = self.rng.seed();
             let me = ReplicaId(relay_id(who, process));
-            self.store.history.enter(latest, fresh);
-            self.store.history.show(me, presence);
+            let history = &mut self.store_of(who).history;
+            history.enter(latest, fresh);
+            history.show(me, presence);
         }
         if fate == Fate::Answered {
             let poll = self.store.history.poll(cursor);
@@ -295,7 +305,8 @@ impl World {
         let now = self.now;
         let step = if self.fate_at_store(who, fate) == Fate::Answered {
             let asked_at = self.replicas[who].host.boot(asked_at);
-            let found = || Found { record: self.store.bytes().cloned(), asked_at };
+            let record = self.store_of(who).bytes().cloned();
+            let found = || Found { record, asked_at };
             (now + back, Step::Read { found: reading.ids.contains(&id()).then(found), reading })
         } else {
             (now + CLIENT_LIMIT, Step::Failed(Some(reading)))

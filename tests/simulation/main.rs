@@ -71,6 +71,13 @@ fn loses_all() -> bool {
     *LOSES_ALL
 }
 
+/// `SIM_UNCONFIRMED=1`: writes count that no replica has, as without `min-replicas-to-write`. Then two relays may hold a lease, one
+/// by each of two primaries, and a run ends with a breach.
+fn confirms_writes() -> bool {
+    static CONFIRMS: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| from_env("SIM_UNCONFIRMED") != Some(1));
+    *CONFIRMS
+}
+
 /// `SIM_CLOCKS=1`: the wall clocks of several relays are never set by more than 2 s.
 fn sets_clocks_far() -> bool {
     static IS_FAR: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| from_env("SIM_CLOCKS") != Some(1));

@@ -94,6 +94,8 @@ pub(crate) struct Replica {
     /// Its requests do not reach the store, its answers do not reach it.
     pub cut_out_until: i64,
     pub cut_in_until: i64,
+    /// Its requests reach a primary that is cut off, whose writes no replica confirms.
+    pub minority_until: i64,
     /// It was frozen in the midst of a step, the rest of which comes before anything else.
     pub has_rest: bool,
     /// The step that decided what is being done was then.
@@ -124,8 +126,9 @@ impl Replica {
         self.has_permit = false;
     }
 
+    /// Until then the others know nothing new of it, or it of them: behind a primary that is cut off, so is the relay.
     pub(crate) fn cut_until(&self) -> i64 {
-        self.cut_in_until.max(self.cut_out_until)
+        self.cut_in_until.max(self.cut_out_until).max(self.minority_until)
     }
 
     /// Whether a rotating issuer's reply to a call of `sent_at` may replace the shown token: not one that expires while the

@@ -49,7 +49,7 @@ pub(crate) enum Judgement {
     Deceived,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Store {
     pub kept: Option<Kept>,
     /// How often a shared one was written, and what relays have shown of themselves.

@@ -10,7 +10,7 @@ use super::{
     group::Step,
     replica::Replica,
     rng::SECOND,
-    store::Kept,
+    store::{Kept, Store},
     world::{Message, What, World},
 };
 
@@ -75,7 +75,8 @@ impl World {
         if now < replica.cut_out_until || (self.setup.is_shared && self.troubles.store(now) == Some(StoreFault::Away)) {
             request.fate = Fate::NotDone;
         }
-        if request.fate == Fate::DoneLater {
+        let is_unconfirmed = now < replica.minority_until && super::confirms_writes();
+        if request.fate == Fate::DoneLater && !is_unconfirmed {
             self.no_answer(&request);
             let later = now + self.rng.spread(SECOND, 8 * SECOND);
             request.fate = Fate::DoneUnseen;
@@ -86,7 +87,7 @@ impl World {
         if request.fate == Fate::NotDone {
             return self.no_answer(&request);
         }
-        let is_unseen = request.fate == Fate::DoneUnseen || now < replica.cut_in_until;
+        let is_unseen = request.fate != Fate::Answered || now < replica.cut_in_until || is_unconfirmed;
         let Request { who, process, life, answer_takes, .. } = request;
         if is_unseen {
             self.no_answer(&request);
@@ -103,15 +104,26 @@ impl World {
         }
     }
 
+    /// Where the requests of a relay arrive: at the primary, or at one that is cut off and does not know it.
+    pub(crate) fn store_of(&mut self, who: usize) -> &mut Store {
+        if self.now < self.replicas[who].minority_until { &mut self.minority } else { &mut self.store }
+    }
+
     fn swap(&mut self, who: usize, life: u64, expected: Option<&Sealed>, next: Kept) -> Swap {
-        if self.setup.is_shared {
+        let is_shared = self.setup.is_shared;
+        if is_shared {
             let (seen, fresh) = (self.replicas[who].group.latest, self.rng.seed());
-            self.store.history.enter(seen, fresh);
+            self.store_of(who).history.enter(seen, fresh);
         }
-        let swap = self.store.swap(expected, next, self.setup.is_shared);
-        if swap == Swap::Won && self.setup.is_shared {
-            self.store.written_by = (who, life);
+        let revoked = self.store.number("up_to");
+        let store = self.store_of(who);
+        let swap = store.swap(expected, next, is_shared);
+        if swap == Swap::Won && is_shared {
+            store.written_by = (who, life);
             self.hint(who);
+        }
+        if is_shared && revoked < self.store.number("up_to") {
+            self.operator_revokes(); // until now only its writer has heard of it
         }
         swap
     }

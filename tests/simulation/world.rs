@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub breach: Breach,
     pub wechat: WeChat,
     pub store: Store,
+    /// Of the primary that is cut off, if there is one. What is written there is forgotten.
+    pub minority: Store,
     pub requests: BTreeMap<u64, Request>,
     pub requests_made: u64,
     pub replicas: Vec<Replica>,
@@ -123,6 +125,7 @@ impl World {
             now: 0,
             wechat: WeChat::new(setup.policy.issuer.rotation, setup.overlap(), setup.lives_s.clone(), setup.quota),
             store: Store::default(),
+            minority: Store::default(),
             requests: BTreeMap::new(),
             requests_made: 0,
             replicas: hosts(&setup, &mut rng),

@@ -9,18 +9,18 @@ use token_relay::{
 
 use crate::{
     fake_redis,
-    stores::{GROUP, LATEST, account, in_time, load, poll_as, sealed, store, swap, unknown},
+    stores::{GROUP, LATEST, account, healed, in_time, load, poll_as, sealed, secret_url, store, swap, unknown},
 };
 
 /// The line of the documentation, as arguments of `ACL`.
-fn documented_user(password: &str) -> Vec<String> {
+pub(crate) fn documented_user(password: &str) -> Vec<String> {
     let documentation = include_str!("../../src/store/redis.rs");
     let line = documentation.lines().find_map(|line| line.strip_prefix("//! user relay ")).unwrap();
     let rules = line.replace("PASSWORD", password);
     ["ACL", "SETUSER", "relay"].into_iter().chain(rules.split(' ')).map(str::to_owned).collect()
 }
 
-fn allow(server: &RedisServer, login: &str, rules: &[String]) {
+pub(crate) fn allow(server: &RedisServer, login: &str, rules: &[String]) {
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     assert_eq!(server.tell_as(login, &rules), Value::Okay);
 }
@@ -69,6 +69,30 @@ async fn the_documented_acl_line_is_enough_and_every_other_key_is_closed() {
     let client = redis::Client::open(format!("redis://relay:secret@127.0.0.1:{}", server.port)).unwrap();
     let closed = redis::cmd("GET").arg("another").query::<Value>(&mut client.get_connection().unwrap());
     assert_eq!(closed.unwrap_err().code(), Some("NOPERM"));
+}
+
+#[tokio::test]
+async fn another_password_is_taken_without_another_store() {
+    let server = RedisServer::with(&["--requirepass", "sentinel_one"]);
+    let at = |login: &str, database: u8| secret_url(&format!("redis://{login}127.0.0.1:{}/{database}", server.port));
+    let store = store(at(":sentinel_one@", 0).expose());
+    let mut hints = store.hint();
+    assert_eq!(swap(&store, None, "one").await, Swap::Won);
+    server.tell_as(":sentinel_one@", &["CONFIG", "SET", "requirepass", "sentinel_two"]);
+    for kind in ["normal", "pubsub"] {
+        server.tell_as(":sentinel_two@", &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+    }
+    eventually("it is refused", async || {
+        load(&store).await.is_err_and(|error| error.to_string().contains("WRONGPASS"))
+    })
+    .await;
+    assert!(!store.log_in_as(&at(":sentinel_two@", 1), None), "another database is another group");
+    assert!(!store.log_in_as(&secret_url("redis://:sentinel_two@another.invalid/0"), None));
+    assert!(load(&store).await.is_err());
+    assert!(store.log_in_as(&at(":sentinel_two@", 0), None));
+    assert_eq!(healed(&store).await, Some(sealed("one")));
+    hints.borrow_and_update();
+    in_time(hints.changed()).await.unwrap();
 }
 
 #[tokio::test]
@@ -161,13 +185,14 @@ async fn no_password_and_no_record_is_in_any_error_or_log() {
     assert!(!log.contains("sentinel_") && !log.contains("sentinel%"), "{log}");
 }
 
-/// Each command of the documented line but those whose lack is documented and those of every connection.
+/// Each command of the documented line but those whose lack is documented, those of every connection, and those that
+/// `sentinels.rs` needs.
 #[tokio::test]
 async fn no_command_of_the_documented_line_is_idle() {
     let server = RedisServer::start();
     let commands: Vec<String> = documented_user("secret").into_iter().filter(|rule| rule.starts_with('+')).collect();
     assert!(commands.len() > 15, "{commands:?}");
-    let optional = ["+ping", "+select", "+publish", "+subscribe", "+info"];
+    let optional = ["+ping", "+select", "+publish", "+subscribe", "+info", "+role", "+wait"];
     for missing in commands.iter().filter(|command| !optional.contains(&command.as_str())) {
         server.tell(&["FLUSHALL"]);
         let mut rules = documented_user("secret");

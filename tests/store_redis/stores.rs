@@ -10,7 +10,7 @@ use token_relay::{
     clock::{BootId, Clock, SystemClock, Timestamp},
     credential::CredentialId,
     presence::{Presence, ReplicaId},
-    settings::{SecretUrl, StateUrl},
+    settings::{RedisOptions, SecretUrl, StateUrl},
     store::{Cursor, Poll, Sealed, SharedStore as _, Store as _, StoreError, Swap, redis::RedisStore},
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn secret_url(url: &str) -> SecretUrl {
 }
 
 pub(crate) fn store(url: &str) -> RedisStore {
-    RedisStore::new(&secret_url(url))
+    RedisStore::new(&secret_url(url), &RedisOptions::default())
 }
 
 pub(crate) fn store_on(server: &RedisServer) -> RedisStore {

@@ -7,53 +7,76 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-use super::address::Address;
 use crate::clock::{Clock, SystemClock};
 
 /// Between two warnings: a connection that comes and goes is warned of once.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// How many reasons of one outage are warned of: mostly the connection is lost first, and then shows why there is no other one.
+const MOST_REASONS: usize = 2;
+
 /// Whether one server answers, and what was logged of it.
-#[derive(Default)]
-pub(super) struct Availability(Mutex<State>);
+pub(super) struct Availability {
+    words: Words,
+    state: Mutex<State>,
+}
+
+/// What is logged when it does not, and when it does again.
+pub(super) type Words = (&'static str, &'static str);
+
+/// Of the server with the keys.
+pub(super) const REDIS: Words = ("Redis does not answer", "Redis answers again");
+
+/// Of a sentinel or node that does not lead to the primary while another one does.
+pub(super) const START: Words = (
+    "this server of state.url does not lead to the primary: passed over",
+    "this server of state.url leads to the primary again",
+);
 
 #[derive(Default)]
 struct State {
     /// Failures since it last answered.
     failures: u32,
-    /// Whether they were logged at WARN, so that their end is logged at INFO.
-    is_warned: bool,
+    /// Those that were logged at WARN, so that their end is logged at INFO.
+    reasons: Vec<String>,
     warned_at: Option<Duration>,
 }
 
 impl Availability {
+    pub(super) fn of(words: Words) -> Self {
+        Self { words, state: Mutex::default() }
+    }
+
     /// It did not answer, or cannot be reached.
-    pub(super) fn failed(&self, address: &Address, reason: &str) {
+    pub(super) fn failed(&self, server: &str, reason: &str) {
         let now = SystemClock.awake();
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
         let is_quiet = state.warned_at.is_some_and(|at| now.saturating_sub(at) < QUIET);
-        if state.failures > 1 || is_quiet {
-            debug!(server = address.shown(), reason, failures = state.failures, "Redis does not answer");
+        let is_another = state.reasons.len() < MOST_REASONS && state.reasons.iter().all(|other| other != reason);
+        let is_known = if state.reasons.is_empty() { is_quiet } else { !is_another };
+        if is_known {
+            debug!(server, reason, failures = state.failures, "{}", self.words.0);
             return;
         }
-        (state.is_warned, state.warned_at) = (true, Some(now));
-        warn!(server = address.shown(), reason, "Redis does not answer");
+        state.warned_at = Some(now);
+        state.reasons.push(reason.to_owned());
+        warn!(server, reason, "{}", self.words.0);
     }
 
     /// It answered a command.
-    pub(super) fn answered(&self, address: &Address) {
+    pub(super) fn answered(&self, server: &str) {
         let mut state = self.state();
         let failures = std::mem::take(&mut state.failures);
-        match (failures, std::mem::take(&mut state.is_warned)) {
+        match (failures, std::mem::take(&mut state.reasons).is_empty()) {
             (0, _) => {}
-            (_, true) => info!(server = address.shown(), failures, "Redis answers again"),
-            (_, false) => debug!(server = address.shown(), failures, "Redis answers again"),
+            (_, false) => info!(server, failures, "{}", self.words.1),
+            (_, true) => debug!(server, failures, "{}", self.words.1),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Counters cannot be left half changed, so a panic elsewhere poisons nothing.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,25 +8,33 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Cmd, Value, aio::MultiplexedConnection};
-use secrecy::ExposeSecret;
+use redis::{Cmd, RedisError, ServerError, Value, aio::MultiplexedConnection};
 use tokio::{
-    sync::{self, Notify},
+    sync::{self, watch},
     time::timeout,
 };
+use tracing::info;
 
-use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, StoreError, address::Address, availability::Availability, errors};
+use super::{
+    CONNECT_LIMIT, PAUSE, REPLY_LIMIT, StoreError,
+    address::Address,
+    availability::{self, Availability},
+    confirmation::Confirmation,
+    errors,
+    locate::{Located, Locator},
+    servers::Servers,
+};
 use crate::clock::{Clock, SystemClock};
 
-/// The connection to one server.
+/// The connection to the server that has the keys.
 pub(super) struct Connection {
-    address: Arc<Address>,
+    locator: Locator,
     slot: Mutex<Slot>,
     /// Held by the one task that connects.
     connecting: sync::Mutex<()>,
     availability: Availability,
-    /// Notified of each new connection.
-    pub(super) connected: Notify,
+    /// The server of the latest connection, sent with each connection.
+    server: watch::Sender<Option<Address>>,
 }
 
 #[derive(Default)]
@@ -41,13 +49,25 @@ struct Slot {
 #[derive(Clone)]
 struct Live {
     number: u64,
+    address: Address,
     connection: MultiplexedConnection,
+    /// Where a write counts only once replicas have it.
+    confirmation: Option<Arc<Confirmation>>,
+}
+
+/// Why a command has no reply that counts.
+enum Failure {
+    Refused(ServerError),
+    /// It was carried out, and no replica has said that it has it.
+    Unconfirmed,
+    Lost(RedisError),
 }
 
 impl Connection {
-    pub(super) fn new(address: Arc<Address>) -> Self {
-        let (slot, connecting, availability, connected) = Default::default();
-        Self { address, slot, connecting, availability, connected }
+    pub(super) fn new(locator: Locator) -> Self {
+        let availability = Availability::of(availability::REDIS);
+        let (slot, connecting, server) = Default::default();
+        Self { locator, slot, connecting, availability, server }
     }
 
     /// The reply to one command, sent at most once.
@@ -56,32 +76,72 @@ impl Connection {
     ///
     /// Every other outcome; the command may have been carried out.
     pub(super) async fn send(&self, command: &Cmd) -> Result<Value, StoreError> {
-        let Live { number, mut connection } = self.live().await.map_err(|reason| self.error(&reason))?;
-        let reason = match timeout(REPLY_LIMIT, connection.send_packed_command(command)).await {
-            Ok(Ok(Value::ServerError(refused))) => {
-                self.availability.answered(&self.address);
-                let reason = errors::refusal(&self.address, &refused);
-                if let Some("READONLY" | "NOAUTH") = errors::kind(&refused) {
-                    // The name in the URL may lead to another server by now.
-                    self.discard(number, &reason);
-                }
-                return Err(self.error(&reason));
-            }
+        let live = self.live().await.map_err(|reason| self.error(&reason))?;
+        self.reply(live, async |live| live.send(command).await).await
+    }
+
+    /// The same for a command that writes: where the server must have replicas, it counts once they have the write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::send`].
+    pub(super) async fn write(&self, command: &Cmd) -> Result<Value, StoreError> {
+        let live = self.live().await.map_err(|reason| self.error(&reason))?;
+        self.reply(live, async |live| live.write(command).await).await
+    }
+
+    async fn reply(
+        &self,
+        mut live: Live,
+        exchange: impl AsyncFnOnce(&mut Live) -> Result<Value, Failure>,
+    ) -> Result<Value, StoreError> {
+        let outcome = timeout(REPLY_LIMIT, exchange(&mut live)).await;
+        let address = &live.address;
+        let (is_answered, is_given_up, reason) = match outcome {
             Ok(Ok(reply)) => {
-                self.availability.answered(&self.address);
+                self.availability.answered(address.shown());
                 return Ok(reply);
             }
-            Ok(Err(lost)) => errors::connection_lost(&self.address, &lost),
-            Err(_) => format!("no reply within {}", humantime::format_duration(REPLY_LIMIT)),
+            Ok(Err(Failure::Refused(refused))) => {
+                (true, errors::is_elsewhere(address.kind(), &refused), errors::refusal(address, &refused))
+            }
+            Ok(Err(Failure::Unconfirmed)) => (true, address.kind().is_found(), errors::UNCONFIRMED.to_owned()),
+            Ok(Err(Failure::Lost(lost))) => (false, true, errors::connection_lost(address, &lost)),
+            Err(_) => (false, true, format!("no reply within {}", humantime::format_duration(REPLY_LIMIT))),
         };
-        self.discard(number, &reason);
-        self.availability.failed(&self.address, &reason);
-        Err(self.error(&reason))
+        if is_given_up {
+            self.discard(live.number, &reason);
+        }
+        if is_answered {
+            self.availability.answered(address.shown());
+        } else {
+            self.availability.failed(address.shown(), &reason);
+        }
+        Err(StoreError(format!("{}: {reason}", address.shown())))
     }
 
     /// The server, for a log line.
-    pub(super) fn server(&self) -> &str {
-        self.address.shown()
+    pub(super) fn shown(&self) -> &str {
+        self.locator.shown()
+    }
+
+    /// See [`Locator::log_in_as`].
+    pub(super) fn log_in_as(&self, servers: Servers) -> bool {
+        self.locator.log_in_as(servers)
+    }
+
+    /// The server of the current connection, which is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, which was logged.
+    pub(super) async fn server(&self) -> Result<Address, String> {
+        self.live().await.map(|live| live.address)
+    }
+
+    /// Seen at each connection: its server.
+    pub(super) fn servers(&self) -> watch::Receiver<Option<Address>> {
+        self.server.subscribe()
     }
 
     /// The error of a reply that `command` does not have. The reply is not shown: it may hold a record.
@@ -90,7 +150,7 @@ impl Connection {
     }
 
     fn error(&self, reason: &str) -> StoreError {
-        StoreError(format!("{}: {reason}", self.address.shown()))
+        StoreError(format!("{}: {reason}", self.shown()))
     }
 
     async fn live(&self) -> Result<Live, String> {
@@ -107,8 +167,19 @@ impl Connection {
         };
         match timeout(CONNECT_LIMIT, connecting).await {
             Ok(outcome) => outcome,
-            Err(_) => self.record(Err(errors::no_answer(&self.address))),
+            Err(_) => self.record(Err(self.locator.no_answer())),
         }
+    }
+
+    /// A connection that has answered: a stopped server's kernel accepts connections too.
+    async fn connect(&self) -> Result<(Located, Option<Confirmation>), String> {
+        let mut located = self.locator.locate().await?;
+        let info = located.connection.send_packed_command(Cmd::new().arg("INFO").arg("replication")).await;
+        let confirmation = match info.map_err(|lost| errors::connection_lost(&located.address, &lost))? {
+            Value::BulkString(info) => Confirmation::needed(&String::from_utf8_lossy(&info)),
+            _ => None, // the user may not have the permission
+        };
+        Ok((located, confirmation))
     }
 
     /// The outcome of another task that connected while this one waited, or just before.
@@ -121,23 +192,32 @@ impl Connection {
         (SystemClock.awake().saturating_sub(*ended) < PAUSE).then(|| Err(reason.clone()))
     }
 
-    fn record(&self, made: Result<MultiplexedConnection, String>) -> Result<Live, String> {
+    fn record(&self, made: Result<(Located, Option<Confirmation>), String>) -> Result<Live, String> {
         let mut slot = self.slot();
         match made {
-            Ok(connection) => {
+            Ok((Located { address, connection }, confirmation)) => {
                 slot.made += 1;
-                let live = Live { number: slot.made, connection };
+                let confirmation = confirmation.map(Arc::new);
+                let live = Live { number: slot.made, address, connection, confirmation };
                 slot.attempt = Some((SystemClock.awake(), "the connection was lost".to_owned()));
                 slot.live = Some(live.clone());
-                self.connected.notify_one();
+                drop(slot);
+                self.announce(&live.address);
                 Ok(live)
             }
             Err(reason) => {
                 slot.attempt = Some((SystemClock.awake(), reason.clone()));
                 drop(slot);
-                self.availability.failed(&self.address, &reason);
+                self.availability.failed(self.shown(), &reason);
                 Err(reason)
             }
+        }
+    }
+
+    fn announce(&self, server: &Address) {
+        let earlier = self.server.send_replace(Some(server.clone()));
+        if let Some(earlier) = earlier.filter(|earlier| earlier.shown() != server.shown()) {
+            info!(server = server.shown(), earlier = earlier.shown(), "Redis has another primary");
         }
     }
 
@@ -152,33 +232,28 @@ impl Connection {
         }
     }
 
-    /// A connection that has answered: a stopped server's kernel accepts connections too.
-    async fn connect(&self) -> Result<MultiplexedConnection, String> {
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let connection = self.address.client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut connection = connection.map_err(|error| errors::no_connection(&self.address, &error))?;
-        if let Some(login) = &self.address.login {
-            let mut auth = Cmd::new();
-            auth.arg("AUTH").arg(login.user.as_deref()).arg(login.password.expose_secret());
-            self.set_up(&mut connection, &auth).await?;
-        }
-        if self.address.database != 0 {
-            self.set_up(&mut connection, Cmd::new().arg("SELECT").arg(self.address.database)).await?;
-        }
-        self.set_up(&mut connection, Cmd::new().arg("PING")).await?;
-        Ok(connection)
-    }
-
-    async fn set_up(&self, connection: &mut MultiplexedConnection, command: &Cmd) -> Result<(), String> {
-        match connection.send_packed_command(command).await {
-            Ok(Value::ServerError(refused)) => Err(errors::refusal(&self.address, &refused)),
-            Ok(_) => Ok(()),
-            Err(lost) => Err(errors::connection_lost(&self.address, &lost)),
-        }
-    }
-
     fn slot(&self) -> MutexGuard<'_, Slot> {
         // No code under this lock leaves it half changed, so a panic elsewhere poisons nothing.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    async fn send(&mut self, command: &Cmd) -> Result<Value, Failure> {
+        match self.connection.send_packed_command(command).await {
+            Ok(Value::ServerError(refused)) => Err(Failure::Refused(refused)),
+            Ok(reply) => Ok(reply),
+            Err(lost) => Err(Failure::Lost(lost)),
+        }
+    }
+
+    async fn write(&mut self, command: &Cmd) -> Result<Value, Failure> {
+        let reply = self.send(command).await?;
+        let Some(confirmation) = self.confirmation.clone() else { return Ok(reply) };
+        match confirmation.of_all(&mut self.connection).await {
+            Ok(true) => Ok(reply),
+            Ok(false) => Err(Failure::Unconfirmed),
+            Err(error) => Err(ServerError::try_from(error).map_or_else(Failure::Lost, Failure::Refused)),
+        }
     }
 }

@@ -3,12 +3,16 @@
 //! Text of the server is shown only where it cannot hold what was sent: it quotes the arguments of a command that it
 //! does not know, and the crate quotes a reply that it did not expect.
 
+use std::time::Duration;
+
 use redis::{ErrorKind, RedisError, ServerError};
 
-use super::{CONNECT_LIMIT, address::Address};
+use super::address::{Address, Kind};
+
+type Meaning = (&'static str, &'static str);
 
 /// A server's refusals: a code, or a phrase where the code is only `ERR`, and what it calls for.
-const REFUSALS: [(&str, &str); 18] = [
+const REFUSALS: [Meaning; 20] = [
     ("READONLY", "it is a read-only replica: state.url must name the primary"),
     ("OOM", "it is out of memory: raise its maxmemory or free some"),
     ("MISCONF", "it takes no writes because it cannot save to its disk: its log says why"),
@@ -20,39 +24,82 @@ const REFUSALS: [(&str, &str); 18] = [
     ("WRONGPASS", "it refuses the user or the password of state.url, or the user is off"),
     ("WRONGTYPE", "a key of the relays holds something else than they wrote: look at it, then delete it"),
     ("DENIED", "it runs in protected mode, which serves its own machine only: set a password in its configuration"),
-    ("MOVED", "it is a node of a Redis Cluster, which is not supported: use a single server, or a proxy"),
-    ("ASK", "it is a node of a Redis Cluster, which is not supported: use a single server, or a proxy"),
-    ("CLUSTERDOWN", "it is a node of a Redis Cluster, which is not supported: use a single server, or a proxy"),
+    ("MOVED", IS_CLUSTER),
+    ("ASK", IS_CLUSTER),
+    ("TRYAGAIN", IS_CLUSTER),
+    ("CLUSTERDOWN", IS_CLUSTER),
     ("max number of clients", "it has as many clients as it takes (maxclients)"),
     ("called without any password", "it has no password, and state.url has one"),
     ("The user executing the script", "the user of state.url lacks a permission: docs/CLUSTER.md lists them"),
+    // so says Valkey 9
+    ("ACL failure in script", "the user of state.url lacks a permission: docs/CLUSTER.md lists them"),
     ("DB index is out of range", "it has no database of the number in state.url"),
 ];
 
-/// The kind of a refusal, where it is one that is known. An old Redis puts the code of what a script did behind its own
-/// text, or a second dash before it.
-pub(super) fn kind(error: &ServerError) -> Option<&'static str> {
-    known(error).map(|(mark, _)| mark)
+const IS_CLUSTER: &str = "it is a node of a Redis Cluster: state.url begins with redis+cluster:// for one";
+
+/// What else they mean where the primary is looked for.
+const OF_A_PRIMARY: [Meaning; 2] = [
+    ("READONLY", "it is a replica now: the primary is looked for again"),
+    ("MASTERDOWN", "it is a replica that has lost its primary, which is looked for again"),
+];
+
+/// What else they mean in a cluster.
+const OF_A_NODE: [Meaning; 5] = [
+    ("READONLY", "it is a replica now: the primary is looked for again"),
+    ("MOVED", "another node has the relays' keys now: it is looked for"),
+    ("ASK", "the relays' keys are on their way to another node: it is used once it has all of them"),
+    ("TRYAGAIN", "the relays' keys are on their way to another node: it is used once it has all of them"),
+    ("CLUSTERDOWN", "the cluster serves no keys: too many of its nodes are down"),
+];
+
+/// What else they mean of a sentinel.
+const OF_A_SENTINEL: [Meaning; 3] = [
+    ("NOAUTH", "it asks for a password: set state.sentinel_password_file"),
+    ("WRONGPASS", "it refuses state.sentinel_username or the sentinels' password, or the user is off"),
+    ("called without any password", "it has no password, and state.sentinel_password is set"),
+];
+
+/// Why a write does not count that was carried out.
+pub(super) const UNCONFIRMED: &str =
+    "too few of its replicas have the write (min-replicas-to-write): a failover would lose it";
+
+/// Whether another server may have the keys by now: the name in the URL may lead there, or a search.
+pub(super) fn is_elsewhere(kind: Kind, error: &ServerError) -> bool {
+    match known(kind, error).map(|(mark, _)| mark) {
+        Some("READONLY" | "NOAUTH" | "MASTERDOWN" | "LOADING" | "MOVED" | "CLUSTERDOWN") => true,
+        Some("NOREPLICAS") => kind.is_found(),
+        _ => false,
+    }
 }
 
-fn known(error: &ServerError) -> Option<(&'static str, &'static str)> {
+/// The meaning of a refusal, where it is one that is known. An old Redis puts the code of what a script did behind its own
+/// text, or a second dash before it.
+fn known(kind: Kind, error: &ServerError) -> Option<Meaning> {
     let (code, details) = (error.code().trim_start_matches('-'), error.details().unwrap_or_default());
     let is_word = |mark: &str| details.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == mark);
     let is_given = |mark: &str| code == mark || if mark.contains(' ') { details.contains(mark) } else { is_word(mark) };
-    REFUSALS.into_iter().find(|(mark, _)| is_given(mark))
+    let of_its_kind: &[Meaning] = match kind {
+        Kind::Server => &[],
+        Kind::Sentinel => &OF_A_SENTINEL,
+        Kind::Primary => &OF_A_PRIMARY,
+        Kind::Node => &OF_A_NODE,
+    };
+    of_its_kind.iter().copied().chain(REFUSALS).find(|(mark, _)| is_given(mark))
 }
 
 /// What a reply that is an error means.
 pub(super) fn refusal(address: &Address, error: &ServerError) -> String {
-    match known(error) {
+    match known(address.kind(), error) {
         Some((phrase, meaning)) if phrase.contains(' ') => return meaning.to_owned(),
         Some((code, meaning)) => return format!("{code}: {meaning}"),
         None => {}
     }
     let details = error.details().unwrap_or_default().split(", with args").next().unwrap_or_default();
     let (code, details) = (address.printable(error.code()), address.printable(details));
+    let user = if address.kind() == Kind::Sentinel { "state.sentinel_username" } else { "the user of state.url" };
     match error.code() {
-        "NOPERM" => format!("the user of state.url lacks a permission: {details}"),
+        "NOPERM" => format!("{user} lacks a permission: {details}"),
         _ if details.is_empty() => code,
         _ => format!("{code}: {details}"),
     }
@@ -64,32 +111,44 @@ pub(super) fn no_connection(address: &Address, error: &RedisError) -> String {
         return refusal(address, &refused);
     }
     match error.kind() {
-        ErrorKind::AuthenticationFailed => "it refuses the login of state.url".to_owned(),
+        ErrorKind::AuthenticationFailed => "it refuses the user or the password".to_owned(),
         ErrorKind::Io | ErrorKind::Client | ErrorKind::InvalidClientConfig => {
             let text = address.printable(&error.to_string());
-            let hint = hint(&text);
+            let hint = hint(address, &text);
             format!("cannot connect: {text}{hint}")
         }
-        _ => "what answers does not speak Redis's protocol; state.url may need rediss:// for TLS".to_owned(),
+        _ => no_redis(address),
     }
 }
 
-fn hint(text: &str) -> &'static str {
+fn no_redis(address: &Address) -> String {
+    format!(
+        "what answers does not speak Redis's protocol; state.url may need rediss{}:// for TLS",
+        address.kind().scheme()
+    )
+}
+
+fn hint(address: &Address, text: &str) -> String {
     if text.contains("certificate") || text.contains("PEM") {
-        "; the CA certificates are the system's, or those of SSL_CERT_FILE, and the host of state.url must be in the server's"
+        let host = if address.kind().is_found() { "its host or address" } else { "the host of state.url" };
+        let cas = "the CA certificates are the system's, or those of SSL_CERT_FILE";
+        format!("; {cas}, and {host} must be in the server's")
     } else if text.contains("InvalidContentType") {
-        "; without TLS, state.url begins with redis://"
+        without_tls(address)
     } else {
-        ""
+        String::new()
     }
 }
 
-/// Why there is no connection: no answer within [`CONNECT_LIMIT`].
-pub(super) fn no_answer(address: &Address) -> String {
+fn without_tls(address: &Address) -> String {
+    format!("; without TLS, state.url begins with redis{}://", address.kind().scheme())
+}
+
+/// Why there is no connection: no answer within `limit`.
+pub(super) fn no_answer(address: &Address, limit: Duration) -> String {
     // a server without TLS waits for the end of what it takes for a command
-    let hint =
-        if address.shown().starts_with("rediss:") { "; without TLS, state.url begins with redis://" } else { "" };
-    format!("no connection within {}{hint}", humantime::format_duration(CONNECT_LIMIT))
+    let hint = if address.way.is_tls { without_tls(address) } else { String::new() };
+    format!("no connection within {}{hint}", humantime::format_duration(limit))
 }
 
 /// Why a connection that was there is no more.
@@ -100,6 +159,6 @@ pub(super) fn connection_lost(address: &Address, error: &RedisError) -> String {
             format!("the connection was lost: {}", address.printable(&error.to_string()))
         }
         ErrorKind::Io => "the server closed the connection".to_owned(),
-        _ => "what answers does not speak Redis's protocol; state.url may need rediss:// for TLS".to_owned(),
+        _ => no_redis(address),
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, address::Address, errors};
+use super::{CONNECT_LIMIT, PAUSE, REPLY_LIMIT, address::Address, connection::Connection, errors};
 
 /// A connection that nothing came from for so long is pinged.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -52,28 +52,33 @@ impl Hints {
         self.changes.subscribe()
     }
 
-    /// Listens for ever.
-    pub(super) async fn listen(&self, address: &Address) {
+    /// Listens for ever, at the server that the relays' keys are on.
+    pub(super) async fn listen(&self, connection: &Connection) {
         let (mut pause, mut is_warned) = (PAUSE, false);
         loop {
-            let ended = match self.connect(address).await {
-                Ok((sink, messages)) => {
-                    debug!(server = address.shown(), "listening for hints");
-                    (pause, is_warned) = (PAUSE, false);
-                    self.receive(address, sink, messages).await
-                }
-                Err(error) => error,
-            };
-            match ended {
-                ListenError::Refused(reason) if !is_warned => {
-                    is_warned = true;
-                    warn!(
-                        server = address.shown(),
-                        reason, "no hints from Redis: others' rotations are seen by polling"
-                    );
-                }
-                ListenError::Refused(reason) | ListenError::Lost(reason) => {
-                    debug!(server = address.shown(), reason, "no hints");
+            let mut servers = connection.servers();
+            // why there is no connection was logged where it was made
+            if let Ok(address) = connection.server().await {
+                let server = address.shown();
+                let ended = match self.connect(&address).await {
+                    Ok((sink, messages)) => {
+                        debug!(server, "listening for hints");
+                        (pause, is_warned) = (PAUSE, false);
+                        tokio::select! {
+                            ended = self.receive(&address, sink, messages) => ended,
+                            () = another_than(&address, &mut servers) => {
+                                ListenError::Lost("the keys are on another server".to_owned())
+                            }
+                        }
+                    }
+                    Err(error) => error,
+                };
+                match ended {
+                    ListenError::Refused(reason) if !is_warned => {
+                        is_warned = true;
+                        warn!(server, reason, "no hints from Redis: others' rotations are seen by polling");
+                    }
+                    ListenError::Refused(reason) | ListenError::Lost(reason) => debug!(server, reason, "no hints"),
                 }
             }
             sleep(pause).await;
@@ -88,7 +93,8 @@ impl Hints {
             Ok((sink, messages))
         };
         let subscribed = timeout(CONNECT_LIMIT, subscribing).await;
-        let listening = subscribed.map_err(|_: Elapsed| ListenError::Lost(errors::no_answer(address)))?;
+        let listening =
+            subscribed.map_err(|_: Elapsed| ListenError::Lost(errors::no_answer(address, CONNECT_LIMIT)))?;
         listening.map_err(|error: RedisError| {
             let reason = errors::no_connection(address, &error);
             if error.code() == Some("NOPERM") { ListenError::Refused(reason) } else { ListenError::Lost(reason) }
@@ -120,6 +126,14 @@ impl Hints {
 
     fn count(&self) {
         self.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+}
+
+/// Ends when a connection was made to another server than this one.
+async fn another_than(address: &Address, servers: &mut watch::Receiver<Option<Address>>) {
+    let is_another = |server: &Option<Address>| server.as_ref().is_some_and(|server| server.shown() != address.shown());
+    if servers.wait_for(is_another).await.is_err() {
+        std::future::pending::<()>().await; // the connection outlives this
     }
 }
 

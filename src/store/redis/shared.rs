@@ -22,7 +22,7 @@ impl RedisStore {
         history::add_cursor(&mut eval, cursor);
         let json = serde_json::to_string(&presence).expect("numbers and a text can be written as JSON");
         eval.arg(me.0).arg(presence.beat).arg(json).arg(MOST_NAMED + 1);
-        let poll = Self::poll_of(self.connection.send(&eval).await?);
+        let poll = Self::poll_of(self.connection.write(&eval).await?);
         let poll = poll.ok_or_else(|| self.connection.odd_reply("EVAL"))?;
         self.history.saw(poll.cursor);
         Ok(poll)

@@ -21,6 +21,12 @@ pub const RECORD_KEY: &str = "{token-relay}:v2:record:main";
 /// Longer than the server needs to start, on a busy machine too.
 const START: Duration = Duration::from_secs(18);
 
+/// Makes a server a node of a cluster. It then listens on a second port as well, [`CLUSTER_BUS`] above its own.
+pub(crate) const CLUSTER_ENABLED: &str = "--cluster-enabled";
+
+/// Redis 7 could be told another port, Redis 6 could not.
+const CLUSTER_BUS: u16 = 10_000;
+
 /// In the order in which they are looked for. Valkey is the fork of Redis that some systems ship instead.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 
@@ -33,6 +39,7 @@ pub struct RedisServer {
     /// Where it saves, if a test makes it save.
     pub dir: TempDir,
     arguments: Vec<String>,
+    is_sentinel: bool,
 }
 
 impl RedisServer {
@@ -43,12 +50,25 @@ impl RedisServer {
 
     /// A server with more arguments.
     pub fn with<A: AsRef<str>>(arguments: &[A]) -> Self {
+        let arguments = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
+        Self::on_a_free_port(TempDir::new().unwrap(), arguments, false)
+    }
+
+    /// A sentinel with these lines of configuration.
+    pub fn sentinel(lines: &str) -> Self {
         let dir = TempDir::new().unwrap();
-        let arguments: Vec<String> = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
+        fs::write(dir.path().join(SENTINEL_FILE), format!("{lines}\n")).unwrap();
+        Self::on_a_free_port(dir, Vec::new(), true)
+    }
+
+    fn on_a_free_port(dir: TempDir, arguments: Vec<String>, is_sentinel: bool) -> Self {
         loop {
             let port = free_port();
-            if let Some(child) = spawn(port, &dir, &arguments) {
-                return Self { child, port, dir, arguments };
+            if arguments.iter().any(|argument| argument == CLUSTER_ENABLED) && port > u16::MAX - CLUSTER_BUS {
+                continue;
+            }
+            if let Some(child) = spawn(port, &dir, &arguments, is_sentinel) {
+                return Self { child, port, dir, arguments, is_sentinel };
             }
         }
     }
@@ -65,15 +85,29 @@ impl RedisServer {
 
     /// As [`RedisServer::tell`], with `user:password@`.
     pub fn tell_as(&self, login: &str, command: &[&str]) -> redis::Value {
-        let client = redis::Client::open(format!("redis://{login}127.0.0.1:{}", self.port)).unwrap();
-        let mut connection = client.get_connection().unwrap();
-        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap()
+        self.query(login, command).unwrap()
+    }
+
+    /// As [`RedisServer::tell`], where it may be refused.
+    pub fn try_tell(&self, command: &[&str]) -> redis::RedisResult<redis::Value> {
+        self.query("", command)
+    }
+
+    fn query(&self, login: &str, command: &[&str]) -> redis::RedisResult<redis::Value> {
+        let client = redis::Client::open(format!("redis://{login}127.0.0.1:{}", self.port))?;
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut client.get_connection()?)
     }
 
     /// A section of `INFO`.
     pub fn info(&self, section: &str) -> String {
         let redis::Value::BulkString(info) = self.tell(&["INFO", section]) else { panic!("INFO is a string") };
         String::from_utf8(info).unwrap()
+    }
+
+    /// Whether it is a replica and has what its primary has. A server that changes its part turns its clients out.
+    pub fn follows(&self) -> bool {
+        let info = self.try_tell(&["INFO", "replication"]);
+        matches!(info, Ok(redis::Value::BulkString(info)) if String::from_utf8_lossy(&info).contains("master_link_status:up"))
     }
 
     /// Stops the process (SIGSTOP); its kernel still accepts connections.
@@ -96,7 +130,7 @@ impl RedisServer {
     pub fn restart(&mut self) {
         let asked = Instant::now();
         loop {
-            if let Some(child) = spawn(self.port, &self.dir, &self.arguments) {
+            if let Some(child) = spawn(self.port, &self.dir, &self.arguments, self.is_sentinel) {
                 self.child = child;
                 return;
             }
@@ -112,14 +146,28 @@ impl Drop for RedisServer {
     }
 }
 
+/// A sentinel needs a file, where it also keeps what it learns.
+const SENTINEL_FILE: &str = "sentinel.conf";
+
 /// `None` where the server ended at once: another process took its port.
-fn spawn(port: u16, dir: &TempDir, arguments: &[String]) -> Option<Child> {
+fn spawn(port: u16, dir: &TempDir, arguments: &[String], is_sentinel: bool) -> Option<Child> {
     let program = program(&env::var_os("PATH").unwrap_or_default());
     let mut server = Command::new(program.unwrap_or_else(|message| panic!("{message}")));
-    server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]).arg(dir.path());
-    // with TLS, a plain port would be a second one
-    let port_key = if arguments.iter().any(|argument| argument == "--tls-cert-file") { "--tls-port" } else { "--port" };
-    server.args(["--port", "0"]).args([port_key, &port.to_string()]).args(arguments);
+    let ready = if is_sentinel {
+        let file = dir.path().join(SENTINEL_FILE);
+        server
+            .arg(file)
+            .args(["--sentinel", "--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
+            .arg(dir.path());
+        "Sentinel ID is"
+    } else {
+        server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]).arg(dir.path());
+        // with TLS, a plain port would be a second one
+        let is_tls = arguments.iter().any(|argument| argument == "--tls-cert-file");
+        let port_key = if is_tls { "--tls-port" } else { "--port" };
+        server.args(["--port", "0"]).args([port_key, &port.to_string()]).args(arguments);
+        "Ready to accept connections"
+    };
     let log = File::create(dir.path().join("log")).unwrap();
     let mut child = server.stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
@@ -131,7 +179,7 @@ fn spawn(port: u16, dir: &TempDir, arguments: &[String]) -> Option<Child> {
         }
         // asked on the port, another test's server might answer that got it first
         let log = fs::read_to_string(dir.path().join("log")).unwrap();
-        if log.contains("Ready to accept connections") {
+        if log.contains(ready) {
             return Some(child);
         }
         assert!(started.elapsed() < START, "redis-server does not start");

@@ -1,0 +1,80 @@
+//! Has a replica what was just written?
+//!
+//! A primary that is cut off from its replicas goes on confirming writes that the next primary will not have. So where the
+//! server itself is told to take none without replicas (`min-replicas-to-write`), a write counts once a majority of the servers
+//! has it. That setting alone does not do: it looks at what replicas said up to `min-replicas-max-lag` (10 s) ago, and a lease
+//! (12 s) that was renewed then would outlive the 15 s after which another relay takes it.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use redis::{Cmd, Value, aio::MultiplexedConnection};
+use tokio::sync::Mutex;
+
+/// For the replicas to confirm: the connection answers nothing else meanwhile.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// The writes of one connection, and up to where the replicas have confirmed them.
+pub(super) struct Confirmation {
+    replicas: u64,
+    /// Writes that were answered.
+    written: AtomicU64,
+    /// Up to which write was asked last, and whether they are confirmed.
+    latest: Mutex<(u64, bool)>,
+}
+
+impl Confirmation {
+    /// `None` where a server of this `INFO` takes writes without replicas.
+    pub(super) fn needed(info: &str) -> Option<Self> {
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        field("min_slaves_good_slaves")?;
+        let replicas: u64 = field("connected_slaves")?.trim().parse().ok()?;
+        Some(Self::of(replicas))
+    }
+
+    fn of(replicas: u64) -> Self {
+        // with the primary they are a majority
+        Self { replicas: replicas.div_ceil(2).max(1), written: AtomicU64::default(), latest: Mutex::default() }
+    }
+
+    /// Whether everything is confirmed that was answered on this connection so far. Writes that are answered at the same time
+    /// wait together.
+    ///
+    /// # Errors
+    ///
+    /// Those of the connection.
+    pub(super) async fn of_all(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<bool> {
+        let mine = self.written.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut latest = self.latest.lock().await;
+        if latest.0 >= mine {
+            return Ok(latest.1);
+        }
+        let all = self.written.load(Ordering::SeqCst);
+        let mut wait = Cmd::new();
+        wait.arg("WAIT").arg(self.replicas).arg(u64::try_from(WAIT.as_millis()).expect("it is short"));
+        let is_confirmed = match connection.send_packed_command(&wait).await? {
+            Value::Int(confirmed) => u64::try_from(confirmed).is_ok_and(|confirmed| confirmed >= self.replicas),
+            Value::ServerError(refused) => return Err(refused.into()),
+            _ => false,
+        };
+        *latest = (all, is_confirmed);
+        Ok(is_confirmed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_is_asked_of_a_server_that_takes_no_writes_without_replicas() {
+        let needed = |info: &str| Confirmation::needed(info).map(|confirmation| confirmation.replicas);
+        assert_eq!(needed("role:master\r\nconnected_slaves:2\r\n"), None);
+        for (connected, replicas) in [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
+            let info = format!("role:master\r\nconnected_slaves:{connected}\r\nmin_slaves_good_slaves:0\r\n");
+            assert_eq!(needed(&info), Some(replicas), "{connected}");
+        }
+    }
+}
