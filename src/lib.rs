@@ -26,7 +26,7 @@
 //! | [`issuer`] | who hands it out, and what does each failure call for? |
 //! | [`store`] | where does it outlive the process? |
 //! | [`http`] | what do clients and operators see? |
-//! | [`metrics`], `telemetry`, [`heartbeat`] | what is counted and logged, and is every keeper alive? |
+//! | [`metrics`], `telemetry`, [`recent`], [`heartbeat`] | what is counted and logged, what happened of late, and is every keeper alive? |
 //! | [`lifecycle`], [`clock`] | when does it end, and what time is it? |
 //! | [`relay_key`], `timing`, `secret_url`, [`page_url`], `printable`, `tls` | what do several of them share? |
 //!
@@ -49,6 +49,7 @@ pub mod metrics;
 pub mod page_url;
 pub mod presence;
 mod printable;
+pub mod recent;
 pub mod registry;
 pub mod relay_key;
 pub mod report;
