@@ -25,7 +25,7 @@
 //! | [`keepers`], [`keeper`] | which keepers run, how is a credential kept alive, and what is done next? |
 //! | [`issuer`] | who hands it out, and what does each failure call for? |
 //! | [`store`] | where does it outlive the process? |
-//! | [`http`] | what do clients and operators see? |
+//! | [`http`], [`language`] | what do clients and operators see, and in which language? |
 //! | [`metrics`], `telemetry`, [`recent`], [`heartbeat`] | what is counted and logged, what happened of late, and is every keeper alive? |
 //! | [`lifecycle`], [`clock`] | when does it end, and what time is it? |
 //! | [`relay_key`], `timing`, `secret_url`, [`page_url`], `printable`, `tls` | what do several of them share? |
@@ -44,6 +44,7 @@ pub mod http;
 pub mod issuer;
 pub mod keeper;
 pub mod keepers;
+pub mod language;
 pub mod lifecycle;
 pub mod metrics;
 pub mod page_url;
