@@ -38,6 +38,8 @@ use issuers::{Issuers, Source, upstream_settings};
 
 /// Connections at once on the admin listener: probes, a scraper and a few people.
 const ADMIN_CONNECTIONS: usize = 64;
+/// What an answer on the admin listener gets at shutdown: a status page that is not read must not hold the stop up.
+const ADMIN_GRACE: Duration = Duration::from_secs(2);
 
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +165,8 @@ impl Ready {
         };
         life.spawn("public listener", |stop| self.public.serve(self.app.public(), limits, stop));
         if let Some(admin) = self.admin {
-            let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
+            let grace = limits.grace.min(ADMIN_GRACE);
+            let limits = Limits { max_connections: ADMIN_CONNECTIONS, grace, ..limits };
             life.spawn("admin listener", |stop| admin.serve(self.app.admin(), limits, stop));
         }
         life

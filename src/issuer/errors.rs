@@ -52,7 +52,7 @@ impl fmt::Display for Remedy {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ErrorTable {
     /// What the issuer is called in logs and answers.
-    pub issuer: &'static str,
+    pub issuer: Bilingual,
     /// Its errcodes, each in one rule.
     pub rules: &'static [Rule],
     /// For every other errcode.
@@ -132,7 +132,7 @@ impl ErrorTable {
     /// What `error` says, with the issuer's name where it was the issuer that answered.
     pub fn describe(&self, error: &IssueError) -> String {
         match error {
-            IssueError::Refused { .. } => format!("{} answered {error}", self.issuer),
+            IssueError::Refused { .. } => format!("{} answered {error}", self.issuer.english),
             IssueError::NotSent { .. } | IssueError::Unknown { .. } => error.to_string(),
         }
     }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     /// An issuer at which the numbers mean something else than at WeChat.
     static OTHER: ErrorTable = ErrorTable {
-        issuer: "Other",
+        issuer: Bilingual::new("Other", "其他"),
         rules: &[
             Rule {
                 codes: &[-1],

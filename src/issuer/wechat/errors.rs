@@ -19,7 +19,7 @@ pub static ERRORS: ErrorTable = TABLE;
 pub static TICKET_ERRORS: ErrorTable = ErrorTable { rules: TICKET_RULES, ..TABLE };
 
 const TABLE: ErrorTable = ErrorTable {
-    issuer: "WeChat",
+    issuer: Bilingual::new("WeChat", "微信"),
     rules: RULES,
     others: OTHERS,
     not_sent: NOT_SENT,

@@ -16,7 +16,7 @@ pub static ERRORS: ErrorTable = TABLE;
 pub static TICKET_ERRORS: ErrorTable = ErrorTable { rules: TICKET_RULES, ..TABLE };
 
 const TABLE: ErrorTable = ErrorTable {
-    issuer: "WeCom",
+    issuer: Bilingual::new("WeCom", "企业微信"),
     rules: RULES,
     others: OTHERS,
     not_sent: NOT_SENT,

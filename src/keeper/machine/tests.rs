@@ -260,7 +260,7 @@ fn a_failed_call_waits_for_what_its_issuer_s_own_table_says() {
     const NO_HINT: Bilingual = Bilingual::new("", "");
     // at another issuer 40001 means something else than at WeChat, where it is tried every five minutes
     static OTHER: ErrorTable = ErrorTable {
-        issuer: "Other",
+        issuer: NO_HINT,
         rules: &[Rule { codes: &[40001], remedy: Remedy::Operator(s(3600)), hint: Hint::Text(NO_HINT) }],
         others: Rule { codes: &[], remedy: Remedy::Wait(s(7)), hint: Hint::Text(NO_HINT) },
         not_sent: NO_HINT,
@@ -277,7 +277,7 @@ fn a_failed_call_waits_for_what_its_issuer_s_own_table_says() {
         rig.reply(Err(code(errcode)));
         let failed_at = rig.boot;
         rig.run_to_call();
-        assert_eq!(rig.boot.since(failed_at), s(wait), "{errcode} at {}", errors.issuer);
+        assert_eq!(rig.boot.since(failed_at), s(wait), "{errcode} at {}", errors.issuer.english);
     }
 }
 

@@ -1,0 +1,41 @@
+//! What stands above the accounts: what is wrong, with whom, and what to do about it now?
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use serde::Serialize;
+
+use super::{account::Account, notice::Notice, severity::Severity, words};
+use crate::language::Language;
+
+/// So many accounts are named in one line.
+const NAMED: usize = 8;
+
+/// A line, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Line {
+    pub(super) severity: Severity,
+    pub(super) title: String,
+    pub(super) advice: String,
+    /// Whom it concerns; empty: the whole relay.
+    pub(super) names: String,
+}
+
+/// All lines, the worst first. Notices that say the same are one line, which names all whom they concern.
+pub(super) fn lines(accounts: &[Account], language: Language) -> Vec<Line> {
+    let mut concerned: BTreeMap<_, Vec<(_, String)>> = BTreeMap::new();
+    for credential in accounts.iter().flat_map(|account| &account.0) {
+        for (severity, notice) in Notice::of(credential) {
+            let of = concerned.entry(words::notice(language, notice)).or_default();
+            of.push((Reverse(severity), credential.handle.id.to_string()));
+        }
+    }
+    let line = |((title, advice), mut of): (_, Vec<(Reverse<Severity>, String)>)| {
+        of.sort_by_key(|(severity, _)| *severity);
+        let severity = of.first().map_or(Severity::Fine, |(Reverse(worst), _)| *worst);
+        let named: Vec<_> = of.iter().map(|(_, name)| name.as_str()).take(NAMED).collect();
+        Line { severity, title, advice, names: words::names(language, &named, of.len() - named.len()) }
+    };
+    let mut lines: Vec<_> = concerned.into_iter().map(line).collect();
+    lines.sort_by_key(|line| Reverse(line.severity));
+    lines
+}
