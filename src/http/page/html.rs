@@ -207,7 +207,7 @@ fn bar(bar: &Bar) -> Markup {
 
 fn tick(tick: &Tick) -> Markup {
     let at = WallTime::from_millis(tick.at);
-    html! { i class=(tick.kind) data-at=(tick.at) data-text=(tick.text) title={ (at) " " (tick.text) } {} }
+    html! { i class=(tick.kind) title={ (at) " " (tick.text) } {} }
 }
 
 fn footer(state: &AppState, head: &Head, language: Language) -> Markup {

@@ -233,7 +233,10 @@
   document.querySelectorAll("svg.bar").forEach(svg => {
     ends.set(svg, { at: Date.now() + Number(svg.dataset.left), life: Number(svg.dataset.life) });
   });
-  document.querySelectorAll(".ticks i").forEach(el => put(el, "title", `${local(Number(el.dataset.at))} ${el.dataset.text}`));
+  document.querySelectorAll(".ticks i").forEach(el => {
+    const [at, ...text] = el.title.split(" ");
+    put(el, "title", `${local(at)} ${text.join(" ")}`);
+  });
   hasMore = document.getElementById("unseen").textContent !== "";
   connect();
 })();

@@ -25,7 +25,7 @@ pub(super) const NONE: Bilingual = both("none", "无");
 pub(super) const DUE: Bilingual = both("due", "待刷新");
 pub(super) const SERVED: [Bilingual; 4] = [
     both("not served", "无可用凭据"),
-    both("need you", "需要处理"),
+    both("waiting for you", "需要处理"),
     both("recovering", "自动重试中"),
     both("fine", "正常"),
 ];
