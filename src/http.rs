@@ -139,8 +139,13 @@ impl AppState {
     /// What the admin listener answers: never token material, and without authentication, but for the one route that changes
     /// anything.
     pub fn admin(self: &Arc<Self>) -> HttpService {
+        let listeners = page::Listeners::default();
+        let follow = |state, query, headers| page::events(state, query, headers, listeners);
         let router = Router::new()
-            .route("/", get(admin::page))
+            .route("/", get(page::page))
+            .route("/page.js", get(page::script))
+            .route("/page.css", get(page::style))
+            .route("/events", get(follow))
             .route("/status", get(admin::status))
             .route("/metrics", get(admin::metrics))
             .route("/accounts/{name}/revoke", post(revoke::revoke))
@@ -265,7 +270,8 @@ impl HttpService {
             (Side::Public, getticket::OF_CORP | getticket::OF_AGENT) => Route::DropInWecomTicket,
             (Side::Public, drop_in::GETTOKEN) => Route::DropInGettoken,
             (Side::Public, openapi::PATH) => Route::OpenApi,
-            (Side::Admin, "/") => Route::Page,
+            (Side::Admin, "/" | "/page.js" | "/page.css") => Route::Page,
+            (Side::Admin, "/events") => Route::Events,
             (Side::Admin, "/status") => Route::Status,
             (Side::Admin, "/metrics") => Route::Metrics,
             (Side::Admin, path) if path.starts_with("/accounts/") && path.ends_with("/revoke") => Route::Revoke,

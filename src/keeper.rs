@@ -99,7 +99,7 @@ impl Keeper {
         Self {
             changes,
             member: parts.group.as_ref().map(|group| group.join(parts.id.clone())),
-            log: KeeperLog::new(parts.id.clone(), parts.setup.policy.issuer.errors, end.metrics),
+            log: KeeperLog::new(parts.id.clone(), parts.setup.policy.issuer.errors, end.metrics, end.history),
             heartbeat: end.heartbeat,
             publisher: end.publisher,
             reports: end.reports,
@@ -248,7 +248,7 @@ impl Keeper {
             }
             Action::Publish(status) => self.publish(status),
             Action::Answer(id, answer) => self.answer(run, now, id, answer),
-            Action::Note(note) => self.log.note(&note),
+            Action::Note(note) => self.log.note(now.wall, &note),
             Action::WakeAt(at) => run.wake_at = at,
             Action::Stop => run.is_over = true,
         }

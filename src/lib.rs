@@ -25,8 +25,8 @@
 //! | [`keepers`], [`keeper`] | which keepers run, how is a credential kept alive, and what is done next? |
 //! | [`issuer`] | who hands it out, and what does each failure call for? |
 //! | [`store`] | where does it outlive the process? |
-//! | [`http`] | what do clients and operators see? |
-//! | [`metrics`], `telemetry`, [`heartbeat`] | what is counted and logged, and is every keeper alive? |
+//! | [`http`], [`language`] | what do clients and operators see, and in which language? |
+//! | [`metrics`], `telemetry`, [`recent`], [`heartbeat`] | what is counted and logged, what happened of late, and is every keeper alive? |
 //! | [`lifecycle`], [`clock`], [`systemd`] | when does it end, what time is it, and what does systemd learn? |
 //! | [`relay_key`], `timing`, `secret_url`, [`page_url`], `printable`, `tls` | what do several of them share? |
 //!
@@ -44,11 +44,13 @@ pub mod http;
 pub mod issuer;
 pub mod keeper;
 pub mod keepers;
+pub mod language;
 pub mod lifecycle;
 pub mod metrics;
 pub mod page_url;
 pub mod presence;
 mod printable;
+pub mod recent;
 pub mod registry;
 pub mod relay_key;
 pub mod report;

@@ -16,6 +16,7 @@ use crate::{
     credential::{CredentialId, CredentialKind, Generation, TicketKind, TokenDigest},
     heartbeat::Heartbeat,
     metrics::CredentialMetrics,
+    recent::History,
     report::{Grounds, ReportFailure, ReportLimit},
     status::{Offer, Status},
 };
@@ -117,6 +118,8 @@ pub struct Handle {
     pub metrics: Arc<CredentialMetrics>,
     /// Whether its keeper is alive.
     pub heartbeat: Heartbeat,
+    /// What happened to it of late.
+    pub history: History,
     board: Arc<Board>,
     reports: mpsc::UnboundedSender<Report>,
 }
@@ -140,6 +143,8 @@ pub struct KeeperEnd {
     pub metrics: Arc<CredentialMetrics>,
     /// How it shows that it is alive.
     pub heartbeat: Heartbeat,
+    /// Where it writes down what happens.
+    pub history: History,
 }
 
 impl Handle {
@@ -148,8 +153,15 @@ impl Handle {
         let board = Arc::<Board>::default();
         let (reporter, reports) = mpsc::unbounded();
         let publisher = Publisher { id: id.clone(), board: board.clone() };
-        let end = KeeperEnd { publisher, reports, metrics: metrics.clone(), heartbeat: heartbeat.clone() };
-        (Self { id, metrics, heartbeat, board, reports: reporter }, end)
+        let history = History::default();
+        let end = KeeperEnd {
+            publisher,
+            reports,
+            metrics: metrics.clone(),
+            heartbeat: heartbeat.clone(),
+            history: history.clone(),
+        };
+        (Self { id, metrics, heartbeat, history, board, reports: reporter }, end)
     }
 
     /// What was published last.

@@ -44,6 +44,8 @@ use rules::rules;
 
 /// Connections at once on the admin listener: probes, a scraper and a few people.
 const ADMIN_CONNECTIONS: usize = 64;
+/// What an answer on the admin listener gets at shutdown: a status page that is not read must not hold the stop up.
+const ADMIN_GRACE: Duration = Duration::from_secs(2);
 
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
@@ -194,7 +196,8 @@ impl Ready {
         };
         life.spawn("public listener", |stop| self.public.serve(self.app.public(), limits, stop));
         if let Some(admin) = self.admin {
-            let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
+            let grace = limits.grace.min(ADMIN_GRACE);
+            let limits = Limits { max_connections: ADMIN_CONNECTIONS, grace, ..limits };
             life.spawn("admin listener", |stop| admin.serve(self.app.admin(), limits, stop));
         }
         (life, Live { app: self.app, keepers, place: self.place })
@@ -236,8 +239,10 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, ServeE
     Listener::bind(address).await.map_err(|source| ServeError::Listen { key, address, source })
 }
 
-/// Where the records are kept, and the same as a store of several relays, if it is one.
-fn open_store(settings: &Settings) -> Result<(Arc<dyn Store>, Option<Arc<RedisStore>>), ServeError> {
+/// Where the records are kept, and the same if it is a Redis.
+type Opened = (Arc<dyn Store>, Option<Arc<RedisStore>>);
+
+fn open_store(settings: &Settings) -> Result<Opened, ServeError> {
     match &settings.state.url {
         StateUrl::File(dir) => Ok((open_directory(dir)?, None)),
         StateUrl::Memory => {

@@ -35,8 +35,8 @@ pub struct Status {
     pub trouble: Option<Arc<Failure>>,
     /// Why the record could not be stored, until it could.
     pub store_trouble: Option<StoreTrouble>,
-    /// Whether it is this relay that calls WeChat: always, if it is the only one on its store.
-    pub holds_lease: bool,
+    /// Which relay calls WeChat for it.
+    pub lease: Lease,
     /// When an early fetch is a reason to doubt the token.
     pub doubt: Doubt,
     /// The offered token is revoked: it is served until another one has come, and authenticates nobody.
@@ -46,10 +46,37 @@ pub struct Status {
     /// When, of the last day, a token was found dead that no call of this group had ended: somebody else fetches tokens for
     /// this app, or WeChat ended it.
     pub ended_by_others_at: Option<WallTime>,
+    /// L: the whole life of the offered credential; zero where none is offered.
+    pub life: Duration,
     /// What is left of the rolling day's budgets.
     pub budget: BudgetLeft,
     /// The same where nothing is spent.
     pub whole_budget: BudgetLeft,
+}
+
+/// Which relay calls the platform for a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lease {
+    /// This one, the only one on its store.
+    Alone,
+    /// This one, of several.
+    Ours,
+    /// Another one of the group, which lives as far as this one knows.
+    Another,
+    /// None that lives, as far as this one knows.
+    #[default]
+    Nobody,
+}
+
+impl Lease {
+    /// Whether it is this relay that calls.
+    pub const fn is_ours(self) -> bool {
+        match self {
+            Self::Alone | Self::Ours => true,
+            Self::Another | Self::Nobody => false,
+        }
+    }
 }
 
 /// When an early fetch is a reason to doubt the token; by default never.
@@ -178,6 +205,11 @@ impl Status {
             0 => None,
             seconds => Some((offer, seconds)),
         }
+    }
+
+    /// What is left at `now` of the offered credential's life: until the moment at which it may die.
+    pub fn life_left(&self, now: Timestamp) -> Duration {
+        self.offer.as_ref().map_or(Duration::ZERO, |offer| offer.promise.until.since(now))
     }
 
     /// The seconds that are promised at `now`; 0 when nothing is served.

@@ -15,8 +15,8 @@ use std::{
 use proc_macro2::{TokenStream, TokenTree};
 
 /// The relay's top modules: each may import those behind it.
-const DOWNWARDS: &str = "commands cli serve telemetry settings http keepers keeper registry metrics heartbeat status lifecycle \
-    group store presence report issuer timing credential account clock relay_key secret_url \
+const DOWNWARDS: &str = "commands cli serve telemetry settings http keepers keeper registry metrics heartbeat recent status lifecycle \
+    group store presence report issuer language timing credential account clock relay_key secret_url \
     page_url printable tls systemd";
 
 /// What decides without I/O, and what it must not know: what does I/O, and what reads. The status that it makes is plain data.

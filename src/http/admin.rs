@@ -1,4 +1,4 @@
-//! What do operators see: metrics, the status for programs, and the same as a page for people?
+//! What do programs of operators see: metrics and the status? People see the page (`page`).
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{AppState, health::json_answer, overview::Overview, page};
+use super::{AppState, health::json_answer, overview::Overview};
 use crate::metrics;
 
 /// `GET /metrics`
@@ -25,16 +25,4 @@ pub(super) async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderM
 /// `GET /status`
 pub(super) async fn status(State(state): State<Arc<AppState>>) -> Response {
     json_answer(&Overview::of(&state))
-}
-
-/// `GET /`
-pub(super) async fn page(State(state): State<Arc<AppState>>) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    (headers, page::render(&Overview::of(&state), state.clock.now().wall)).into_response()
 }

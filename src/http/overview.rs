@@ -1,4 +1,4 @@
-//! How is the relay, as an operator sees it? For `GET /status`, the page and the readiness.
+//! How is the relay, as a program of an operator sees it? For `GET /status` and the readiness.
 
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
@@ -97,11 +97,6 @@ impl Detail {
         self.status().state(self.now)
     }
 
-    /// The values of all facts that have a name on the page.
-    pub(super) fn labelled(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        FACTS.iter().filter_map(|fact| Some((fact.label?, (fact.read)(self.status(), self.now))))
-    }
-
     /// The little of it that `GET /readyz` shows.
     pub(super) fn brief(&self) -> serde_json::Value {
         let mut brief = json!({"state": self.state(), "seconds_left": self.status().seconds_left(self.now)});
@@ -133,6 +128,7 @@ impl Serialize for Detail {
                 }
             };
         }
+        members.insert("lease".to_owned(), json!(status.lease));
         members.insert("trouble".to_owned(), json!(status.trouble.as_deref().map(Trouble::of)));
         members.insert("store_trouble".to_owned(), json!(status.store_trouble.as_ref().map(ToString::to_string)));
         members.serialize(serializer)

@@ -196,7 +196,7 @@ fn failed<'f>(failure: &'f ReportFailure, trouble: Option<&Failure>) -> Cow<'f, 
         ReportFailure::NoVerdict(cause) => &format!("the probe was inconclusive: {cause}"),
         ReportFailure::ShuttingDown => "the relay is shutting down",
         ReportFailure::TooSoon => {
-            let issuer = trouble.map_or("the issuer", |trouble| trouble.errors.issuer);
+            let issuer = trouble.map_or("the issuer", |trouble| trouble.errors.issuer.english);
             &format!("the token is dead, and {issuer}'s last answer forbids a call so soon")
         }
         ReportFailure::NotStored => "the relay cannot store its record",
@@ -212,7 +212,7 @@ fn with_trouble<'r>(reason: &'r str, trouble: Option<&Failure>) -> Cow<'r, str> 
     match trouble {
         None => Cow::Borrowed(reason),
         Some(Failure { error, errors, .. }) => {
-            let (issuer, error) = (errors.issuer, errors.describe(error));
+            let (issuer, error) = (errors.issuer.english, errors.describe(error));
             Cow::Owned(format!("{reason}; the last call to {issuer} failed: {error}"))
         }
     }

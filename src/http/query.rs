@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::problem::Problem;
-use crate::credential::TicketKind;
+use crate::{credential::TicketKind, language::Language};
 
 /// The longest long poll. Shorter than `server.header_timeout`, and than the idle time-outs of most proxies.
 pub(super) const LONGEST_WAIT: u64 = 60;
@@ -65,6 +65,24 @@ pub(super) fn wait(query: Option<&str>) -> Result<Option<Duration>, Problem> {
     match seconds {
         Some(seconds) if seconds <= LONGEST_WAIT => Ok(Some(Duration::from_secs(seconds))),
         _ => Err(Problem::BadQuery("wait is not an integer from 0 to 60")),
+    }
+}
+
+/// The parameter `lang`: a language of the page. Another one counts as none.
+pub(super) fn language(query: Option<&str>) -> Result<Option<Language>, Problem> {
+    let tag = only(query, "lang").map_err(|fault| match fault {
+        Fault::Repeated => Problem::BadQuery("lang is given more than once"),
+        Fault::BadEscape => Problem::BadQuery(BAD_ESCAPE),
+    })?;
+    Ok(tag.as_deref().and_then(Language::of_tag))
+}
+
+/// The parameter `q`: a part of an account's name; empty where it is absent.
+pub(super) fn wanted(query: Option<&str>) -> Result<Cow<'_, str>, Problem> {
+    match only(query, "q") {
+        Ok(wanted) => Ok(wanted.unwrap_or_default()),
+        Err(Fault::Repeated) => Err(Problem::BadQuery("q is given more than once")),
+        Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, net::IpAddr, time::Duration};
 
 use super::{Cause, IssueError};
+use crate::language::{Bilingual, Language};
 
 pub(super) const MINUTE: Duration = minutes(1);
 pub(super) const HOUR: Duration = minutes(60);
@@ -12,10 +13,19 @@ pub(super) const fn minutes(minutes: u64) -> Duration {
 }
 
 /// The hint for a host whose certificate is not trusted: the same for every issuer that there is.
-pub(super) const CERTIFICATE: &str = "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this \
-                                      machine's clock, and whether something on the way intercepts TLS";
+pub(super) const CERTIFICATE: Bilingual = Bilingual::new(
+    "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's clock, and whether \
+     something on the way intercepts TLS",
+    "对方的证书不受信任：检查 CA 证书（SSL_CERT_FILE）、本机时钟，以及途中是否有设备拦截 TLS",
+);
 /// The hint for a call that needs an access token where there is none.
-const NO_ACCESS_TOKEN: &str = "nothing to do here: the account's access token is missing, and its own entry says why";
+const NO_ACCESS_TOKEN: Bilingual = Bilingual::new(
+    "nothing to do here: the account's access token is missing, and its own entry says why",
+    "这里不用管：账号的 access_token 缺失，原因见该 token 自己的条目",
+);
+/// Before the hint for an address that is not on the whitelist, which names it where it is known.
+const NOT_LISTED: Bilingual = Bilingual::new(" is not on the IP whitelist: ", " 不在 IP 白名单中：");
+const THIS_MACHINE: Bilingual = Bilingual::new("this machine's public IP", "本机的公网 IP");
 
 /// What a failure calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +52,17 @@ impl fmt::Display for Remedy {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ErrorTable {
     /// What the issuer is called in logs and answers.
-    pub issuer: &'static str,
+    pub issuer: Bilingual,
     /// Its errcodes, each in one rule.
     pub rules: &'static [Rule],
     /// For every other errcode.
     pub others: Rule,
     /// The hint for a call that was not sent.
-    pub not_sent: &'static str,
+    pub not_sent: Bilingual,
     /// The hint for a host whose certificate is not trusted.
-    pub certificate: &'static str,
+    pub certificate: Bilingual,
     /// The hint for a call whose outcome is not known.
-    pub unknown: &'static str,
+    pub unknown: Bilingual,
 }
 
 /// What some errcodes call for.
@@ -70,9 +80,9 @@ pub struct Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hint {
     /// This.
-    Text(&'static str),
+    Text(Bilingual),
     /// This, after the IP that is not on the whitelist, where the issuer's text names it.
-    Whitelist(&'static str),
+    Whitelist(Bilingual),
 }
 
 impl ErrorTable {
@@ -84,21 +94,28 @@ impl ErrorTable {
         }
     }
 
-    /// What the operator should do about `error`.
+    /// What the operator should do about `error`, in English: for logs and JSON.
     pub fn hint(&self, error: &IssueError) -> Cow<'static, str> {
-        match error {
-            IssueError::NotSent { cause: Cause::NoAccessToken } => NO_ACCESS_TOKEN.into(),
-            IssueError::NotSent { cause } if cause.is_certificate() => self.certificate.into(),
-            IssueError::NotSent { .. } => self.not_sent.into(),
-            IssueError::Unknown { .. } => self.unknown.into(),
+        self.hint_in(Language::English, error)
+    }
+
+    /// What the operator should do about `error`.
+    pub fn hint_in(&self, language: Language, error: &IssueError) -> Cow<'static, str> {
+        let text = match error {
+            IssueError::NotSent { cause: Cause::NoAccessToken } => NO_ACCESS_TOKEN,
+            IssueError::NotSent { cause } if cause.is_certificate() => self.certificate,
+            IssueError::NotSent { .. } => self.not_sent,
+            IssueError::Unknown { .. } => self.unknown,
             IssueError::Refused { errcode, errmsg } => match self.rule(*errcode).hint {
-                Hint::Text(text) => text.into(),
-                Hint::Whitelist(text) => match named_ip(errmsg) {
-                    Some(ip) => format!("{ip} is not on the IP whitelist: {text}").into(),
-                    None => format!("this machine's public IP is not on the IP whitelist: {text}").into(),
-                },
+                Hint::Text(text) => text,
+                Hint::Whitelist(text) => {
+                    let ip = named_ip(errmsg).map(|ip| ip.to_string());
+                    let ip = ip.as_deref().unwrap_or(THIS_MACHINE.to(language));
+                    return [ip, NOT_LISTED.to(language), text.to(language)].concat().into();
+                }
             },
-        }
+        };
+        text.to(language).into()
     }
 
     /// Whether `error` is about the address of the machine that called: another machine may be answered.
@@ -115,7 +132,7 @@ impl ErrorTable {
     /// What `error` says, with the issuer's name where it was the issuer that answered.
     pub fn describe(&self, error: &IssueError) -> String {
         match error {
-            IssueError::Refused { .. } => format!("{} answered {error}", self.issuer),
+            IssueError::Refused { .. } => format!("{} answered {error}", self.issuer.english),
             IssueError::NotSent { .. } | IssueError::Unknown { .. } => error.to_string(),
         }
     }
@@ -139,15 +156,27 @@ mod tests {
     use super::*;
     /// An issuer at which the numbers mean something else than at WeChat.
     static OTHER: ErrorTable = ErrorTable {
-        issuer: "Other",
+        issuer: Bilingual::new("Other", "其他"),
         rules: &[
-            Rule { codes: &[-1], remedy: Remedy::Wait(Duration::from_secs(7)), hint: Hint::Text("wait") },
-            Rule { codes: &[40001, 5], remedy: Remedy::Operator(HOUR), hint: Hint::Whitelist("ask Bob") },
+            Rule {
+                codes: &[-1],
+                remedy: Remedy::Wait(Duration::from_secs(7)),
+                hint: Hint::Text(Bilingual::new("wait", "中文")),
+            },
+            Rule {
+                codes: &[40001, 5],
+                remedy: Remedy::Operator(HOUR),
+                hint: Hint::Whitelist(Bilingual::new("ask Bob", "中文")),
+            },
         ],
-        others: Rule { codes: &[], remedy: Remedy::Operator(Duration::from_secs(9)), hint: Hint::Text("look") },
-        not_sent: "the way there",
-        certificate: "the certificate",
-        unknown: "nobody knows",
+        others: Rule {
+            codes: &[],
+            remedy: Remedy::Operator(Duration::from_secs(9)),
+            hint: Hint::Text(Bilingual::new("look", "中文")),
+        },
+        not_sent: Bilingual::new("the way there", "中文"),
+        certificate: Bilingual::new("the certificate", "中文"),
+        unknown: Bilingual::new("nobody knows", "中文"),
     };
 
     const HOUR: Duration = Duration::from_secs(3600);

@@ -1,4 +1,4 @@
-//! What is logged and counted when something happens to a credential?
+//! What is logged, counted and written into the history when something happens to a credential?
 //!
 //! Repeated lines are damped: the first three of a kind are warnings (an operator's remedy: the first), the rest is DEBUG
 //! with a count, and recovery is INFO.
@@ -15,30 +15,38 @@ use tracing::{debug, info, warn};
 
 use super::machine::{NotRestored, Note};
 use crate::{
+    clock::WallTime,
     credential::CredentialId,
     issuer::{ErrorTable, IssueError, Issued, Remedy, Verdict},
     metrics::{CallOutcome, CallResult, CredentialMetrics, ProbeOutcome},
+    recent::{Happening, History},
     status::Failure,
 };
 
 /// How many lines of a kind are warnings.
 const LOUD: u32 = 3;
 
-/// Logs and counts what happens to one credential.
+/// Logs, counts and writes down what happens to one credential.
 #[derive(Debug)]
 pub struct KeeperLog {
     id: CredentialId,
     /// What the issuer's errors mean.
     errors: &'static ErrorTable,
     metrics: Arc<CredentialMetrics>,
+    history: History,
     /// Inconclusive probes in a row.
     without_verdict: AtomicU32,
 }
 
 impl KeeperLog {
     /// For the credential `id`, whose issuer's errors mean what `errors` says.
-    pub fn new(id: CredentialId, errors: &'static ErrorTable, metrics: Arc<CredentialMetrics>) -> Self {
-        Self { id, errors, metrics, without_verdict: AtomicU32::new(0) }
+    pub fn new(
+        id: CredentialId,
+        errors: &'static ErrorTable,
+        metrics: Arc<CredentialMetrics>,
+        history: History,
+    ) -> Self {
+        Self { id, errors, metrics, history, without_verdict: AtomicU32::new(0) }
     }
 
     /// What is counted of this credential.
@@ -46,8 +54,8 @@ impl KeeperLog {
         &self.metrics
     }
 
-    /// Logs and counts.
-    pub fn note(&self, note: &Note) {
+    /// Logs and counts what happened at `at`, and writes it down.
+    pub fn note(&self, at: WallTime, note: &Note) {
         let account = &self.id;
         match note {
             Note::Restored { generation, seconds_left: 0 } => {
@@ -64,6 +72,7 @@ impl KeeperLog {
             Note::Rotated { generation, life, after_failures } => {
                 self.metrics.call(CallOutcome::Issued);
                 self.metrics.rotated();
+                self.history.add(at, Happening::Rotated);
                 match after_failures {
                     0 => info!(%account, %generation, lives = ?life, "token fetched"),
                     failures => info!(%account, %generation, lives = ?life, failures, "token fetched: recovered"),
@@ -74,6 +83,7 @@ impl KeeperLog {
                 debug!(%account, "the same token was returned");
             }
             Note::Followed(generation) => {
+                self.history.add(at, Happening::Followed);
                 info!(%account, %generation, "token taken from the relay that holds the lease");
             }
             Note::LeaseTaken => info!(%account, "this relay calls WeChat for the account from now on"),
@@ -95,6 +105,7 @@ impl KeeperLog {
             Note::Revoked => warn!(%account, "the revoked token is dead: all that was handed out before is refused"),
             Note::EndedByOthers => {
                 self.metrics.ended_by_others();
+                self.history.add(at, Happening::EndedByOthers);
                 warn!(
                     %account,
                     "another caller fetches tokens for this appid: the token is dead, and no call of this relay ended it; \
@@ -117,11 +128,16 @@ impl KeeperLog {
     }
 
     fn call_failed(&self, failure: &Failure, next_in: Duration) {
-        self.metrics.call(match failure.error {
-            IssueError::NotSent { .. } => CallOutcome::NotSent,
-            IssueError::Unknown { .. } => CallOutcome::Unknown,
-            IssueError::Refused { .. } => CallOutcome::Refused,
-        });
+        let (outcome, happening) = match failure.error {
+            IssueError::NotSent { .. } => (CallOutcome::NotSent, Happening::NotSent),
+            IssueError::Unknown { .. } => (CallOutcome::Unknown, Happening::Unknown),
+            IssueError::Refused { errcode, .. } => (CallOutcome::Refused, Happening::refused(errcode)),
+        };
+        self.metrics.call(outcome);
+        match failure.repeated {
+            0 | 1 => self.history.add(failure.at, happening),
+            _ => self.history.repeat(failure.at, happening),
+        }
         let account = &self.id;
         let (errcode, repeated) = (failure.error.errcode(), failure.repeated);
         let (error, hint) = (self.errors.describe(&failure.error), self.errors.hint(&failure.error));
@@ -184,5 +200,39 @@ fn not_restored(why: NotRestored) -> &'static str {
             "the stored record is of another base URL, appid or endpoint: taken over when nobody writes it"
         }
         NotRestored::NoToken => "the stored record holds no token, or one of unknown age",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{credential::Generation, issuer::wechat::ERRORS, metrics::Metrics};
+
+    #[test]
+    fn rotations_and_failures_come_into_the_history_and_those_of_a_kind_in_a_row_as_one() {
+        let (id, history) = (CredentialId::access_token("main".parse().unwrap()), History::default());
+        let log = KeeperLog::new(id.clone(), &ERRORS, Metrics::new().credential(&id), history.clone());
+        let failed = |second: i64, repeated| {
+            let error = IssueError::Refused { errcode: 40164, errmsg: String::new() };
+            let at = WallTime::from_millis(second * 1000);
+            let failure = Failure { error, errors: &ERRORS, at, repeated }.into();
+            log.note(at, &Note::CallFailed { failure, retry_in: Duration::ZERO });
+        };
+        let rotated = Note::Rotated { generation: Generation(1), life: Duration::from_secs(7200), after_failures: 0 };
+        log.note(WallTime::from_millis(1000), &rotated);
+        for (second, repeated) in [(2, 1), (3, 2), (4, 1)] {
+            failed(second, repeated);
+        }
+        log.note(WallTime::from_millis(5000), &Note::SameToken);
+        log.note(WallTime::from_millis(6000), &Note::EndedByOthers);
+        let entries = history.entries().into_iter().map(|entry| (entry.at.as_millis(), entry.what, entry.times));
+        let refused = Happening::Refused(40164);
+        let expected = [
+            (1000, Happening::Rotated, 1),
+            (2000, refused, 2),
+            (4000, refused, 1),
+            (6000, Happening::EndedByOthers, 1),
+        ];
+        assert_eq!(entries.collect::<Vec<_>>(), expected);
     }
 }

@@ -235,6 +235,11 @@ impl Credential {
         }
     }
 
+    /// L: from the call to the deadline.
+    pub fn life(&self) -> Duration {
+        self.deadline.earliest.since(self.asked_at.earliest)
+    }
+
     /// A call or probe of `sent_at` was answered with it.
     pub fn seen(&mut self, sent_at: Timestamp) {
         if let Some(sighting) = &mut self.sighting {

@@ -139,8 +139,10 @@ labels! {
         Revoke = "revoke",
         /// `/status`
         Status = "status",
-        /// `/`
+        /// `/`, with its script and its style
         Page = "page",
+        /// `/events`
+        Events = "events",
         /// No route.
         Other = "other",
     }

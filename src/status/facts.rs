@@ -1,7 +1,7 @@
 //! Which numbers and flags do operators see, and under which names?
 
 use super::Status;
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, language::Bilingual};
 
 /// The value of a [`Fact`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Value {
     /// Yes or no: in the metrics 1 or 0.
     Flag(bool),
     /// There is none now: `null` in `GET /status`, 0 in the metrics, this on the page.
-    Absent(&'static str),
+    Absent(Bilingual),
 }
 
 /// The gauge that a [`Fact`] is.
@@ -33,7 +33,7 @@ pub struct Fact {
     /// Its member in `GET /status`, with a dot for a member of a member.
     pub member: Option<&'static str>,
     /// Its name on the page.
-    pub label: Option<&'static str>,
+    pub label: Option<Bilingual>,
     /// Its gauge.
     pub gauge: Option<Gauge>,
     /// Its value at a moment.
@@ -61,7 +61,7 @@ const fn only_gauge(gauge: Gauge, read: fn(&Status, Timestamp) -> Value) -> Fact
 }
 
 /// Seconds from `now` to `at`, 0 once it has passed.
-fn until(at: Option<Timestamp>, now: Timestamp, absent: &'static str) -> Value {
+fn until(at: Option<Timestamp>, now: Timestamp, absent: Bilingual) -> Value {
     at.map_or(Value::Absent(absent), |at| Value::Seconds(at.since(now).as_secs()))
 }
 
@@ -69,52 +69,62 @@ fn until(at: Option<Timestamp>, now: Timestamp, absent: &'static str) -> Value {
 pub const FACTS: &[Fact] = &[
     Fact {
         member: Some("seconds_left"),
-        label: Some("token lives for"),
+        label: Some(Bilingual::new("promised for", "承诺剩余")),
         gauge: Some(gauge("token_remaining_seconds", "Seconds promised of the served token, 0 when none is served")),
         read: |status, now| Value::Seconds(status.seconds_left(now)),
     },
     Fact {
         member: Some("rotation_in_s"),
-        label: Some("rotation in"),
+        label: Some(Bilingual::new("renewal in", "距计划刷新")),
         gauge: Some(gauge("rotation_in_seconds", "Seconds until the planned rotation, 0 when it is due")),
-        read: |status, now| until(status.rotation_at, now, "not planned"),
+        read: |status, now| until(status.rotation_at, now, Bilingual::new("not planned", "未计划")),
     },
     Fact {
         member: Some("next_call_in_s"),
-        label: Some("next call in"),
+        label: Some(Bilingual::new("next call in", "距下次调用")),
         gauge: None,
-        read: |status, now| until(status.next_attempt_at, now, "under way"),
+        read: |status, now| until(status.next_attempt_at, now, Bilingual::new("under way", "进行中")),
     },
     Fact {
         member: Some("failures"),
-        label: Some("failures in a row"),
+        label: Some(Bilingual::new("failures in a row", "连续失败")),
         gauge: Some(gauge("consecutive_failures", "Calls that failed since the last success")),
         read: |status, _| Value::Number(status.failures.into()),
     },
+    Fact { member: Some("life_s"), label: None, gauge: None, read: |status, _| Value::Seconds(status.life.as_secs()) },
+    Fact {
+        member: Some("calls_per_day"),
+        label: None,
+        gauge: None,
+        read: |status, _| Value::Number(status.whole_budget.calls.into()),
+    },
     Fact {
         member: Some("budget_left.calls"),
-        label: Some("calls left today"),
+        label: Some(Bilingual::new("calls left today", "剩余调用")),
         gauge: Some(budget("calls")),
         read: |status, _| Value::Number(status.budget.calls.into()),
     },
     Fact {
         member: Some("budget_left.forced"),
-        label: Some("forced left today"),
+        label: Some(Bilingual::new("forced calls left today", "剩余强制刷新")),
         gauge: Some(budget("forced")),
         read: |status, _| Value::Number(status.budget.forced.into()),
     },
     Fact {
         member: Some("budget_left.probes"),
-        label: Some("probes left today"),
+        label: Some(Bilingual::new("probes left today", "剩余探测")),
         gauge: Some(budget("probes")),
         read: |status, _| Value::Number(status.budget.probes.into()),
     },
     Fact {
         member: Some("generation"),
-        label: Some("generation"),
+        label: Some(Bilingual::new("generation", "generation")),
         gauge: Some(gauge("token_generation", "Generation of the token, about the Unix milliseconds of its birth")),
         read: |status, _| {
-            status.offer.as_ref().map_or(Value::Absent("none"), |offer| Value::Number(offer.generation.0))
+            status
+                .offer
+                .as_ref()
+                .map_or(Value::Absent(Bilingual::new("none", "无")), |offer| Value::Number(offer.generation.0))
         },
     },
     Fact {
@@ -153,6 +163,6 @@ pub const FACTS: &[Fact] = &[
         member: Some("holds_lease"),
         label: None,
         gauge: Some(gauge("lease_held", "1 when this relay calls WeChat for the account: one of those on a Redis")),
-        read: |status, _| Value::Flag(status.holds_lease),
+        read: |status, _| Value::Flag(status.lease.is_ours()),
     },
 ];

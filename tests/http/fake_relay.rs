@@ -27,6 +27,7 @@ use token_relay::{
         wechat::{ERRORS, Endpoint},
     },
     metrics::Metrics,
+    recent::History,
     registry::{Handle, Publisher, Registry, Report, Reported},
     relay_key::KeyDigest,
     report::{ReportFailure, ReportLimit},
@@ -130,7 +131,8 @@ impl FakeRelay {
         let (mut publishers, mut reports) = (BTreeMap::new(), BTreeMap::new());
         for name in names {
             let id: CredentialId = name.parse().unwrap();
-            let heartbeat = Heartbeat::starting(SystemClock.awake());
+            // as if a keeper beat for as long as a test may last
+            let heartbeat = Heartbeat::starting(SystemClock.awake() + Duration::from_secs(3600));
             let (handle, end) = Handle::new(id.clone(), metrics.credential(&id), heartbeat);
             registry.insert(&[Arc::new(handle)]);
             end.publisher.publish(idle());
@@ -221,15 +223,35 @@ impl FakeRelay {
         answer(&self.relay.public(), request).await
     }
 
+    /// What happened to `name` of late.
+    pub(crate) fn history(&self, name: &str) -> History {
+        let handles = self.relay.registry.handles();
+        handles.iter().find(|handle| handle.id.to_string() == name).unwrap().history.clone()
+    }
+
     pub(crate) async fn admin(&self, target: &str) -> Answer {
         answer(&self.relay.admin(), Request::get(target).body(Body::empty()).unwrap()).await
     }
 
     /// Serves the public face on a socket.
     pub(crate) async fn serve(&self, limits: Limits) -> Served {
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        self.serve_on(([127, 0, 0, 1], 0).into(), self.relay.public(), limits).await
+    }
+
+    /// Serves the admin face on a socket.
+    pub(crate) async fn serve_admin(&self) -> Served {
+        self.serve_admin_at(([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// The same where another relay was served before.
+    pub(crate) async fn serve_admin_at(&self, address: SocketAddr) -> Served {
+        self.serve_on(address, self.relay.admin(), LIMITS).await
+    }
+
+    async fn serve_on(&self, address: SocketAddr, service: HttpService, limits: Limits) -> Served {
+        let listener = Listener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(listener.serve(self.relay.public(), limits, self.shutdown.clone()));
+        let serving = tokio::spawn(listener.serve(service, limits, self.shutdown.clone()));
         Served { address, serving }
     }
 }

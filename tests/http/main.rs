@@ -20,6 +20,7 @@ mod gateway_random;
 mod jssdk;
 mod leaks;
 mod openapi;
+mod page;
 mod poll;
 mod random_bytes;
 mod raw_http;

@@ -46,7 +46,7 @@ async fn certificates_are_verified_by_the_bundle_that_ssl_cert_file_names() {
     let sim = encrypted(&good).await;
     let told = outcome(&sim.base_url(), &[("SSL_CERT_FILE", &ca)]).await;
     assert!(told.starts_with("issued "), "{told}");
-    let hint = format!("; hint: {}", ERRORS.certificate);
+    let hint = format!("; hint: {}", ERRORS.certificate.english);
     let told = outcome(&sim.base_url(), &[("SSL_CERT_FILE", &other_ca)]).await;
     assert!(told.starts_with("not sent: ") && told.contains("UnknownIssuer"), "{told}");
     assert!(told.ends_with(&hint), "{told}");

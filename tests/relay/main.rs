@@ -18,6 +18,7 @@ mod hostile;
 mod leaks;
 mod logs;
 mod outage;
+mod page;
 mod reload;
 mod reports;
 mod restarts;

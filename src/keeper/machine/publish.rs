@@ -1,10 +1,6 @@
 //! What do readers see?
 
-use std::time::Duration;
-
-use super::{
-    Action, Generation, Grounds, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then, replica::Role,
-};
+use super::{Action, Generation, Grounds, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then};
 use crate::{
     keeper::record::{self, DAY, Debits},
     status::{Doubt, HandedOut},
@@ -40,11 +36,12 @@ impl Machine {
             failures: self.known.record.failures,
             trouble: self.known.last_failure.clone().filter(|_| self.known.record.failures > 0),
             store_trouble: self.known.writer.trouble.clone().or_else(|| self.known.others_record()),
-            holds_lease: matches!(self.known.role(), Role::Alone | Role::Holder { .. }),
+            lease: self.known.lease(),
             doubt: self.doubt(now),
             is_revoked: served.is_some_and(|credential| credential.is_revoked(self.known.record.revocation)),
             rotations_to_revoke: self.known.record.revocation.rotations_left,
             ended_by_others_at: self.known.record.ended_by_others_at.filter(|at| now.wall.is_within(DAY, *at)),
+            life: served.map(record::Credential::life).unwrap_or_default(),
             budget: self.known.record.debits.left(now.boot, self.known.charge.policy.calls_per_day),
             whole_budget: Debits::whole(self.known.charge.policy.calls_per_day),
         }
@@ -53,12 +50,7 @@ impl Machine {
     /// What early fetches mean.
     fn doubt(&self, now: Now) -> Doubt {
         let situation = self.known.situation();
-        let life = self
-            .known
-            .record
-            .credential
-            .as_ref()
-            .map_or(Duration::ZERO, |credential| credential.deadline.earliest.since(credential.asked_at.earliest));
+        let life = self.known.record.credential.as_ref().map(record::Credential::life).unwrap_or_default();
         Doubt {
             margin: self.known.charge.policy.early_margin(life),
             from: situation.doubt_from(now, Grounds::EarlyFetch),

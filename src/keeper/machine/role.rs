@@ -4,7 +4,7 @@ use super::{
     Knowledge, Now, RotationMode, StoreTrouble, Timestamp, Watch,
     replica::{Obstacle, Role},
 };
-use crate::keeper::schedule::LEASE;
+use crate::{keeper::schedule::LEASE, status::Lease};
 
 impl Knowledge {
     /// Whether the record is ours to write and names this relay as the lease's holder.
@@ -19,6 +19,18 @@ impl Knowledge {
             (Some(obstacle), _) => Role::Blocked(obstacle),
             (None, Some(at)) if replica.is_confirmed && self.is_holder() => Role::Holder { until: at.plus(LEASE) },
             (None, _) => Role::Follower,
+        }
+    }
+
+    /// Which relay calls, as far as this one knows.
+    pub(super) fn lease(&self) -> Lease {
+        match self.role() {
+            Role::Alone => Lease::Alone,
+            Role::Holder { .. } => Lease::Ours,
+            Role::Blocked(Obstacle::Foreign) => Lease::Nobody,
+            Role::Follower if self.record.holder.is_none() => Lease::Nobody,
+            Role::Follower | Role::Blocked(Obstacle::Anothers(_)) if self.is_lease_free() => Lease::Nobody,
+            Role::Follower | Role::Blocked(Obstacle::Anothers(_)) => Lease::Another,
         }
     }
 

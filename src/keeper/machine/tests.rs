@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     clock::WallTime,
     issuer::{ErrorTable, Hint, Rule},
+    language::Bilingual,
 };
 
 mod crashes;
@@ -273,14 +274,15 @@ fn operators_see_whether_they_are_needed_how_long_the_token_lasts_and_what_a_day
 
 #[test]
 fn a_failed_call_waits_for_what_its_issuer_s_own_table_says() {
+    const NO_HINT: Bilingual = Bilingual::new("", "");
     // at another issuer 40001 means something else than at WeChat, where it is tried every five minutes
     static OTHER: ErrorTable = ErrorTable {
-        issuer: "Other",
-        rules: &[Rule { codes: &[40001], remedy: Remedy::Operator(s(3600)), hint: Hint::Text("stop") }],
-        others: Rule { codes: &[], remedy: Remedy::Wait(s(7)), hint: Hint::Text("look") },
-        not_sent: "",
-        certificate: "",
-        unknown: "",
+        issuer: NO_HINT,
+        rules: &[Rule { codes: &[40001], remedy: Remedy::Operator(s(3600)), hint: Hint::Text(NO_HINT) }],
+        others: Rule { codes: &[], remedy: Remedy::Wait(s(7)), hint: Hint::Text(NO_HINT) },
+        not_sent: NO_HINT,
+        certificate: NO_HINT,
+        unknown: NO_HINT,
     };
     let mut policy = policy(RotationMode::Rotating);
     let wechat = policy.issuer.errors;
@@ -292,7 +294,7 @@ fn a_failed_call_waits_for_what_its_issuer_s_own_table_says() {
         rig.reply(Err(code(errcode)));
         let failed_at = rig.boot;
         rig.run_to_call();
-        assert_eq!(rig.boot.since(failed_at), s(wait), "{errcode} at {}", errors.issuer);
+        assert_eq!(rig.boot.since(failed_at), s(wait), "{errcode} at {}", errors.issuer.english);
     }
 }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test that called it")]
 #![expect(clippy::print_stdout, reason = "figures for `--nocapture`; cargo shows the rest when a test fails")]
 
+mod browser;
 mod certificates;
 pub mod child_test;
 pub mod client;
@@ -23,6 +24,7 @@ mod token_poller;
 pub mod toolchain;
 mod wait;
 
+pub use browser::Browser;
 pub use certificates::Certificate;
 pub use command::{Finished, run};
 pub use fake_server::{Connection, FakeServer};

@@ -70,7 +70,7 @@ fn a_late_token_is_current_where_nobody_has_rotated() {
     pair.pass_until_call(0, 7200);
     pair.relays[0].is_frozen = true;
     pair.pass(20); // the other has the lease, and may not call yet
-    assert!(pair.status(1).holds_lease);
+    assert!(pair.status(1).lease.is_ours());
     pair.reply(0, "late");
     pair.pass(3);
     assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);

@@ -1,7 +1,10 @@
 //! Which of several relays may call, and when does another one take over?
 
 use super::*;
-use crate::timing::{LEASE, SUCCESSION};
+use crate::{
+    status::Lease,
+    timing::{LEASE, SUCCESSION},
+};
 
 #[test]
 fn a_holder_at_rest_keeps_the_lease_without_a_write() {
@@ -10,7 +13,7 @@ fn a_holder_at_rest_keeps_the_lease_without_a_write() {
     let stores = pair.stores;
     pair.pass(3000);
     assert_eq!((pair.stores, pair.calls()), (stores, 1));
-    assert!(pair.status(0).holds_lease && !pair.status(1).holds_lease);
+    assert!(pair.status(0).lease.is_ours() && !pair.status(1).lease.is_ours());
 }
 
 #[test]
@@ -19,7 +22,7 @@ fn the_lease_of_a_dead_holder_is_taken_when_its_presence_has_stood_still_and_not
     pair.pass(100);
     pair.relays[0].is_frozen = true;
     let died_at = pair.boot;
-    while !pair.status(1).holds_lease {
+    while !pair.status(1).lease.is_ours() {
         pair.pass(1);
         assert!(pair.boot.since(died_at) <= s(18), "15 s, a poll, and up to 1 s");
     }
@@ -39,8 +42,30 @@ fn a_holder_that_the_store_does_not_answer_calls_no_more_before_another_one_may(
     pair.reply(1, "two");
     pair.cut = None;
     pair.pass(3);
-    assert!(!pair.status(0).holds_lease && pair.status(1).holds_lease);
+    assert!(!pair.status(0).lease.is_ours() && pair.status(1).lease.is_ours());
     assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+}
+
+#[test]
+fn each_relay_says_whose_the_lease_is_as_far_as_it_knows() {
+    let mut pair = Pair::serving("one");
+    pair.pass(10);
+    assert_eq!([pair.status(0).lease, pair.status(1).lease], [Lease::Ours, Lease::Another]);
+    pair.relays[0].is_frozen = true;
+    let mut told = vec![Lease::Another];
+    while told.last() != Some(&Lease::Ours) {
+        pair.step(1, Event::Tick);
+        told.push(pair.status(1).lease);
+        pair.pass(1);
+        assert!(told.len() < 20);
+    }
+    told.dedup();
+    assert!(
+        matches!(told[..], [Lease::Another, Lease::Ours] | [Lease::Another, Lease::Nobody, Lease::Ours]),
+        "{told:?}"
+    );
+    pair.step(1, Event::Shutdown);
+    assert_eq!(pair.status(1).lease, Lease::Nobody);
 }
 
 #[test]
@@ -49,7 +74,7 @@ fn a_relay_that_leaves_gives_the_lease_back_and_the_other_one_takes_it_at_its_ne
     pair.pass(10);
     pair.step(0, Event::Shutdown);
     pair.pass(3);
-    assert!(!pair.status(0).holds_lease && pair.status(1).holds_lease);
+    assert!(!pair.status(0).lease.is_ours() && pair.status(1).lease.is_ours());
 }
 
 #[test]
@@ -63,7 +88,7 @@ fn a_relay_that_leaves_gives_the_lease_back_though_another_relay_writes_before_i
     pair.step(1, Event::Tick);
     pair.step(0, Event::Stored(Swap::Lost(pair.store.record.clone())));
     pair.pass(3);
-    assert!(pair.status(1).holds_lease);
+    assert!(pair.status(1).lease.is_ours());
 }
 
 #[test]
@@ -209,12 +234,12 @@ fn a_holder_whose_ip_is_refused_for_minutes_gives_the_lease_to_a_relay_that_is_n
     pair.pass_until_call(0, 7200);
     for _ in 1..5 {
         pair.refuse(0, 40164);
-        assert!(pair.status(0).holds_lease && !pair.status(1).holds_lease);
+        assert!(pair.status(0).lease.is_ours() && !pair.status(1).lease.is_ours());
         pair.pass_until_call(0, 70);
     }
     pair.refuse(0, 40164);
     pair.pass_until_call(1, 70);
-    assert!(!pair.status(0).holds_lease && pair.status(1).holds_lease);
+    assert!(!pair.status(0).lease.is_ours() && pair.status(1).lease.is_ours());
     pair.reply(1, "two");
     pair.pass(2);
     assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
@@ -233,7 +258,7 @@ fn where_every_ip_is_refused_the_relays_take_turns_and_call_no_more_often_than_o
         for (who, turns) in turns.iter_mut().enumerate() {
             let before = pair.relays[who].calls;
             pair.refuse(who, 40164);
-            *turns += u32::from(pair.status(who).holds_lease);
+            *turns += u32::from(pair.status(who).lease.is_ours());
             assert_eq!(pair.relays[who].calls, before, "never at once");
         }
         pair.pass(30);
@@ -303,11 +328,11 @@ fn a_holder_that_waits_for_a_permit_keeps_its_place_until_another_relay_has_writ
     pair.pass(rotation_at.since(pair.boot).as_secs() + 1);
     let reservations = pair.reservations;
     pair.pass(100); // every poll reads the record again
-    assert_eq!((pair.reservations, pair.status(0).holds_lease), (reservations, true));
+    assert_eq!((pair.reservations, pair.status(0).lease.is_ours()), (reservations, true));
     let generation = pair.generation(1);
     pair.step(1, Event::Report(ReportId(1), generation, Grounds::Report));
     pair.pass(2);
-    assert_eq!((pair.reservations, pair.status(0).holds_lease), (reservations + 1, true));
+    assert_eq!((pair.reservations, pair.status(0).lease.is_ours()), (reservations + 1, true));
     pair.step(0, Event::Reserved);
     assert_eq!(pair.relays[0].calls, 2);
 }

@@ -20,7 +20,7 @@ fn a_store_that_went_back_is_written_anew_and_nobody_goes_back() {
     }
     assert!(pair.store.text().contains("\"two\""), "{}", pair.store.text());
     pair.pass(60);
-    assert!(pair.status(0).holds_lease && !pair.status(1).holds_lease);
+    assert!(pair.status(0).lease.is_ours() && !pair.status(1).lease.is_ours());
     assert_eq!(pair.calls(), 2);
 }
 
@@ -53,7 +53,7 @@ fn a_store_that_was_emptied_is_written_anew_and_nobody_calls() {
         assert_eq!([pair.shown(0), pair.shown(1)], ["one", "one"]);
     }
     assert!(pair.store.text().contains("\"one\""), "{}", pair.store.text());
-    assert_eq!(pair.relays.iter().filter(|relay| relay.status.as_ref().unwrap().holds_lease).count(), 1);
+    assert_eq!(pair.relays.iter().filter(|relay| relay.status.as_ref().unwrap().lease.is_ours()).count(), 1);
     assert_eq!(pair.calls(), 1);
 }
 
@@ -90,7 +90,7 @@ fn a_record_of_another_appid_is_told_once_and_left_alone_while_its_holder_lives(
     for who in 0..2 {
         assert_eq!(pair.told(who, "NotRestored"), 1);
         assert_eq!(pair.status(who).store_trouble, Some(StoreTrouble::AnothersRecord));
-        assert!(!pair.status(who).holds_lease);
+        assert!(!pair.status(who).lease.is_ours());
     }
     // it is shut down, and what was known before is written again
     pair.pass(20);

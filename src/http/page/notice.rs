@@ -1,0 +1,42 @@
+//! What should an operator know of a credential?
+//!
+//! A further notice is a variant here, found in [`Notice::of`] and worded in `words`; one that is about the whole relay is added
+//! in `lines`.
+
+use super::{account::Credential, severity::Severity};
+use crate::status::{Failure, StoreTrouble};
+
+/// Something that an operator should know.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Notice<'c> {
+    /// The keeper gives no sign of life.
+    Silent,
+    /// Calls fail.
+    Failing(&'c Failure),
+    /// The record cannot be stored.
+    NotStored(&'c StoreTrouble),
+    /// Somebody else fetches tokens.
+    AnotherCaller,
+    /// An operator's revocation is on its way.
+    Revoking,
+}
+
+impl<'c> Notice<'c> {
+    /// All that there are of a credential, and how bad each is.
+    pub(super) fn of(credential: &'c Credential) -> impl Iterator<Item = (Severity, Self)> {
+        let (status, is_served) = (credential.status(), credential.state().is_served());
+        let failing = status.trouble.as_deref().map(|failure| {
+            let severity = if is_served { Severity::of_failure(failure) } else { Severity::Bad };
+            (severity, Self::Failing(failure))
+        });
+        [
+            credential.is_silent.then_some((Severity::Bad, Self::Silent)),
+            failing,
+            status.store_trouble.as_ref().map(|trouble| (Severity::Act, Self::NotStored(trouble))),
+            status.ended_by_others_at.map(|_| (Severity::Act, Self::AnotherCaller)),
+            (status.rotations_to_revoke > 0).then_some((Severity::Watch, Self::Revoking)),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
