@@ -82,7 +82,8 @@ impl TicketWorld {
         let is_known = known.is_some_and(|end| end.is_own || end.unsure() <= moment(false) || at < end.earliest);
         // Where nobody can know what is left, less than was promised may be, but no more than a moment.
         let is_little = seconds * SECOND <= moment(true) && missing <= moment(true);
-        self.breach.unless(!is_known && is_little, at, "I3", || {
+        let is_possible = known.is_none_or(|end| at + seconds * SECOND <= end.latest);
+        self.breach.unless(!is_known && is_little && is_possible, at, "I3", || {
             format!(
                 "{seconds} s of ticket {id}, which ends {missing} µs before; known: {known:?}, began {}",
                 ticket.began_at
