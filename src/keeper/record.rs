@@ -144,7 +144,7 @@ pub struct Credential {
 pub struct Sighting {
     /// When the last call was sent that brought it: it was the current one at that moment, or later.
     pub seen_at: Bounds,
-    /// When its life ends, if it is known when it began; the earliest is D.
+    /// When its life ends, if it is known when it began; the earliest is D until that has passed.
     pub ends: Option<Bounds>,
 }
 

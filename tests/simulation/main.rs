@@ -126,7 +126,10 @@ fn run_of_tickets(test: &'static str, kept: Kept) {
     let (sum, broken) = run_all(&seeds, run, |sum: &mut Tally, tally| sum.add(&tally));
     print(test, &sum, &seeds, broken.len());
     assert!(broken.is_empty(), "{} seeds show a broken promise, the first is\n{}", broken.len(), broken[0]);
-    assert!(ratio(sum.served, sum.alive) > SERVED, "what lives is not served");
+    // a single run may be an unlucky one
+    if seeds.end - seeds.start >= SEEDS_OF_TICKETS {
+        assert!(ratio(sum.served, sum.alive) > SERVED, "what lives is not served");
+    }
 }
 
 #[test]

@@ -5,10 +5,7 @@
 //! times; calls, writes and the process fail; the record is lost; somebody ends the ticket from outside. An oracle of its own
 //! knows what the relay could know: of a ticket that it saw take another one's place, no wrong second is allowed.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use token_relay::{
     credential::{Generation, Promise, TicketKind, Token},
@@ -30,14 +27,12 @@ use super::{
 };
 
 mod oracle;
+mod seen;
 mod upstream;
 
+use seen::Seen;
+
 const LIFE: i64 = 2 * HOUR;
-/// How far a reboot moves what is known of a moment: the wall clock tells it only so well.
-const CLOCKS: i64 = 5 * SECOND;
-/// Where a life is known to have begun within so long, its end is to be kept to the second. It is watched within a minute, less
-/// what a reboot takes off both its sides.
-const KNOWN: i64 = MINUTE - 2 * CLOCKS;
 
 /// What is to come. What is for a relay is lost with its process.
 enum What {
@@ -83,15 +78,6 @@ struct Ticket {
     is_revoked: bool,
 }
 
-/// What a relay knows that has this record.
-#[derive(Clone, Default)]
-struct Seen {
-    /// The ticket that it saw last, and when it asked.
-    last: Option<(u64, i64)>,
-    /// Tickets that it saw take another one's place: their earliest end, and how unsure that is.
-    known: BTreeMap<u64, (i64, i64)>,
-}
-
 /// What readers see, on the run's clock where it is compared.
 #[derive(Clone, Copy)]
 struct Offer {
@@ -122,6 +108,8 @@ pub(crate) struct TicketWorld {
     reservation: u64,
     is_waiting: bool,
     stored: Option<Sealed>,
+    /// When the last write began. What is known of a call or probe counts from there: it is dated before its intent is written.
+    recorded_at: i64,
     offer: Option<Offer>,
     read_to: i64,
     seen: Seen,
@@ -176,6 +164,7 @@ impl TicketWorld {
             reservation: 0,
             is_waiting: false,
             stored: None,
+            recorded_at: 0,
             offer: None,
             read_to: 0,
             seen: Seen::default(),
@@ -301,6 +290,7 @@ impl TicketWorld {
         let machine = Machine::new(self.policy, identity, boot, now, Generation::default(), seed);
         self.machine = Some(machine.asking_with(SecretMark::of("wx1", "secret")));
         (self.last_call_at, self.started_at) = (-DAY, self.now);
+        self.seen.is_read_on(&self.host.boot_name);
         self.step(Event::Tick);
     }
 

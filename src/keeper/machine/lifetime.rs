@@ -17,26 +17,29 @@ use crate::{
 impl Knowledge {
     /// The issuer gave a credential, and did not say what is left of its life.
     pub(super) fn sighted(&mut self, now: Now, sent: Sent, issued: Issued) {
-        let Some(current) = &self.record.credential else { return self.take_for_a_moment(now, sent, issued) };
+        let Some(current) = &self.record.credential else {
+            return self.take_for_a_moment(now, sent, issued, None);
+        };
         if current.token != issued.token {
             // it was the current one when it was last seen, or later
             let seen_at = current.sighting.map_or(current.asked_at, |sighting| sighting.seen_at).earliest;
             let began = Bounds::between(self.minted_from(now, sent, seen_at).min(sent.at), now.boot);
             return self.take_until(now, sent, issued, began);
         }
-        let deadline = current.deadline.earliest;
-        let ends = current.sighting.and_then(|sighting| sighting.ends);
+        // of one that outlives what was said nobody knows the end any more
+        let ends =
+            current.sighting.and_then(|sighting| sighting.ends).filter(|end| sent.at < end.latest.plus(LATE_END));
         let moment = self.charge.policy.moment(issued.life, self.situation().is_thrifty(now));
         match ends {
-            Some(_) if now.boot < deadline => {
-                let at_the_end = deadline.max(now.boot.plus(ATTEMPT_GAP));
+            Some(end) if now.boot < end.earliest => {
+                let at_the_end = end.earliest.max(now.boot.plus(ATTEMPT_GAP));
                 self.seen_again(sent, now.boot.plus(self.charge.policy.sticky_pace()).min(at_the_end));
             }
-            // It ends within a moment. To know when the next one began, that end is watched closely.
-            Some(end) if sent.at < end.latest.plus(LATE_END) && end.uncertainty() <= moment => {
-                self.seen_again(sent, now.boot.plus(Policy::end_pace(end.uncertainty())));
+            // It ends within a moment, and nothing more is promised. To know when the next one began, that end is watched closely.
+            Some(end) if end.latest.since(sent.at) <= moment => {
+                self.seen_again(sent, now.boot.plus(Policy::end_pace(end.uncertainty().min(moment))));
             }
-            Some(_) | None => self.take_for_a_moment(now, sent, issued),
+            Some(_) | None => self.take_for_a_moment(now, sent, issued, ends),
         }
     }
 
@@ -72,7 +75,7 @@ impl Knowledge {
     fn take_until(&mut self, now: Now, sent: Sent, issued: Issued, began: Bounds) {
         let ends = began.plus(issued.life);
         if ends.earliest <= now.boot {
-            return self.take_for_a_moment(now, sent, issued);
+            return self.take_for_a_moment(now, sent, issued, Some(ends));
         }
         self.note_rotated(now, ends.earliest.since(now.boot));
         let rotation_at = ends.earliest.minus(self.charge.policy.issuer.overlap);
@@ -80,15 +83,15 @@ impl Knowledge {
         self.take_new(now, sent, issued.token, Lifetime { deadline: ends.earliest, rotation_at, sighting });
     }
 
-    /// Nobody knows what is left of it. It is a new generation each time that it comes, for of one generation the deadline never
-    /// moves later (I3).
-    fn take_for_a_moment(&mut self, now: Now, sent: Sent, issued: Issued) {
+    /// Nobody knows what is left of it, but at most that it `ends`. It is a new generation each time that it comes, for of one
+    /// generation the deadline never moves later (I3).
+    fn take_for_a_moment(&mut self, now: Now, sent: Sent, issued: Issued, ends: Option<Bounds>) {
         let moment = self.charge.policy.moment(issued.life, self.situation().is_thrifty(now));
         match &self.record.credential {
             Some(current) if current.token == issued.token => self.note(Note::SameToken),
             _ => self.note_rotated(now, moment),
         }
-        let sighting = Some(Sighting { seen_at: sent.at.into(), ends: None });
+        let sighting = Some(Sighting { seen_at: sent.at.into(), ends });
         let (deadline, rotation_at) = (sent.at.plus(moment), sent.at.plus(moment / 2));
         self.take_new(now, sent, issued.token, Lifetime { deadline, rotation_at, sighting });
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     super::{rng::SECOND, setup::micros},
-    CLOCKS, KNOWN, Kept, LIFE, Offer, TicketWorld,
+    Kept, LIFE, Offer, TicketWorld,
+    seen::End,
 };
 
 impl TicketWorld {
@@ -15,13 +16,14 @@ impl TicketWorld {
                 if is_probe {
                     return; // it is asked for once more
                 }
-                let seen_at = seen_at.min(sent_at);
-                // A process that was not there at the end of a token cannot know who had the next one minted: the one before it may
-                // have called without a record.
-                let is_watched = self.started_at <= self.tickets[usize::try_from(last).expect("few")].ends_at;
-                if self.kept != Kept::AgentToken || is_watched {
-                    self.seen.known.insert(id, (seen_at + LIFE, came_at - seen_at));
-                }
+                // Of an agent's token the relay knows that a call of its own had it minted. But not a process that has not seen the
+                // one before: the process before it may have called without a record since that call was due, at the end if it was
+                // known, and if not soon after the last look.
+                let end = self.seen.known.get(&last).map(|end| end.earliest);
+                let is_watched = self.started_at <= seen_at || end.is_some_and(|end| self.started_at <= end);
+                let is_own = self.kept == Kept::AgentToken && is_watched;
+                let (earliest, latest) = (seen_at.min(sent_at) + LIFE, came_at + LIFE);
+                self.seen.known.insert(id, End { earliest, latest, is_own });
             }
             Some(_) | None => {}
         }
@@ -73,15 +75,15 @@ impl TicketWorld {
         if missing <= 0 || ticket.is_revoked {
             return;
         }
-        let moment = micros(self.policy.moment(Duration::from_secs(7200), true));
+        let moment = |is_thrifty| micros(self.policy.moment(Duration::from_secs(7200), is_thrifty));
         let known = self.seen.known.get(&id).copied();
-        // Of an agent's token the relay knows that a call of its own had it minted.
-        let is_known = known.is_some_and(|(earliest_end, unsure)| {
-            self.kept == Kept::AgentToken || unsure <= KNOWN || at < earliest_end - CLOCKS
-        });
+        // Where the end is known to within a moment, nothing
+        // is promised past its earliest; where it is not, a moment at a time is from there on, to keep the ticket served.
+        let is_known = known.is_some_and(|end| end.is_own || end.unsure() <= moment(false) || at < end.earliest);
         // Where nobody can know what is left, less than was promised may be, but no more than a moment.
-        let is_little = seconds * SECOND <= moment && missing <= moment;
-        self.breach.unless(!is_known && is_little, at, "I3", || {
+        let is_little = seconds * SECOND <= moment(true) && missing <= moment(true);
+        let is_possible = known.is_none_or(|end| at + seconds * SECOND <= end.latest);
+        self.breach.unless(!is_known && is_little && is_possible, at, "I3", || {
             format!(
                 "{seconds} s of ticket {id}, which ends {missing} µs before; known: {known:?}, began {}",
                 ticket.began_at

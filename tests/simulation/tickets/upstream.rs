@@ -15,6 +15,7 @@ use super::{
 
 impl TicketWorld {
     pub(super) fn store(&mut self, expected: Option<&Sealed>, next: Sealed) {
+        self.recorded_at = self.now;
         let swap = match self.rng.between(0, 99) {
             _ if expected != self.stored.as_ref() => Swap::Lost(self.stored.clone()),
             0 => Swap::Unknown(StoreError("no space left on device".to_owned())),
@@ -67,7 +68,7 @@ impl TicketWorld {
     pub(super) fn ask(&mut self, probed: Option<u64>) {
         let way =
             if self.rng.percent(97) { self.rng.spread(SECOND / 100, SECOND) } else { self.rng.between(0, 4 * SECOND) };
-        let call = What::CallArrives { life: self.life, sent_at: self.now, probed };
+        let call = What::CallArrives { life: self.life, sent_at: self.recorded_at, probed };
         self.queue.push(self.now + way, call);
     }
 

@@ -141,6 +141,33 @@ fn a_life_that_lasts_longer_than_was_said_is_not_cut_off() {
 }
 
 #[test]
+fn a_life_that_may_end_within_minutes_is_served_a_minute_at_a_time_but_never_past_its_latest_end() {
+    let mut rig = knowing();
+    rig.run_to_call();
+    rig.reply_token("two", LIFE);
+    let seen_at = rig.boot;
+    // a relay that was off when the ticket changed
+    rig.boot = seen_at.plus(s(400));
+    rig.restart();
+    rig.reply_token("three", LIFE);
+    let (earliest, latest) = (seen_at.plus(s(LIFE)), rig.boot.plus(s(LIFE)));
+    assert_eq!(rig.boot.plus(s(rig.seconds())), earliest);
+    rig.run_to_call();
+    let mut before_the_end = 0;
+    while rig.boot < latest {
+        rig.reply_token("three", LIFE);
+        let (left, seconds) = (latest.since(rig.boot), rig.seconds());
+        assert!(s(seconds) <= left, "{seconds} s are promised, {left:?} before the latest end");
+        assert!(seconds > 0 || left <= s(60), "it is given, and not served");
+        before_the_end += u32::from(rig.boot > earliest && seconds > 0);
+        rig.run_to_call();
+    }
+    assert!(before_the_end > 10, "{before_the_end}");
+    rig.reply_token("four", LIFE);
+    assert!(rig.seconds() > LIFE - 10, "the end was watched: {} s", rig.seconds());
+}
+
+#[test]
 fn a_ticket_that_never_changes_is_served_all_day_within_the_budget() {
     let mut rig = rig();
     rig.fetch("one", LIFE);
