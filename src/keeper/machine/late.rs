@@ -35,10 +35,10 @@ impl Knowledge {
         self.writer.is_dirty = true;
         let stored = self.record.credential.as_ref();
         let is_same = stored.is_some_and(|stored| stored.token == credential.token);
-        let newer = stored.filter(|stored| {
-            let is_living = !stored.is_refused && now.boot < stored.deadline.earliest;
-            is_living && stored.generation != after
-        });
+        let came_between = stored.filter(|stored| stored.generation != after);
+        let is_living = |stored: &&Credential| !stored.is_refused && now.boot < stored.deadline.earliest;
+        let newer = came_between.filter(is_living);
+        let is_rotating = self.charge.policy.issuer.rotation == RotationMode::Rotating;
         if is_same {
             // a sticky issuer gives the same one to all
             self.relabel(now, credential.generation);
@@ -51,6 +51,11 @@ impl Knowledge {
             } else {
                 self.record.remember(candidate.given_up(credential.came_at));
             }
+        } else if is_rotating && let Some(came_at) = came_between.map(|dead| dead.came_at) {
+            // the one that came between is dead, and ours may have died by its call: nothing may be promised of it, and a call is due
+            let call = self.candidate(&credential, came_at).given_up(credential.came_at);
+            self.relabel(now, credential.generation);
+            self.record.remember(call);
         } else {
             let is_later = self.record.generation < credential.generation;
             self.record.generation =

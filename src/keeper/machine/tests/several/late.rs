@@ -93,6 +93,28 @@ fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
     assert!(pair.told(0, "HandedOver { is_candidate: true }") > 0, "{:?}", pair.relays[0].notes);
 }
 
+/// Seed 931 of several relays.
+#[test]
+fn a_late_token_is_not_served_where_the_one_that_came_between_is_dead() {
+    let mut pair = Pair::serving("t1");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass(20);
+    pair.read_only = Some(0);
+    pair.reply(0, "t2");
+    pair.pass_until_call(1, 300);
+    pair.reply(1, "t3");
+    pair.pass(2);
+    let refused = &mut pair.relays[1].machine.known;
+    refused.record.credential.as_mut().unwrap().is_refused = true;
+    refused.writer.is_dirty = true;
+    refused.put_off(Timestamp::NEVER);
+    pair.step(1, Event::Tick);
+    pair.read_only = None;
+    pair.pass(10);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["nothing", "nothing"]);
+}
+
 #[test]
 fn a_call_given_up_late_is_remembered_by_all_even_if_its_first_writes_are_lost() {
     let mut pair = Pair::serving("one");
