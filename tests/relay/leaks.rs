@@ -182,6 +182,6 @@ async fn no_secret_is_told_when_the_settings_are_wrong() {
         let mut relay = setup.spawn();
         assert_ne!(relay.ended().await, Some(0), "{key}");
         let said = relay.text().replace("/run/sentinel", "");
-        assert!(said.contains(key.rsplit('.').next().unwrap()) && !said.contains("sentinel"), "{key}: {said}");
+        assert!(said.contains(key.rsplit('.').next().unwrap()) && !said.contains(SENTINEL), "{key}: {said}");
     }
 }
