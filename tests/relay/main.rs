@@ -25,6 +25,7 @@ mod restarts;
 mod revoking;
 mod serving;
 mod state;
+mod status;
 mod stopping;
 mod systemd;
 mod tickets;
