@@ -23,8 +23,13 @@ pub enum Command {
     /// Fetch tokens and serve them, until SIGTERM or Ctrl-C (the default)
     #[default]
     Serve,
-    /// Validate the settings, print them without secrets, and exit; no network is used
-    Check,
+    /// Validate the settings, print them without secrets, and exit; no network is used without `--online`
+    Check {
+        /// Instead of printing them, ask WeChat as the relay would: DNS, TLS, the clock, and for each account the AppSecret and the IP
+        /// whitelist. It costs one call of `stable_token` (WeCom: `gettoken`) per account, rotates nothing and shows no token
+        #[arg(long)]
+        online: bool,
+    },
     /// Ask the relay that runs here with these settings whether it is alive (`GET /healthz`, 3 s)
     Health,
     /// Show each credential of the relay that runs here (`GET /status` on its admin listener), failing ones first; no tokens.

@@ -12,11 +12,13 @@ use crate::{serve, telemetry};
 mod admin;
 mod health;
 mod keygen;
+mod online;
 mod revoke;
 mod status;
 
 pub use health::health;
 pub use keygen::keygen;
+pub use online::check_online;
 pub use revoke::revoke;
 pub use status::{StatusView, status};
 

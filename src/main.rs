@@ -12,7 +12,8 @@ fn main() -> ExitCode {
     let config = cli.config.as_deref();
     commands::finish(match cli.command() {
         Command::Serve => commands::serve(config, vars_os()),
-        Command::Check => commands::check(config, vars_os()),
+        Command::Check { online: false } => commands::check(config, vars_os()),
+        Command::Check { online: true } => commands::check_online(config, vars_os()),
         Command::Health => commands::health(config, vars_os()),
         Command::Status { json, watch } => {
             let view = if json { StatusView::Json } else { StatusView::Table };

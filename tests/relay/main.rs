@@ -8,6 +8,7 @@
 
 mod attempts;
 mod browser;
+mod check_online;
 mod disk;
 mod drop_in;
 mod early_fetches;
