@@ -23,10 +23,25 @@ pub enum Command {
     /// Fetch tokens and serve them, until SIGTERM or Ctrl-C (the default)
     #[default]
     Serve,
-    /// Validate the settings, print them without secrets, and exit; no network is used
-    Check,
+    /// Validate the settings, print them without secrets, and exit; no network is used without `--online`
+    Check {
+        /// Instead of printing them, ask WeChat as the relay would: DNS, TLS, the clock, and for each account the AppSecret and the IP
+        /// whitelist. It costs one call of `stable_token` (WeCom: `gettoken`) per account, rotates nothing and shows no token
+        #[arg(long)]
+        online: bool,
+    },
     /// Ask the relay that runs here with these settings whether it is alive (`GET /healthz`, 3 s)
     Health,
+    /// Show each credential of the relay that runs here (`GET /status` on its admin listener), failing ones first; no tokens.
+    /// Exit code 0: at least one account is served (ready or degraded); 1: none is, or there is no answer
+    Status {
+        /// Print the JSON of `GET /status` as it is
+        #[arg(long)]
+        json: bool,
+        /// Ask again every 2 s, until Ctrl-C, which ends it with 0
+        #[arg(long)]
+        watch: bool,
+    },
     /// Make a client key of 256 bits and print it with its hash
     Keygen,
     /// Kill the tokens of an account that were handed out so far, with two rotations 30 s apart, by the relay that runs here

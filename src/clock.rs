@@ -67,6 +67,11 @@ impl WallTime {
         Self(millis)
     }
 
+    /// The moment that a `Date` header names.
+    pub fn from_http_date(date: &str) -> Option<Self> {
+        jiff::fmt::rfc2822::parse(date).ok().map(|moment| Self(moment.timestamp().as_millisecond()))
+    }
+
     /// Milliseconds of Unix time.
     pub const fn as_millis(self) -> i64 {
         self.0
@@ -226,6 +231,13 @@ fn micros_of(clock: ClockId) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_header_is_read_and_another_text_is_none() {
+        let date = WallTime::from_http_date("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date.map(|date| date.to_string()).as_deref(), Some("1994-11-06T08:49:37Z"));
+        assert_eq!(["", "now", "1994-11-06"].map(WallTime::from_http_date), [None; 3]);
+    }
 
     #[test]
     fn the_boot_clock_never_goes_back_and_the_offset_stays() {

@@ -9,13 +9,18 @@ use crate::lifecycle::End;
 use crate::settings::{Layers, Loaded, Settings, SettingsError, Source};
 use crate::{serve, telemetry};
 
+mod admin;
 mod health;
 mod keygen;
+mod online;
 mod revoke;
+mod status;
 
 pub use health::health;
 pub use keygen::keygen;
+pub use online::check_online;
 pub use revoke::revoke;
+pub use status::{StatusView, status};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +31,9 @@ pub enum CommandError {
     /// It failed while running, or the answer is no. Exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// The answer is no, and is what was asked for: on the standard output. Exit code 1.
+    #[error("{0}")]
+    No(String),
 }
 
 impl CommandError {
@@ -33,7 +41,7 @@ impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => ExitCode::from(78),
-            Self::Failed(_) => ExitCode::from(1),
+            Self::Failed(_) | Self::No(_) => ExitCode::from(1),
         }
     }
 }
@@ -75,12 +83,11 @@ pub fn check(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
 /// Prints the output of a command and turns its outcome into the exit code.
 pub fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
-        Ok(text) => {
-            let mut out = io::stdout().lock();
-            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(_) => ExitCode::FAILURE,
-            }
+        Ok(text) => print(&text).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        Err(no @ CommandError::No(_)) => {
+            // With a closed stdout, too, the exit code alone says it.
+            let _ = print(&no.to_string());
+            no.exit_code()
         }
         Err(error) => {
             // With a closed stderr the exit code alone says it.
@@ -88,6 +95,13 @@ pub fn finish(outcome: Outcome) -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// On the standard output, at once.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 fn counted(count: usize, what: &str) -> String {

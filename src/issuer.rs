@@ -12,6 +12,7 @@ use crate::credential::{Generation, Token};
 
 mod cause;
 mod errors;
+pub mod greeting;
 mod platform;
 mod probe;
 pub mod reply;

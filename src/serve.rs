@@ -38,6 +38,7 @@ mod reload;
 mod rules;
 
 use fixed::Fixed;
+pub(crate) use issuers::upstream_settings;
 use issuers::{IssuerOf, Issuers};
 use reload::{Reloader, hangups};
 use rules::rules;

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{Timestamp, WallTime},
@@ -14,6 +14,7 @@ use crate::{
     store::StoreError,
 };
 
+pub mod advice;
 mod facts;
 
 pub use facts::{FACTS, Fact, Gauge, Value};
@@ -55,7 +56,7 @@ pub struct Status {
 }
 
 /// Which relay calls the platform for a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lease {
     /// This one, the only one on its store.
@@ -164,7 +165,7 @@ pub struct BudgetLeft {
 }
 
 /// The situation of a credential.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Served, and its planned rotation is ahead.
@@ -250,7 +251,7 @@ impl Status {
 }
 
 /// How the relay stands as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Readiness {
     /// Every credential is served and stored.

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use super::{Cause, IssueError, cause::LARGEST_REPLY};
-use crate::printable::printable;
+use crate::{clock::WallTime, printable::printable};
 
 pub use reqwest::Url;
 
@@ -90,6 +90,8 @@ pub(super) struct Call<'a> {
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
+    /// When it was written, by its `Date`.
+    pub(super) date: Option<WallTime>,
 }
 
 tokio::task_local! {
@@ -192,6 +194,7 @@ impl Upstream {
         }
         let mut response = request.send().await.map_err(|error| failure(host, error))?;
         let status = response.status();
+        let date = response.headers().get(header::DATE).and_then(|date| WallTime::from_http_date(date.to_str().ok()?));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failure(host, error))? {
             if body.len() + chunk.len() > LARGEST_REPLY {
@@ -200,7 +203,7 @@ impl Upstream {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, body })
+        Ok(Reply { status, body, date })
     }
 }
 

@@ -87,7 +87,7 @@ fn endpoint_of(app: &AppSettings) -> &'static str {
 }
 
 /// How a platform is reached.
-pub(super) fn upstream_settings(settings: &Settings, platform: Platform) -> UpstreamSettings {
+pub(crate) fn upstream_settings(settings: &Settings, platform: Platform) -> UpstreamSettings {
     let wechat = &settings.wechat;
     let (base_url, fallback_base_url) = match platform {
         Platform::WeChat => (&wechat.base_url, wechat.fallback_base_url.as_ref()),

@@ -8,6 +8,7 @@
 
 mod attempts;
 mod browser;
+mod check_online;
 mod disk;
 mod drop_in;
 mod early_fetches;
@@ -25,6 +26,7 @@ mod restarts;
 mod revoking;
 mod serving;
 mod state;
+mod status;
 mod stopping;
 mod systemd;
 mod tickets;

@@ -1,14 +1,19 @@
 //! How is each fact worded on the page, in either language?
 //!
-//! What an errcode calls for stands in the issuers' tables, the names of numbers beside the facts (`status/facts.rs`); all other
-//! words of the page are here.
+//! What an errcode calls for stands in the issuers' tables, the names of numbers beside the facts (`status/facts.rs`), what else
+//! an operator should know in `status/advice.rs`; all other words of the page are here.
 
 use super::{super::SettingsStatus, account::Credential, notice::Notice};
 use crate::{
     credential::{CredentialKind, TicketKind},
     language::{Bilingual, Language},
     recent::{Entry, Happening},
-    status::{Lease, Readiness, State},
+    status::{
+        Lease, Readiness, State,
+        advice::{
+            ANOTHER_CALLER, ANOTHER_CALLER_ADVICE, NOT_STORED_ADVICE, REVOKING, REVOKING_ADVICE, SILENT, SILENT_ADVICE,
+        },
+    },
 };
 
 mod failures;
@@ -129,24 +134,6 @@ pub(super) fn brief(language: Language, worst: &Credential) -> String {
     };
     if of_what.is_empty() { why } else { format!("{of_what}: {why}") }
 }
-
-const SILENT: Bilingual = both("the keeper gives no sign of life", "keeper 没有心跳");
-const SILENT_ADVICE: Bilingual = both(
-    "/healthz fails, so that a liveness probe restarts the relay; please report it, with the log",
-    "/healthz 已返回失败，存活探针会重启中控；请带上日志反馈",
-);
-const NOT_STORED_ADVICE: Bilingual = both(
-    "the relay works from memory: check the disk, or Redis; it needs no restart",
-    "中控靠内存继续工作：检查磁盘或 Redis；不用重启",
-);
-const ANOTHER_CALLER: Bilingual =
-    both("another caller fetches tokens for this appid", "还有别的程序在用这个 appid 取 token");
-const ANOTHER_CALLER_ADVICE: Bilingual = both(
-    "the token was found dead, and no call of this relay had ended it: find who else has the AppSecret, or reset it",
-    "token 已失效，而中控没有换过它：查清还有谁有 AppSecret，或重置 AppSecret",
-);
-const REVOKING: Bilingual = both("being revoked", "正在作废");
-const REVOKING_ADVICE: Bilingual = both("nothing to do: two rotations, 30 s apart", "不用管：相隔 30 秒刷新两次");
 
 /// The two texts of a line above the accounts: what is wrong, and what to do.
 pub(super) fn notice(language: Language, notice: Notice<'_>) -> (String, String) {
