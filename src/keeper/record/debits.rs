@@ -20,6 +20,8 @@ pub const UNASKED_PROBES_PER_DAY: u32 = 200;
 /// Debits are counted by the half hour: 49 small numbers instead of 1,800 moments, at the price of up to half an hour
 /// more than a day.
 const DEBIT_SPAN: Duration = Duration::from_secs(1800);
+/// Spans of two records that began so close to each other are one, read by two clocks.
+const SAME_SPAN: Duration = Duration::from_secs(10);
 
 /// What one debit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,14 @@ pub struct Spent {
 }
 
 impl Spent {
+    fn greater(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.max(other.calls),
+            forced: self.forced.max(other.forced),
+            probes: self.probes.max(other.probes),
+        }
+    }
+
     fn count(&mut self, debit: Debit, change: impl Fn(u32) -> u32) {
         match debit {
             Debit::Call { is_forced } => {
@@ -91,6 +101,21 @@ impl Debits {
     pub(super) fn shifted(mut self, by: ClockOffset) -> Self {
         self.spans.iter_mut().for_each(|span| span.since = by.latest(span.since));
         self
+    }
+
+    /// What stands in either. A span that both have, the greater of each count; one that only one has was spent by a relay that could
+    /// not read the other's record.
+    pub(super) fn join(self, other: Self) -> Self {
+        let mut spans = [self.spans, other.spans].concat();
+        spans.sort_by_key(|span| span.since);
+        let mut joined: Vec<DebitSpan> = Vec::with_capacity(spans.len());
+        for span in spans {
+            match joined.last_mut().filter(|last| span.since.since(last.since) < SAME_SPAN) {
+                Some(last) => last.spent = last.spent.greater(span.spent),
+                None => joined.push(span),
+            }
+        }
+        Self { spans: joined }
     }
 
     /// Writes a debit down, and forgets what is older than a day.

@@ -46,6 +46,9 @@ impl Record {
                 }
             }
         }
+        if precedence == Precedence::Neither {
+            main.debits = std::mem::take(&mut main.debits).join(other.debits.clone());
+        }
         main.take_credential_of(&other, precedence);
         if precedence != Precedence::Theirs {
             main.take_calls_of(&other, open);

@@ -328,3 +328,24 @@ fn a_measured_clock_goes_before_the_wall_clocks() {
     let basis = stamp().shared_basis(&same_host, later(at(3030), 7200), None);
     assert_eq!(basis, ClockBasis::Boot(ClockOffset::NONE));
 }
+
+/// Seed 194 of several relays: one that was started without the store, and called, knew of no debit when the store was back.
+#[test]
+fn no_debit_is_lost_where_two_histories_meet_and_none_counts_twice() {
+    let at = |seconds: u64| Timestamp::default().plus(Duration::from_secs(seconds));
+    let spent = |record: &Record| record.debits.spent(at(7200));
+    let mut stored = Record { generation: Generation(1), revision: 9, ..Record::default() };
+    for second in [0, 60, 3600] {
+        stored.debits.debit(at(second), Debit::Call { is_forced: true });
+    }
+    // it saw the first two, and has called since
+    let mut ours = Record { generation: Generation(2), ..Record::default() };
+    ours.debits.debit(at(2), Debit::Call { is_forced: true });
+    ours.debits.debit(at(61), Debit::Call { is_forced: true });
+    ours.debits.debit(at(5000), Debit::Probe);
+    for (one, other) in [(&ours, &stored), (&stored, &ours)] {
+        let joined = one.clone().reconcile(other.clone(), Precedence::Neither);
+        assert_eq!((spent(&joined).forced, spent(&joined).probes), (3, 1));
+        assert_eq!(joined.clone().reconcile(other.clone(), Precedence::Neither).debits, joined.debits);
+    }
+}
