@@ -28,6 +28,7 @@ mod state;
 mod stopping;
 mod systemd;
 mod tickets;
+mod tls;
 mod wecom;
 
 /// The binary under test.

@@ -97,7 +97,7 @@ fn a_client_has_several_keys_in_every_form_and_none_is_shown() {
         [of(first), of(second), of("sentinel-8f3a-the-key-of-a-file-0123456789"), (hash.parse().unwrap(), None)];
     assert_eq!(keys, expected);
     assert!(layers.redacted(&settings).contains("keys = \"***\" # from"));
-    assert!(!layers.redacted(&settings).contains("sentinel"));
+    assert!(!layers.redacted(&settings).contains("sentinel-8f3a"));
     let from_env = load(
         None,
         [
