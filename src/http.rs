@@ -57,7 +57,7 @@ pub use auth::{Access, Client, Clients};
 pub use drop_in::{EarlyFetches, Throttle};
 pub use gateway::Gateway;
 pub use jssdk::{AccountPages, Pages};
-pub use listener::{Limits, Listener};
+pub use listener::{Limits, Listener, ListenerOptions};
 pub use overview::SettingsStatus;
 
 use crate::{

@@ -86,6 +86,8 @@ pub struct HttpMetrics {
     connections: Vec<Gauge>,
     at_limit: Vec<Counter>,
     accept_failures: Vec<Counter>,
+    source_at_limit: Vec<Counter>,
+    failed_handshakes: Counter,
     panics: Counter,
 }
 
@@ -144,6 +146,9 @@ impl HttpMetrics {
         let connections = gauges(registry, "connections", "Connections that are open");
         let at_limit = counters(registry, "connection_limit_reached", "Times that no more connection was taken");
         let failures = counters(registry, "accept_failures", "Connections that the system refused to hand over");
+        let sources = counters(registry, "connections_refused", "Connections closed, for their address had too many");
+        let handshakes = Counter::default();
+        registry.register("tls_handshake_failures", "Connections without a TLS handshake", handshakes.clone());
         let panics = Counter::default();
         registry.register("handler_panics", "Requests whose handler panicked", panics.clone());
         let routes = Route::ALL.iter().map(|route| {
@@ -158,6 +163,8 @@ impl HttpMetrics {
             connections: Side::ALL.iter().map(|at| connections.get_or_create_owned(&side(at))).collect(),
             at_limit: Side::ALL.iter().map(|at| at_limit.get_or_create_owned(&side(at))).collect(),
             accept_failures: Side::ALL.iter().map(|at| failures.get_or_create_owned(&side(at))).collect(),
+            source_at_limit: Side::ALL.iter().map(|at| sources.get_or_create_owned(&side(at))).collect(),
+            failed_handshakes: handshakes,
             panics,
         }
     }
@@ -185,6 +192,16 @@ impl HttpMetrics {
     /// The system refused to hand a connection over.
     pub fn accept_failed(&self, side: Side) {
         self.accept_failures[side as usize].inc();
+    }
+
+    /// A connection was closed, for its address had as many as one may have.
+    pub fn source_at_limit(&self, side: Side) {
+        self.source_at_limit[side as usize].inc();
+    }
+
+    /// A connection to the public listener did not come to speak TLS.
+    pub fn handshake_failed(&self) {
+        self.failed_handshakes.inc();
     }
 
     /// A connection was opened; it counts as open until the guard is dropped.
@@ -251,6 +268,8 @@ mod tests {
             "token_relay_rotations_total{account=\"main\"} 0",
             "token_relay_requests_total{route=\"token\",status=\"503\"} 0",
             "token_relay_connections{listener=\"public\"} 0",
+            "token_relay_connections_refused_total{listener=\"admin\"} 0",
+            "token_relay_tls_handshake_failures_total 0",
             "token_relay_handler_panics_total 0",
             "token_relay_drop_in_refusals_total{reason=\"wrong_key\"} 0",
             "token_relay_appsecret_requests_total{account=\"main\"} 0",

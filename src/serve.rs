@@ -2,7 +2,7 @@
 //!
 //! In this order, so that whatever fails does so before anything is started: state, listeners, accounts, servers.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,14 +14,14 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::{CredentialId, CredentialKind},
     group::Group,
-    http::{AppState, EarlyFetches, Limits, Listener, SettingsStatus, Throttle},
+    http::{AppState, EarlyFetches, Listener, SettingsStatus, Throttle},
     issuer::{Profile, upstream::UpstreamError},
     keeper::{Parts, Setup, permits::Permits, record::SecretMark, schedule::Policy},
     keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle, Signals},
     metrics::Metrics,
     registry::{AccountToken, Registry},
-    settings::{AccountSettings, ServerSettings, Settings, Source, StateSettings, StateUrl, Watched},
+    settings::{AccountSettings, Settings, Source, StateSettings, StateUrl, Watched},
     store::{
         Store,
         file::{FileStore, OpenError},
@@ -34,19 +34,16 @@ use crate::{
 
 mod fixed;
 mod issuers;
+mod listening;
 mod reload;
 mod rules;
 
 use fixed::Fixed;
 pub(crate) use issuers::upstream_settings;
 use issuers::{IssuerOf, Issuers};
+use listening::Listening;
 use reload::{Reloader, hangups};
 use rules::rules;
-
-/// Connections at once on the admin listener: probes, a scraper and a few people.
-const ADMIN_CONNECTIONS: usize = 64;
-/// What an answer on the admin listener gets at shutdown: a status page that is not read must not hold the stop up.
-const ADMIN_GRACE: Duration = Duration::from_secs(2);
 
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +77,7 @@ pub struct Ready {
     app: Arc<AppState>,
     keepers: Vec<Parts>,
     place: Place,
-    server: ServerSettings,
+    listening: Listening,
 }
 
 /// A relay that serves: what of it follows from the settings and can be changed.
@@ -88,6 +85,7 @@ struct Live {
     app: Arc<AppState>,
     keepers: Keepers,
     place: Place,
+    listening: Listening,
 }
 
 /// Runs a relay with the settings of `source` until it is asked to stop, and follows their changes. `settings` were read of it,
@@ -126,7 +124,7 @@ impl Ready {
         let life = Lifecycle::new();
         allow_descriptors(settings.server.max_connections);
         let (store, redis) = open_store(settings)?;
-        let server = settings.server.clone();
+        let server = &settings.server;
         let public = bind("server.listen", server.listen).await?;
         let admin = match server.admin_listen {
             Some(address) => Some(bind("server.admin_listen", address).await?),
@@ -139,10 +137,15 @@ impl Ready {
         let place = Place { store, redis, group, permits, clock: clock.clone(), metrics: metrics.clone() };
         let keepers = keepers(settings, &place, &registry)?;
         let now = clock.now();
+        let listening = Listening::new(server);
+        let certificate_ends_at = listening.certificate_ends_at();
         let app = Arc::new(AppState {
             registry,
             rules: ArcSwap::from_pointee(rules(settings)?),
-            settings: ArcSwap::from_pointee(SettingsStatus::read_at(now.wall)),
+            settings: ArcSwap::from_pointee(SettingsStatus {
+                certificate_ends_at,
+                ..SettingsStatus::read_at(now.wall)
+            }),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
             metrics,
@@ -151,7 +154,9 @@ impl Ready {
             clock,
         });
         app.metrics.settings.started(now.wall);
-        Ok(Self { life, public, admin, app, keepers, place, server })
+        listening.announce_certificate(&app.metrics, now.wall);
+        listening.announce_plain_http(server.listen);
+        Ok(Self { life, public, admin, app, keepers, place, listening })
     }
 
     /// Where clients connect, with the port that the system chose.
@@ -190,18 +195,14 @@ impl Ready {
         }
         let mut keepers = Keepers::new(life.clone(), self.app.registry.clone(), self.app.metrics.clone());
         keepers.add(self.keepers);
-        let limits = Limits {
-            max_connections: self.server.max_connections,
-            header_timeout: self.server.header_timeout,
-            grace: self.server.shutdown_grace.saturating_sub(Duration::from_millis(500)),
-        };
-        life.spawn("public listener", |stop| self.public.serve(self.app.public(), limits, stop));
+        let listening = self.listening;
+        let options = listening.public.clone();
+        life.spawn("public listener", |stop| self.public.serve(self.app.public(), options, stop));
         if let Some(admin) = self.admin {
-            let grace = limits.grace.min(ADMIN_GRACE);
-            let limits = Limits { max_connections: ADMIN_CONNECTIONS, grace, ..limits };
-            life.spawn("admin listener", |stop| admin.serve(self.app.admin(), limits, stop));
+            let options = listening.admin.clone();
+            life.spawn("admin listener", |stop| admin.serve(self.app.admin(), options, stop));
         }
-        (life, Live { app: self.app, keepers, place: self.place })
+        (life, Live { app: self.app, keepers, place: self.place, listening })
     }
 }
 
@@ -218,6 +219,10 @@ impl Live {
         let keepers = keepers(settings, &self.place, &self.app.registry)?;
         self.place.permits.resize(settings.wechat.max_calls);
         self.app.rules.store(Arc::new(rules));
+        if self.listening.change_to(&settings.server) {
+            allow_descriptors(settings.server.max_connections);
+        }
+        self.listening.announce_certificate(&self.app.metrics, self.app.clock.now().wall);
         Ok(self.keepers.change_to(keepers).await)
     }
 }

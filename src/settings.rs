@@ -20,6 +20,7 @@ mod read;
 mod schema;
 mod show;
 mod source;
+mod tls;
 mod urls;
 mod values;
 
@@ -28,6 +29,7 @@ pub use crate::page_url::PageDomain;
 pub use crate::relay_key::KeyDigest;
 pub use crate::secret_url::SecretUrl;
 pub use crate::store::redis::{Prefix, RedisOptions, SentinelLogin};
+pub use crate::tls::{ServerTls, TlsError};
 pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers};
@@ -71,8 +73,12 @@ pub struct ServerSettings {
     pub shutdown_grace: Duration,
     /// Connections at once on the public listener: 1 to 1 000 000.
     pub max_connections: usize,
+    /// Of these, of one address: 0 (no limit) to 1 000 000.
+    pub max_connections_per_source: usize,
     /// How long a connection may take to send a request's head, or stay idle: 1 ms to [`LONGEST`].
     pub header_timeout: Duration,
+    /// `[server.tls]`: TLS on the public listener, if it is spoken there.
+    pub tls: Option<ServerTls>,
 }
 
 /// The way to WeChat.

@@ -1,4 +1,9 @@
-//! Which cryptography does TLS use?
+//! Which cryptography does TLS use, and with which certificate does the relay serve?
+
+mod server;
+
+pub(crate) use server::TlsFile;
+pub use server::{ServerTls, TlsError};
 
 /// Installs ring as the process's one crypto provider; later calls change nothing. reqwest is built without a provider
 /// of its own and panics where none is installed, so whoever makes a client calls this first.

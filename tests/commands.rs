@@ -85,6 +85,20 @@ fn health_asks_the_admin_listener_where_all_public_places_are_taken() {
 }
 
 #[test]
+fn health_asks_the_admin_listener_alone_where_the_public_one_speaks_tls() {
+    let admin = FakeServer::replying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let (tls, address) = (("TOKEN_RELAY__SERVER__TLS__CERT_FILE", "/no/such/file"), admin.address.to_string());
+    let public = FakeServer::replying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let listen = public.address.to_string();
+    let listen = ("TOKEN_RELAY__SERVER__LISTEN", listen.as_str());
+    health(&[tls, listen, ("TOKEN_RELAY__SERVER__ADMIN_LISTEN", &address)]).succeeded();
+    assert_eq!((public.requests().len(), admin.requests().is_empty()), (0, false));
+    let output = relay(&["health"], &[tls, listen, ("TOKEN_RELAY__SERVER__ADMIN_LISTEN", "")]);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("server.admin_listen is off") && output.stderr.lines().count() == 1);
+}
+
+#[test]
 fn health_with_an_address_that_cannot_be_asked_is_bad_configuration() {
     for listen in ["sentinel-8f3a", "127.0.0.1:0"] {
         let output = relay(&["health"], &[("TOKEN_RELAY__SERVER__LISTEN", listen)]);

@@ -16,15 +16,23 @@ use crate::settings::Layers;
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks `GET /healthz` on the public listener, and where that takes the connection but does not answer, because all its
-/// places are taken, on the admin listener, which has places of its own. Needs only the two addresses, so that neither an
-/// unreadable secret nor a mistake in a file edited since the start makes a live relay look dead.
+/// places are taken, on the admin listener, which has places of its own. Where the public listener speaks TLS it asks the admin
+/// listener alone: the certificate names the relay as others call it, not its loopback address, and may be wanted of clients
+/// too. Needs only these keys, so that neither an unreadable secret nor a mistake in a file edited since the start makes a live
+/// relay look dead.
 ///
 /// # Errors
-/// Any answer but 200, or none within 3 s; a bad `server.listen`.
+/// Any answer but 200, or none within 3 s; a bad `server.listen`; TLS without an admin listener.
 pub fn health(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let layers = Layers::read(config, env)?;
-    let address = layers.own_address()?;
-    let admin = layers.own_admin_address();
+    let (address, admin) = match (layers.own_address()?, layers.own_admin_address()) {
+        (public, admin) if !layers.own_address_has_tls() => (public, admin),
+        (_, Some(admin)) => (admin, None),
+        (_, None) => {
+            let reason = "with server.tls.cert_file the admin listener is asked, and server.admin_listen is off";
+            return Err(CommandError::Failed(reason.to_owned()));
+        }
+    };
     let failed = |reason: String| CommandError::Failed(format!("{address}: {reason}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| failed(e.to_string()))?;

@@ -23,18 +23,30 @@ pub struct SettingsStatus {
     pub trouble: Option<String>,
     /// The keys whose changes count only after a restart.
     pub needs_restart: Vec<&'static str>,
+    /// When the certificate of the public listener ends, if it speaks TLS.
+    #[serde(serialize_with = "collect_str_of")]
+    pub certificate_ends_at: Option<WallTime>,
 }
 
 impl SettingsStatus {
     /// Settings that were read then, and that nothing is wrong with.
     pub fn read_at(read_at: WallTime) -> Self {
-        Self { read_at, trouble: None, needs_restart: Vec::new() }
+        Self { read_at, trouble: None, needs_restart: Vec::new(), certificate_ends_at: None }
     }
 }
 
 /// RFC 3339.
 fn collect_str<S: Serializer>(at: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
+}
+
+/// The same, and null for `None`.
+#[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+fn collect_str_of<S: Serializer>(at: &Option<WallTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => serializer.collect_str(at),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// The whole relay.

@@ -1,7 +1,17 @@
 //! What is counted of the settings: whether they are read again, and are those of the file?
 
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{
+        counter::Counter,
+        gauge::{ConstGauge, Gauge},
+    },
     registry::Registry,
 };
 
@@ -18,6 +28,8 @@ pub struct SettingsMetrics {
     reloads: Vec<Counter>,
     last_is_good: Gauge,
     taken_at: Gauge,
+    /// Of the relay's own certificate, if there is one.
+    certificate_end: CertificateEnd,
 }
 
 impl SettingsMetrics {
@@ -29,18 +41,26 @@ impl SettingsMetrics {
         let taken_at = Gauge::default();
         let help = "When the settings that the relay runs with were read, in seconds since 1970";
         registry.register("settings_last_reload_timestamp_seconds", help, taken_at.clone());
+        let certificate_end = CertificateEnd::default();
+        registry.register_collector(Box::new(certificate_end.clone()));
         let result = |outcome: &ReloadOutcome| vec![("result", text_of(*outcome))];
         last_is_good.set(1);
         Self {
             reloads: ReloadOutcome::ALL.iter().map(|outcome| reloads.get_or_create_owned(&result(outcome))).collect(),
             last_is_good,
             taken_at,
+            certificate_end,
         }
     }
 
     /// The relay was started, at `now`, with settings that were read then.
     pub fn started(&self, now: WallTime) {
         self.taken_at.set(now.as_millis() / 1000);
+    }
+
+    /// The public listener has a certificate that ends at `not_after`, or speaks no TLS.
+    pub fn certificate(&self, not_after: Option<WallTime>) {
+        *self.certificate_end.lock() = not_after;
     }
 
     /// Changed settings were read.
@@ -50,5 +70,25 @@ impl SettingsMetrics {
         if outcome == ReloadOutcome::Ok {
             self.started(now);
         }
+    }
+}
+
+/// A gauge that is there only while the public listener speaks TLS: one at 0 would be a certificate that has ended.
+#[derive(Debug, Default, Clone)]
+struct CertificateEnd(Arc<Mutex<Option<WallTime>>>);
+
+impl CertificateEnd {
+    fn lock(&self) -> MutexGuard<'_, Option<WallTime>> {
+        self.0.lock().expect("nothing panics while it is locked")
+    }
+}
+
+impl Collector for CertificateEnd {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(end) = *self.lock() else { return Ok(()) };
+        let gauge = ConstGauge::new(end.as_millis() / 1000);
+        let help = "When the certificate of the public listener ends, in seconds since 1970; only with TLS";
+        let name = "tls_certificate_not_after_timestamp_seconds";
+        gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
     }
 }

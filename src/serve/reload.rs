@@ -119,7 +119,9 @@ impl Reloader {
                 if !needs_restart.is_empty() {
                     warn!(keys = needs_restart.join(", "), "changed settings that count only after a restart");
                 }
-                (ReloadOutcome::Ok, SettingsStatus { read_at: now, trouble: None, needs_restart })
+                let certificate_ends_at = self.live.listening.certificate_ends_at();
+                let status = SettingsStatus { needs_restart, certificate_ends_at, ..SettingsStatus::read_at(now) };
+                (ReloadOutcome::Ok, status)
             }
             Err(error) => {
                 warn!(%error, "the changed settings cannot be used: the relay goes on with those that it has");

@@ -71,9 +71,10 @@ impl Layers {
         files
     }
 
-    /// The section of that name, empty where none of its keys is set.
+    /// The section of that name, dots included, empty where none of its keys is set.
     pub(super) fn section(&self, name: &str) -> Table<'_> {
-        let values = as_table(&self.merged).and_then(|root| root.get(name)).and_then(as_table);
+        let values =
+            name.split('.').try_fold(&self.merged, |table, part| as_table(table)?.get(part)).and_then(as_table);
         Table::new(name.to_owned(), values)
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::account::accounts;
 use super::client::clients;
 use super::entry::{Table, value_or_file};
+use super::tls::{TLS, tls};
 use super::values::Address;
 use super::{
-    GRACE_MARGIN, GatewaySettings, Layers, LogSettings, RefreshSettings, ServerSettings, Settings, SettingsError,
-    StateSettings, StateUrl, WechatSettings, WecomSettings,
+    GRACE_MARGIN, GatewaySettings, Layers, LogSettings, RefreshSettings, ServerSettings, ServerTls, Settings,
+    SettingsError, StateSettings, StateUrl, WechatSettings, WecomSettings,
 };
 use crate::store::redis::{RedisOptions, SentinelLogin};
 use crate::timing::LEASE;
@@ -24,7 +25,7 @@ impl Settings {
     /// The first problem, in the order unknown keys, sections, accounts, clients.
     pub fn from_layers(layers: &Layers) -> Result<Self, SettingsError> {
         layers.sound()?;
-        let server = server(&layers.section("server"))?;
+        let server = server(&layers.section("server"), tls(&layers.section(TLS))?)?;
         let wechat = wechat(&layers.section("wechat"))?;
         let least_grace = wechat.timeout + GRACE_MARGIN;
         if server.shutdown_grace < least_grace {
@@ -66,7 +67,12 @@ impl Layers {
         Ok(reachable(address))
     }
 
-    /// The same for `server.admin_listen`; `None` where it is off, has port 0, or is no address.
+    /// Whether it is reached by TLS there.
+    pub(crate) fn own_address_has_tls(&self) -> bool {
+        matches!(self.section(TLS).entry("cert_file").optional_text(), Ok(Some(_)))
+    }
+
+    /// As `own_address` for `server.admin_listen`; `None` where it is off, has port 0, or is no address.
     pub(crate) fn own_admin_address(&self) -> Option<SocketAddr> {
         let Address(address) = self.section("server").entry("admin_listen").parse().ok()?;
         (address.port() != 0).then(|| reachable(address))
@@ -82,7 +88,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn server(table: &Table<'_>) -> Result<ServerSettings, SettingsError> {
+fn server(table: &Table<'_>, tls: Option<ServerTls>) -> Result<ServerSettings, SettingsError> {
     let admin = table.entry("admin_listen");
     let Address(listen) = table.entry("listen").parse()?;
     let settings = ServerSettings {
@@ -91,7 +97,9 @@ fn server(table: &Table<'_>) -> Result<ServerSettings, SettingsError> {
         first_token_wait: table.entry("first_token_wait").duration(Duration::ZERO)?,
         shutdown_grace: table.entry("shutdown_grace").duration(Duration::ZERO)?,
         max_connections: table.entry("max_connections").number(1..=1_000_000)? as usize,
+        max_connections_per_source: table.entry("max_connections_per_source").number(0..=1_000_000)? as usize,
         header_timeout: table.entry("header_timeout").duration(MILLISECOND)?,
+        tls,
     };
     if settings.admin_listen == Some(listen) && listen.port() != 0 {
         return Err(admin.error("must not be server.listen: what it shows is not for clients"));

@@ -48,8 +48,13 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             key("first_token_wait", Kind::Text, "3s"),
             key("shutdown_grace", Kind::Text, "20s"),
             key("max_connections", Kind::Number, "10000"),
+            key("max_connections_per_source", Kind::Number, "1000"),
             key("header_timeout", Kind::Text, "75s"),
         ],
+    ),
+    (
+        "server.tls",
+        &[key("cert_file", Kind::Text, ""), key("key_file", Kind::Text, ""), key("client_ca_file", Kind::Text, "")],
     ),
     (
         "wechat",
@@ -133,10 +138,11 @@ pub(super) fn lookup(path: &[&str]) -> PathKind {
     match path {
         ["accounts", name] => name.parse::<AccountName>().map_or_else(PathKind::BadName, |_| PathKind::Table),
         ["clients", name] => name.parse::<ClientName>().map_or_else(PathKind::BadName, |_| PathKind::Table),
-        ["accounts" | "clients"] => PathKind::Table,
+        ["accounts" | "clients"] | ["server", "tls"] => PathKind::Table,
         ["accounts", name, key] => name.parse::<AccountName>().map_or_else(PathKind::BadName, |_| key_of(ACCOUNT, key)),
         ["clients", name, key] => name.parse::<ClientName>().map_or_else(PathKind::BadName, |_| key_of(CLIENT, key)),
         [section] if keys_of(section).is_some() => PathKind::Table,
+        ["server", "tls", key] => key_of(keys_of("server.tls").unwrap_or_default(), key),
         [section, key] if let Some(keys) = keys_of(section) => key_of(keys, key),
         [_] | [_, _] => {
             PathKind::Unknown(SECTIONS.iter().map(|(name, _)| *name).chain(["accounts", "clients"]).collect())

@@ -21,8 +21,7 @@ use std::{
 /// The binary under test.
 const RELAY: &str = env!("CARGO_BIN_EXE_token-relay");
 
-/// Metrics that are shown here and not yet, or not always, by the relay: those of a reload come with it, that of the
-/// certificate is only there with TLS.
+/// Metrics that are shown here and not always by the relay: that of the certificate is only there with TLS.
 const COMING: [&str; 1] = ["token_relay_tls_certificate_not_after_timestamp_seconds"];
 
 /// The path of a file below `deploy/`.

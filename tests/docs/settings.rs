@@ -3,6 +3,7 @@
 use std::{ffi::OsString, fs};
 
 use tempfile::TempDir;
+use test_support::Certificate;
 use token_relay::settings::{Layers, Settings};
 
 use crate::{
@@ -56,7 +57,7 @@ fn the_page_of_settings_has_every_key_of_the_shipped_file_with_its_default() {
         };
         let mut checked = 0;
         for section in ["server", "wechat", "wecom", "refresh", "gateway", "state", "log"] {
-            for (key, value) in shipped[section].as_table().unwrap() {
+            for (key, value) in keys_of(shipped[section].as_table().unwrap()) {
                 let default = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let row = row_of(&format!("{section}.{key}"));
                 assert_eq!(row[1].trim_matches('`').trim_matches('"'), default, "{path}: {section}.{key}");
@@ -74,6 +75,17 @@ fn the_page_of_settings_has_every_key_of_the_shipped_file_with_its_default() {
     }
 }
 
+/// Those of a section with those of the tables in it: `tls.cert_file`.
+fn keys_of(section: &toml::Table) -> Vec<(String, toml::Value)> {
+    let keys = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(inner) => {
+            inner.iter().map(|(name, value)| (format!("{key}.{name}"), value.clone())).collect()
+        }
+        value => vec![(key.clone(), value.clone())],
+    };
+    section.iter().flat_map(keys).collect()
+}
+
 /// The least that a block needs beside its own subject, unless it has accounts of its own.
 const LEAST: [(&str, &str); 3] = [
     ("TOKEN_RELAY__ACCOUNTS__MAIN__APPID", APPID),
@@ -84,13 +96,19 @@ const LEAST: [(&str, &str); 3] = [
 #[test]
 fn every_block_of_toml_is_a_valid_settings_file() {
     let secrets = TempDir::new().unwrap();
+    let certificate = Certificate::of("localhost");
     let mut count = 0;
     for (path, page) in pages() {
         for text in page.of_language("toml") {
             // where Docker and Kubernetes put secrets, and where systemd does
             let text = text.replace("/run/credentials/token-relay.service/", "/run/secrets/");
             for name in text.split("\"/run/secrets/").skip(1).map(|rest| rest.split_once('"').unwrap().0) {
-                let secret = if name == "redis_url" { "redis://relay:password@redis.internal:6379/0" } else { KEY };
+                let secret = match name {
+                    "redis_url" => "redis://relay:password@redis.internal:6379/0",
+                    "tls_cert.pem" => certificate.chain(),
+                    "tls_key.pem" => certificate.key(),
+                    _ => KEY,
+                };
                 fs::write(secrets.path().join(name), secret).unwrap();
             }
             let file = secrets.path().join("settings.toml");

@@ -4,7 +4,7 @@ use std::{process::Command, time::Duration};
 
 use test_support::eventually;
 use token_relay::{
-    http::{Limits, Timeouts},
+    http::{Limits, ListenerOptions, Timeouts},
     registry::Reported,
     status::Status,
 };
@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    fake_relay::{FakeRelay, LIMITS},
+    fake_relay::{FakeRelay, LIMITS, options},
     raw_http::{LONG, SHORT, ask, get, post, read_answer, read_to_end, serving},
 };
 
@@ -45,6 +45,43 @@ async fn at_the_limit_the_next_connection_waits_for_a_place() {
     shows(&fake, "connection_limit_reached_total{listener=\"public\"} 1\n").await;
     drop(first);
     assert!(read_answer(&mut third).await.contains("wire_token"));
+}
+
+#[tokio::test]
+async fn a_raised_limit_counts_at_once_and_a_lowered_one_as_connections_end() {
+    let (fake, options) = (FakeRelay::serving("wire_token"), options(Limits { max_connections: 1, ..LIMITS }));
+    let most = |max_connections| {
+        let limits = Limits { max_connections, ..LIMITS };
+        options.store(ListenerOptions { limits, tls: None }.into());
+    };
+    let served = fake.serve_changing(&options).await;
+    let first = ask(&served).await;
+    let mut second = served.connect().await;
+    second.write_all(get("/token", "").as_bytes()).await.unwrap();
+    assert!(timeout(SHORT, second.read_u8()).await.is_err());
+    most(2);
+    assert!(read_answer(&mut second).await.contains("wire_token"));
+    most(1);
+    let mut third = served.connect().await;
+    third.write_all(get("/token", "").as_bytes()).await.unwrap();
+    drop(first);
+    assert!(timeout(SHORT * 5, third.read_u8()).await.is_err(), "one is open, and one is allowed");
+    drop(second);
+    assert!(read_answer(&mut third).await.contains("wire_token"));
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_connections_gets_no_further_one_until_one_ends() {
+    let (fake, served) = serving(Limits { max_per_source: 2, ..LIMITS }).await;
+    let first = ask(&served).await;
+    let _second = ask(&served).await;
+    let mut third = served.connect().await;
+    assert_eq!(read_to_end(&mut third).await, "");
+    shows(&fake, "connections_refused_total{listener=\"public\"} 1\n").await;
+    shows(&fake, "connections{listener=\"public\"} 2\n").await;
+    drop(first);
+    shows(&fake, "connections{listener=\"public\"} 1\n").await;
+    ask(&served).await;
 }
 
 #[tokio::test]

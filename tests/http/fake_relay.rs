@@ -19,8 +19,8 @@ use token_relay::{
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
     http::{
-        Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, Pages, Rules,
-        SettingsStatus, Throttle, Timeouts,
+        Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, ListenerOptions,
+        Pages, Rules, SettingsStatus, Throttle, Timeouts,
     },
     issuer::{
         IssueError,
@@ -249,11 +249,30 @@ impl FakeRelay {
     }
 
     async fn serve_on(&self, address: SocketAddr, service: HttpService, limits: Limits) -> Served {
+        self.serve_with(address, service, options(limits)).await
+    }
+
+    /// Serves the public face with options that may change.
+    pub(crate) async fn serve_changing(&self, options: &Arc<ArcSwap<ListenerOptions>>) -> Served {
+        self.serve_with(([127, 0, 0, 1], 0).into(), self.relay.public(), options.clone()).await
+    }
+
+    async fn serve_with(
+        &self,
+        address: SocketAddr,
+        service: HttpService,
+        options: Arc<ArcSwap<ListenerOptions>>,
+    ) -> Served {
         let listener = Listener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(listener.serve(service, limits, self.shutdown.clone()));
+        let serving = tokio::spawn(listener.serve(service, options, self.shutdown.clone()));
         Served { address, serving }
     }
+}
+
+/// How a listener without TLS is served.
+pub(crate) fn options(limits: Limits) -> Arc<ArcSwap<ListenerOptions>> {
+    Arc::new(ArcSwap::from_pointee(ListenerOptions { limits, tls: None }))
 }
 
 /// A relay that is served on a socket.
@@ -279,8 +298,12 @@ impl Served {
     }
 }
 
-pub(crate) const LIMITS: Limits =
-    Limits { max_connections: 100, header_timeout: Duration::from_secs(120), grace: Duration::from_secs(60) };
+pub(crate) const LIMITS: Limits = Limits {
+    max_connections: 100,
+    max_per_source: 0,
+    header_timeout: Duration::from_secs(120),
+    grace: Duration::from_secs(60),
+};
 
 pub(crate) async fn answer(service: &HttpService, request: Request<Body>) -> Answer {
     let (parts, body) = service.answer(request, ([127, 0, 0, 1], 1).into()).await.into_parts();

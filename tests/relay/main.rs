@@ -30,6 +30,7 @@ mod status;
 mod stopping;
 mod systemd;
 mod tickets;
+mod tls;
 mod wecom;
 
 /// The binary under test.

@@ -21,8 +21,8 @@ use wechat_sim::{Fault, Op, Outcome, Sim, Times};
 
 use crate::RELAY;
 
-const TAKEN: &str = "the settings were read again, and count from now on";
-const REFUSED: &str = "the changed settings cannot be used: the relay goes on with those that it has";
+pub(crate) const TAKEN: &str = "the settings were read again, and count from now on";
+pub(crate) const REFUSED: &str = "the changed settings cannot be used: the relay goes on with those that it has";
 
 /// A relay whose accounts and clients are in a file, and each secret in a file of its own.
 struct Files {
@@ -72,7 +72,7 @@ impl Files {
     }
 }
 
-async fn counted(relay: &Relay, message: &str, count: usize) {
+pub(crate) async fn counted(relay: &Relay, message: &str, count: usize) {
     eventually(message, async || relay.events(message).len() >= count).await;
 }
 

@@ -43,6 +43,7 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("server.first_token_wait", "\"1s\"", "0s"),
     ("server.shutdown_grace", "\"1m\"", "2m"),
     ("server.max_connections", "1", "2"),
+    ("server.max_connections_per_source", "1", "0"),
     ("server.header_timeout", "\"1m\"", "2m"),
     ("wechat.base_url", "\"http://h:1/a\"", "https://i/b/c/"),
     ("wechat.fallback_base_url", "\"http://h\"", ""),
@@ -98,7 +99,9 @@ fn the_environment_overrides_the_file_and_the_file_the_default_for_every_key() {
     let paths = |text: &str| text.replace("PROXY", proxy.to_str().unwrap()).replace("STATE", state.to_str().unwrap());
     let defaults = origins(None, &[]);
     let shipped: toml::Table = SHIPPED.parse().unwrap();
-    let count: usize = shipped.values().map(|section| section.as_table().unwrap().len()).sum();
+    // those of [server.tls] need one another: tests/relay/tls.rs sets them in both ways
+    let keys = |section: &toml::Value| section.as_table().unwrap().values().filter(|value| !value.is_table()).count();
+    let count: usize = shipped.values().map(keys).sum();
     assert_eq!(EVERY_KEY.len(), count, "a key is missing in this table");
     for (key, in_file, in_env) in EVERY_KEY {
         let (section, name) = key.rsplit_once('.').unwrap();

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use serde::Serialize;
 
 use super::{super::SettingsStatus, account::Account, notice::Notice, severity::Severity, words};
-use crate::language::Language;
+use crate::{clock::WallTime, language::Language};
 
 /// So many accounts are named in one line.
 const NAMED: usize = 8;
@@ -22,7 +22,7 @@ pub(super) struct Line {
 
 /// All lines, the worst first, and of those that are as bad the ones about the whole relay. Notices that say the same are one line,
 /// which names all whom they concern.
-pub(super) fn lines(accounts: &[Account], settings: &SettingsStatus, language: Language) -> Vec<Line> {
+pub(super) fn lines(accounts: &[Account], settings: &SettingsStatus, now: WallTime, language: Language) -> Vec<Line> {
     let mut concerned: BTreeMap<_, Vec<(_, String)>> = BTreeMap::new();
     for credential in accounts.iter().flat_map(|account| &account.0) {
         for (severity, notice) in Notice::of(credential) {
@@ -36,7 +36,8 @@ pub(super) fn lines(accounts: &[Account], settings: &SettingsStatus, language: L
         let named: Vec<_> = of.iter().map(|(_, name)| name.as_str()).take(NAMED).collect();
         Line { severity, title, advice, names: words::names(language, &named, of.len() - named.len()) }
     };
-    let of_relay = words::settings(language, settings).into_iter().map(|(title, advice)| Line {
+    let certificate = words::certificate(language, settings.certificate_ends_at, now);
+    let of_relay = words::settings(language, settings).into_iter().chain(certificate).map(|(title, advice)| Line {
         severity: Severity::Act,
         title,
         advice,

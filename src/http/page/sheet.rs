@@ -11,7 +11,7 @@ use super::{
     words,
 };
 use crate::{
-    clock::Timestamp,
+    clock::Now,
     language::Language,
     recent::{Entry, Happening},
     status::{FACTS, Lease, Readiness, Value},
@@ -31,7 +31,7 @@ impl Sheet {
     pub(super) fn of(state: &AppState, view: &View) -> Self {
         let all = Account::all(state);
         let (accounts, unseen) = Account::shown(&all, view);
-        let (settings, now) = (state.settings.load(), state.clock.boot_now());
+        let (settings, now) = (state.settings.load(), state.clock.now());
         Self { head: Head::of(&all, unseen, &settings, now, view.language), accounts }
     }
 }
@@ -53,9 +53,9 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn of(accounts: &[Account], unseen: usize, settings: &SettingsStatus, now: Timestamp, language: Language) -> Self {
+    fn of(accounts: &[Account], unseen: usize, settings: &SettingsStatus, now: Now, language: Language) -> Self {
         let all = || accounts.iter().flat_map(|account| &account.0);
-        let readiness = Readiness::of(all().map(|credential| (credential.kind(), credential.status())), now);
+        let readiness = Readiness::of(all().map(|credential| (credential.kind(), credential.status())), now.boot);
         let counts =
             Severity::ALL.map(|severity| accounts.iter().filter(|account| account.severity() == severity).count());
         let in_need = counts[0] + counts[1];
@@ -70,7 +70,7 @@ impl Head {
             readiness: readiness.as_str(),
             status,
             counts,
-            notices: lines(accounts, settings, language),
+            notices: lines(accounts, settings, now.wall, language),
             unseen: if unseen > 0 { words::unseen(language, unseen) } else { String::new() },
             several: all().any(|credential| matches!(credential.status().lease, Lease::Ours | Lease::Another)),
         }

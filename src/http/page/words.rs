@@ -3,8 +3,11 @@
 //! What an errcode calls for stands in the issuers' tables, the names of numbers beside the facts (`status/facts.rs`), what else
 //! an operator should know in `status/advice.rs`; all other words of the page are here.
 
+use std::time::Duration;
+
 use super::{super::SettingsStatus, account::Credential, notice::Notice};
 use crate::{
+    clock::WallTime,
     credential::{CredentialKind, TicketKind},
     language::{Bilingual, Language},
     recent::{Entry, Happening},
@@ -38,6 +41,24 @@ pub(super) fn settings(language: Language, settings: &SettingsStatus) -> Vec<(St
         (title, settings.needs_restart.join(", "))
     });
     [refused, fixed].into_iter().flatten().map(|(title, advice)| (title.to(language).to_owned(), advice)).collect()
+}
+
+/// From this long before its end on, a certificate is spoken of. So does the alert in `deploy/`.
+const CERTIFICATE_ENDS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// That the certificate of the public listener ends soon, or has ended: a title and what to do.
+pub(super) fn certificate(language: Language, ends_at: Option<WallTime>, now: WallTime) -> Option<(String, String)> {
+    let ends_at = ends_at.filter(|end| end.is_within(CERTIFICATE_ENDS, now))?;
+    let title = if ends_at > now {
+        both("The certificate of the public listener ends soon", "业务端口的证书快到期了")
+    } else {
+        both("The certificate of the public listener has ended", "业务端口的证书已过期")
+    };
+    let advice = both(
+        "replace server.tls.cert_file and key_file: the relay takes the new ones by itself",
+        "替换 server.tls.cert_file 和 key_file，中控会自己换上新的",
+    );
+    Some((title.to(language).to_owned(), format!("{ends_at}: {}", advice.to(language))))
 }
 
 pub(super) const YES: Bilingual = both("yes", "是");
@@ -205,7 +226,6 @@ pub(super) fn duration(language: Language, seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::WallTime;
 
     #[test]
     fn a_duration_is_shown_in_its_two_largest_units() {
@@ -214,6 +234,18 @@ mod tests {
         assert_eq!(said(Language::English), english);
         let chinese = ["0 秒", "59 秒", "1 分 1 秒", "9 分 59 秒", "10 分", "1 小时 59 分", "1 天 1 小时"];
         assert_eq!(said(Language::Chinese), chinese);
+    }
+
+    #[test]
+    fn a_certificate_is_spoken_of_from_two_weeks_before_its_end_on() {
+        let title = |days: i64| {
+            let [now, end] = [0, days * 86_400_000].map(|ms| WallTime::from_millis(1_800_000_000_000 + ms));
+            certificate(Language::English, Some(end), now).map(|(title, _)| title)
+        };
+        assert_eq!(title(15), None);
+        assert!(title(14).unwrap().ends_with("ends soon"));
+        assert!(title(-1).unwrap().ends_with("has ended"));
+        assert_eq!(certificate(Language::Chinese, None, WallTime::from_millis(0)), None);
     }
 
     #[test]

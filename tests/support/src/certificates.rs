@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use wechat_sim::Identity;
 
-/// A server's certificate and the CA that signed it, all as PEM.
+/// A CA of the test's own.
+#[derive(Debug)]
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A server's or a client's certificate and the CA that signed it, all as PEM.
 #[derive(Debug)]
 pub struct Certificate {
     name: String,
@@ -14,21 +18,58 @@ pub struct Certificate {
     key: String,
 }
 
+impl Authority {
+    /// One that has signed nothing yet.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its own certificate.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate of the host `name`.
+    pub fn sign(&self, name: &str) -> Certificate {
+        self.signed(name, &CertificateParams::new(vec![name.to_owned()]).unwrap())
+    }
+
+    /// One that ended with the year 2020.
+    pub fn sign_expired(&self, name: &str) -> Certificate {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        self.signed(name, &params)
+    }
+
+    fn signed(&self, name: &str, params: &CertificateParams) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &self.0).unwrap().pem();
+        Certificate { name: name.to_owned(), ca: self.pem(), chain, key: key.serialize_pem() }
+    }
+}
+
 impl Certificate {
     /// A certificate of the host `name`, signed by a CA that signs nothing else.
     pub fn of(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, format!("the CA of {name}"));
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
-        Self { name: name.to_owned(), ca: ca.pem(), chain: leaf.pem(), key: key.serialize_pem() }
+        Authority::new(&format!("the CA of {name}")).sign(name)
     }
 
     /// Writes the CA to `dir`: the value of `SSL_CERT_FILE` for who shall trust the server.
     pub fn write_ca(&self, dir: &Path) -> String {
         self.write(dir, "ca", &self.ca)
+    }
+
+    /// The certificate.
+    pub fn chain(&self) -> &str {
+        &self.chain
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The server's side, for the simulator.

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Longer than any answer takes, the longest poll of these tests included.
-const LATEST: Duration = Duration::from_secs(90);
+pub(crate) const LATEST: Duration = Duration::from_secs(90);
 
 /// A whole answer.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn read(bytes: &[u8]) -> io::Result<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> io::Result<Self> {
         let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "no whole answer");
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(cut)?;
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
