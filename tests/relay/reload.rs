@@ -353,13 +353,12 @@ async fn reads(relay: &Relay, mut goes_on: impl FnMut(usize) -> bool) -> Vec<Dur
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_accounts_are_read_again_while_main_is_served() {
     let files = Files::new().await;
-    let more: String = (0..999)
-        .map(|number| {
-            files.setup.sim.register(&format!("wxother{number}"), SECRET);
-            format!("[accounts.other{number}]\nappid = \"wxother{number}\"\nsecret = \"{SECRET}\"\n")
-        })
-        .collect();
-    fs::write(files.config(), files.text() + &more).unwrap();
+    let mut text = files.text();
+    for number in 0..999 {
+        files.setup.sim.register(&format!("wxother{number}"), SECRET);
+        text += &format!("[accounts.other{number}]\nappid = \"wxother{number}\"\nsecret = \"{SECRET}\"\n");
+    }
+    fs::write(files.config(), text).unwrap();
     let relay = files.setup.start().await;
     eventually("all are fetched", async || files.setup.calls().len() == 1000).await;
     let quiet = reads(&relay, |count| count < 2000).await;
