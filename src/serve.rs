@@ -14,11 +14,12 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::{CredentialId, CredentialKind},
     group::Group,
-    http::{AppState, EarlyFetches, Limits, Listener, SettingsStatus, Throttle},
+    http::{AppState, EarlyFetches, Limits, Listener, RecentReadiness, SettingsStatus, Throttle},
     issuer::{Profile, upstream::UpstreamError},
     keeper::{Parts, Setup, permits::Permits, record::SecretMark, schedule::Policy},
     keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle, Signals},
+    logs::Logs,
     metrics::Metrics,
     registry::{AccountToken, Registry},
     settings::{AccountSettings, ServerSettings, Settings, Source, StateSettings, StateUrl, Watched},
@@ -39,7 +40,7 @@ mod rules;
 
 use fixed::Fixed;
 use issuers::{IssuerOf, Issuers};
-use reload::{Reloader, hangups};
+use reload::{Reloader, hangups, warn_of_readable};
 use rules::rules;
 
 /// Connections at once on the admin listener: probes, a scraper and a few people.
@@ -102,7 +103,8 @@ pub(crate) async fn serve(
 ) -> Result<End, ServeError> {
     let grace = settings.server.shutdown_grace;
     let (signals, hangups) = (Signals::listen().map_err(ServeError::Signals)?, hangups().map_err(ServeError::Signals)?);
-    let ready = Ready::new(&settings).await?;
+    let ready = Ready::logging_to(&settings, logs.logs()).await?;
+    warn_of_readable(&files, &Watched::default());
     let fixed = Fixed::of(&settings);
     drop(settings); // what the keepers need of them they have: the rest is a quarter of a KiB for each account
     let (registry, clock) = (ready.registry(), ready.app.clock.clone());
@@ -122,6 +124,10 @@ impl Ready {
     /// # Errors
     /// Whatever of it cannot be had.
     pub async fn new(settings: &Settings) -> Result<Self, ServeError> {
+        Self::logging_to(settings, Arc::default()).await
+    }
+
+    async fn logging_to(settings: &Settings, logs: Arc<Logs>) -> Result<Self, ServeError> {
         let life = Lifecycle::new();
         allow_descriptors(settings.server.max_connections);
         let (store, redis) = open_store(settings)?;
@@ -142,8 +148,10 @@ impl Ready {
             registry,
             rules: ArcSwap::from_pointee(rules(settings)?),
             settings: ArcSwap::from_pointee(SettingsStatus::read_at(now.wall)),
+            readiness: RecentReadiness::default(),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
+            logs,
             metrics,
             shutdown: life.stop(),
             started: now.boot,
