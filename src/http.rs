@@ -33,6 +33,7 @@ use tracing::{debug, error};
 
 mod admin;
 mod apps;
+mod asked;
 mod auth;
 mod body;
 mod described;
@@ -41,12 +42,14 @@ mod gateway;
 mod getticket;
 mod health;
 mod jssdk;
+mod limits;
 mod listener;
 mod openapi;
 mod overview;
 mod page;
 mod problem;
 mod query;
+mod quota;
 mod report;
 mod revoke;
 mod ticket;
@@ -56,15 +59,19 @@ pub use apps::{Agent, App, Apps};
 pub use auth::{Access, Client, Clients};
 pub use drop_in::{EarlyFetches, Throttle};
 pub use gateway::Gateway;
+pub use health::RecentReadiness;
 pub use jssdk::{AccountPages, Pages};
 pub use listener::{Limits, Listener, ListenerOptions};
 pub use overview::SettingsStatus;
+pub use quota::{ClientLimits, Quota};
 
 use crate::{
     clock::{Clock, Timestamp},
+    logs::{AccessLevel, Logs},
     metrics::{Metrics, Route, Side},
     registry::Registry,
 };
+use asked::Asked;
 use problem::Problem;
 
 /// All that the handlers read. Nothing in it waits for WeChat or a store (I11).
@@ -76,10 +83,14 @@ pub struct AppState {
     pub rules: ArcSwap<Rules>,
     /// How the settings are.
     pub settings: ArcSwap<SettingsStatus>,
+    /// How it stands, for everybody.
+    pub readiness: RecentReadiness,
     /// Who presented wrong keys to WeChat's routes.
     pub throttle: Throttle,
     /// Which token each client of a drop-in route was given last.
     pub early_fetches: EarlyFetches,
+    /// Which requests are logged.
+    pub logs: Arc<Logs>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What time it is.
@@ -216,9 +227,25 @@ impl HttpService {
     where
         B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
+        let asked = self.logged(&request, peer);
         match self.at_once(&request) {
-            Some(response) => Either::Left(ready(response)),
-            None => Either::Right(Box::pin(self.route_and_count(without_empty_body(request), peer))),
+            Some(response) => {
+                self.log(asked, &response);
+                Either::Left(ready(response))
+            }
+            None => Either::Right(Box::pin(self.route_and_count(without_empty_body(request), peer, asked))),
+        }
+    }
+
+    /// What is to be logged of a request, if requests of this listener are.
+    fn logged<B>(&self, request: &axum::http::Request<B>, peer: SocketAddr) -> Option<Box<Asked>> {
+        let state = self.reads.as_deref().filter(|state| state.logs.access() != AccessLevel::Off)?;
+        Some(Box::new(Asked::of(state, self.route(request.uri().path()), request, peer)))
+    }
+
+    fn log(&self, asked: Option<Box<Asked>>, response: &Response) {
+        if let (Some(asked), Some(state)) = (asked, self.reads.as_deref()) {
+            asked.answered(state, response);
         }
     }
 
@@ -235,7 +262,7 @@ impl HttpService {
         Some(response)
     }
 
-    async fn route_and_count(&self, mut request: Request, peer: SocketAddr) -> Response {
+    async fn route_and_count(&self, mut request: Request, peer: SocketAddr, asked: Option<Box<Asked>>) -> Response {
         request.extensions_mut().insert(ConnectInfo(peer));
         let route = self.route(request.uri().path());
         let mut router = self.router.clone();
@@ -254,6 +281,7 @@ impl HttpService {
                 "answered, but not with 200"
             );
         }
+        self.log(asked, &response);
         response
     }
 
@@ -324,8 +352,10 @@ mod tests {
                 timeouts: Timeouts::new(Duration::ZERO),
             }),
             settings: ArcSwap::from_pointee(SettingsStatus::read_at(clock.now().wall)),
+            readiness: RecentReadiness::default(),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
+            logs: Arc::default(),
             metrics: Arc::new(metrics),
             started: clock.boot_now(),
             clock,

@@ -46,6 +46,7 @@ pub mod keeper;
 pub mod keepers;
 pub mod language;
 pub mod lifecycle;
+pub mod logs;
 pub mod metrics;
 pub mod page_url;
 pub mod presence;

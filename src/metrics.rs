@@ -16,15 +16,17 @@ mod calls;
 mod credential;
 mod gateway;
 mod labels;
+mod logs;
 mod settings;
 
 pub use calls::CallTimer;
 pub use credential::CredentialMetrics;
 pub use gateway::GatewayMetrics;
 pub use labels::{
-    ApiFamily, CallKind, CallOutcome, CallResult, GatewayRefusal, Healing, ProbeOutcome, Refusal, ReloadOutcome,
-    ReportOutcome, Route, Side, StatusClass, StatusCode,
+    ApiFamily, CallKind, CallOutcome, CallResult, ClientLimit, GatewayRefusal, Healing, ProbeOutcome, Refusal,
+    ReloadOutcome, ReportOutcome, Route, Side, StatusClass, StatusCode,
 };
+pub use logs::LogMetrics;
 pub use settings::SettingsMetrics;
 
 use crate::{
@@ -75,6 +77,8 @@ pub struct Metrics {
     pub gateway: GatewayMetrics,
     /// What is counted of the settings.
     pub settings: SettingsMetrics,
+    /// What is counted of the logs.
+    pub logs: LogMetrics,
     uptime: Gauge,
 }
 
@@ -83,6 +87,7 @@ pub struct Metrics {
 pub struct HttpMetrics {
     requests: Vec<Vec<Counter>>,
     refusals: Vec<Counter>,
+    limited: Vec<Counter>,
     connections: Vec<Gauge>,
     at_limit: Vec<Counter>,
     accept_failures: Vec<Counter>,
@@ -103,10 +108,11 @@ impl Metrics {
         let http = HttpMetrics::new(&mut registry);
         let gateway = GatewayMetrics::new(&mut registry);
         let settings = SettingsMetrics::new(&mut registry);
+        let logs = LogMetrics::new(&mut registry);
         let calls = CallDurations::new(&mut registry);
         let credentials = Credentials::default();
         registry.register_collector(Box::new(credentials.clone()));
-        Self { registry, credentials, calls, http, gateway, settings, uptime }
+        Self { registry, credentials, calls, http, gateway, settings, logs, uptime }
     }
 
     /// The counters of `id`, every series at 0 where it has none yet.
@@ -143,6 +149,7 @@ impl HttpMetrics {
     fn new(registry: &mut Registry) -> Self {
         let requests = counters(registry, "requests", "Requests answered, by route and status");
         let refusals = counters(registry, "drop_in_refusals", "Requests that a drop-in route refused, by reason");
+        let limited = counters(registry, "client_limit_refusals", "Refusals because a client is over its limit");
         let connections = gauges(registry, "connections", "Connections that are open");
         let at_limit = counters(registry, "connection_limit_reached", "Times that no more connection was taken");
         let failures = counters(registry, "accept_failures", "Connections that the system refused to hand over");
@@ -156,10 +163,12 @@ impl HttpMetrics {
             StatusCode::ALL.iter().map(|code| requests.get_or_create_owned(&labels(code))).collect()
         });
         let reason = |refusal: &Refusal| vec![("reason", text_of(*refusal))];
+        let limit = |limit: &ClientLimit| vec![("limit", text_of(*limit))];
         let side = |side: &Side| vec![("listener", text_of(*side))];
         Self {
             requests: routes.collect(),
             refusals: Refusal::ALL.iter().map(|why| refusals.get_or_create_owned(&reason(why))).collect(),
+            limited: ClientLimit::ALL.iter().map(|what| limited.get_or_create_owned(&limit(what))).collect(),
             connections: Side::ALL.iter().map(|at| connections.get_or_create_owned(&side(at))).collect(),
             at_limit: Side::ALL.iter().map(|at| at_limit.get_or_create_owned(&side(at))).collect(),
             accept_failures: Side::ALL.iter().map(|at| failures.get_or_create_owned(&side(at))).collect(),
@@ -177,6 +186,11 @@ impl HttpMetrics {
     /// A drop-in route refused a request.
     pub fn refused(&self, refusal: Refusal) {
         self.refusals[refusal as usize].inc();
+    }
+
+    /// A client was refused because it is over this limit.
+    pub fn limited(&self, limit: ClientLimit) {
+        self.limited[limit as usize].inc();
     }
 
     /// A handler panicked.

@@ -14,11 +14,12 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::{CredentialId, CredentialKind},
     group::Group,
-    http::{AppState, EarlyFetches, Listener, SettingsStatus, Throttle},
+    http::{AppState, EarlyFetches, Listener, RecentReadiness, SettingsStatus, Throttle},
     issuer::{Profile, upstream::UpstreamError},
     keeper::{Parts, Setup, permits::Permits, record::SecretMark, schedule::Policy},
     keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle, Signals},
+    logs::Logs,
     metrics::Metrics,
     registry::{AccountToken, Registry},
     settings::{AccountSettings, Settings, Source, StateSettings, StateUrl, Watched},
@@ -42,7 +43,7 @@ use fixed::Fixed;
 pub(crate) use issuers::upstream_settings;
 use issuers::{IssuerOf, Issuers};
 use listening::Listening;
-use reload::{Reloader, hangups};
+use reload::{Reloader, hangups, warn_of_readable};
 use rules::rules;
 
 /// Why a relay does not start.
@@ -101,7 +102,8 @@ pub(crate) async fn serve(
 ) -> Result<End, ServeError> {
     let grace = settings.server.shutdown_grace;
     let (signals, hangups) = (Signals::listen().map_err(ServeError::Signals)?, hangups().map_err(ServeError::Signals)?);
-    let ready = Ready::new(&settings).await?;
+    let ready = Ready::logging_to(&settings, logs.logs()).await?;
+    warn_of_readable(&files, &Watched::default());
     let fixed = Fixed::of(&settings);
     drop(settings); // what the keepers need of them they have: the rest is a quarter of a KiB for each account
     let (registry, clock) = (ready.registry(), ready.app.clock.clone());
@@ -121,6 +123,10 @@ impl Ready {
     /// # Errors
     /// Whatever of it cannot be had.
     pub async fn new(settings: &Settings) -> Result<Self, ServeError> {
+        Self::logging_to(settings, Arc::default()).await
+    }
+
+    async fn logging_to(settings: &Settings, logs: Arc<Logs>) -> Result<Self, ServeError> {
         let life = Lifecycle::new();
         allow_descriptors(settings.server.max_connections);
         let (store, redis) = open_store(settings)?;
@@ -146,8 +152,10 @@ impl Ready {
                 certificate_ends_at,
                 ..SettingsStatus::read_at(now.wall)
             }),
+            readiness: RecentReadiness::default(),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
+            logs,
             metrics,
             shutdown: life.stop(),
             started: now.boot,

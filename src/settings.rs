@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ mod entry;
 mod error;
 mod layers;
 mod read;
+mod readable;
 mod schema;
 mod show;
 mod source;
@@ -25,6 +27,7 @@ mod urls;
 mod values;
 
 pub use crate::issuer::{Platform, wechat::Endpoint};
+pub use crate::logs::AccessLevel;
 pub use crate::page_url::PageDomain;
 pub use crate::relay_key::KeyDigest;
 pub use crate::secret_url::SecretUrl;
@@ -145,6 +148,8 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Which are written.
     pub filter: LogFilter,
+    /// Which requests are.
+    pub access: AccessLevel,
 }
 
 /// One WeChat app, or one agent of a WeCom corp.
@@ -210,6 +215,10 @@ pub struct ClientSettings {
     pub gateway: bool,
     /// Whether its key revokes tokens.
     pub admin: bool,
+    /// Requests a second, 1 to 100 000; `None` is no limit.
+    pub max_requests_per_second: Option<NonZeroU32>,
+    /// Reports a minute, 1 to 100 000.
+    pub max_reports_per_minute: NonZeroU32,
 }
 
 /// A key of a client.

@@ -1,59 +1,99 @@
 //! Where do the logs go, and in which form?
 //!
-//! To standard error, one line an event: standard output belongs to the commands that print a result. A thread of its own
-//! writes them, so that the relay goes on when the reader of the logs stops or goes away; what does not fit the queue is lost.
+//! To standard error, one line an event: standard output belongs to the commands that print a result. Threads of their own
+//! write them, so that the relay goes on when the reader of the logs stops or goes away; what does not fit the queue is lost.
+//! The access log has a thread and a queue of its own: many requests must not push a failure out of the log.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    io::{IsTerminal, stderr},
+    sync::Arc,
+};
 
-use tracing::error;
-use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing::{Dispatch, error};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt, reload::Handle};
 
-use crate::settings::{LogFilter, LogFormat, LogSettings};
+use crate::{
+    logs::Logs,
+    settings::{LogFilter, LogFormat, LogSettings},
+};
+
+/// Lines of the log that may wait to be written, about 10 MiB.
+const LINES: usize = 32 * 1024;
+/// Lines of the access log that may wait to be written, about 5 MiB.
+const ACCESS_LINES: usize = 16 * 1024;
 
 /// Changes what is logged while the process runs.
-pub(crate) struct LogControl(Option<Box<dyn Fn(EnvFilter) + Send + Sync>>);
+pub(crate) struct LogControl {
+    filter: Option<Box<dyn Fn(EnvFilter) + Send + Sync>>,
+    logs: Arc<Logs>,
+}
 
 impl LogControl {
-    /// From now on what `filter` lets through is logged.
-    pub(crate) fn filter_by(&self, filter: &LogFilter) {
-        if let Some(change) = &self.0 {
+    /// From now on what `settings` say is logged, in the form that it has.
+    pub(crate) fn follow(&self, settings: &LogSettings) {
+        self.logs.set_access(settings.access);
+        self.filter_by(&settings.filter);
+    }
+
+    fn filter_by(&self, filter: &LogFilter) {
+        if let Some(change) = &self.filter {
             change(filter.to_env_filter());
         }
     }
+
+    /// The access log, and what was lost.
+    pub(crate) fn logs(&self) -> Arc<Logs> {
+        self.logs.clone()
+    }
 }
 
-/// Starts logging for the whole process; the first call counts. What is left is written when the guard is dropped.
-pub(crate) fn start(settings: &LogSettings) -> (WorkerGuard, LogControl) {
+/// Starts logging for the whole process; the first call counts. What is left is written when the guards are dropped.
+pub(crate) fn start(settings: &LogSettings) -> ([WorkerGuard; 2], LogControl) {
     let filter = settings.filter.to_env_filter();
     let is_json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !stderr().is_terminal(),
     };
-    let (writer, guard) = NonBlocking::new(stderr());
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(stderr());
+    let (access_writer, access_guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(ACCESS_LINES).thread_name("access-log").finish(stderr());
+    let (guards, lost) = ([guard, access_guard], [writer.error_counter(), access_writer.error_counter()]);
     // a log line that cannot be written must not become another one
     let lines = fmt().with_env_filter(filter).with_writer(writer).with_target(false).log_internal_errors(false);
-    let (started, control) = if is_json {
+    let (started, filter) = if is_json {
         let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
         let lines = lines.with_filter_reloading();
-        let control = control(lines.reload_handle());
-        (lines.try_init(), control)
+        let filter = filter_of(lines.reload_handle());
+        (lines.try_init(), filter)
     } else {
         let lines = lines.with_ansi(stderr().is_terminal()).with_filter_reloading();
-        let control = control(lines.reload_handle());
-        (lines.try_init(), control)
+        let filter = filter_of(lines.reload_handle());
+        (lines.try_init(), filter)
     };
     if started.is_err() {
-        return (guard, LogControl(None));
+        return (guards, LogControl { filter: None, logs: Arc::default() });
     }
     log_panics();
-    (guard, control)
+    let logs = Logs::new(access_lines(access_writer, is_json), lost);
+    logs.set_access(settings.access);
+    (guards, LogControl { filter: Some(filter), logs: Arc::new(logs) })
 }
 
-fn control<S: 'static>(handle: Handle<EnvFilter, S>) -> LogControl {
+/// Writes the access log, in the same form. `log.filter` does not count here: `log.access` does.
+fn access_lines(writer: NonBlocking, is_json: bool) -> Dispatch {
+    let lines = fmt().with_writer(writer).with_target(false).log_internal_errors(false);
+    if is_json {
+        Dispatch::new(lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
+    } else {
+        Dispatch::new(lines.with_ansi(stderr().is_terminal()).finish())
+    }
+}
+
+fn filter_of<S: 'static>(handle: Handle<EnvFilter, S>) -> Box<dyn Fn(EnvFilter) + Send + Sync> {
     // it fails only when the subscriber is gone, and then nothing is logged
-    LogControl(Some(Box::new(move |filter| drop(handle.reload(filter)))))
+    Box::new(move |filter| drop(handle.reload(filter)))
 }
 
 /// A panic becomes a log line that says where, not what: its message may quote a secret (I9).

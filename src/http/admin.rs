@@ -14,6 +14,7 @@ use crate::metrics;
 /// `GET /metrics`
 pub(super) async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     state.registry.handles().set_gauges(state.clock.boot_now());
+    state.metrics.logs.set(state.logs.dropped());
     let page = state.metrics.render(state.uptime());
     let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let is_open = accepted.any(|accept| accept.contains("openmetrics-text"));

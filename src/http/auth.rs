@@ -6,9 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 
-use super::problem::Problem;
+use super::{problem::Problem, query, quota::ClientLimits};
 use crate::{
     account::AccountName,
     registry::{Handle, Handles},
@@ -24,7 +24,7 @@ const DEFAULT: &str = "default";
 /// constant time.
 #[derive(Debug)]
 pub struct Clients {
-    by_prefix: HashMap<[u8; 8], Vec<Client>>,
+    by_prefix: HashMap<[u8; 8], Vec<Arc<Client>>>,
 }
 
 /// What a client may do.
@@ -36,6 +36,8 @@ pub struct Access {
     pub gateway: bool,
     /// Whether its key revokes tokens.
     pub admin: bool,
+    /// How much it may ask for. Its keys share one.
+    pub limits: Arc<ClientLimits>,
 }
 
 /// One internal service. `Debug` shows neither the key nor its digest.
@@ -56,13 +58,13 @@ impl Clients {
     pub fn new(clients: impl IntoIterator<Item = (String, KeyDigest, Access)>) -> Self {
         let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
         for (name, key, access) in clients {
-            by_prefix.entry(key.prefix()).or_default().push(Client { name, key, access });
+            by_prefix.entry(key.prefix()).or_default().push(Arc::new(Client { name, key, access }));
         }
         Self { by_prefix }
     }
 
     /// The client that presents its key in `Authorization`.
-    pub(super) fn identify(&self, headers: &HeaderMap) -> Result<&Client, Problem> {
+    pub(super) fn identify(&self, headers: &HeaderMap) -> Result<&Arc<Client>, Problem> {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let key = match (given.next(), given.next()) {
             (Some(value), None) => bearer(value.as_bytes()),
@@ -74,19 +76,39 @@ impl Clients {
     }
 
     /// The digest of what an SDK presents as its secret, and the client whose key that is, if the key may stand in a URL.
-    pub(super) fn by_secret(&self, secret: &str) -> (KeyDigest, Option<&Client>) {
+    pub(super) fn by_secret(&self, secret: &str) -> (KeyDigest, Option<&Arc<Client>>) {
         let digest = KeyDigest::of(secret.as_bytes());
         let client = self.by_key(&digest).filter(|_| fits_urls(secret));
         (digest, client)
     }
 
+    /// Who sends a request, as far as its head says so: by `Authorization`, or by what an SDK presents as its secret.
+    pub(super) fn sender(&self, headers: &HeaderMap, uri: &Uri) -> Option<&Arc<Client>> {
+        if headers.contains_key(header::AUTHORIZATION) {
+            return self.identify(headers).ok();
+        }
+        let mut parameters = uri.query().into_iter().flat_map(query::pairs);
+        let (_, secret) = parameters.find(|(name, _)| matches!(*name, "secret" | "corpsecret"))?;
+        self.by_secret(&query::decode(secret)?).1
+    }
+
     /// The client with this key.
-    fn by_key(&self, key: &KeyDigest) -> Option<&Client> {
+    fn by_key(&self, key: &KeyDigest) -> Option<&Arc<Client>> {
         self.by_prefix.get(&key.prefix())?.iter().find(|client| client.key == *key)
     }
 }
 
 impl Client {
+    /// Its name in the settings.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How much it may ask for.
+    pub(super) fn limits(&self) -> &ClientLimits {
+        &self.access.limits
+    }
+
     /// The access token of the account called `asked`; where none was asked for, of the only account that the client may
     /// use, or of the one called `default`.
     pub(super) fn authorize<'h>(&self, handles: &'h Handles, asked: Option<&str>) -> Result<&'h Arc<Handle>, Problem> {
@@ -158,10 +180,9 @@ mod tests {
         let client = clients.by_key(&key).unwrap();
         assert_eq!(client.name, "orders");
         assert!(clients.by_key(&KeyDigest::of(b"sentinel ")).is_none());
-        assert_eq!(
-            format!("{client:?}"),
-            "Client { name: \"orders\", access: Access { accounts: None, gateway: false, admin: false }, .. }"
-        );
+        let shown = format!("{client:?}");
+        assert!(shown.starts_with("Client { name: \"orders\", access: Access { accounts: None, "), "{shown}");
+        assert!(!shown.contains("sentinel") && !shown.contains(&hex::encode(key.as_bytes())), "{shown}");
     }
 
     #[test]

@@ -138,6 +138,9 @@ pub(super) enum Refused {
     /// There is no such account or ticket.
     #[response(status = 404, content_type = PROBLEM)]
     NotFound(Wire<'static>),
+    /// The client is over its limit.
+    #[response(status = 429, content_type = PROBLEM, headers(("Retry-After" = inline(Seconds))))]
+    TooMany(Wire<'static>),
 }
 
 /// How a report is refused beside that.
@@ -146,7 +149,7 @@ pub(super) enum ReportRefused {
     /// The body is longer than 4096 bytes.
     #[response(status = 413, content_type = PROBLEM)]
     TooLarge(Wire<'static>),
-    /// The token was probed or rotated just now, or a day's budget is spent.
+    /// The token was probed or rotated just now, a day's budget is spent, or the client is over its limit.
     #[response(status = 429, content_type = PROBLEM, headers(("Retry-After" = inline(Seconds))))]
     TooMany(Wire<'static>),
 }

@@ -35,8 +35,10 @@ pub(super) use wecom::{GETTOKEN, gettoken};
 
 use super::{
     AppState,
+    asked::AskedBy,
     auth::Client,
     body::{BodyFault, Unread},
+    limits, report,
     token::{self, LongPoll, Outcome},
 };
 use crate::{
@@ -96,10 +98,20 @@ pub(super) async fn stable_token(
 }
 
 async fn answer(state: &AppState, route: Endpoint, peer: SocketAddr, request: Request) -> Response {
-    match serve(state, route, peer, request).await {
+    let fetch = resolve(state, route, request).await;
+    let client = fetch.as_ref().ok().and_then(|fetch| fetch.client.clone());
+    let handed_out = match fetch {
+        Ok(fetch) => hand_out(state, fetch, peer).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match handed_out {
         Ok((prepared, seconds)) => reply::token(&prepared, seconds),
         Err(refusal) => refuse(state, path(route), Platform::WeChat, peer, refusal),
+    };
+    if let Some(client) = client {
+        response.extensions_mut().insert(AskedBy(client));
     }
+    response
 }
 
 const fn path(route: Endpoint) -> &'static str {
@@ -135,6 +147,8 @@ pub(super) fn refuse(
 struct Fetch {
     credential: Arc<Handle>,
     by: Fetcher,
+    /// `None`: it has presented the account's own secret.
+    client: Option<Arc<Client>>,
     force_refresh: bool,
 }
 
@@ -144,32 +158,24 @@ impl Fetch {
         state: &AppState,
         account: &AccountName,
         secret: &KeyDigest,
-        client: Option<&Client>,
+        client: Option<&Arc<Client>>,
         force_refresh: bool,
     ) -> Result<Self, Refusal> {
         let handles = state.registry.handles();
         let credential = handles.access_token(account.as_str()).ok_or(Refusal::NoToken)?;
-        if client.is_none() {
-            credential.metrics.appsecret_accepted();
+        match client {
+            Some(client) => limits::request(state, client).map_err(|_| Refusal::TooManyRequests)?,
+            None => credential.metrics.appsecret_accepted(),
         }
-        Ok(Self { credential: credential.clone(), by: Fetcher::new(account.clone(), secret), force_refresh })
+        let (credential, by) = (credential.clone(), Fetcher::new(account.clone(), secret));
+        Ok(Self { credential, by, client: client.cloned(), force_refresh })
     }
-}
-
-async fn serve(
-    state: &AppState,
-    route: Endpoint,
-    peer: SocketAddr,
-    request: Request,
-) -> Result<(Prepared, u64), Refusal> {
-    let fetch = resolve(state, route, request).await?;
-    hand_out(state, fetch, peer).await
 }
 
 /// The token that a request gets, once it is as good as it should be.
 async fn hand_out(state: &AppState, fetch: Fetch, peer: SocketAddr) -> Result<(Prepared, u64), Refusal> {
     let outcome = match doubt(state, &fetch, peer) {
-        Some((generation, grounds)) => after_verdict(state, &fetch.credential, generation, grounds).await,
+        Some((generation, grounds)) => after_verdict(state, &fetch, generation, grounds).await,
         None => current(state, &fetch.credential, state.timeouts().first_token).await,
     };
     match outcome {
@@ -187,7 +193,7 @@ async fn hand_out(state: &AppState, fetch: Fetch, peer: SocketAddr) -> Result<(P
 fn doubt(state: &AppState, fetch: &Fetch, peer: SocketAddr) -> Option<(Generation, Grounds)> {
     let published = fetch.credential.published();
     let generation = published.status.offer.as_ref()?.generation;
-    let grounds = if fetch.force_refresh {
+    let grounds = if fetch.force_refresh && may_report(state, fetch) {
         Grounds::Report
     } else {
         state.early_fetches.grounds(&fetch.by, peer.ip(), &published.status, state.clock.boot_now())?
@@ -195,11 +201,20 @@ fn doubt(state: &AppState, fetch: &Fetch, peer: SocketAddr) -> Option<(Generatio
     Some((generation, grounds))
 }
 
+/// Whether a report of its client is heard. If not, the client gets the current token.
+fn may_report(state: &AppState, fetch: &Fetch) -> bool {
+    fetch.client.as_ref().is_none_or(|client| limits::report(state, client).is_ok())
+}
+
 /// What can be served once WeChat has judged the token. Without a verdict in time the current one: SDKs hang up after 5 s. The
 /// keeper goes on, and whoever asks next joins what is under way (I13).
-async fn after_verdict(state: &AppState, credential: &Handle, generation: Generation, grounds: Grounds) -> Outcome {
+async fn after_verdict(state: &AppState, fetch: &Fetch, generation: Generation, grounds: Grounds) -> Outcome {
+    let credential = &fetch.credential;
     let judged = async {
-        credential.report(generation, grounds).await;
+        let answer = credential.report(generation, grounds).await;
+        if grounds == Grounds::Report {
+            report::log(fetch.client.as_deref(), credential, Some(generation), answer.as_ref());
+        }
         current(state, credential, state.timeouts().first_token).await
     };
     match timeout(state.timeouts().verdict, judged).await {

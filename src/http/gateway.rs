@@ -27,7 +27,7 @@ mod refusal;
 mod target;
 mod upload;
 
-use super::{AppState, Rules, body::Unread, drop_in, problem::Problem};
+use super::{AppState, Rules, body::Unread, drop_in, limits, problem::Problem};
 use crate::{
     account::AccountName,
     credential::Generation,
@@ -259,6 +259,7 @@ fn admit(
     request: &Request,
 ) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
     let credential = decide(state, rules, request)?;
+    limits::request_of_sender(state, request.headers(), request.uri()).map_err(|_| GatewayRefusal::TooManyRequests)?;
     let permit = gateway.permit(&credential)?;
     Ok((credential, permit))
 }

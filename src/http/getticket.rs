@@ -14,7 +14,7 @@ use super::{
         self, AccessTokenQuery, AgentTicketQuery, AgentTicketReply, CorpTicketReply, GatewayRefusals, Parameter,
         TicketReply, WeChatTicketQuery,
     },
-    gateway,
+    gateway, limits,
     token::{self, LongPoll, Outcome},
 };
 use crate::{credential::TicketKind, issuer::Platform, metrics::Refusal, registry::Handle};
@@ -51,7 +51,7 @@ impl Route {
     /// means to an SDK of WeCom that its secret is wrong.
     fn is_final(self, refusal: Refusal) -> bool {
         let is_of_token = matches!(refusal, Refusal::NoAccessToken | Refusal::UnknownAccessToken);
-        self.platform == Platform::WeCom && is_of_token
+        self.platform == Platform::WeCom && is_of_token || refusal == Refusal::TooManyRequests
     }
 }
 
@@ -115,7 +115,11 @@ async fn answer(
     peer: ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let refusal = match find(route, &state, &request) {
+    let found = find(route, &state, &request).and_then(|handle| {
+        let within_limit = limits::request_of_sender(&state, request.headers(), request.uri());
+        within_limit.map(|()| handle).map_err(|_| Refusal::TooManyRequests)
+    });
+    let refusal = match found {
         Ok(handle) => {
             drop(request);
             match token::outcome(&state, &handle, &LongPoll::default(), state.timeouts().first_token).await {

@@ -3,7 +3,11 @@
 //! Alive is about the process and its keepers alone: a restart heals neither WeChat nor a store. The public listener tells
 //! the status, the admin listener also whose it is: names of accounts are for operators.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::{Request, State},
@@ -20,7 +24,31 @@ use super::{
     problem::{Problem, problem_json, retry_after},
     query,
 };
-use crate::{heartbeat::BEAT, status::Readiness};
+use crate::{clock::Timestamp, heartbeat::BEAT, status::Readiness};
+
+/// How the relay stands, looked at once a second at most: it takes a look at every credential, and anybody may ask.
+/// Rejected: a count kept where statuses are published, for a promise also runs out when nobody publishes anything.
+#[derive(Debug, Default)]
+pub struct RecentReadiness(Mutex<Option<(Timestamp, Readiness)>>);
+
+/// How old the readiness may be that the public listener tells.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+impl RecentReadiness {
+    fn of(&self, state: &AppState) -> Readiness {
+        let now = state.clock.boot_now();
+        // It cannot be left half changed, so a panic elsewhere poisons nothing.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, readiness)) = *last
+            && now.since(at) < READ_EVERY
+        {
+            return readiness;
+        }
+        let readiness = readiness(&details(state.registry.handles().iter(), now), now);
+        *last = Some((now, readiness));
+        readiness
+    }
+}
 
 /// When to look again: a keeper beats as often.
 const LOOK_AGAIN: Duration = BEAT;
@@ -60,15 +88,14 @@ fn not_alive(reason: String) -> Response {
 #[utoipa::path(
     get, path = "/readyz", tag = "health", operation_id = "isReady",
     summary = "Whether at least one account can be served",
-    description = "`degraded` where not all of them can.",
+    description = "`degraded` where not all of them can. At most a second old.",
     responses(
         (status = 200, description = "It can.", body = Ready, headers(("Cache-Control" = String, description = "`no-store`"))),
         Unavailable,
     ),
 )]
 pub(super) async fn ready(State(state): State<Arc<AppState>>) -> Response {
-    let now = state.clock.boot_now();
-    match readiness(&details(state.registry.handles().iter(), now), now) {
+    match state.readiness.of(&state) {
         Readiness::Unready => {
             let reason = "no account can be served".into();
             Problem::Unavailable { retry_in: LOOK_AGAIN, reason, trouble: None }.into_response()
@@ -116,10 +143,35 @@ mod tests {
 
     use super::*;
     use crate::{
-        clock::FixedClock,
-        heartbeat::STALE_AFTER,
+        clock::{Clock as _, FixedClock},
+        credential::{CredentialId, Generation, Promise, Token},
+        heartbeat::{Heartbeat, STALE_AFTER},
         http::tests::{PEER, app},
+        registry::Handle,
+        status::{Offer, Status},
     };
+
+    #[tokio::test]
+    async fn anybody_may_ask_for_the_readiness_and_the_credentials_are_read_once_a_second() {
+        let clock = Arc::new(FixedClock::default());
+        let state = app(&["main"], clock.clone());
+        let ask = async |service: crate::http::HttpService| {
+            service.answer(Request::get("/readyz").body(Body::empty()).unwrap(), PEER).await.status()
+        };
+        assert_eq!(ask(state.public()).await, StatusCode::SERVICE_UNAVAILABLE);
+        let id = CredentialId::access_token("main".parse().unwrap());
+        let (handle, end) = Handle::new(id.clone(), state.metrics.credential(&id), Heartbeat::starting(clock.awake()));
+        state.registry.insert(&[Arc::new(handle)]);
+        let promise = Promise { until: Timestamp::NEVER, sliding: None, verified_until: None };
+        let token = Token::try_from("token".to_owned()).unwrap();
+        end.publisher
+            .publish(Status { offer: Some(Offer { generation: Generation(1), token, promise }), ..Status::default() });
+        clock.advance(Duration::from_millis(999));
+        assert_eq!(ask(state.public()).await, StatusCode::SERVICE_UNAVAILABLE, "nothing was read");
+        assert_eq!(ask(state.admin()).await, StatusCode::OK);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(ask(state.public()).await, StatusCode::OK);
+    }
 
     #[tokio::test]
     async fn a_silent_keeper_is_503_and_named_to_operators_only() {

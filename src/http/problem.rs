@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::{
     clock::Timestamp,
+    metrics::ClientLimit,
     page_url::PageRefused,
     report::{ReportFailure, ReportLimit},
     status::{Failure, Status},
@@ -47,6 +48,8 @@ pub(super) enum Problem {
     BadBody(&'static str),
     /// 400, and the connection is closed: what would follow is not the next request.
     BodyTooSlow,
+    /// 429: the client is over its limit.
+    Limited { retry_in: Duration, limit: ClientLimit },
     /// 429
     TooMany { retry_in: Duration, limit: ReportLimit },
     /// 503
@@ -90,6 +93,11 @@ impl Problem {
         Self::Unavailable { retry_in: status.retry_in(now), reason, trouble }
     }
 
+    /// Its client sends too many.
+    pub(super) fn too_many_requests(retry_in: Duration) -> Self {
+        Self::Limited { retry_in, limit: ClientLimit::Requests }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchRoute | Self::NoSuchAccount | Self::NoSuchTicket => StatusCode::NOT_FOUND,
@@ -99,7 +107,7 @@ impl Problem {
             Self::ForeignAccount | Self::NotAdmin => StatusCode::FORBIDDEN,
             Self::CannotRevoke => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Limited { .. } | Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable { .. } | Self::ReportFailed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -119,6 +127,7 @@ impl Problem {
             Self::Panicked => "the relay has a defect; its log names the place",
             Self::Unauthorized(detail) | Self::BadQuery(detail) | Self::BadBody(detail) => detail,
             Self::PageRefused(refused) => return refused.to_string().into(),
+            Self::Limited { limit, .. } => over(*limit),
             Self::TooMany { limit, .. } => limited(*limit),
             Self::Unavailable { reason, trouble, .. } => return with_trouble(reason, trouble.as_deref()),
             Self::ReportFailed { failure, trouble, .. } => return failed(failure, trouble.as_deref()),
@@ -130,7 +139,8 @@ impl Problem {
         match self {
             Self::Unauthorized(_) => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::BodyTooSlow => Some((header::CONNECTION, HeaderValue::from_static("close"))),
-            Self::TooMany { retry_in, .. }
+            Self::Limited { retry_in, .. }
+            | Self::TooMany { retry_in, .. }
             | Self::Unavailable { retry_in, .. }
             | Self::ReportFailed { retry_in, .. } => Some(retry_after(*retry_in)),
             Self::NoSuchRoute
@@ -177,8 +187,16 @@ impl IntoResponse for Problem {
 
 const CANNOT_REVOKE: &str = "the issuer gives the same token until its end: reset the secret in its console";
 
+/// Which limit a client is over.
+fn over(limit: ClientLimit) -> &'static str {
+    match limit {
+        ClientLimit::Requests => "this client sends more requests than clients.NAME.max_requests_per_second allows",
+        ClientLimit::Reports => "this client sends more reports than clients.NAME.max_reports_per_minute allows",
+    }
+}
+
 /// Why a report is not heard now.
-fn limited(limit: ReportLimit) -> &'static str {
+pub(super) fn limited(limit: ReportLimit) -> &'static str {
     match limit {
         ReportLimit::Cooldown => "the token was probed or rotated just now",
         ReportLimit::Calls => "the day's budget of calls is spent",
@@ -187,7 +205,7 @@ fn limited(limit: ReportLimit) -> &'static str {
 }
 
 /// Why a report brought nothing. A failed refresh is the last call that failed, so it is said once.
-fn failed<'f>(failure: &'f ReportFailure, trouble: Option<&Failure>) -> Cow<'f, str> {
+pub(super) fn failed<'f>(failure: &'f ReportFailure, trouble: Option<&Failure>) -> Cow<'f, str> {
     let reason = match failure {
         ReportFailure::RefreshFailed(error) => {
             let error = trouble.map_or_else(|| error.to_string(), |trouble| trouble.errors.describe(error));

@@ -8,17 +8,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tokio::time::timeout;
+use tracing::{debug, field::display, info};
 
 use super::{
     AppState,
+    auth::Client,
     body::{BodyFault, Unread},
     described::{AccountQuery, BadToken, Refused, ReportHeard, ReportRefused, Unavailable},
-    problem::Problem,
+    limits,
+    problem::{Problem, failed, limited},
     query,
     token::{self, LongPoll},
 };
 use crate::{
-    metrics::ReportOutcome,
+    credential::Generation,
+    metrics::{ClientLimit, ReportOutcome},
     registry::{Handle, Reported},
     report::{Grounds, ReportFailure},
 };
@@ -43,27 +47,33 @@ async fn handle(state: &AppState, request: Request) -> Result<Response, Problem>
     let (head, body) = Unread::split(request);
     let authorized = authorize(state, &head);
     drop(head);
-    let credential = match authorized {
-        Ok(credential) => credential,
+    let (credential, client) = match authorized {
+        Ok(authorized) => authorized,
         Err(problem) => {
             body.discard().await;
             return Err(problem);
         }
     };
     let bad = token_in(&body.read(state.timeouts().body).await?)?;
-    match timeout(state.timeouts().report, resolve(state, &credential, &bad)).await {
+    limits::request(state, &client).map_err(Problem::too_many_requests)?;
+    limits::report(state, &client).map_err(|retry_in| Problem::Limited { retry_in, limit: ClientLimit::Reports })?;
+    match timeout(state.timeouts().report, resolve(state, &client, &credential, &bad)).await {
         Ok(answer) => answer,
         // The keeper goes on: whoever asks next joins what is under way (I13).
-        Err(_elapsed) => Err(unavailable(state, &credential, "no verdict in time")),
+        Err(_elapsed) => {
+            info!(account = %credential.id, client = client.name(), "report: no verdict in time");
+            Err(unavailable(state, &credential, "no verdict in time"))
+        }
     }
 }
 
 /// All checks that come before the body is read.
-fn authorize(state: &AppState, head: &Parts) -> Result<Arc<Handle>, Problem> {
+fn authorize(state: &AppState, head: &Parts) -> Result<(Arc<Handle>, Arc<Client>), Problem> {
     let rules = state.rules.load();
     let client = rules.clients.identify(&head.headers)?;
     let name = query::account(head.uri.query())?;
-    client.authorize(&state.registry.handles(), name.as_deref()).cloned()
+    let credential = client.authorize(&state.registry.handles(), name.as_deref())?.clone();
+    Ok((credential, client.clone()))
 }
 
 impl From<BodyFault> for Problem {
@@ -77,15 +87,57 @@ impl From<BodyFault> for Problem {
 }
 
 /// Compares, asks the keeper if the bad token is the current one (I5), and serves what is published then.
-async fn resolve(state: &AppState, credential: &Handle, bad: &str) -> Result<Response, Problem> {
+async fn resolve(state: &AppState, client: &Client, credential: &Handle, bad: &str) -> Result<Response, Problem> {
     let published = credential.published();
     let reported = published.status.offer.as_ref().filter(|offer| offer.token.is(bad)).map(|offer| offer.generation);
     drop(published);
     match reported {
-        None => credential.metrics.report(Grounds::Report, ReportOutcome::Stale),
-        Some(generation) => settled(state, credential, credential.report(generation, Grounds::Report).await)?,
+        None => {
+            credential.metrics.report(Grounds::Report, ReportOutcome::Stale);
+            log(Some(client), credential, None, Some(&Reported::Settled));
+        }
+        Some(generation) => {
+            let answer = credential.report(generation, Grounds::Report).await;
+            log(Some(client), credential, Some(generation), answer.as_ref());
+            settled(state, credential, answer)?;
+        }
     }
     Ok(token::serve(state, credential, &LongPoll::default(), state.timeouts().report).await)
+}
+
+/// Logs what came of a report of `reported`; `None`: it was not about the current token. One line a report, and each client's
+/// reports are limited; those that are refused for now are many where a client repeats them, and logged at DEBUG.
+pub(super) fn log(
+    client: Option<&Client>,
+    credential: &Handle,
+    reported: Option<Generation>,
+    answer: Option<&Reported>,
+) {
+    let (account, client) = (&credential.id, client.map(Client::name));
+    let published = credential.published();
+    let offered = published.status.offer.as_ref().map(|offer| offer.generation);
+    match answer {
+        Some(Reported::Settled) if reported.is_none() => {
+            info!(%account, client, generation = offered.map(display), "report: not about the current token");
+        }
+        Some(Reported::Settled) if reported == offered => {
+            info!(%account, client, generation = reported.map(display), "report: the token stays");
+        }
+        Some(Reported::Settled) => {
+            let (generation, offered) = (reported.map(display), offered.map(display));
+            info!(%account, client, generation, offered, "report: the token was replaced");
+        }
+        Some(Reported::TooMany { limit, .. }) => {
+            debug!(%account, client, generation = reported.map(display), reason = limited(*limit), "report: not now");
+        }
+        Some(Reported::Failed { failure, .. }) => {
+            let reason = failed(failure, published.status.trouble.as_deref());
+            info!(%account, client, generation = reported.map(display), %reason, "report: failed");
+        }
+        None => {
+            info!(%account, client, generation = reported.map(display), "report: the keeper is being started again");
+        }
+    }
 }
 
 /// Whether the keeper has done what it was told, and if not, why.

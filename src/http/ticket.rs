@@ -11,6 +11,7 @@ use axum::{
 use super::{
     AppState,
     described::{AccountQuery, HeldTag, Refused, TicketQuery, TicketRead, Unavailable, WaitQuery},
+    limits,
     problem::Problem,
     query,
     token::{self, LongPoll, Outcome},
@@ -27,7 +28,7 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// The ticket of this kind that the sender of a request asks for, of the account that it names.
+    /// The ticket of this kind that the sender of a request asks for, of the account that it names. It counts the request.
     pub(super) fn authorize(
         state: &AppState,
         handles: &Handles,
@@ -36,8 +37,10 @@ impl Ticket {
         kind: TicketKind,
     ) -> Result<Self, Problem> {
         let rules = state.rules.load();
-        let access_token = rules.clients.identify(headers)?.authorize(handles, account)?;
+        let client = rules.clients.identify(headers)?;
+        let access_token = client.authorize(handles, account)?;
         let handle = handles.ticket(access_token.id.account().as_str(), kind).ok_or(Problem::NoSuchTicket)?;
+        limits::request(state, client).map_err(Problem::too_many_requests)?;
         Ok(Self { handle: handle.clone(), access_token: access_token.clone() })
     }
 

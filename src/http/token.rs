@@ -11,8 +11,10 @@ use axum::{
 use tokio::time::sleep;
 
 use super::{
-    AppState,
+    AppState, Rules,
+    auth::Client,
     described::{AccountQuery, HeldTag, Refused, TokenRead, Unavailable, WaitQuery},
+    limits,
     problem::Problem,
     query,
 };
@@ -26,11 +28,11 @@ const CACHE_SECONDS: u64 = 60;
 
 /// The answer to a `GET /token`, if it is 200 and needs no wait.
 pub(super) fn at_once(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Option<Response> {
-    let handles = state.registry.handles();
-    let (handle, poll) = resolve(state, &handles, headers, uri).ok()?;
+    let (rules, handles) = (state.rules.load(), state.registry.handles());
+    let (handle, poll, client) = resolve(&rules, &handles, headers, uri).ok()?;
     let published = handle.published();
     let (prepared, seconds) = published.servable(state.clock.boot_now())?;
-    (!poll.has(&prepared.etag)).then(|| ok(prepared, seconds))
+    (!poll.has(&prepared.etag) && limits::passes(state, client)).then(|| ok(prepared, seconds))
 }
 
 /// `GET /token`, for all that [`at_once`] leaves.
@@ -42,8 +44,7 @@ pub(super) fn at_once(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Optio
     responses(TokenRead, Refused, Unavailable),
 )]
 pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let resolved = resolve(&state, &state.registry.handles(), request.headers(), request.uri())
-        .map(|(handle, poll)| (handle.clone(), poll));
+    let resolved = admit(&state, request.headers(), request.uri());
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match resolved {
@@ -52,18 +53,25 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
     }
 }
 
-/// The credential and the poll that a request asks for. The whole query is read before any account is looked up.
+/// What a request asks for, counted as one of its client's.
+fn admit(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Arc<Handle>, LongPoll), Problem> {
+    let (rules, handles) = (state.rules.load(), state.registry.handles());
+    let (handle, poll, client) = resolve(&rules, &handles, headers, uri)?;
+    limits::request(state, client).map_err(Problem::too_many_requests)?;
+    Ok((handle.clone(), poll))
+}
+
+/// The credential and the poll that a request asks for, and who sends it. The whole query is read before any account is looked up.
 fn resolve<'h>(
-    state: &AppState,
+    rules: &'h Rules,
     handles: &'h Handles,
     headers: &HeaderMap,
     uri: &Uri,
-) -> Result<(&'h Arc<Handle>, LongPoll), Problem> {
-    let rules = state.rules.load();
+) -> Result<(&'h Arc<Handle>, LongPoll, &'h Client), Problem> {
     let client = rules.clients.identify(headers)?;
     let name = query::account(uri.query())?;
     let poll = LongPoll::of_request(headers, uri)?;
-    Ok((client.authorize(handles, name.as_deref())?, poll))
+    Ok((client.authorize(handles, name.as_deref())?, poll, client))
 }
 
 /// What a client holds already, and how long it would wait for something else: the long poll.

@@ -169,6 +169,8 @@ labels! {
         TooManyWrongKeys = "too_many_wrong_keys",
         /// Another grant type than `client_credential`.
         BadGrantType = "bad_grant_type",
+        /// The client is over its limit.
+        TooManyRequests = "too_many_requests",
         /// The client may not use the account.
         ForeignAccount = "foreign_account",
         /// No access token.
@@ -183,6 +185,14 @@ labels! {
         SeveralAccounts = "several_accounts",
         /// No token or ticket can be served.
         NoToken = "no_token",
+    }
+
+    /// What a client may do only so often.
+    ClientLimit {
+        /// Requests.
+        Requests = "requests",
+        /// Reports.
+        Reports = "reports",
     }
 
     /// Which part of WeChat's API a gateway request is for.
@@ -247,6 +257,8 @@ labels! {
         WrongKey = "wrong_key",
         /// One of the two above, of an address that has presented too many in the last minute.
         TooManyWrongKeys = "too_many_wrong_keys",
+        /// The client is over its limit.
+        TooManyRequests = "too_many_requests",
         /// No token can be served.
         NoLivingToken = "no_living_token",
         /// As many requests as may be are under way.
@@ -351,6 +363,13 @@ impl StatusClass {
 }
 
 impl Refusal {
+    /// The text of the label, for logs.
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+}
+
+impl ClientLimit {
     /// The text of the label, for logs.
     pub fn name(self) -> &'static str {
         self.text()

@@ -30,6 +30,9 @@ const SETTLED_AFTER: Duration = Duration::from_millis(500);
 /// How often they are read again while they go on changing, before the next look.
 const MOST_READS: usize = 8;
 
+/// So many secret files that everybody can read are named: with thousands of them one reason is enough.
+const READABLE_NAMED: usize = 10;
+
 /// Why changed settings are not taken.
 #[derive(Debug, thiserror::Error)]
 enum ReloadError {
@@ -69,6 +72,7 @@ impl Reloader {
                 () = sleep(LOOK_EVERY) => self.changed().await,
             };
             if let Some(Loaded { settings, files }) = loaded {
+                warn_of_readable(&files, &self.files);
                 self.files = files;
                 systemd::reloading(self.live.app.clock.awake());
                 let taken = self.take(settings).await;
@@ -102,7 +106,7 @@ impl Reloader {
     async fn take(&mut self, settings: Result<Settings, SettingsError>) -> Result<Vec<&'static str>, ReloadError> {
         let settings = settings?;
         let Changes { added, removed, replaced } = self.live.change_to(&settings).await?;
-        self.logs.filter_by(&settings.log.filter);
+        self.logs.follow(&settings.log);
         let (accounts, clients) = (settings.accounts.len(), settings.clients.len());
         info!(accounts, clients, added, removed, replaced, "the settings were read again, and count from now on");
         if self.live.takes_login(&settings.state) {
@@ -131,6 +135,13 @@ impl Reloader {
         };
         app.metrics.settings.reloaded(outcome, now);
         app.settings.store(Arc::new(status));
+    }
+}
+
+/// Names the secret files that every user of the machine can read, unless they were so `before`.
+pub(super) fn warn_of_readable(files: &Watched, before: &Watched) {
+    for file in files.readable_by_everybody().difference(before.readable_by_everybody()).take(READABLE_NAMED) {
+        warn!(file = %file.display(), "every user of this machine can read this secret: chmod o-r");
     }
 }
 

@@ -1,12 +1,14 @@
 //! What do the settings say of requests: who may ask for what, and where does the gateway lead?
 
+use std::{sync::Arc, time::Duration};
+
 use secrecy::ExposeSecret;
 use tracing::warn;
 
 use super::issuers::upstream_settings;
 use crate::{
     account::AccountName,
-    http::{Access, AccountPages, Agent, App, Apps, Clients, Gateway, Pages, Rules, Timeouts},
+    http::{Access, AccountPages, Agent, App, Apps, ClientLimits, Clients, Gateway, Pages, Quota, Rules, Timeouts},
     issuer::{Platform, upstream::UpstreamError},
     relay_key::KeyDigest,
     settings::{AccountSettings, AppSettings, ClientSettings, Settings},
@@ -29,9 +31,18 @@ fn clients(settings: &Settings) -> Clients {
         warn!(%client, "drop-in routes do not take this client's key: it has other characters than A-Z a-z 0-9 _ -");
     }
     Clients::new(settings.clients.iter().flat_map(|(name, client)| {
-        let access = Access { accounts: client.accounts.clone(), gateway: client.gateway, admin: client.admin };
+        let (gateway, admin, limits) = (client.gateway, client.admin, Arc::new(limits(client)));
+        let access = Access { accounts: client.accounts.clone(), gateway, admin, limits };
         client.keys.iter().map(move |key| (name.to_string(), key.sha256, access.clone()))
     }))
+}
+
+fn limits(client: &ClientSettings) -> ClientLimits {
+    let per = |time| move |count| Quota::new(count, time);
+    ClientLimits {
+        requests: client.max_requests_per_second.map(per(Duration::from_secs(1))),
+        reports: Some(per(Duration::from_secs(60))(client.max_reports_per_minute)),
+    }
 }
 
 fn apps(settings: &Settings) -> Apps {

@@ -1,6 +1,7 @@
 //! Do the keys of a client fit together: which relay keys it has, and what they open?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use config::{Value, ValueKind};
@@ -15,6 +16,10 @@ use crate::relay_key::{KeyDigest, fits_urls};
 
 const NO_CLIENT: &str = "no client: give clients.NAME.key_sha256 or TOKEN_RELAY__CLIENTS__NAME__KEY_SHA256 \
     (`token-relay keygen` makes one)";
+
+/// Reports of a client a minute, unless set. It bounds the lines of the log that a client can make: reports cost one probe, however
+/// many there are (I5), and after a rotation hundreds of processes with one key may report at once.
+const REPORTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).expect("not zero");
 
 /// The three ways to give a key, in the order in which they are looked for.
 const FORMS: [&str; 3] = ["key", "key_file", "key_sha256"];
@@ -36,12 +41,22 @@ pub(super) fn clients(
         let accounts = client_accounts(&table.entry("accounts"), accounts)?;
         let gateway = flag_or_false(&table.entry("gateway"))?;
         let admin = flag_or_false(&table.entry("admin"))?;
-        clients.insert(parsed(&name), ClientSettings { keys, accounts, gateway, admin });
+        let max_requests_per_second = limit(&table.entry("max_requests_per_second"))?;
+        let max_reports_per_minute = limit(&table.entry("max_reports_per_minute"))?.unwrap_or(REPORTS_PER_MINUTE);
+        let client = ClientSettings { keys, accounts, gateway, admin, max_requests_per_second, max_reports_per_minute };
+        clients.insert(parsed(&name), client);
     }
     if clients.is_empty() {
         return Err(SettingsError::new("clients", NO_CLIENT, None));
     }
     Ok(clients)
+}
+
+fn limit(entry: &Entry<'_>) -> Result<Option<NonZeroU32>, SettingsError> {
+    if !entry.is_set() {
+        return Ok(None);
+    }
+    entry.number(1..=100_000).map(NonZeroU32::new)
 }
 
 /// A key that a client was given, and where.

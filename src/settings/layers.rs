@@ -67,7 +67,15 @@ impl Layers {
     /// The files that keys name: whose text counts, and is not here.
     pub(super) fn named_files(&self) -> BTreeSet<PathBuf> {
         let mut files = BTreeSet::new();
-        add_named_files(&self.merged, &mut files);
+        add_files(&self.merged, |key| key.ends_with("_file"), &mut files);
+        files
+    }
+
+    /// Those of them that hold a secret: a certificate is none.
+    pub(super) fn secret_files(&self) -> BTreeSet<PathBuf> {
+        let mut files = BTreeSet::new();
+        let is_public = |key: &str| key.ends_with("cert_file") || key.ends_with("ca_file");
+        add_files(&self.merged, |key| key.ends_with("_file") && !is_public(key), &mut files);
         files
     }
 
@@ -95,16 +103,17 @@ impl fmt::Debug for Layers {
     }
 }
 
-fn add_named_files(value: &Value, files: &mut BTreeSet<PathBuf>) {
+/// Adds the files that keys name which `counts` takes.
+fn add_files(value: &Value, counts: impl Fn(&str) -> bool + Copy, files: &mut BTreeSet<PathBuf>) {
     match &value.kind {
-        ValueKind::Array(items) => items.iter().for_each(|item| add_named_files(item, files)),
+        ValueKind::Array(items) => items.iter().for_each(|item| add_files(item, counts, files)),
         ValueKind::Table(table) => {
             for (name, value) in table {
                 match &value.kind {
-                    ValueKind::String(path) if name.ends_with("_file") && !path.is_empty() => {
+                    ValueKind::String(path) if counts(name) && !path.is_empty() => {
                         files.insert(path.into());
                     }
-                    _ => add_named_files(value, files),
+                    _ => add_files(value, counts, files),
                 }
             }
         }

@@ -158,5 +158,9 @@ fn sentinel_login(table: &Table<'_>) -> Result<Option<SentinelLogin>, SettingsEr
 }
 
 fn log(table: &Table<'_>) -> Result<LogSettings, SettingsError> {
-    Ok(LogSettings { format: table.entry("format").parse()?, filter: table.entry("filter").parse()? })
+    Ok(LogSettings {
+        format: table.entry("format").parse()?,
+        filter: table.entry("filter").parse()?,
+        access: table.entry("access").parse()?,
+    })
 }

@@ -92,7 +92,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             key("sentinel_password_file", Kind::Text, ""),
         ],
     ),
-    ("log", &[key("format", Kind::Text, "auto"), key("filter", Kind::Text, "info")]),
+    ("log", &[key("format", Kind::Text, "auto"), key("filter", Kind::Text, "info"), key("access", Kind::Text, "off")]),
 ];
 
 /// The keys of `[accounts.NAME]`.
@@ -118,6 +118,8 @@ pub(super) const CLIENT: &[Key] = &[
     unset("accounts", Kind::List),
     unset("gateway", Kind::Flag),
     unset("admin", Kind::Flag),
+    unset("max_requests_per_second", Kind::Number),
+    unset("max_reports_per_minute", Kind::Number),
 ];
 
 /// What a path in the settings is.

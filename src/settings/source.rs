@@ -1,6 +1,6 @@
 //! Where do the settings come from, and have they changed since they were read?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::layers::{file_named_by, is_ours};
-use super::{Layers, Settings, SettingsError};
+use super::{Layers, Settings, SettingsError, readable};
 
 /// What is read of a file to tell whether it has changed: more than any settings file or secret has.
 const LONGEST: u64 = 64 * 1024 * 1024;
@@ -34,7 +34,10 @@ pub struct Loaded {
 
 /// The files that settings came from, with what was in each: the settings file, and each file that it names.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Watched(BTreeMap<PathBuf, Content>);
+pub struct Watched {
+    contents: BTreeMap<PathBuf, Content>,
+    readable: BTreeSet<PathBuf>,
+}
 
 /// A digest of a file's bytes, or that it could not be read.
 type Content = Result<[u8; 32], io::ErrorKind>;
@@ -57,6 +60,7 @@ impl Source {
         self.file.clone().or_else(|| file_named_by(&self.env)).into_iter().for_each(|file| files.look_at(file));
         let settings = Layers::read(self.file.as_deref(), self.env.clone()).and_then(|layers| {
             layers.named_files().into_iter().for_each(|file| files.look_at(file));
+            files.readable = layers.secret_files().into_iter().filter(|file| readable::by_everybody(file)).collect();
             Settings::from_layers(&layers)
         });
         Loaded { settings, files: Arc::new(files) }
@@ -66,12 +70,17 @@ impl Source {
 impl Watched {
     fn look_at(&mut self, file: PathBuf) {
         let content = content(&file);
-        self.0.insert(file, content);
+        self.contents.insert(file, content);
+    }
+
+    /// The secret files among them that every user of the machine can read.
+    pub fn readable_by_everybody(&self) -> &BTreeSet<PathBuf> {
+        &self.readable
     }
 
     /// Whether any of the files has other bytes by now, has come or has gone. It reads all of them.
     pub fn have_changed(&self) -> bool {
-        self.0.iter().any(|(file, seen)| content(file) != *seen)
+        self.contents.iter().any(|(file, seen)| content(file) != *seen)
     }
 }
 
@@ -112,7 +121,7 @@ mod tests {
         for name in ["relay.toml", "secret", "key"] {
             let Loaded { settings, files } = source.load();
             settings.unwrap();
-            assert_eq!((files.0.len(), files.have_changed()), (3, false));
+            assert_eq!((files.contents.len(), files.have_changed()), (3, false));
             let bytes = fs::read(dir.path().join(name)).unwrap();
             fs::remove_file(dir.path().join(name)).unwrap();
             assert!(files.have_changed(), "{name} is gone");

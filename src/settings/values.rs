@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::logs::AccessLevel;
 use crate::store::redis::Prefix;
 
 /// What a value must be and is not. It never quotes the value.
@@ -101,6 +102,19 @@ impl FromStr for LogFormat {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
             _ => Err(Invalid(r#""auto", "text" or "json""#)),
+        }
+    }
+}
+
+impl FromStr for AccessLevel {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "off" => Ok(Self::Off),
+            "errors" => Ok(Self::Errors),
+            "all" => Ok(Self::All),
+            _ => Err(Invalid(r#""off", "errors" or "all""#)),
         }
     }
 }

@@ -21,7 +21,11 @@ async fn readiness_tells_ready_degraded_and_neither() {
     let fake = fake_relay();
     let ready = |fake: &FakeRelay| {
         let (http, request) = (fake.relay.public(), Request::get("/readyz").body(axum::body::Body::empty()).unwrap());
-        async move { answer(&http, request).await }
+        async move {
+            // what was told is told for a second
+            tokio::time::sleep(std::time::Duration::from_millis(1010)).await;
+            answer(&http, request).await
+        }
     };
     assert_eq!(ready(&fake).await.body, r#"{"status":"degraded"}"#);
     fake.offer("shop", 7, "t", 3541);

@@ -20,7 +20,7 @@ use token_relay::{
     heartbeat::Heartbeat,
     http::{
         Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, ListenerOptions,
-        Pages, Rules, SettingsStatus, Throttle, Timeouts,
+        Pages, RecentReadiness, Rules, SettingsStatus, Throttle, Timeouts,
     },
     issuer::{
         IssueError,
@@ -141,7 +141,11 @@ impl FakeRelay {
         }
         let client = |name: &str, key: &str, accounts: Option<&[&str]>, gateway: bool| {
             let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
-            (name.to_owned(), KeyDigest::of(key.as_bytes()), Access { accounts, gateway, admin: name == "all" })
+            (
+                name.to_owned(),
+                KeyDigest::of(key.as_bytes()),
+                Access { accounts, gateway, admin: name == "all", ..Access::default() },
+            )
         };
         let shutdown = CancellationToken::new();
         let relay = Arc::new(AppState {
@@ -159,8 +163,10 @@ impl FakeRelay {
                 timeouts,
             }),
             settings: ArcSwap::from_pointee(SettingsStatus::read_at(SystemClock.now().wall)),
+            readiness: RecentReadiness::default(),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
+            logs: Arc::default(),
             metrics: Arc::new(metrics),
             clock: Arc::new(SystemClock),
             shutdown: shutdown.clone(),

@@ -141,6 +141,7 @@ fn prepare(setup: &mut Setup) {
     for (key, value) in [("log.filter", "trace"), ("refresh.overlap", "3s"), ("refresh.report_cooldown", "0s")] {
         setup.set(key, value);
     }
+    setup.set("log.access", "all");
     setup.account("main", "token");
     setup.account("shop", "stable_token");
     setup.set("accounts.main.accept_appsecret", "true");

@@ -17,6 +17,7 @@ mod freeze;
 mod gateway;
 mod hostile;
 mod leaks;
+mod limits;
 mod logs;
 mod outage;
 mod page;

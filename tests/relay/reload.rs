@@ -374,3 +374,50 @@ async fn a_thousand_accounts_are_read_again_while_main_is_served() {
     );
     assert_eq!(files.setup.calls().len(), 1000, "a reload calls nobody");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_access_log_is_turned_on_and_off_while_the_relay_runs() {
+    let mut files = Files::new().await;
+    let relay = files.setup.start().await;
+    let ask = async || {
+        assert_eq!(status_with(&relay, CLIENT_KEY, "main").await, 200);
+        assert_eq!(relay.get("/nothing").await.status, 404);
+    };
+    let mut logged = 0;
+    for (level, lines) in [("off", 0), ("errors", 1), ("all", 2), ("off", 0), ("errors", 1)] {
+        files.more = format!("[log]\naccess = \"{level}\"\n");
+        reload(&files, &relay).await;
+        ask().await;
+        logged += lines;
+        counted(&relay, "request", logged).await;
+        assert_eq!(relay.events("request").len(), logged, "{level}");
+    }
+    assert_eq!(relay.events("request")[0]["status"], 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_file_that_everybody_can_read_is_named_at_the_start_or_at_the_reload_that_finds_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    const READABLE: &str = "every user of this machine can read this secret: chmod o-r";
+    let files = Files::new().await;
+    fs::set_permissions(files.setup.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let chmod = |mode| fs::set_permissions(files.secret_file("main"), fs::Permissions::from_mode(mode)).unwrap();
+    chmod(0o600);
+    let relay = files.setup.start().await;
+    reload(&files, &relay).await;
+    assert!(relay.events(READABLE).is_empty());
+    chmod(0o644);
+    let file = files.secret_file("main").display().to_string();
+    for _ in 0..3 {
+        reload(&files, &relay).await;
+        let named = relay.events(READABLE);
+        if named.is_empty() {
+            println!("skipped: {file} is in memory, or below a folder that others cannot enter");
+            return;
+        }
+        assert_eq!((named.len(), named[0]["file"].as_str()), (1, Some(file.as_str())));
+    }
+    drop(relay);
+    let relay = files.setup.start().await;
+    assert_eq!(relay.events(READABLE).len(), 1);
+}

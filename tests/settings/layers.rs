@@ -68,6 +68,7 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("state.sentinel_password_file", "\"STATE\"", "STATE"),
     ("log.format", "\"text\"", "json"),
     ("log.filter", "\"warn\"", "info,token_relay=debug"),
+    ("log.access", "\"all\"", "errors"),
 ];
 
 fn value_of(printed: &str, key: &str) -> toml::Value {

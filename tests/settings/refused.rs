@@ -92,6 +92,7 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ("state", "url_file = \"redis://u:sentinel-8f3a@h\"", "state.url_file"),
     ("log", "format = \"xml\"", "log.format"),
     ("log", "filter = \"\"", "log.filter"),
+    ("log", "access = \"on\"", "log.access: must be \"off\", \"errors\" or \"all\""),
     ("log", "filter = \"a=b=sentinel-8f3a\"", "log.filter"),
     ("servre", "listen = \"127.0.0.1:1\"", "servre"),
     ("accounts.Main", "appid = \"wx1\"", "accounts.Main"),

@@ -166,8 +166,14 @@ impl PartialSchema for StableTokenReply {
 }
 
 /// The refusals of all ticket routes.
-const OF_TICKETS: [Refusal; 5] =
-    [Refusal::NotGet, Refusal::NoAccessToken, Refusal::UnknownAccessToken, Refusal::TicketNotKept, Refusal::NoToken];
+const OF_TICKETS: [Refusal; 6] = [
+    Refusal::NotGet,
+    Refusal::NoAccessToken,
+    Refusal::UnknownAccessToken,
+    Refusal::TicketNotKept,
+    Refusal::TooManyRequests,
+    Refusal::NoToken,
+];
 
 impl PartialSchema for TicketReply {
     fn schema() -> RefOr<Schema> {

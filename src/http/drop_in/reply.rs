@@ -6,7 +6,13 @@ use axum::{
     response::Response,
 };
 
-use crate::{clock::WallTime, http::token, issuer::Platform, metrics::Refusal, registry::Prepared};
+use crate::{
+    clock::WallTime,
+    http::{asked::Errcode, token},
+    issuer::Platform,
+    metrics::Refusal,
+    registry::Prepared,
+};
 
 /// 200 with the token, in the very bytes of `GET /token`. `seconds` is at least 1.
 pub(super) fn token(prepared: &Prepared, seconds: u64) -> Response {
@@ -48,7 +54,9 @@ fn in_words_of_wechat(refusal: Refusal) -> (i64, &'static str) {
         Refusal::UnknownAppid => (40013, "invalid appid"),
         Refusal::NoSecret => (41004, "appsecret missing"),
         Refusal::WrongKey => (40125, "invalid appsecret"),
-        Refusal::TooManyWrongKeys => (45011, "api minute-quota reach limit  mustslower  retry next minute"),
+        Refusal::TooManyWrongKeys | Refusal::TooManyRequests => {
+            (45011, "api minute-quota reach limit  mustslower  retry next minute")
+        }
         Refusal::BadGrantType => (40002, "invalid grant_type"),
         Refusal::ForeignAccount | Refusal::SeveralAccounts | Refusal::TicketNotKept => (48001, "api unauthorized"),
         Refusal::NoAccessToken => (41001, "access_token missing"),
@@ -65,7 +73,7 @@ fn in_words_of_wecom(refusal: Refusal) -> (i64, &'static str) {
         Refusal::UnknownAppid => (40013, "invalid corpid"),
         Refusal::NoSecret => (41004, "corpsecret missing"),
         Refusal::WrongKey => (40001, "invalid credential"),
-        Refusal::TooManyWrongKeys => (45009, "api freq out of limit"),
+        Refusal::TooManyWrongKeys | Refusal::TooManyRequests => (45009, "api freq out of limit"),
         Refusal::ForeignAccount | Refusal::TicketNotKept => (48002, "api forbidden"),
         Refusal::UnknownAccessToken => (40014, "invalid access_token"),
         Refusal::BadTicketType => (40058, "invalid Request Parameter"),
@@ -86,7 +94,9 @@ fn in_words_of_wecom(refusal: Refusal) -> (i64, &'static str) {
 
 /// 200 with this errcode.
 pub(in crate::http) fn errcode(errcode: i64, errmsg: &str, rid: &str) -> Response {
-    json(format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg} rid: {rid}"}}"#).into())
+    let mut response = json(format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg} rid: {rid}"}}"#).into());
+    response.extensions_mut().insert(Errcode(errcode));
+    response
 }
 
 /// The name of one answer, of WeChat's form: Unix seconds and two random numbers, in hexadecimal digits. The log names it too.

@@ -27,7 +27,10 @@ pub(super) fn reply(platform: Platform, refusal: GatewayRefusal, rid: &str) -> R
         Why::UnknownAppid => (StatusCode::OK, 40013, "invalid appid"),
         Why::NoSecret => (StatusCode::OK, 41004, "appsecret missing"),
         Why::WrongKey => (StatusCode::OK, 40125, "invalid appsecret"),
-        Why::TooManyWrongKeys => (StatusCode::OK, 45011, "api minute-quota reach limit  mustslower  retry next minute"),
+        Why::TooManyRequests if platform == Platform::WeCom => (StatusCode::OK, 45009, "api freq out of limit"),
+        Why::TooManyWrongKeys | Why::TooManyRequests => {
+            (StatusCode::OK, 45011, "api minute-quota reach limit  mustslower  retry next minute")
+        }
         Why::NoLivingToken => (StatusCode::SERVICE_UNAVAILABLE, -1, "no living token"),
         Why::TooBusy => (StatusCode::SERVICE_UNAVAILABLE, -1, "too many requests at once"),
         Why::BodyStalled => (StatusCode::REQUEST_TIMEOUT, -1, "the body stalled"),

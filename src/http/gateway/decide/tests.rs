@@ -45,7 +45,7 @@ impl World {
         }
         let client = |name: &str, key: &str, accounts: Option<&str>, gateway| {
             let accounts = accounts.map(|name| [name.parse().unwrap()].into());
-            (name.to_owned(), KeyDigest::of(key.as_bytes()), Access { accounts, gateway, admin: false })
+            (name.to_owned(), KeyDigest::of(key.as_bytes()), Access { accounts, gateway, ..Access::default() })
         };
         let app = |name: &str, appsecret: Option<&str>| {
             let appsecret = appsecret.map(|secret| KeyDigest::of(secret.as_bytes()));

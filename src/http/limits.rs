@@ -1,0 +1,51 @@
+//! How much may one client ask for?
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Uri};
+use tracing::{debug, warn};
+
+use super::{AppState, auth::Client, quota::Quota};
+use crate::metrics::ClientLimit;
+
+/// Counts a request that needs no refusal; `false`: the client is over its limit, and nothing was counted.
+pub(super) fn passes(state: &AppState, client: &Client) -> bool {
+    client.limits().requests.as_ref().is_none_or(|quota| quota.passes(state.clock.boot_now()))
+}
+
+/// Counts a request of `client`.
+///
+/// # Errors
+/// It is over its limit for this long.
+pub(super) fn request(state: &AppState, client: &Client) -> Result<(), Duration> {
+    count(state, client, ClientLimit::Requests, client.limits().requests.as_ref())
+}
+
+/// The same for whoever sends a request, if its head says so.
+pub(super) fn request_of_sender(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(), Duration> {
+    let rules = state.rules.load();
+    rules.clients.sender(headers, uri).map_or(Ok(()), |client| request(state, client))
+}
+
+/// Counts a report of `client`.
+///
+/// # Errors
+/// It is over its limit for this long.
+pub(super) fn report(state: &AppState, client: &Client) -> Result<(), Duration> {
+    count(state, client, ClientLimit::Reports, client.limits().reports.as_ref())
+}
+
+/// Who is over its limit is named once an hour.
+fn count(state: &AppState, client: &Client, limit: ClientLimit, quota: Option<&Quota>) -> Result<(), Duration> {
+    let Some(quota) = quota else { return Ok(()) };
+    quota.take(state.clock.boot_now()).map_err(|exceeded| {
+        state.metrics.http.limited(limit);
+        let (client, limit) = (client.name(), limit.name());
+        if exceeded.is_news {
+            warn!(client, limit, "a client is over its limit; further refusals are logged at DEBUG");
+        } else {
+            debug!(client, limit, "a client is over its limit");
+        }
+        exceeded.retry_in
+    })
+}
