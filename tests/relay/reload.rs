@@ -1,6 +1,7 @@
 //! Can everything be changed while the relay runs, and does nobody notice?
 
 use std::{
+    fmt::Write as _,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -356,7 +357,7 @@ async fn a_thousand_accounts_are_read_again_while_main_is_served() {
     let mut text = files.text();
     for number in 0..999 {
         files.setup.sim.register(&format!("wxother{number}"), SECRET);
-        text += &format!("[accounts.other{number}]\nappid = \"wxother{number}\"\nsecret = \"{SECRET}\"\n");
+        writeln!(text, "[accounts.other{number}]\nappid = \"wxother{number}\"\nsecret = \"{SECRET}\"").unwrap();
     }
     fs::write(files.config(), text).unwrap();
     let relay = files.setup.start().await;
