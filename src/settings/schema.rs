@@ -48,7 +48,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             key("first_token_wait", Kind::Text, "3s"),
             key("shutdown_grace", Kind::Text, "20s"),
             key("max_connections", Kind::Number, "10000"),
-            key("max_connections_per_source", Kind::Number, "1000"),
+            key("max_connections_per_source", Kind::Number, "0"),
             key("header_timeout", Kind::Text, "75s"),
         ],
     ),

@@ -137,7 +137,6 @@ async fn thousands_of_idle_connections_do_not_keep_others_from_their_token() {
     let count = usize::try_from(allowed.min(4000)).unwrap();
     let mut setup = Setup::new(RELAY, 600, 60).await;
     setup.set("server.max_connections", "5000");
-    setup.set("server.max_connections_per_source", "0");
     setup.set("server.header_timeout", "10m");
     let relay = setup.start().await;
     let token = relay.get("/token").await.token();

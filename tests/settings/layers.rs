@@ -43,7 +43,7 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("server.first_token_wait", "\"1s\"", "0s"),
     ("server.shutdown_grace", "\"1m\"", "2m"),
     ("server.max_connections", "1", "2"),
-    ("server.max_connections_per_source", "1", "0"),
+    ("server.max_connections_per_source", "1", "2"),
     ("server.header_timeout", "\"1m\"", "2m"),
     ("wechat.base_url", "\"http://h:1/a\"", "https://i/b/c/"),
     ("wechat.fallback_base_url", "\"http://h\"", ""),
