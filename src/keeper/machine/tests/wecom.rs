@@ -253,6 +253,15 @@ impl Agent {
     }
 }
 
+/// Nobody knows when it ends, or only that it does so between two moments, the first of which is before its deadline.
+fn may_end_before_its_deadline(rig: &Rig) -> bool {
+    let held = rig.machine.known.record.credential.as_ref();
+    held.is_some_and(|held| {
+        let ends = held.sighting.map(|sighting| sighting.ends);
+        ends.is_some_and(|ends| ends.is_none_or(|end| end.earliest < held.deadline.earliest))
+    })
+}
+
 proptest! {
     #[test]
     fn over_days_no_dead_token_is_promised_and_few_calls_are_made(
@@ -287,8 +296,7 @@ proptest! {
                 }
             }
             // while its age is not known it may end within the minute that is promised at a time
-            let is_of_unknown_age = rig.machine.known.record.credential.as_ref().is_some_and(|held| held.sighting.is_some_and(|sighting| sighting.ends.is_none()));
-            agent.judge(&rig, if is_of_unknown_age { s(60) } else { Duration::ZERO });
+            agent.judge(&rig, if may_end_before_its_deadline(&rig) { s(60) } else { Duration::ZERO });
             match (rig.seconds() == 0, without_since) {
                 (true, None) => without_since = Some(rig.boot),
                 (false, Some(since)) => {
