@@ -227,19 +227,24 @@ impl HttpService {
     where
         B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
-        let asked = self.logged(&request, peer);
-        match self.at_once(&request) {
-            Some(response) => {
-                self.log(asked, &response);
-                Either::Left(ready(response))
-            }
-            None => Either::Right(Box::pin(self.route_and_count(without_empty_body(request), peer, asked))),
+        // An answer at once is 200 and no error: only `All` logs it, so nothing is prepared for it otherwise.
+        let asked = self.logged(&request, peer, |level| level == AccessLevel::All);
+        if let Some(response) = self.at_once(&request) {
+            self.log(asked, &response);
+            return Either::Left(ready(response));
         }
+        let asked = asked.or_else(|| self.logged(&request, peer, |level| level != AccessLevel::Off));
+        Either::Right(Box::pin(self.route_and_count(without_empty_body(request), peer, asked)))
     }
 
-    /// What is to be logged of a request, if requests of this listener are.
-    fn logged<B>(&self, request: &axum::http::Request<B>, peer: SocketAddr) -> Option<Box<Asked>> {
-        let state = self.reads.as_deref().filter(|state| state.logs.access() != AccessLevel::Off)?;
+    /// What the access log needs of a request, if the level that is set is due.
+    fn logged<B>(
+        &self,
+        request: &axum::http::Request<B>,
+        peer: SocketAddr,
+        is_due: impl FnOnce(AccessLevel) -> bool,
+    ) -> Option<Box<Asked>> {
+        let state = self.reads.as_deref().filter(|state| is_due(state.logs.access()))?;
         Some(Box::new(Asked::of(state, self.route(request.uri().path()), request, peer)))
     }
 

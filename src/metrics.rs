@@ -148,12 +148,24 @@ impl Default for Metrics {
 impl HttpMetrics {
     fn new(registry: &mut Registry) -> Self {
         let requests = counters(registry, "requests", "Requests answered, by route and status");
-        let refusals = counters(registry, "drop_in_refusals", "Requests that a drop-in route refused, by reason");
-        let limited = counters(registry, "client_limit_refusals", "Refusals because a client is over its limit");
+        let refusals = counters_by::<Refusal>(
+            registry,
+            "drop_in_refusals",
+            "Requests that a drop-in route refused, by reason",
+            "reason",
+        );
+        let limited = counters_by::<ClientLimit>(
+            registry,
+            "client_limit_refusals",
+            "Refusals because a client is over its limit",
+            "limit",
+        );
         let connections = gauges(registry, "connections", "Connections that are open");
-        let at_limit = counters(registry, "connection_limit_reached", "Times that no more connection was taken");
-        let failures = counters(registry, "accept_failures", "Connections that the system refused to hand over");
-        let sources = counters(registry, "connections_refused", "Connections closed, for their address had too many");
+        let by_side = |registry: &mut Registry, name, help| counters_by::<Side>(registry, name, help, "listener");
+        let at_limit = by_side(registry, "connection_limit_reached", "Times that no more connection was taken");
+        let accept_failures = by_side(registry, "accept_failures", "Connections that the system refused to hand over");
+        let source_at_limit =
+            by_side(registry, "connections_refused", "Connections closed, for their address had too many");
         let handshakes = Counter::default();
         registry.register("tls_handshake_failures", "Connections without a TLS handshake", handshakes.clone());
         let panics = Counter::default();
@@ -162,17 +174,15 @@ impl HttpMetrics {
             let labels = |code: &StatusCode| vec![("route", text_of(*route)), ("status", text_of(*code))];
             StatusCode::ALL.iter().map(|code| requests.get_or_create_owned(&labels(code))).collect()
         });
-        let reason = |refusal: &Refusal| vec![("reason", text_of(*refusal))];
-        let limit = |limit: &ClientLimit| vec![("limit", text_of(*limit))];
         let side = |side: &Side| vec![("listener", text_of(*side))];
         Self {
             requests: routes.collect(),
-            refusals: Refusal::ALL.iter().map(|why| refusals.get_or_create_owned(&reason(why))).collect(),
-            limited: ClientLimit::ALL.iter().map(|what| limited.get_or_create_owned(&limit(what))).collect(),
+            refusals,
+            limited,
             connections: Side::ALL.iter().map(|at| connections.get_or_create_owned(&side(at))).collect(),
-            at_limit: Side::ALL.iter().map(|at| at_limit.get_or_create_owned(&side(at))).collect(),
-            accept_failures: Side::ALL.iter().map(|at| failures.get_or_create_owned(&side(at))).collect(),
-            source_at_limit: Side::ALL.iter().map(|at| sources.get_or_create_owned(&side(at))).collect(),
+            at_limit,
+            accept_failures,
+            source_at_limit,
             failed_handshakes: handshakes,
             panics,
         }
@@ -213,7 +223,7 @@ impl HttpMetrics {
         self.source_at_limit[side as usize].inc();
     }
 
-    /// A connection to the public listener did not come to speak TLS.
+    /// A TLS handshake on the public listener failed.
     pub fn handshake_failed(&self) {
         self.failed_handshakes.inc();
     }
@@ -234,6 +244,12 @@ impl Drop for Connected {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// A counter for each value of `label`, all at 0.
+fn counters_by<L: Label>(registry: &mut Registry, name: &str, help: &str, label: &'static str) -> Vec<Counter> {
+    let family = counters(registry, name, help);
+    L::ALL.iter().map(|value| family.get_or_create_owned(&vec![(label, text_of(*value))])).collect()
 }
 
 fn counters(registry: &mut Registry, name: &str, help: &str) -> Counters {

@@ -130,6 +130,16 @@ pub struct Failure {
     pub repeated: u32,
 }
 
+impl Failure {
+    /// Whether only an operator can mend it.
+    pub fn needs_operator(&self) -> bool {
+        match self.errors.remedy(&self.error) {
+            Remedy::Operator(_) => true,
+            Remedy::Soon | Remedy::Wait(_) => false,
+        }
+    }
+}
+
 /// Why a credential's record is not stored, or not by this relay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreTrouble {
@@ -208,11 +218,6 @@ impl Status {
         }
     }
 
-    /// What is left at `now` of the offered credential's life: until the moment at which it may die.
-    pub fn life_left(&self, now: Timestamp) -> Duration {
-        self.offer.as_ref().map_or(Duration::ZERO, |offer| offer.promise.until.since(now))
-    }
-
     /// The seconds that are promised at `now`; 0 when nothing is served.
     pub fn seconds_left(&self, now: Timestamp) -> u64 {
         self.servable(now).map_or(0, |(_, seconds)| seconds)
@@ -240,8 +245,7 @@ impl Status {
 
     /// Whether only an operator can mend why calls fail.
     pub fn needs_operator(&self) -> bool {
-        let remedy = self.trouble.as_ref().map(|failure| failure.errors.remedy(&failure.error));
-        matches!(remedy, Some(Remedy::Operator(_)))
+        self.trouble.as_deref().is_some_and(Failure::needs_operator)
     }
 
     /// Whether a call is under way or begins within `wait`: only then is it worth waiting for a credential.

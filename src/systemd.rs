@@ -1,6 +1,6 @@
-//! What is systemd told of this process? That it is ready, reloads, stops, and that its keepers live: `sd_notify(3)`.
+//! What is reported to systemd? That the process is ready, reloads or stops, and that its keepers live: `sd_notify(3)`.
 //!
-//! Where `NOTIFY_SOCKET` is not set, nobody waits for it, and every function here does nothing.
+//! Without `NOTIFY_SOCKET` every function here does nothing.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use tracing::warn;
 
 /// The relay serves, or a reload has ended, whatever came of it.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    report(&[NotifyState::Ready]);
 }
 
 /// A reload has begun, at `awake` of [`Clock::awake`](crate::clock::Clock::awake). Until [`ready`], `systemctl reload` waits.
 pub fn reloading(awake: Duration) {
     let micros = i128::try_from(awake.as_micros()).unwrap_or(i128::MAX);
-    tell(&[NotifyState::Reloading, NotifyState::MonotonicUsec(micros)]);
+    report(&[NotifyState::Reloading, NotifyState::MonotonicUsec(micros)]);
 }
 
-/// Tells that the relay is ready, keeps the watchdog quiet for as long as `is_alive`, and tells of the stop.
+/// Reports that the relay is ready, feeds the watchdog while `is_alive`, and reports the stop.
 pub async fn accompany(is_alive: impl Fn() -> bool, stop: CancellationToken) {
     ready();
     match watchdog_enabled() {
         // systemd's advice: twice in the time that it waits
-        Some(limit) => keep_watchdog_quiet(limit / 2, is_alive, || tell(&[NotifyState::Watchdog]), stop).await,
+        Some(limit) => feed_watchdog(limit / 2, is_alive, || report(&[NotifyState::Watchdog]), stop).await,
         None => stop.cancelled().await,
     }
-    tell(&[NotifyState::Stopping]);
+    report(&[NotifyState::Stopping]);
 }
 
-async fn keep_watchdog_quiet(every: Duration, is_alive: impl Fn() -> bool, beat: impl Fn(), stop: CancellationToken) {
+async fn feed_watchdog(every: Duration, is_alive: impl Fn() -> bool, beat: impl Fn(), stop: CancellationToken) {
     loop {
         if is_alive() {
             beat();
@@ -43,7 +43,7 @@ async fn keep_watchdog_quiet(every: Duration, is_alive: impl Fn() -> bool, beat:
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn report(state: &[NotifyState<'_>]) {
     if let Err(error) = notify(state) {
         warn!(%error, "systemd could not be told of this process's state");
     }
@@ -59,7 +59,7 @@ mod tests {
     async fn the_watchdog_hears_of_a_living_relay_and_of_no_other() {
         let (is_alive, beats, stop) = (Cell::new(true), Cell::new(0), CancellationToken::new());
         let beat = || beats.set(beats.get() + 1);
-        let beating = keep_watchdog_quiet(Duration::from_secs(15), || is_alive.get(), beat, stop.clone());
+        let beating = feed_watchdog(Duration::from_secs(15), || is_alive.get(), beat, stop.clone());
         let watching = async {
             for (alive, expected) in [(true, 5), (false, 5), (true, 9)] {
                 is_alive.set(alive);

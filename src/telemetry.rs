@@ -11,11 +11,19 @@ use std::{
 
 use tracing::{Dispatch, error};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt, reload::Handle};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::LevelFilter,
+    fmt::{
+        self, SubscriberBuilder,
+        format::{DefaultFields, Format, Json, JsonFields},
+    },
+    reload::Handle,
+};
 
 use crate::{
     logs::Logs,
-    settings::{LogFilter, LogFormat, LogSettings},
+    settings::{LogFormat, LogSettings},
 };
 
 /// Lines of the log that may wait to be written, about 10 MiB.
@@ -33,12 +41,8 @@ impl LogControl {
     /// From now on what `settings` say is logged, in the form that it has.
     pub(crate) fn follow(&self, settings: &LogSettings) {
         self.logs.set_access(settings.access);
-        self.filter_by(&settings.filter);
-    }
-
-    fn filter_by(&self, filter: &LogFilter) {
         if let Some(change) = &self.filter {
-            change(filter.to_env_filter());
+            change(settings.filter.to_env_filter());
         }
     }
 
@@ -60,11 +64,9 @@ pub(crate) fn start(settings: &LogSettings) -> ([WorkerGuard; 2], LogControl) {
     let (access_writer, access_guard) =
         NonBlockingBuilder::default().buffered_lines_limit(ACCESS_LINES).thread_name("access-log").finish(stderr());
     let (guards, lost) = ([guard, access_guard], [writer.error_counter(), access_writer.error_counter()]);
-    // a log line that cannot be written must not become another one
-    let lines = fmt().with_env_filter(filter).with_writer(writer).with_target(false).log_internal_errors(false);
+    let lines = lines(writer).with_env_filter(filter);
     let (started, filter) = if is_json {
-        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
-        let lines = lines.with_filter_reloading();
+        let lines = as_json(lines).with_filter_reloading();
         let filter = filter_of(lines.reload_handle());
         (lines.try_init(), filter)
     } else {
@@ -83,12 +85,24 @@ pub(crate) fn start(settings: &LogSettings) -> ([WorkerGuard; 2], LogControl) {
 
 /// Writes the access log, in the same form. `log.filter` does not count here: `log.access` does.
 fn access_lines(writer: NonBlocking, is_json: bool) -> Dispatch {
-    let lines = fmt().with_writer(writer).with_target(false).log_internal_errors(false);
+    let lines = lines(writer);
     if is_json {
-        Dispatch::new(lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish())
+        Dispatch::new(as_json(lines).finish())
     } else {
         Dispatch::new(lines.with_ansi(stderr().is_terminal()).finish())
     }
+}
+
+/// Lines of either log. One that cannot be written must not become another one.
+fn lines(writer: NonBlocking) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, NonBlocking> {
+    fmt::fmt().with_writer(writer).with_target(false).log_internal_errors(false)
+}
+
+/// The same, each of them a JSON object.
+fn as_json<F>(
+    lines: SubscriberBuilder<DefaultFields, Format, F, NonBlocking>,
+) -> SubscriberBuilder<JsonFields, Format<Json>, F, NonBlocking> {
+    lines.json().flatten_event(true).with_current_span(false).with_span_list(false)
 }
 
 fn filter_of<S: 'static>(handle: Handle<EnvFilter, S>) -> Box<dyn Fn(EnvFilter) + Send + Sync> {

@@ -98,11 +98,9 @@ pub(super) async fn stable_token(
 }
 
 async fn answer(state: &AppState, route: Endpoint, peer: SocketAddr, request: Request) -> Response {
-    let fetch = resolve(state, route, request).await;
-    let client = fetch.as_ref().ok().and_then(|fetch| fetch.client.clone());
-    let handed_out = match fetch {
-        Ok(fetch) => hand_out(state, fetch, peer).await,
-        Err(refusal) => Err(refusal),
+    let (client, handed_out) = match resolve(state, route, request).await {
+        Ok(fetch) => (fetch.client.clone(), hand_out(state, fetch, peer).await),
+        Err(refusal) => (None, Err(refusal)),
     };
     let mut response = match handed_out {
         Ok((prepared, seconds)) => reply::token(&prepared, seconds),
@@ -153,7 +151,7 @@ struct Fetch {
 }
 
 impl Fetch {
-    /// Of the token of `account`, by whoever has presented the secret with this digest: a client's key, or the account's own secret.
+    /// A fetch of the token of `account`. The secret with this digest was presented: a client's key, or the account's own secret.
     fn new(
         state: &AppState,
         account: &AccountName,
@@ -213,7 +211,7 @@ async fn after_verdict(state: &AppState, fetch: &Fetch, generation: Generation, 
     let judged = async {
         let answer = credential.report(generation, grounds).await;
         if grounds == Grounds::Report {
-            report::log(fetch.client.as_deref(), credential, Some(generation), answer.as_ref());
+            report::log(fetch.client.as_deref(), credential, generation, answer.as_ref());
         }
         current(state, credential, state.timeouts().first_token).await
     };

@@ -259,7 +259,8 @@ fn admit(
     request: &Request,
 ) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
     let credential = decide(state, rules, request)?;
-    limits::request_of_sender(state, request.headers(), request.uri()).map_err(|_| GatewayRefusal::TooManyRequests)?;
+    let within_limit = limits::request_of_sender(state, rules, request.headers(), request.uri());
+    within_limit.map_err(|_| GatewayRefusal::TooManyRequests)?;
     let permit = gateway.permit(&credential)?;
     Ok((credential, permit))
 }

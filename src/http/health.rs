@@ -31,7 +31,7 @@ use crate::{clock::Timestamp, heartbeat::BEAT, status::Readiness};
 #[derive(Debug, Default)]
 pub struct RecentReadiness(Mutex<Option<(Timestamp, Readiness)>>);
 
-/// How old the readiness may be that the public listener tells.
+/// How old the readiness that the public listener answers with may be.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
 impl RecentReadiness {

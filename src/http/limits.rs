@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, Uri};
 use tracing::{debug, warn};
 
-use super::{AppState, auth::Client, quota::Quota};
+use super::{AppState, Rules, auth::Client, quota::Quota};
 use crate::metrics::ClientLimit;
 
 /// Counts a request that needs no refusal; `false`: the client is over its limit, and nothing was counted.
@@ -21,9 +21,13 @@ pub(super) fn request(state: &AppState, client: &Client) -> Result<(), Duration>
     count(state, client, ClientLimit::Requests, client.limits().requests.as_ref())
 }
 
-/// The same for whoever sends a request, if its head says so.
-pub(super) fn request_of_sender(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(), Duration> {
-    let rules = state.rules.load();
+/// The same for the sender of a request, if its head names one.
+pub(super) fn request_of_sender(
+    state: &AppState,
+    rules: &Rules,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<(), Duration> {
     rules.clients.sender(headers, uri).map_or(Ok(()), |client| request(state, client))
 }
 

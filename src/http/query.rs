@@ -12,11 +12,9 @@ const BAD_ESCAPE: &str = "the query holds a broken escape, a control character o
 
 /// The parameter `account`: a name, or `None` where it is absent.
 pub(super) fn account(query: Option<&str>) -> Result<Option<Cow<'_, str>>, Problem> {
-    match only(query, "account") {
-        Ok(Some(name)) if name.is_empty() => Err(Problem::BadQuery("account is empty")),
-        Ok(name) => Ok(name),
-        Err(Fault::Repeated) => Err(Problem::BadQuery("account is given more than once")),
-        Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
+    match only(query, "account", "account is given more than once")? {
+        Some(name) if name.is_empty() => Err(Problem::BadQuery("account is empty")),
+        name => Ok(name),
     }
 }
 
@@ -36,30 +34,18 @@ pub(super) fn signed_for(query: Option<&str>) -> Result<TicketKind, Problem> {
 }
 
 fn kind(query: Option<&str>) -> Result<Option<Cow<'_, str>>, Problem> {
-    only(query, "type").map_err(|fault| match fault {
-        Fault::Repeated => Problem::BadQuery("type is given more than once"),
-        Fault::BadEscape => Problem::BadQuery(BAD_ESCAPE),
-    })
+    only(query, "type", "type is given more than once")
 }
 
 /// The parameter `url`: a page.
 pub(super) fn page_url(query: Option<&str>) -> Result<Cow<'_, str>, Problem> {
-    match only(query, "url") {
-        Ok(None) => Err(Problem::BadQuery("url is missing: the page's, percent-encoded")),
-        Ok(Some(url)) => Ok(url),
-        Err(Fault::Repeated) => Err(Problem::BadQuery("url is given more than once: is it percent-encoded?")),
-        Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
-    }
+    only(query, "url", "url is given more than once: is it percent-encoded?")?
+        .ok_or(Problem::BadQuery("url is missing: the page's, percent-encoded"))
 }
 
 /// The parameter `wait`: 0 to 60 whole seconds, or `None` where it is absent.
 pub(super) fn wait(query: Option<&str>) -> Result<Option<Duration>, Problem> {
-    let wait = match only(query, "wait") {
-        Ok(None) => return Ok(None),
-        Ok(Some(wait)) => wait,
-        Err(Fault::Repeated) => return Err(Problem::BadQuery("wait is given more than once")),
-        Err(Fault::BadEscape) => return Err(Problem::BadQuery(BAD_ESCAPE)),
-    };
+    let Some(wait) = only(query, "wait", "wait is given more than once")? else { return Ok(None) };
     // `parse` alone would take a leading plus sign.
     let seconds = if wait.bytes().all(|byte| byte.is_ascii_digit()) { wait.parse().ok() } else { None };
     match seconds {
@@ -70,36 +56,24 @@ pub(super) fn wait(query: Option<&str>) -> Result<Option<Duration>, Problem> {
 
 /// The parameter `lang`: a language of the page. Another one counts as none.
 pub(super) fn language(query: Option<&str>) -> Result<Option<Language>, Problem> {
-    let tag = only(query, "lang").map_err(|fault| match fault {
-        Fault::Repeated => Problem::BadQuery("lang is given more than once"),
-        Fault::BadEscape => Problem::BadQuery(BAD_ESCAPE),
-    })?;
+    let tag = only(query, "lang", "lang is given more than once")?;
     Ok(tag.as_deref().and_then(Language::of_tag))
 }
 
 /// The parameter `q`: a part of an account's name; empty where it is absent.
 pub(super) fn wanted(query: Option<&str>) -> Result<Cow<'_, str>, Problem> {
-    match only(query, "q") {
-        Ok(wanted) => Ok(wanted.unwrap_or_default()),
-        Err(Fault::Repeated) => Err(Problem::BadQuery("q is given more than once")),
-        Err(Fault::BadEscape) => Err(Problem::BadQuery(BAD_ESCAPE)),
-    }
+    Ok(only(query, "q", "q is given more than once")?.unwrap_or_default())
 }
 
-enum Fault {
-    Repeated,
-    BadEscape,
-}
-
-/// The value of the parameter `wanted`. All others are decoded too, though they are ignored: a query that cannot be read
-/// is refused whole.
-fn only<'q>(query: Option<&'q str>, wanted: &str) -> Result<Option<Cow<'q, str>>, Fault> {
+/// The value of the parameter `wanted`; `repeated` is what is wrong where it is given twice. All others are decoded too, though they
+/// are ignored: a query that cannot be read is refused whole.
+fn only<'q>(query: Option<&'q str>, wanted: &str, repeated: &'static str) -> Result<Option<Cow<'q, str>>, Problem> {
     let mut found = None;
     for (name, value) in query.into_iter().flat_map(pairs) {
-        let name = decode(name).ok_or(Fault::BadEscape)?;
-        let value = decode(value).ok_or(Fault::BadEscape)?;
+        let name = decode(name).ok_or(Problem::BadQuery(BAD_ESCAPE))?;
+        let value = decode(value).ok_or(Problem::BadQuery(BAD_ESCAPE))?;
         if name == wanted && found.replace(value).is_some() {
-            return Err(Fault::Repeated);
+            return Err(Problem::BadQuery(repeated));
         }
     }
     Ok(found)

@@ -89,58 +89,49 @@ impl From<BodyFault> for Problem {
 /// Compares, asks the keeper if the bad token is the current one (I5), and serves what is published then.
 async fn resolve(state: &AppState, client: &Client, credential: &Handle, bad: &str) -> Result<Response, Problem> {
     let published = credential.published();
-    let reported = published.status.offer.as_ref().filter(|offer| offer.token.is(bad)).map(|offer| offer.generation);
+    let offer = published.status.offer.as_ref();
+    let (offered, is_current) = (offer.map(|offer| offer.generation), offer.is_some_and(|offer| offer.token.is(bad)));
     drop(published);
-    match reported {
+    match offered.filter(|_| is_current) {
         None => {
             credential.metrics.report(Grounds::Report, ReportOutcome::Stale);
-            log(Some(client), credential, None, Some(&Reported::Settled));
+            let (account, client, generation) = (&credential.id, client.name(), offered.map(display));
+            info!(%account, client, generation, "report: not about the current token");
         }
         Some(generation) => {
             let answer = credential.report(generation, Grounds::Report).await;
-            log(Some(client), credential, Some(generation), answer.as_ref());
+            log(Some(client), credential, generation, answer.as_ref());
             settled(state, credential, answer)?;
         }
     }
     Ok(token::serve(state, credential, &LongPoll::default(), state.timeouts().report).await)
 }
 
-/// Logs what came of a report of `reported`; `None`: it was not about the current token. One line a report, and each client's
-/// reports are limited; those that are refused for now are many where a client repeats them, and logged at DEBUG.
-pub(super) fn log(
-    client: Option<&Client>,
-    credential: &Handle,
-    reported: Option<Generation>,
-    answer: Option<&Reported>,
-) {
+/// Logs the keeper's answer to a report of the token of this generation. Each report is one line, and each client's reports are
+/// limited. A client may repeat a report that is refused for now many times: these are logged at DEBUG.
+pub(super) fn log(client: Option<&Client>, credential: &Handle, generation: Generation, answer: Option<&Reported>) {
     let (account, client) = (&credential.id, client.map(Client::name));
     let published = credential.published();
     let offered = published.status.offer.as_ref().map(|offer| offer.generation);
     match answer {
-        Some(Reported::Settled) if reported.is_none() => {
-            info!(%account, client, generation = offered.map(display), "report: not about the current token");
-        }
-        Some(Reported::Settled) if reported == offered => {
-            info!(%account, client, generation = reported.map(display), "report: the token stays");
+        Some(Reported::Settled) if offered == Some(generation) => {
+            info!(%account, client, %generation, "report: the token stays");
         }
         Some(Reported::Settled) => {
-            let (generation, offered) = (reported.map(display), offered.map(display));
-            info!(%account, client, generation, offered, "report: the token was replaced");
+            info!(%account, client, %generation, offered = offered.map(display), "report: the token was replaced");
         }
         Some(Reported::TooMany { limit, .. }) => {
-            debug!(%account, client, generation = reported.map(display), reason = limited(*limit), "report: not now");
+            debug!(%account, client, %generation, reason = limited(*limit), "report: not now");
         }
         Some(Reported::Failed { failure, .. }) => {
             let reason = failed(failure, published.status.trouble.as_deref());
-            info!(%account, client, generation = reported.map(display), %reason, "report: failed");
+            info!(%account, client, %generation, %reason, "report: failed");
         }
-        None => {
-            info!(%account, client, generation = reported.map(display), "report: the keeper is being started again");
-        }
+        None => info!(%account, client, %generation, "report: the keeper is being started again"),
     }
 }
 
-/// Whether the keeper has done what it was told, and if not, why.
+/// The keeper's answer to a report; an error where it did not do what was asked.
 pub(super) fn settled(state: &AppState, credential: &Handle, answer: Option<Reported>) -> Result<(), Problem> {
     match answer {
         Some(Reported::Settled) => Ok(()),

@@ -2,6 +2,7 @@
 
 use super::{
     Cause, IssueError,
+    probe::PATH,
     reply::{errcode, object},
     upstream::{Call, Upstream},
 };
@@ -10,7 +11,7 @@ use crate::clock::WallTime;
 /// What a platform answers to a call that it refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Greeting {
-    /// The time there, in whole seconds, where the answer tells it.
+    /// The time there, in whole seconds, where the reply has a `Date`.
     pub date: Option<WallTime>,
 }
 
@@ -19,7 +20,7 @@ pub struct Greeting {
 /// # Errors
 /// No connection, no reply within `wechat.timeout`, or one that is no JSON object, as of a gateway on the way.
 pub async fn greet(http: &Upstream) -> Result<Greeting, IssueError> {
-    let call = Call { path: &["cgi-bin", "get_api_domain_ip"], query: &[], json: None };
+    let call = Call { path: PATH, query: &[], json: None };
     let reply = http.call(&call, http.timeout()).await?;
     let status = reply.status.as_u16();
     object(&reply.body)

@@ -14,11 +14,14 @@ use crate::credential::Token;
 /// How long a probe may take. A report waits for it, and for a fetch, within its 10 s.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the platforms answer in different ways.
+/// An API of both platforms that changes nothing.
+pub(super) const PATH: &[&str] = &["cgi-bin", "get_api_domain_ip"];
+
+/// How the platforms' replies differ.
 pub(super) struct Probe {
     /// The errcodes that name the token bad.
     pub(super) bad_token: &'static [i64],
-    /// Whether a reply without an errcode is good if it has what was asked for. Where a refusal has that too, it is not.
+    /// Whether an `ip_list` without an errcode means accepted. Not where refusals have an `ip_list` too.
     pub(super) takes_list: bool,
 }
 
@@ -26,7 +29,7 @@ impl Probe {
     /// Asks whether `token` is accepted.
     pub(super) async fn ask(&self, http: &Upstream, token: &Token) -> Verdict {
         let query = [("access_token", token.expose())];
-        let call = Call { path: &["cgi-bin", "get_api_domain_ip"], query: &query, json: None };
+        let call = Call { path: PATH, query: &query, json: None };
         match http.call(&call, TIMEOUT).await {
             Ok(reply) => self.parse(reply.status.as_u16(), &reply.body),
             Err(error) => Verdict::Inconclusive { cause: NoVerdict::Failed(error) },

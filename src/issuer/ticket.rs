@@ -106,7 +106,7 @@ impl TicketIssuer {
         parsed
     }
 
-    /// No platform has a call that tells whether a ticket is good. But it gives the same one for as long as that lives.
+    /// No platform has a call that checks a ticket. But it gives the same one for as long as that lives.
     async fn ask(&self, ticket: &Token) -> Verdict {
         match self.fetch(probe::TIMEOUT).await {
             Ok(issued) if issued.token == *ticket => Verdict::Accepted,

@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{ApiFamily, GatewayRefusal, Healing, StatusClass, counters, labels::Label, text_of};
+use super::{ApiFamily, GatewayRefusal, Healing, StatusClass, counters, counters_by, labels::Label, text_of};
 
 /// Up to the time after which a silent WeChat is given up. SDKs wait 5 s or 10 s.
 const SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
@@ -25,10 +25,10 @@ impl GatewayMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let requests =
             counters(registry, "gateway_requests", "Gateway requests answered, by API family and status class");
-        let refusals =
-            counters(registry, "gateway_refusals", "Gateway requests that the relay answered itself, by reason");
-        let healings =
-            counters(registry, "gateway_healings", "Replies that named the relay's token bad, by what came of them");
+        let help = "Gateway requests that the relay answered itself, by reason";
+        let refusals = counters_by::<GatewayRefusal>(registry, "gateway_refusals", help, "reason");
+        let help = "Replies that named the relay's token bad, by what came of them";
+        let healings = counters_by::<Healing>(registry, "gateway_healings", help, "outcome");
         let upstream = Histogram::new(SECONDS);
         let help = "Time from sending a gateway call to the head of WeChat's reply";
         registry.register("gateway_upstream_seconds", help, upstream.clone());
@@ -36,14 +36,7 @@ impl GatewayMetrics {
             let labels = |class: &StatusClass| vec![("family", text_of(*family)), ("class", text_of(*class))];
             StatusClass::ALL.iter().map(|class| requests.get_or_create_owned(&labels(class))).collect()
         });
-        let reason = |refusal: &GatewayRefusal| vec![("reason", text_of(*refusal))];
-        let outcome = |healing: &Healing| vec![("outcome", text_of(*healing))];
-        Self {
-            requests: families.collect(),
-            refusals: GatewayRefusal::ALL.iter().map(|why| refusals.get_or_create_owned(&reason(why))).collect(),
-            healings: Healing::ALL.iter().map(|what| healings.get_or_create_owned(&outcome(what))).collect(),
-            upstream,
-        }
+        Self { requests: families.collect(), refusals, healings, upstream }
     }
 
     /// A request for `family` was answered with the status `code`.

@@ -15,11 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{
-    counters,
-    labels::{Label, ReloadOutcome},
-    text_of,
-};
+use super::{counters_by, labels::ReloadOutcome};
 use crate::clock::WallTime;
 
 /// What is counted of the settings.
@@ -34,7 +30,8 @@ pub struct SettingsMetrics {
 
 impl SettingsMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let reloads = counters(registry, "settings_reloads", "Times that changed settings were read, by result");
+        let help = "Times that changed settings were read, by result";
+        let reloads = counters_by::<ReloadOutcome>(registry, "settings_reloads", help, "result");
         let last_is_good = Gauge::default();
         let help = "1 if the relay runs with the settings of the file, 0 if their last change was refused";
         registry.register("settings_last_reload_successful", help, last_is_good.clone());
@@ -43,14 +40,8 @@ impl SettingsMetrics {
         registry.register("settings_last_reload_timestamp_seconds", help, taken_at.clone());
         let certificate_end = CertificateEnd::default();
         registry.register_collector(Box::new(certificate_end.clone()));
-        let result = |outcome: &ReloadOutcome| vec![("result", text_of(*outcome))];
         last_is_good.set(1);
-        Self {
-            reloads: ReloadOutcome::ALL.iter().map(|outcome| reloads.get_or_create_owned(&result(outcome))).collect(),
-            last_is_good,
-            taken_at,
-            certificate_end,
-        }
+        Self { reloads, last_is_good, taken_at, certificate_end }
     }
 
     /// The relay was started, at `now`, with settings that were read then.

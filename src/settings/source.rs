@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::layers::{file_named_by, is_ours};
 use super::{Layers, Settings, SettingsError, readable};
 
-/// What is read of a file to tell whether it has changed: more than any settings file or secret has.
+/// At most so many bytes of a file are compared: more than any settings file or secret has.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
 /// The file and the environment that a relay was started with, to read its settings again.

@@ -1,5 +1,6 @@
-//! How is an operator told what is wrong with a credential beside its failed calls, and what to do? On the page and by `status`.
+//! What is wrong with a credential beside its failed calls, and what should an operator do? Worded for the page and for `status`.
 
+use super::Lease;
 use crate::language::Bilingual;
 
 /// A keeper hangs.
@@ -27,3 +28,12 @@ pub const REVOKING: Bilingual = Bilingual::new("being revoked", "正在作废");
 /// What to do about it.
 pub const REVOKING_ADVICE: Bilingual =
     Bilingual::new("nothing to do: two rotations, 30 s apart", "不用管：相隔 30 秒刷新两次");
+
+/// Which relay calls.
+pub const fn caller(lease: Lease) -> Bilingual {
+    match lease {
+        Lease::Alone | Lease::Ours => Bilingual::new("this relay", "本中控"),
+        Lease::Another => Bilingual::new("another relay", "另一个中控"),
+        Lease::Nobody => Bilingual::new("nobody", "无"),
+    }
+}

@@ -14,7 +14,7 @@ use crate::{
     settings::{AppSettings, Endpoint},
 };
 
-/// What the answer tells.
+/// What the answer means.
 pub(super) fn question(account: &AccountSettings) -> &'static str {
     match account.app.platform() {
         Platform::WeChat => "AppSecret and IP whitelist (stable_token)",

@@ -9,7 +9,7 @@ use super::{
     remarks::{Remark, of_relay, remarks},
     seen::{Credential, Seen},
 };
-use crate::status::{Lease, State};
+use crate::status::{State, advice::caller};
 
 const HEADER: [&str; 7] = ["CREDENTIAL", "STATE", "LEFT", "RENEWAL IN", "NEXT CALL IN", "CALLS TODAY", "CALLER"];
 /// So many names stand before a remark.
@@ -59,16 +59,8 @@ fn row(id: &str, credential: &Credential) -> [String; 7] {
     };
     let next_call = credential.next_call_in_s.map_or("under way".to_owned(), duration);
     let calls = format!("{} of {}", credential.calls_made(), credential.calls_per_day);
-    [id.to_owned(), credential.state.as_str().to_owned(), left, renewal, next_call, calls, caller(credential.lease)]
-}
-
-fn caller(lease: Lease) -> String {
-    match lease {
-        Lease::Alone | Lease::Ours => "this relay",
-        Lease::Another => "another relay",
-        Lease::Nobody => "nobody",
-    }
-    .to_owned()
+    let caller = caller(credential.lease).english.to_owned();
+    [id.to_owned(), credential.state.as_str().to_owned(), left, renewal, next_call, calls, caller]
 }
 
 /// As in the settings: `1h 58m 20s`.

@@ -1,6 +1,6 @@
 //! How does each account stand, and which are shown?
 
-use std::{cmp::Reverse, ptr, sync::Arc, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use super::{super::AppState, View, severity::Severity};
 use crate::{
@@ -65,9 +65,9 @@ impl Credential {
         }
     }
 
-    /// What it looks like follows from these, but for durations, which run down by themselves.
+    /// Everything shown depends on these alone, except durations, which the script counts down.
     fn looks(&self) -> (*const Published, State, bool, Option<Entry>) {
-        (ptr::from_ref(&*self.published), self.state(), self.is_silent, self.last)
+        (Arc::as_ptr(&self.published), self.state(), self.is_silent, self.last)
     }
 }
 
@@ -86,8 +86,9 @@ impl Account {
 
     /// Of all of them those that are to be shown, and how many more there are.
     pub(super) fn shown(accounts: &[Self], view: &View) -> (Vec<Self>, usize) {
-        let wanted = || accounts.iter().filter(|account| account.name().contains(&view.wanted));
-        (wanted().take(SHOWN).cloned().collect(), wanted().skip(SHOWN).count())
+        let mut wanted = accounts.iter().filter(|account| account.name().contains(&view.wanted));
+        let shown = wanted.by_ref().take(SHOWN).cloned().collect();
+        (shown, wanted.count())
     }
 
     /// An account is there with at least one credential.
@@ -109,7 +110,7 @@ impl Account {
         self.0.iter().rev().max_by_key(|credential| credential.severity()).unwrap_or(self.first())
     }
 
-    /// Whether it looks as it did `before`, which is kept meanwhile: so no address of what was published is used twice.
+    /// Whether it looks as `before`. Comparing addresses is safe: `before` keeps its `Published` alive, so no address is reused.
     pub(super) fn looks_like(&self, before: &Self) -> bool {
         self.0.iter().map(Credential::looks).eq(before.0.iter().map(Credential::looks))
     }

@@ -224,14 +224,12 @@ fn footer(state: &AppState, head: &Head, language: Language) -> Markup {
 }
 
 fn templates() -> Markup {
-    let line = Line { severity: Severity::Fine, title: String::new(), advice: String::new(), names: String::new() };
-    let blank = Tick { kind: "", at: 0, text: String::new() };
     html! {
-        template #notice { (notice(&line)) }
+        template #notice { (notice(&Line::default())) }
         template #row { (row(&Row::default())) }
         template #chip { (chip(&Cell::default())) }
         template #cell { (cell(&Cell::default())) }
         template #fact { (fact("", &Shown::default())) }
-        template #tick { (tick(&blank)) }
+        template #tick { (tick(&Tick::default())) }
     }
 }

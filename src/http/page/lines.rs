@@ -11,17 +11,17 @@ use crate::{clock::WallTime, language::Language};
 const NAMED: usize = 8;
 
 /// A line, in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Line {
     pub(super) severity: Severity,
     pub(super) title: String,
     pub(super) advice: String,
-    /// Whom it concerns; empty: the whole relay.
+    /// The credentials concerned; empty: the whole relay.
     pub(super) names: String,
 }
 
-/// All lines, the worst first, and of those that are as bad the ones about the whole relay. Notices that say the same are one line,
-/// which names all whom they concern.
+/// All lines, the worst first; at equal severity those about the whole relay come first. Notices with the same text share one line
+/// that lists their credentials.
 pub(super) fn lines(accounts: &[Account], settings: &SettingsStatus, now: WallTime, language: Language) -> Vec<Line> {
     let mut concerned: BTreeMap<_, Vec<(_, String)>> = BTreeMap::new();
     for credential in accounts.iter().flat_map(|account| &account.0) {

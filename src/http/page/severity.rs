@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{issuer::Remedy, status::Failure};
+use crate::status::Failure;
 
 /// From the best to the worst, which is shown first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
@@ -34,9 +34,6 @@ impl Severity {
 
     /// Of a failure while the credential is served.
     pub(super) fn of_failure(failure: &Failure) -> Self {
-        match failure.errors.remedy(&failure.error) {
-            Remedy::Operator(_) => Self::Act,
-            Remedy::Soon | Remedy::Wait(_) => Self::Watch,
-        }
+        if failure.needs_operator() { Self::Act } else { Self::Watch }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     clock::Now,
     language::Language,
     recent::{Entry, Happening},
-    status::{FACTS, Lease, Readiness, Value},
+    status::{FACTS, Lease, Readiness, Value, advice::caller},
 };
 
 /// From this share of the day's calls on, their number stands out.
@@ -56,8 +56,8 @@ impl Head {
     fn of(accounts: &[Account], unseen: usize, settings: &SettingsStatus, now: Now, language: Language) -> Self {
         let all = || accounts.iter().flat_map(|account| &account.0);
         let readiness = Readiness::of(all().map(|credential| (credential.kind(), credential.status())), now.boot);
-        let counts =
-            Severity::ALL.map(|severity| accounts.iter().filter(|account| account.severity() == severity).count());
+        let severities: Vec<_> = accounts.iter().map(Account::severity).collect();
+        let counts = Severity::ALL.map(|one| severities.iter().filter(|severity| **severity == one).count());
         let in_need = counts[0] + counts[1];
         let status = words::readiness(readiness).to(language);
         Self {
@@ -120,7 +120,7 @@ impl Row {
             brief: words::brief(language, account.worst()),
             calls: format!("{spent} / {}", status.whole_budget.calls),
             many_calls: f64::from(spent) >= MANY_CALLS * f64::from(status.whole_budget.calls) && spent > 0,
-            lease: words::lease(status.lease).to(language),
+            lease: caller(status.lease).to(language),
             cells: account.0.iter().map(|credential| Cell::of(credential, language)).collect(),
         }
     }
@@ -152,7 +152,7 @@ pub(super) struct Bar {
 impl Bar {
     fn of(credential: &Credential) -> Self {
         let (status, now) = (credential.status(), credential.now);
-        let left = status.life_left(now);
+        let left = status.ends_in(now);
         let renewal_in = status.rotation_at.map_or(left, |at| at.since(now));
         Self { left: millis(left), life: millis(status.life), mark: millis(left.saturating_sub(renewal_in)) }
     }
@@ -201,7 +201,7 @@ fn shown(value: Value, language: Language) -> Shown {
 }
 
 /// A rotation or a failure.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Tick {
     /// Its class in the style sheet.
     pub(super) kind: &'static str,

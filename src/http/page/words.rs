@@ -12,7 +12,7 @@ use crate::{
     language::{Bilingual, Language},
     recent::{Entry, Happening},
     status::{
-        Lease, Readiness, State,
+        Readiness, State,
         advice::{
             ANOTHER_CALLER, ANOTHER_CALLER_ADVICE, NOT_STORED_ADVICE, REVOKING, REVOKING_ADVICE, SILENT, SILENT_ADVICE,
         },
@@ -126,15 +126,6 @@ pub(super) const fn kind(kind: CredentialKind) -> Bilingual {
         CredentialKind::Ticket(TicketKind::Jsapi) => both("jsapi", "jsapi"),
         CredentialKind::Ticket(TicketKind::WxCard) => both("wx_card", "wx_card"),
         CredentialKind::Ticket(TicketKind::AgentConfig) => both("agent_config", "agent_config"),
-    }
-}
-
-/// Which relay calls.
-pub(super) const fn lease(lease: Lease) -> Bilingual {
-    match lease {
-        Lease::Alone | Lease::Ours => both("this relay", "本中控"),
-        Lease::Another => both("another relay", "另一个中控"),
-        Lease::Nobody => both("nobody", "无"),
     }
 }
 

@@ -35,27 +35,22 @@ impl Knowledge {
         self.writer.is_dirty = true;
         let stored = self.record.credential.as_ref();
         let is_same = stored.is_some_and(|stored| stored.token == credential.token);
-        let came_between = stored.filter(|stored| stored.generation != after);
-        let is_living = |stored: &&Credential| !stored.is_refused && now.boot < stored.deadline.earliest;
-        let newer = came_between.filter(is_living);
+        let is_living = stored.is_some_and(|stored| !stored.is_refused && now.boot < stored.deadline.earliest);
         let is_rotating = self.charge.policy.issuer.rotation == RotationMode::Rotating;
+        let newer = stored.filter(|stored| stored.generation != after && (is_living || is_rotating));
         if is_same {
             // a sticky issuer gives the same one to all
             self.relabel(now, credential.generation);
         } else if let Some(came_at) = newer.map(|newer| newer.came_at) {
             let candidate = self.candidate(&credential, came_at);
             self.relabel(now, credential.generation);
-            if self.record.candidate().is_none() {
+            if is_living && self.record.candidate().is_none() {
                 self.record.remember(candidate);
                 self.note(Note::HandedOver { is_candidate: true });
             } else {
+                // Where the newer token is dead, its call may have ended ours too: nothing is promised of ours, and a call is due.
                 self.record.remember(candidate.given_up(credential.came_at));
             }
-        } else if is_rotating && let Some(came_at) = came_between.map(|dead| dead.came_at) {
-            // the one that came between is dead, and ours may have died by its call: nothing may be promised of it, and a call is due
-            let call = self.candidate(&credential, came_at).given_up(credential.came_at);
-            self.relabel(now, credential.generation);
-            self.record.remember(call);
         } else {
             let is_later = self.record.generation < credential.generation;
             self.record.generation =

@@ -34,7 +34,9 @@ impl Knowledge {
             // boot's clock before they are relied on
             self.writer.is_dirty = true;
         }
-        self.forget_old_secret();
+        if self.has_another_secret() {
+            self.forget_old_secret();
+        }
         self.recall_failure();
         if let Some(open) = self.record.take_open_call() {
             self.crashed_in(now, open);
@@ -62,18 +64,16 @@ impl Knowledge {
         self.last_failure = last.map(|last| Arc::new(Failure { error: last.error, errors, at: last.at, repeated: 1 }));
     }
 
-    /// What WeChat said of another AppSecret does not bind this relay's own. Where the secret alone says whose a token is, the
-    /// stored one may be another's, and so may those before it.
+    /// What another AppSecret has brought about ends. Where the secret alone says whose a token is, the stored one may be another's,
+    /// and so may those before it.
     pub(super) fn forget_old_secret(&mut self) {
-        if self.has_another_secret() {
-            self.record.retry_at = None;
-            self.record.failures = 0;
-            self.record.last_error = None;
-            self.last_failure = None;
-            if self.charge.policy.issuer.secret_names_owner {
-                (self.record.credential, self.record.verified_at) = (None, None);
-                self.record.handed_out.clear();
-            }
+        self.record.retry_at = None;
+        self.record.failures = 0;
+        self.record.last_error = None;
+        self.last_failure = None;
+        if self.charge.policy.issuer.secret_names_owner {
+            (self.record.credential, self.record.verified_at) = (None, None);
+            self.record.handed_out.clear();
         }
     }
 

@@ -28,9 +28,8 @@ pub(super) struct Confirmation {
 impl Confirmation {
     /// `None` where a server of this `INFO` takes writes without replicas.
     pub(super) fn needed(info: &str) -> Option<Self> {
-        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        field("min_slaves_good_slaves")?;
-        let replicas: u64 = field("connected_slaves")?.trim().parse().ok()?;
+        field(info, "min_slaves_good_slaves")?;
+        let replicas: u64 = field(info, "connected_slaves")?.parse().ok()?;
         Some(Self::of(replicas))
     }
 
@@ -62,6 +61,12 @@ impl Confirmation {
         *latest = (all, is_confirmed);
         Ok(is_confirmed)
     }
+}
+
+/// A field of an `INFO`.
+pub(super) fn field<'i>(info: &'i str, name: &str) -> Option<&'i str> {
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(field, _)| *field == name).map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(super) struct Located {
 pub(super) struct Locator {
     servers: ArcSwap<Servers>,
     shown: String,
-    /// One of the keys, which in a cluster tells the node.
+    /// One of the keys: in a cluster it decides the node.
     key: String,
     /// Where the next search begins: at the server that led to the primary last.
     first: AtomicUsize,

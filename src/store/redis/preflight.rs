@@ -6,6 +6,7 @@ use tracing::{debug, warn};
 
 use super::{
     address::{Address, Kind},
+    confirmation::field,
     connection::Connection,
 };
 
@@ -41,10 +42,7 @@ pub(super) async fn check(connection: &Connection) {
 
 /// What is wrong with a server of this `INFO`.
 fn findings(info: &str, kind: Kind) -> Vec<String> {
-    let field = |name: &str| {
-        let mut lines = info.lines().filter_map(|line| line.split_once(':'));
-        lines.find(|(field, _)| *field == name).map(|(_, value)| value.trim())
-    };
+    let field = |name: &str| field(info, name);
     let mut findings = Vec::new();
     let policy = field("maxmemory_policy").filter(|policy| policy.starts_with("allkeys"));
     // Without a limit nothing is evicted. Records have no TTL, so a volatile-* policy takes none.

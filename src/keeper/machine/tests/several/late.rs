@@ -77,8 +77,8 @@ fn a_late_token_is_current_where_nobody_has_rotated() {
     assert_eq!(pair.relays[1].calls, 0);
 }
 
-#[test]
-fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
+/// The first relay has the late token "t2", and cannot write; the second one has rotated to "t3" since.
+fn with_a_late_token_that_is_not_stored() -> Pair {
     let mut pair = Pair::serving("t1");
     pair.pass_until_call(0, 7200);
     pair.relays[0].is_frozen = true;
@@ -88,6 +88,12 @@ fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
     pair.pass_until_call(1, 300);
     pair.reply(1, "t3");
     pair.pass(2);
+    pair
+}
+
+#[test]
+fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
+    let mut pair = with_a_late_token_that_is_not_stored();
     pair.read_only = None;
     pair.pass(10);
     assert!(pair.told(0, "HandedOver { is_candidate: true }") > 0, "{:?}", pair.relays[0].notes);
@@ -96,15 +102,7 @@ fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
 /// Seed 931 of several relays.
 #[test]
 fn a_late_token_is_not_served_where_the_one_that_came_between_is_dead() {
-    let mut pair = Pair::serving("t1");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    pair.pass(20);
-    pair.read_only = Some(0);
-    pair.reply(0, "t2");
-    pair.pass_until_call(1, 300);
-    pair.reply(1, "t3");
-    pair.pass(2);
+    let mut pair = with_a_late_token_that_is_not_stored();
     let refused = &mut pair.relays[1].machine.known;
     refused.record.credential.as_mut().unwrap().is_refused = true;
     refused.writer.is_dirty = true;
