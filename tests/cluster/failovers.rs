@@ -127,7 +127,7 @@ async fn of_two_primaries_the_one_that_is_cut_off_gives_no_lease_and_no_token_di
     silent.freeze();
     next.tell(&["REPLICAOF", "NO", "ONE"]);
     far.store(next.port, Ordering::Relaxed);
-    part(&cut_off, "");
+    cut_off.part("");
     let (new, took) = cluster.new_holder(0, &watch).await;
     println!("two primaries: relay {new} instead of 0 after {took:?}");
     assert!(took < promised(Duration::from_secs(18)), "{took:?}");
@@ -139,7 +139,7 @@ async fn of_two_primaries_the_one_that_is_cut_off_gives_no_lease_and_no_token_di
     sleep(Duration::from_secs(5)).await;
     assert_eq!(cluster.setup.calls().len(), calls + 1, "only the new holder calls");
     near.store(next.port, Ordering::Relaxed);
-    part(&cut_off, "");
+    cut_off.part("");
     eventually("all is well again", async || cluster.troubled().await.0.is_empty() && cluster.agrees().await).await;
     cluster.close_served("two primaries").await;
     cluster.end().await;
@@ -176,12 +176,6 @@ async fn it_is_one_line(
     cluster.close_served(what).await;
 }
 
-fn part(server: &RedisServer, login: &str) {
-    for kind in ["normal", "pubsub"] {
-        server.tell_as(login, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_redis_and_its_sentinels_want_anew_is_one_line_and_heals_without_a_restart() {
     let name = it_is_one_line(
@@ -191,7 +185,7 @@ async fn what_redis_and_its_sentinels_want_anew_is_one_line_and_heals_without_a_
             for sentinel in &group.sentinels {
                 sentinel.tell(&["SENTINEL", "REMOVE", MASTER]);
             }
-            part(&group.servers[0], "");
+            group.servers[0].part("");
         },
         async |group| {
             let port = group.servers[0].port.to_string();
@@ -206,7 +200,7 @@ async fn what_redis_and_its_sentinels_want_anew_is_one_line_and_heals_without_a_
         async |group| {
             // the sentinels have logged in before, and stay
             group.servers[0].tell(&["CONFIG", "SET", "requirepass", "another"]);
-            part(&group.servers[0], ":another@");
+            group.servers[0].part(":another@");
         },
         async |group| drop(group.servers[0].tell_as(":another@", &["CONFIG", "SET", "requirepass", ""])),
     );
@@ -216,7 +210,7 @@ async fn what_redis_and_its_sentinels_want_anew_is_one_line_and_heals_without_a_
         async |group| {
             let nobody = test_support::free_port().to_string();
             group.servers[0].tell(&["REPLICAOF", "127.0.0.1", &nobody]);
-            part(&group.servers[0], "");
+            group.servers[0].part("");
         },
         async |group| drop(group.servers[0].tell(&["REPLICAOF", "NO", "ONE"])),
     );

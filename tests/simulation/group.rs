@@ -226,9 +226,8 @@ impl World {
 
     /// The same for what writes: of a primary that is cut off it does not count.
     fn fate_of_write(&self, who: usize, fate: Fate) -> Fate {
-        let is_unconfirmed = self.now < self.replicas[who].minority_until && super::confirms_writes();
         match self.fate_at_store(who, fate) {
-            Fate::Answered | Fate::DoneLater if is_unconfirmed => Fate::DoneUnseen,
+            Fate::Answered | Fate::DoneLater if self.is_unconfirmed(who) => Fate::DoneUnseen,
             fate => fate,
         }
     }
@@ -252,7 +251,7 @@ impl World {
             history.show(me, presence);
         }
         if fate == Fate::Answered {
-            let poll = self.store.history.poll(cursor);
+            let poll = self.store_of(who).history.poll(cursor);
             self.push(now + back, What::Group(who, process, Step::Answered { asked_at, poll }));
         } else if back < i64::MAX {
             self.push(now + CLIENT_LIMIT, What::Group(who, process, Step::Failed(None)));

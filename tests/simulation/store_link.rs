@@ -75,7 +75,7 @@ impl World {
         if now < replica.cut_out_until || (self.setup.is_shared && self.troubles.store(now) == Some(StoreFault::Away)) {
             request.fate = Fate::NotDone;
         }
-        let is_unconfirmed = now < replica.minority_until && super::confirms_writes();
+        let is_unconfirmed = self.is_unconfirmed(request.who);
         if request.fate == Fate::DoneLater && !is_unconfirmed {
             self.no_answer(&request);
             let later = now + self.rng.spread(SECOND, 8 * SECOND);
@@ -93,15 +93,20 @@ impl World {
             self.no_answer(&request);
         }
         let event = match request.ask {
-            Ask::Load => Event::Loaded(Ok(self.store.bytes().cloned())),
+            Ask::Load => Event::Loaded(Ok(self.store_of(who).bytes().cloned())),
             Ask::Swap { expected, next } => Event::Stored(self.swap(who, life, expected.as_ref(), next)),
         };
         if !is_unseen {
-            if let Some(cursor) = self.store.history.cursor() {
+            if let Some(cursor) = self.store_of(who).history.cursor() {
                 self.push(now + answer_takes, What::Group(who, process, Step::Saw(cursor)));
             }
             self.push(now + answer_takes, What::ToRelay(who, life, Message::Event(event)));
         }
+    }
+
+    /// Whether a relay's writes reach a primary that is cut off, and are confirmed by nobody.
+    pub(crate) fn is_unconfirmed(&self, who: usize) -> bool {
+        self.now < self.replicas[who].minority_until && super::confirms_writes()
     }
 
     /// Where the requests of a relay arrive: at the primary, or at one that is cut off and does not know it.

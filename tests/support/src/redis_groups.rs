@@ -96,15 +96,9 @@ impl RedisCluster {
         }
         let cluster = Self { servers };
         let all = cluster.servers.len();
-        let says = |text: &str| {
-            cluster.servers.iter().all(|server| {
-                let Value::BulkString(info) = server.tell(&["CLUSTER", "INFO"]) else { panic!("INFO is a string") };
-                String::from_utf8(info).unwrap().contains(text)
-            })
-        };
+        let says = |text: &str| cluster.servers.iter().all(|server| server.text(&["CLUSTER", "INFO"]).contains(text));
         eventually("all nodes know each other", async || says(&format!("cluster_known_nodes:{all}"))).await;
-        let Value::BulkString(id) = cluster.servers[0].tell(&["CLUSTER", "MYID"]) else { panic!("a string") };
-        let id = String::from_utf8(id).unwrap();
+        let id = cluster.servers[0].text(&["CLUSTER", "MYID"]);
         for replica in &cluster.servers[3..] {
             eventually("a replica finds its primary", async || {
                 replica.try_tell(&["CLUSTER", "REPLICATE", &id]).is_ok()

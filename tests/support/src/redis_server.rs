@@ -98,13 +98,24 @@ impl RedisServer {
         redis::cmd(command[0]).arg(&command[1..]).query(&mut client.get_connection()?)
     }
 
-    /// A section of `INFO`.
-    pub fn info(&self, section: &str) -> String {
-        let redis::Value::BulkString(info) = self.tell(&["INFO", section]) else { panic!("INFO is a string") };
-        String::from_utf8(info).unwrap()
+    /// As [`RedisServer::tell`], where the answer is a text.
+    pub fn text(&self, command: &[&str]) -> String {
+        redis::from_redis_value(self.tell(command)).unwrap()
     }
 
-    /// Whether it is a replica and has what its primary has. A server that changes its part turns its clients out.
+    /// Closes the connections of all clients, subscribers included.
+    pub fn part(&self, login: &str) {
+        for kind in ["normal", "pubsub"] {
+            self.tell_as(login, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+        }
+    }
+
+    /// A section of `INFO`.
+    pub fn info(&self, section: &str) -> String {
+        self.text(&["INFO", section])
+    }
+
+    /// Whether it is a replica and has what its primary has. A server that changes its role closes its clients' connections.
     pub fn follows(&self) -> bool {
         let info = self.try_tell(&["INFO", "replication"]);
         matches!(info, Ok(redis::Value::BulkString(info)) if String::from_utf8_lossy(&info).contains("master_link_status:up"))
