@@ -31,7 +31,7 @@ pub enum CommandError {
     /// It failed while running, or the answer is no. Exit code 1.
     #[error("{0}")]
     Failed(String),
-    /// The answer is no, and is what was asked for: on the standard output. Exit code 1.
+    /// The command ran and its answer is no: printed on the standard output. Exit code 1.
     #[error("{0}")]
     No(String),
 }

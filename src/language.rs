@@ -1,9 +1,9 @@
-//! In which language is an operator spoken to? Logs and JSON are English; the page is English or Chinese.
+//! Which languages do operators read? Logs and JSON are English; the page is English or Chinese.
 
 /// A language of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Language {
-    /// English: also where nobody asks for another one.
+    /// English, the default.
     #[default]
     English,
     /// Simplified Chinese (简体中文).
@@ -20,12 +20,12 @@ pub struct Bilingual {
 }
 
 impl Bilingual {
-    /// These two say the same.
+    /// One text in both languages.
     pub const fn new(english: &'static str, chinese: &'static str) -> Self {
         Self { english, chinese }
     }
 
-    /// The text for who reads `language`.
+    /// The text in `language`.
     pub const fn to(self, language: Language) -> &'static str {
         match language {
             Language::English => self.english,

@@ -1,6 +1,6 @@
 //! What does the relay count, and what are the counts called?
 //!
-//! Every metric and label is in this file, in `credential` and in `labels`, but for the facts of a credential that operators
+//! Every metric and label is in this file or in a module below it, except for the facts of a credential that operators
 //! see elsewhere too: [`FACTS`](crate::status::FACTS) has those. The registry is a value: nothing is global. Counting is one
 //! atomic addition, which is all that a request may cost.
 

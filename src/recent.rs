@@ -10,7 +10,7 @@ use crate::clock::WallTime;
 /// How many entries are kept of a credential: half a kilobyte, allocated as they come.
 pub const KEPT: usize = 20;
 
-/// For so many more there is room at a time.
+/// The capacity grows by this many entries.
 const STEP: usize = 4;
 
 /// What can happen.
@@ -24,7 +24,7 @@ pub enum Happening {
     EndedByOthers,
     /// A call was not sent.
     NotSent,
-    /// Nobody knows what came of a call.
+    /// The outcome of a call is unknown.
     Unknown,
     /// A call was answered with this errcode; one that fits no `i32` stands at its end.
     Refused(i32),

@@ -51,7 +51,7 @@ pub struct Status {
     pub life: Duration,
     /// What is left of the rolling day's budgets.
     pub budget: BudgetLeft,
-    /// The same where nothing is spent.
+    /// The budgets before anything is spent.
     pub whole_budget: BudgetLeft,
 }
 

@@ -79,7 +79,7 @@ fn flat(error: reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// What runs one command.
+/// The async runtime of one command.
 pub(super) fn runtime() -> Result<Runtime, CommandError> {
     Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))
 }

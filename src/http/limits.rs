@@ -39,7 +39,7 @@ pub(super) fn report(state: &AppState, client: &Client) -> Result<(), Duration> 
     count(state, client, ClientLimit::Reports, client.limits().reports.as_ref())
 }
 
-/// Who is over its limit is named once an hour.
+/// A client over its limit is logged at WARN once an hour, else at DEBUG.
 fn count(state: &AppState, client: &Client, limit: ClientLimit, quota: Option<&Quota>) -> Result<(), Duration> {
     let Some(quota) = quota else { return Ok(()) };
     quota.take(state.clock.boot_now()).map_err(|exceeded| {

@@ -1,4 +1,4 @@
-//! How is the relay, as a program of an operator sees it? For `GET /status` and the readiness.
+//! What do `GET /status` and the readiness say about the relay? For `GET /status` and the readiness.
 
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
@@ -13,13 +13,13 @@ use crate::{
     status::{FACTS, Failure, Readiness, State, Status, Value},
 };
 
-/// With which settings the relay runs.
+/// The settings in use.
 #[derive(Debug, Clone, Serialize)]
 pub struct SettingsStatus {
     /// When they were read.
     #[serde(serialize_with = "collect_str")]
     pub read_at: WallTime,
-    /// Why they were changed since, and the change was not taken.
+    /// Why the last change of the settings was refused, if it was.
     pub trouble: Option<String>,
     /// The keys whose changes count only after a restart.
     pub needs_restart: Vec<&'static str>,
@@ -29,7 +29,7 @@ pub struct SettingsStatus {
 }
 
 impl SettingsStatus {
-    /// Settings that were read then, and that nothing is wrong with.
+    /// Settings read at `read_at`, without trouble.
     pub fn read_at(read_at: WallTime) -> Self {
         Self { read_at, trouble: None, needs_restart: Vec::new(), certificate_ends_at: None }
     }

@@ -31,7 +31,7 @@ pub(super) use live::{Listeners, events};
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
-/// What somebody wants to see.
+/// The language and the search of one request.
 #[derive(Debug, Clone)]
 struct View {
     language: Language,

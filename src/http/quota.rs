@@ -1,4 +1,4 @@
-//! May one more come now?
+//! Is there room for one more request now?
 
 use std::{
     num::NonZeroU32,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::clock::Timestamp;
 
-/// Who is over its quota is named in the log once in this time.
+/// A client over its quota is logged at WARN once in this time.
 const NAMED_EVERY: Duration = Duration::from_secs(3600);
 
 /// What one client may ask for, with all its keys together. Made anew at each reload.

@@ -61,7 +61,7 @@ impl CallDurations {
 }
 
 impl CallTimer {
-    /// A call ended so, `after` its start.
+    /// Records a call's result and duration.
     pub fn ended(&self, result: CallResult, after: Duration) {
         self.0[result as usize].observe(after.as_secs_f64());
     }

@@ -61,7 +61,7 @@ labels! {
         Ticket = "ticket",
     }
 
-    /// How a call ended, before anybody knows whether it brought something new.
+    /// How a call ended, whether or not the credential is new.
     CallResult {
         /// With a credential.
         Answered = "answered",

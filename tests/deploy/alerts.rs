@@ -97,7 +97,7 @@ async fn promtool_takes_the_scrape_settings_of_the_page() {
     assert!(printed.contains("15 rules found"), "{printed}");
 }
 
-/// Alertmanager's own tool says who is told of what.
+/// Alertmanager's own tool prints the receiver of each alert.
 #[tokio::test]
 async fn amtool_takes_the_example_and_sends_each_severity_where_it_belongs() {
     if !toolchain::all_here(&[AMTOOL]).await {

@@ -22,7 +22,7 @@ async fn readiness_tells_ready_degraded_and_neither() {
     let ready = |fake: &FakeRelay| {
         let (http, request) = (fake.relay.public(), Request::get("/readyz").body(axum::body::Body::empty()).unwrap());
         async move {
-            // what was told is told for a second
+            // /readyz caches its answer for a second
             tokio::time::sleep(std::time::Duration::from_millis(1010)).await;
             answer(&http, request).await
         }

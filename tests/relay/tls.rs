@@ -1,4 +1,4 @@
-//! Does the relay speak TLS to its clients, and is a certificate replaced without anybody noticing?
+//! Does the relay serve TLS, and is a certificate replaced without a failed request?
 
 use std::{
     fs,

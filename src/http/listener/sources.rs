@@ -1,4 +1,4 @@
-//! How many connections has each address open?
+//! How many connections does each address have open?
 
 use std::{
     collections::HashMap,

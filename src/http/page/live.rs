@@ -37,7 +37,7 @@ const BEAT: Duration = Duration::from_secs(4);
 /// When a browser connects again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The places of those who follow.
+/// Permits for open event streams.
 #[derive(Debug, Clone)]
 pub(crate) struct Listeners(Arc<Semaphore>);
 
@@ -74,7 +74,7 @@ fn too_many() -> Problem {
     Problem::Unavailable { retry_in: BEAT, reason: reason.into(), trouble: None }
 }
 
-/// What one listener is sent.
+/// The event stream of one listener.
 struct Feed {
     state: Arc<AppState>,
     view: View,

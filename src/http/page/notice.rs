@@ -22,7 +22,7 @@ pub(super) enum Notice<'c> {
 }
 
 impl<'c> Notice<'c> {
-    /// All that there are of a credential, and how bad each is.
+    /// All notices about a credential, each with its severity.
     pub(super) fn of(credential: &'c Credential) -> impl Iterator<Item = (Severity, Self)> {
         let (status, is_served) = (credential.status(), credential.state().is_served());
         let failing = status.trouble.as_deref().map(|failure| {
