@@ -31,6 +31,12 @@ impl Bounds {
         Self { earliest: self.earliest.plus(by), latest: self.latest.plus(by) }
     }
 
+    /// The same moment, put off to `other` where it may be before that.
+    #[must_use]
+    pub fn not_before(self, other: Timestamp) -> Self {
+        Self { earliest: self.earliest.max(other), latest: self.latest.max(other) }
+    }
+
     /// How far apart the two are.
     pub fn uncertainty(self) -> Duration {
         self.latest.since(self.earliest)

@@ -5,11 +5,11 @@
 
 use super::{Knowledge, Note, Now, ProbeSent, RotationMode, Sent, Verdict, replica::Unstored};
 use crate::{
-    clock::Bounds,
+    clock::{Bounds, Timestamp},
     credential::Generation,
     keeper::{
         record::{Call, Credential, LateToken, Outcome},
-        schedule::DEATH_MARGIN,
+        schedule::{DEATH_MARGIN, SUCCESSION},
     },
 };
 
@@ -42,7 +42,7 @@ impl Knowledge {
             // a sticky issuer gives the same one to all
             self.relabel(now, credential.generation);
         } else if let Some(came_at) = newer.map(|newer| newer.came_at) {
-            let candidate = self.candidate(&credential, came_at);
+            let candidate = self.candidate(now, &credential, came_at);
             self.relabel(now, credential.generation);
             if is_living && self.record.candidate().is_none() {
                 self.record.remember(candidate);
@@ -56,6 +56,8 @@ impl Knowledge {
             self.record.generation =
                 if is_later { credential.generation } else { self.record.generation.next(now.wall) };
             credential.generation = self.record.generation;
+            let unpromised_at = self.heard_at(now).plus(self.charge.policy.window()).min(credential.deadline.earliest);
+            credential.rotation_at = credential.rotation_at.not_before(unpromised_at);
             self.take_credential(now, credential);
             self.record.forget_earlier_calls();
             if !self.is_holder() {
@@ -64,14 +66,21 @@ impl Knowledge {
         }
     }
 
+    /// When the others have heard of what is stored now. The lease's holder has announced its call before it was sent, and what
+    /// they promise reaches only O − r past their last look; of what comes without the lease they learn at their next look, and
+    /// promise on for O − r until then.
+    pub(super) fn heard_at(&self, now: Now) -> Timestamp {
+        if self.is_holder() { now.boot } else { now.boot.plus(SUCCESSION) }
+    }
+
     /// The call that brought `credential`, while another one is current that came at `came_at`.
-    pub(super) fn candidate(&self, credential: &Credential, came_at: Bounds) -> Call {
+    pub(super) fn candidate(&self, now: Now, credential: &Credential, came_at: Bounds) -> Call {
         let policy = &self.charge.policy;
         let came = credential.came_at;
         let sent_at = credential.asked_at.earliest.max(came.earliest.minus(policy.longest_call));
         Call {
             id: credential.call.expect("a call of ours brought it"),
-            sent: Bounds::between(sent_at, came.latest),
+            sent: Bounds::between(sent_at, came.latest.max(self.heard_at(now))),
             outcome: Outcome::Late(LateToken {
                 token: credential.token.clone(),
                 came_at: came,
@@ -112,8 +121,8 @@ impl Knowledge {
             Verdict::Accepted => {
                 let asked_at = call.sent.earliest;
                 let life = late.deadline.earliest.since(asked_at);
-                // what was promised of the stored one counts from the latest that the candidate's call can have left
-                let unpromised_at = late.came_at.latest.plus(self.charge.policy.window()).min(late.deadline.earliest);
+                // what was promised of the stored one counts from the latest that the candidate's call can have left, or was heard of
+                let unpromised_at = call.sent.latest.plus(self.charge.policy.window()).min(late.deadline.earliest);
                 let rotation_at = self.charge.policy.rotation_at(asked_at, life, &mut self.rng).max(unpromised_at);
                 self.take_credential(
                     now,

@@ -251,7 +251,10 @@ impl Knowledge {
         }
         match unstored.clone() {
             Some(Unstored::Token { credential, after }) => self.hand_over(now, credential, after),
-            Some(Unstored::Unknown(call)) => self.record.remember(call),
+            Some(Unstored::Unknown(mut call)) => {
+                call.sent.latest = call.sent.latest.max(self.heard_at(now));
+                self.record.remember(call);
+            }
             None => {}
         }
         self.record.forget_earlier_calls();

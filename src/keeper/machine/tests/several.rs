@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     credential::CredentialId,
-    group::poller::Poller,
+    group::poller::{POLL, Poller},
     presence::{Presence, ReplicaId},
     store::{Changed, Cursor, Poll},
 };

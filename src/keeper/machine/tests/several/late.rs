@@ -141,6 +141,31 @@ fn a_call_given_up_late_is_remembered_by_all_even_if_its_first_writes_are_lost()
     }
 }
 
+/// Until the others hear of it, they go on to promise for O − r from any moment: a call O − r after its end came too soon.
+#[test]
+fn nobody_calls_before_what_was_promised_until_a_late_call_was_heard_of_has_run_out() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 400);
+    pair.reply(1, "two");
+    pair.pass(2);
+    // the other one has just looked
+    while pair.relays[1].poll_at != pair.boot.plus(POLL) {
+        pair.pass_step();
+    }
+    pair.relays[0].is_frozen = false;
+    pair.step(0, Event::Reply(Err(unknown())));
+    let mut promised = pair.boot;
+    let calls = pair.calls();
+    while pair.calls() == calls {
+        assert!(pair.boot < promised.plus(s(400)), "no call: {:?}", pair.relays[1].machine);
+        promised = promised.max(pair.boot.plus(s(pair.seconds(1))));
+        pair.pass_step();
+    }
+    assert!(promised <= pair.boot, "{:?} too soon", promised.since(pair.boot));
+}
+
 #[test]
 fn a_call_that_minted_nothing_is_taken_back_where_the_others_took_it_for_unknown() {
     let mut pair = Pair::serving("one");
