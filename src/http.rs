@@ -40,6 +40,7 @@ mod described;
 mod drop_in;
 mod gateway;
 mod getticket;
+mod handed_out;
 mod health;
 mod jssdk;
 mod limits;

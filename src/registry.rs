@@ -18,7 +18,7 @@ use crate::{
     metrics::CredentialMetrics,
     recent::History,
     report::{Grounds, ReportFailure, ReportLimit},
-    status::{Offer, Status},
+    status::{Lease, Offer, Status},
 };
 
 mod account_token;
@@ -93,6 +93,12 @@ impl Handles {
         tokens.find(|handle| handle.board.published.load().has_handed_out(digest, now))
     }
 
+    /// Whether a token that [`Handles::handed_out`] does not know may all the same have been handed out.
+    pub fn unheard_of(&self) -> Unheard {
+        let tokens = self.0.values().filter_map(|kinds| kinds.get(&CredentialKind::AccessToken));
+        tokens.map(|handle| handle.board.published.load().status.unheard_of()).max().unwrap_or(Unheard::Nothing)
+    }
+
     /// In the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Handle>> {
         self.0.values().flat_map(BTreeMap::values)
@@ -107,6 +113,17 @@ impl Handles {
     pub fn silent(&self, awake: Duration) -> impl Iterator<Item = (&CredentialId, Duration)> {
         self.iter().filter_map(move |handle| Some((&handle.id, handle.heartbeat.silence(awake)?)))
     }
+}
+
+/// Which tokens can have been handed out that the process has not heard of?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unheard {
+    /// None.
+    Nothing,
+    /// One that another relay of the group has just fetched: it is in the store, and heard of with the next poll.
+    OfTheGroup,
+    /// Any: a record was not read yet, or the group's store is away.
+    Anything,
 }
 
 /// What the process holds of one credential.
@@ -227,6 +244,17 @@ impl Published {
         let current = self.prepared.as_ref().filter(|_| !self.status.is_revoked);
         current.is_some_and(|prepared| prepared.digest == digest)
             || earlier.any(|known| known.digest == digest && now < known.until)
+    }
+}
+
+impl Status {
+    const fn unheard_of(&self) -> Unheard {
+        match self.lease {
+            _ if !self.is_loaded => Unheard::Anything,
+            Lease::Alone => Unheard::Nothing,
+            _ if self.store_trouble.is_some() => Unheard::Anything,
+            Lease::Ours | Lease::Another | Lease::Nobody => Unheard::OfTheGroup,
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Status {
     pub trouble: Option<Arc<Failure>>,
     /// Why the record could not be stored, until it could.
     pub store_trouble: Option<StoreTrouble>,
+    /// The record was read, or there is none: until then it is not known what was handed out before.
+    pub is_loaded: bool,
     /// Which relay calls WeChat for it.
     pub lease: Lease,
     /// When an early fetch is a reason to doubt the token.

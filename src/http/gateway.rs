@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::SocketAddr, pin::Pin, sync::Arc};
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::{Method, Uri},
+    http::{Method, Uri, request::Parts},
     response::{IntoResponse, Response},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -27,7 +27,7 @@ mod refusal;
 mod target;
 mod upload;
 
-use super::{AppState, Rules, body::Unread, drop_in, limits, problem::Problem};
+use super::{AppState, Rules, body::Unread, drop_in, handed_out, limits, problem::Problem};
 use crate::{
     account::AccountName,
     credential::Generation,
@@ -130,10 +130,10 @@ pub(super) async fn pass(
 }
 
 /// The access token that a request would be passed on with, if it may pass and is to carry one.
-pub(super) fn account(state: &AppState, request: &Request) -> Option<Arc<Handle>> {
+pub(super) fn account(state: &AppState, head: &Parts) -> Option<Arc<Handle>> {
     let rules = state.rules.load();
     rules.gateway.as_ref()?;
-    match decide(state, &rules, request) {
+    match decide(state, &rules, head) {
         Ok(Credential::Token { handle, .. }) => Some(handle),
         Ok(Credential::AppSecret { .. } | Credential::Own(_) | Credential::User) | Err(_) => None,
     }
@@ -210,8 +210,8 @@ async fn forward(
     gateway: &Gateway,
     request: Request,
 ) -> Result<Response, GatewayRefusal> {
-    let admitted = admit(state, rules, gateway, &request);
     let (head, body) = Unread::split(request);
+    let admitted = admit(state, rules, gateway, &head).await;
     let prepared = match admitted {
         Ok((credential, permit)) => {
             let platform = credential.platform(&rules.apps);
@@ -252,21 +252,22 @@ async fn forward(
 }
 
 /// Whether a request may pass, and a place among those that are under way.
-fn admit(
+async fn admit(
     state: &AppState,
     rules: &Rules,
     gateway: &Gateway,
-    request: &Request,
+    head: &Parts,
 ) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
-    let credential = decide(state, rules, request)?;
-    let within_limit = limits::request_of_sender(state, rules, request.headers(), request.uri());
+    let (unknown, untold) = (GatewayRefusal::UnknownToken, GatewayRefusal::NoLivingToken);
+    let credential = handed_out::heard_of(state, || decide(state, rules, head), unknown, untold).await?;
+    let within_limit = limits::request_of_sender(state, rules, &head.headers, &head.uri);
     within_limit.map_err(|_| GatewayRefusal::TooManyRequests)?;
     let permit = gateway.permit(&credential)?;
     Ok((credential, permit))
 }
 
-fn decide(state: &AppState, rules: &Rules, request: &Request) -> Result<Credential, GatewayRefusal> {
-    let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
+fn decide(state: &AppState, rules: &Rules, head: &Parts) -> Result<Credential, GatewayRefusal> {
+    let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers };
     let (handles, now) = (state.registry.handles(), state.clock.boot_now());
     decide::decide(asked, Known { handles: &handles, clients: &rules.clients, apps: &rules.apps, now })
 }

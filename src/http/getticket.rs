@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::Method,
+    http::{Method, request::Parts},
     response::Response,
 };
 
@@ -14,7 +14,7 @@ use super::{
         self, AccessTokenQuery, AgentTicketQuery, AgentTicketReply, CorpTicketReply, GatewayRefusals, Parameter,
         TicketReply, WeChatTicketQuery,
     },
-    gateway, limits,
+    gateway, handed_out, limits,
     token::{self, LongPoll, Outcome},
 };
 use crate::{credential::TicketKind, issuer::Platform, metrics::Refusal, registry::Handle};
@@ -115,13 +115,16 @@ async fn answer(
     peer: ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let found = find(route, &state, &request).and_then(|handle| {
-        let within_limit = limits::request_of_sender(&state, &state.rules.load(), request.headers(), request.uri());
+    let (head, body) = request.into_parts();
+    let found = || find(route, &state, &head);
+    let found = handed_out::heard_of(&state, found, Refusal::UnknownAccessToken, Refusal::NoToken).await;
+    let found = found.and_then(|handle| {
+        let within_limit = limits::request_of_sender(&state, &state.rules.load(), &head.headers, &head.uri);
         within_limit.map(|()| handle).map_err(|_| Refusal::TooManyRequests)
     });
     let refusal = match found {
         Ok(handle) => {
-            drop(request);
+            drop(body);
             match token::outcome(&state, &handle, &LongPoll::default(), state.timeouts().first_token).await {
                 Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => {
                     return drop_in::ticket(&prepared, seconds);
@@ -130,7 +133,7 @@ async fn answer(
             }
         }
         Err(refusal) if state.rules.load().gateway.is_some() && !route.is_final(refusal) => {
-            return gateway::pass(state, peer, request).await;
+            return gateway::pass(state, peer, Request::from_parts(head, body)).await;
         }
         Err(refusal) => refusal,
     };
@@ -138,16 +141,16 @@ async fn answer(
 }
 
 /// The kept ticket that a request asks for. Order of checks, as WeChat's: method · token · type.
-fn find(route: Route, state: &AppState, request: &Request) -> Result<Arc<Handle>, Refusal> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+fn find(route: Route, state: &AppState, head: &Parts) -> Result<Arc<Handle>, Refusal> {
+    if !matches!(head.method, Method::GET | Method::HEAD) {
         return Err(Refusal::NotGet);
     }
-    let parameter = |name| Parameter::of_query(request.uri().query(), name);
+    let parameter = |name| Parameter::of_query(head.uri.query(), name);
     let handles = state.registry.handles();
     let given = parameter("access_token");
     let access_token = match given.text(Refusal::NoAccessToken, Refusal::UnknownAccessToken) {
         Ok(token) => handles.handed_out(token, state.clock.boot_now()).cloned().ok_or(Refusal::UnknownAccessToken),
-        Err(refusal) => gateway::account(state, request).ok_or(refusal),
+        Err(refusal) => gateway::account(state, head).ok_or(refusal),
     }?;
     let kind = match route.asks_for {
         AsksFor::One(kind) => kind,

@@ -31,7 +31,7 @@ use token_relay::{
     registry::{Handle, Publisher, Registry, Report, Reported},
     relay_key::KeyDigest,
     report::{ReportFailure, ReportLimit},
-    status::{Failure, Offer, Status},
+    status::{Failure, Lease, Offer, Status},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -332,6 +332,8 @@ pub(crate) fn idle() -> Status {
         next_attempt_at: Some(SystemClock.boot_now().plus(Duration::from_secs(3600))),
         trouble: Some(Arc::new(trouble())),
         failures: 4,
+        is_loaded: true,
+        lease: Lease::Alone,
         ..Status::default()
     }
 }
@@ -355,6 +357,8 @@ pub(crate) fn offering(generation: u64, token: &str, seconds: u64) -> Status {
         offer: Some(Offer { generation: Generation(generation), token, promise }),
         rotation_at: Some(now.plus(Duration::from_secs(1800))),
         next_attempt_at: Some(now.plus(Duration::from_secs(1800))),
+        is_loaded: true,
+        lease: Lease::Alone,
         ..Status::default()
     }
 }

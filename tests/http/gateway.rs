@@ -1,6 +1,6 @@
 //! What reaches WeChat through the gateway, and what comes back? Real sockets, against the simulator.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use test_support::{
@@ -12,10 +12,12 @@ use token_relay::{
     http::{App, Apps, Gateway, Limits, Timeouts},
     issuer::{upstream::UpstreamSettings, wechat::Endpoint},
     relay_key::KeyDigest,
+    status::{Lease, Status},
+    store::StoreError,
 };
 use wechat_sim::{Fault, Kind, Login, LoginKind, MediaKind, Op, Sim, Times, TokenId};
 
-use crate::fake_relay::{BOTH_KEY, FakeRelay, KEY, LIMITS, MAIN_KEY, Served, bearer, idle};
+use crate::fake_relay::{BOTH_KEY, FakeRelay, KEY, LIMITS, MAIN_KEY, Served, bearer, idle, offering};
 
 pub(crate) const APPSECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const SEND: &str = "/cgi-bin/message/custom/send";
@@ -35,14 +37,14 @@ pub(crate) fn settings(base_url: &str, fallback: Option<&str>) -> UpstreamSettin
         base_url: base_url.parse().unwrap(),
         fallback_base_url: fallback.map(|url| url.parse().unwrap()),
         proxy: None,
-        connect_timeout: std::time::Duration::from_secs(10),
-        timeout: std::time::Duration::from_secs(20),
+        connect_timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(20),
     }
 }
 
 impl Gate {
     pub(crate) async fn new() -> Self {
-        let long = std::time::Duration::from_secs(60);
+        let long = Duration::from_secs(60);
         let timeouts = Timeouts { verdict: long, silence: long, ..Timeouts::new(long) };
         Self::with(timeouts, LIMITS, |sim| settings(&sim.base_url(), None)).await
     }
@@ -228,10 +230,49 @@ async fn without_a_living_token_nothing_is_called() {
     assert_eq!(gate.sim.calls(Op::Any).len(), 0);
 }
 
+/// A relay whose first account is `status` when a call with its token comes, and offers that token a moment later.
+async fn called_before_it_is_known(status: Status) -> Answer {
+    let gate = Gate::new().await;
+    gate.fake.publish("main", status);
+    let (answer, ()) = tokio::join!(gate.message(&gate.token), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        gate.fake.offer("main", 7, &gate.token, 3541);
+    });
+    answer
+}
+
+/// 40001 makes an SDK fetch at once, and wechatpy without an end.
+#[tokio::test]
+async fn a_token_is_not_unknown_before_the_record_was_read_or_while_another_relay_may_have_fetched_it() {
+    let loading = Status { is_loaded: false, ..idle() };
+    let behind = Status { lease: Lease::Another, ..offering(6, "the-one-before", 3541) };
+    let store_trouble = Some(StoreError("no answer".to_owned()).into());
+    let cut_off = Status { store_trouble, ..behind.clone() };
+    for status in [loading, behind, cut_off] {
+        let answer = called_before_it_is_known(status.clone()).await;
+        assert_eq!(errcode(&answer), 0, "{status:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_knows_is_refused_and_one_that_may_yet_be_known_is_not() {
+    let gate =
+        Gate::with(Timeouts::new(Duration::from_millis(200)), LIMITS, |sim| settings(&sim.base_url(), None)).await;
+    let errcodes = async |status| {
+        gate.fake.publish("main", status);
+        let ticket = "/cgi-bin/ticket/getticket?type=jsapi&access_token=unknown";
+        [errcode(&gate.message("unknown").await), errcode(&gate.get(ticket).await)]
+    };
+    assert_eq!(errcodes(offering(7, "t", 60)).await, [40001, 40001]);
+    assert_eq!(errcodes(Status { lease: Lease::Another, ..offering(7, "t", 60) }).await, [40001, 40001]);
+    assert_eq!(errcodes(Status { is_loaded: false, ..idle() }).await, [-1, -1]);
+    assert_eq!(gate.sim.calls(Op::Any).len(), 0);
+}
+
 #[tokio::test]
 async fn the_upstream_is_that_of_the_settings_and_its_fallback() {
     let (closed, other) = (ClosedPort::bind(), ClosedPort::bind());
-    let (long, none) = (std::time::Duration::from_secs(60), std::time::Duration::ZERO);
+    let (long, none) = (Duration::from_secs(60), Duration::ZERO);
     let timeouts = Timeouts { silence: long, ..Timeouts::new(none) };
     let gate = Gate::with(timeouts, LIMITS, |sim| settings(&closed.url(), Some(&sim.base_url()))).await;
     let target = format!("{}{SEND}?access_token={}", other.url(), gate.token);

@@ -36,6 +36,7 @@ impl Machine {
             failures: self.known.record.failures,
             trouble: self.known.last_failure.clone().filter(|_| self.known.record.failures > 0),
             store_trouble: self.known.writer.trouble.clone().or_else(|| self.known.others_record()),
+            is_loaded: self.is_loaded,
             lease: self.known.lease(),
             doubt: self.doubt(now),
             is_revoked: served.is_some_and(|credential| credential.is_revoked(self.known.record.revocation)),
