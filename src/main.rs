@@ -8,6 +8,7 @@ use token_relay::cli::{Cli, Command};
 use token_relay::commands::{self, StatusView};
 
 fn main() -> ExitCode {
+    commands::refuse_core_dumps();
     let cli = Cli::parse();
     let config = cli.config.as_deref();
     commands::finish(match cli.command() {

@@ -1,8 +1,8 @@
 //! Does anything leak (I9)? Everything that a relay can be made to say is searched, at the most talkative log level.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, os::unix::process::ExitStatusExt as _, process::Command, time::Duration};
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use test_support::{
     CLIENT_KEY, Certificate, Relay, SECRET, SENTINEL, Setup, appid,
     client::{self, Answer},
@@ -185,4 +185,19 @@ async fn no_secret_is_told_when_the_settings_are_wrong() {
         let said = relay.text().replace("/run/sentinel", "");
         assert!(said.contains(key.rsplit('.').next().unwrap()) && !said.contains(SENTINEL), "{key}: {said}");
     }
+}
+
+/// A core dump holds every AppSecret and token. Whoever may not dump a process may not read its memory either.
+#[tokio::test]
+async fn a_relay_that_is_aborted_leaves_no_core_dump() {
+    let limit = getrlimit(Resource::Core);
+    setrlimit(Resource::Core, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut another = Command::new("sh");
+    let another = another.args(["-c", "kill -ABRT $$"]).current_dir(home.path()).status().unwrap();
+    if !another.core_dumped() {
+        return println!("skipped: this system makes no core dumps");
+    }
+    let relay = Setup::new(RELAY, 7200, 300).await.start().await;
+    assert!(!relay.dumps_core());
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    os::unix::process::CommandExt as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -94,6 +94,12 @@ impl Relay {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Ends it by a signal of which the system makes a core dump, where that is allowed; whether it has made one.
+    pub fn dumps_core(mut self) -> bool {
+        self.signal(Signal::ABORT);
+        self.child.wait().unwrap().core_dumped()
     }
 
     /// Waits for its end: the exit code, `None` after a signal.
