@@ -72,6 +72,7 @@ use crate::{
     registry::Registry,
 };
 use asked::Asked;
+use auth::Presented;
 use problem::Problem;
 
 /// All that the handlers read. Nothing in it waits for WeChat or a store (I11).
@@ -261,7 +262,7 @@ impl HttpService {
         if request.method() != Method::GET || request.uri().path() != "/token" {
             return None;
         }
-        let answer = || token::at_once(state, request.headers(), request.uri());
+        let answer = || token::at_once(state, Presented::by(request), request.uri());
         let response = catch_unwind(AssertUnwindSafe(answer)).ok()??;
         self.metrics.http.answered(Route::Token, StatusCode::OK.as_u16());
         Some(response)

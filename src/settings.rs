@@ -32,7 +32,7 @@ pub use crate::page_url::PageDomain;
 pub use crate::relay_key::KeyDigest;
 pub use crate::secret_url::SecretUrl;
 pub use crate::store::redis::{Prefix, RedisOptions, SentinelLogin};
-pub use crate::tls::{ServerTls, TlsError};
+pub use crate::tls::{CertificateName, ServerTls, TlsError};
 pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers};
@@ -59,7 +59,7 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[accounts.NAME]`: at least one; no two have the same appid and endpoint, or the same corpid and secret.
     pub accounts: BTreeMap<AccountName, AccountSettings>,
-    /// `[clients.NAME]`: at least one; no two have the same key.
+    /// `[clients.NAME]`: at least one; no two have the same key, or a certificate's name in common.
     pub clients: BTreeMap<ClientName, ClientSettings>,
 }
 
@@ -207,8 +207,10 @@ impl AppSettings {
 /// One internal service.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    /// Its keys, at least one: several while one replaces another.
+    /// Its keys: several while one replaces another, none only where it has a certificate.
     pub keys: Vec<RelayKey>,
+    /// The names in its certificate, each of which stands for it; only with `server.tls.client_ca_file`.
+    pub certificates: BTreeSet<CertificateName>,
     /// The accounts that it may read, each of them configured; `None` is all.
     pub accounts: Option<BTreeSet<AccountName>>,
     /// Whether its key opens the gateway.

@@ -27,7 +27,7 @@ mod refusal;
 mod target;
 mod upload;
 
-use super::{AppState, Rules, body::Unread, drop_in, limits, problem::Problem};
+use super::{AppState, Rules, auth::Presented, body::Unread, drop_in, limits, problem::Problem};
 use crate::{
     account::AccountName,
     credential::Generation,
@@ -259,14 +259,15 @@ fn admit(
     request: &Request,
 ) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
     let credential = decide(state, rules, request)?;
-    let within_limit = limits::request_of_sender(state, rules, request.headers(), request.uri());
+    let within_limit = limits::request_of_sender(state, rules, request);
     within_limit.map_err(|_| GatewayRefusal::TooManyRequests)?;
     let permit = gateway.permit(&credential)?;
     Ok((credential, permit))
 }
 
 fn decide(state: &AppState, rules: &Rules, request: &Request) -> Result<Credential, GatewayRefusal> {
-    let asked = Asked { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let presented = Presented::by(request);
+    let asked = Asked { method: request.method(), uri: request.uri(), presented };
     let (handles, now) = (state.registry.handles(), state.clock.boot_now());
     decide::decide(asked, Known { handles: &handles, clients: &rules.clients, apps: &rules.apps, now })
 }

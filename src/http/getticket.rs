@@ -116,7 +116,7 @@ async fn answer(
     request: Request,
 ) -> Response {
     let found = find(route, &state, &request).and_then(|handle| {
-        let within_limit = limits::request_of_sender(&state, &state.rules.load(), request.headers(), request.uri());
+        let within_limit = limits::request_of_sender(&state, &state.rules.load(), &request);
         within_limit.map(|()| handle).map_err(|_| Refusal::TooManyRequests)
     });
     let refusal = match found {

@@ -115,6 +115,7 @@ pub(super) const CLIENT: &[Key] = &[
     unset("key_file", Kind::Text),
     unset("key_sha256", Kind::Secret),
     unset("keys", Kind::SecretList),
+    unset("certificate", Kind::List),
     unset("accounts", Kind::List),
     unset("gateway", Kind::Flag),
     unset("admin", Kind::Flag),

@@ -8,6 +8,7 @@
 
 mod attempts;
 mod browser;
+mod certificates;
 mod check_online;
 mod disk;
 mod drop_in;

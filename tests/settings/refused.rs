@@ -212,6 +212,12 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ("clients.orders", "key = \"KEY\"\naccounts = []", "clients.orders.accounts"),
     ("clients.orders", "key = \"KEY\"\naccounts = \"\"", "clients.orders.accounts"),
     ("clients.orders", "key = \"KEY\"\naccounts = [1]", "clients.orders.accounts"),
+    (
+        "clients.orders",
+        "certificate = \"orders.internal\"",
+        "clients.orders.certificate: needs server.tls.client_ca_file",
+    ),
+    ("clients.orders", "certificate = 1", "clients.orders.certificate: must be a list of strings"),
 ];
 
 /// A settings file, and what the message names.

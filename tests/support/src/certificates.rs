@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use wechat_sim::Identity;
 
 /// A CA of the test's own.
@@ -42,6 +44,15 @@ impl Authority {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         self.signed(name, &params)
+    }
+
+    /// A client's certificate with these DNS names, and this common name of its subject.
+    pub fn sign_client(&self, dns: &[&str], common: &str) -> Certificate {
+        let dns: Vec<_> = dns.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(dns).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common);
+        self.signed(common, &params)
     }
 
     fn signed(&self, name: &str, params: &CertificateParams) -> Certificate {
