@@ -19,6 +19,7 @@ mod error;
 mod layers;
 mod read;
 mod readable;
+mod resolve;
 mod schema;
 mod show;
 mod source;
@@ -26,7 +27,7 @@ mod tls;
 mod urls;
 mod values;
 
-pub use crate::issuer::{Platform, wechat::Endpoint};
+pub use crate::issuer::{Platform, upstream::HostAddresses, wechat::Endpoint};
 pub use crate::logs::AccessLevel;
 pub use crate::page_url::PageDomain;
 pub use crate::relay_key::KeyDigest;
@@ -93,6 +94,8 @@ pub struct WechatSettings {
     pub fallback_base_url: Option<BaseUrl>,
     /// What calls go through, if anything.
     pub proxy: Option<ProxyUrl>,
+    /// The hosts of these base URLs, and of `wecom.base_url`, whose names are not looked up. Not with a proxy.
+    pub resolve: HostAddresses,
     /// Of one connection: 1 ms to [`LONGEST`].
     pub connect_timeout: Duration,
     /// Of a whole call: longer than `connect_timeout`; with a Redis less than the lease of 12 s.

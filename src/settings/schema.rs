@@ -63,6 +63,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             key("fallback_base_url", Kind::Text, "https://api2.weixin.qq.com"),
             key("proxy", Kind::SecretUrl, ""),
             key("proxy_file", Kind::Text, ""),
+            key("resolve", Kind::List, ""),
             key("connect_timeout", Kind::Text, "3s"),
             key("timeout", Kind::Text, "8s"),
             key("max_calls", Kind::Number, "32"),

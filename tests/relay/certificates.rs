@@ -45,7 +45,7 @@ impl Certified {
 
     /// Who presents a certificate with these DNS names, and this common name.
     fn with(&self, dns: &[&str], common: &str) -> TlsClient {
-        TlsClient::new(&self.tls.ca, Some(&self.clients.sign_client(dns, common)))
+        TlsClient::new(&self.tls.ca, Some(&self.clients.sign_with(dns, common)))
     }
 }
 

@@ -20,6 +20,7 @@ mod hostile;
 mod leaks;
 mod limits;
 mod logs;
+mod loops;
 mod outage;
 mod page;
 mod reload;

@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 use axum::http::{Method, Uri, header};
 
 use super::{
-    headers::{ACCOUNT, HOP},
+    headers::ACCOUNT,
     target::{self, Place, Query},
 };
 use crate::{
@@ -127,7 +127,7 @@ fn well_formed(asked: Asked<'_>) -> Result<(), GatewayRefusal> {
     if asked.method == Method::CONNECT || headers.contains_key(header::UPGRADE) || upgrades() || expects_else {
         return Err(GatewayRefusal::Malformed);
     }
-    if headers.contains_key(HOP) { Err(GatewayRefusal::Loop) } else { Ok(()) }
+    Ok(())
 }
 
 /// GET or HEAD, without a body.

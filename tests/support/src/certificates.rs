@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 use wechat_sim::Identity;
 
@@ -25,6 +26,7 @@ impl Authority {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -46,12 +48,14 @@ impl Authority {
         self.signed(name, &params)
     }
 
-    /// A client's certificate with these DNS names, and this common name of its subject.
-    pub fn sign_client(&self, dns: &[&str], common: &str) -> Certificate {
+    /// A certificate with these DNS names, and this common name of its subject.
+    pub fn sign_with(&self, dns: &[&str], common: &str) -> Certificate {
         let dns: Vec<_> = dns.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(dns).unwrap();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, common);
+        // Python 3.13 asks for it
+        params.use_authority_key_identifier_extension = true;
         self.signed(common, &params)
     }
 
