@@ -45,6 +45,7 @@ mod health;
 mod jssdk;
 mod limits;
 mod listener;
+mod loops;
 mod openapi;
 mod overview;
 mod page;
@@ -73,6 +74,8 @@ use crate::{
     registry::Registry,
 };
 use asked::Asked;
+use auth::Presented;
+use loops::Loops;
 use problem::Problem;
 
 /// All that the handlers read. Nothing in it waits for WeChat or a store (I11).
@@ -178,7 +181,7 @@ impl AppState {
                 Problem::Panicked.into_response()
             }))
             .with_state(Arc::clone(self));
-        HttpService { side, router, reads: None, metrics: Arc::clone(&self.metrics) }
+        HttpService { side, router, reads: None, loops: Arc::default(), metrics: Arc::clone(&self.metrics) }
     }
 
     fn timeouts(&self) -> Timeouts {
@@ -216,6 +219,7 @@ pub struct HttpService {
     router: Router,
     /// Whose tokens are served in front of the router, if any are.
     reads: Option<Arc<AppState>>,
+    loops: Arc<Loops>,
     metrics: Arc<Metrics>,
 }
 
@@ -262,7 +266,7 @@ impl HttpService {
         if request.method() != Method::GET || request.uri().path() != "/token" {
             return None;
         }
-        let answer = || token::at_once(state, request.headers(), request.uri());
+        let answer = || token::at_once(state, Presented::by(request), request.uri());
         let response = catch_unwind(AssertUnwindSafe(answer)).ok()??;
         self.metrics.http.answered(Route::Token, StatusCode::OK.as_u16());
         Some(response)
@@ -271,8 +275,13 @@ impl HttpService {
     async fn route_and_count(&self, mut request: Request, peer: SocketAddr, asked: Option<Box<Asked>>) -> Response {
         request.extensions_mut().insert(ConnectInfo(peer));
         let route = self.route(request.uri().path());
-        let mut router = self.router.clone();
-        let Ok(mut response) = router.call(request).await;
+        let mut response = match &self.reads {
+            Some(state) if loops::is_of_relay(&request) => self.loops.refuse(state, request, peer, route).await,
+            _ => {
+                let Ok(response) = self.router.clone().call(request).await;
+                response
+            }
+        };
         let status = response.status();
         self.metrics.http.answered(route, status.as_u16());
         if status != StatusCode::OK {

@@ -93,6 +93,7 @@ pub struct HttpMetrics {
     accept_failures: Vec<Counter>,
     source_at_limit: Vec<Counter>,
     failed_handshakes: Counter,
+    loops: Counter,
     panics: Counter,
 }
 
@@ -168,6 +169,8 @@ impl HttpMetrics {
             by_side(registry, "connections_refused", "Connections closed, for their address had too many");
         let handshakes = Counter::default();
         registry.register("tls_handshake_failures", "Connections without a TLS handshake", handshakes.clone());
+        let loops = Counter::default();
+        registry.register("loops", "Requests that a relay has sent, refused", loops.clone());
         let panics = Counter::default();
         registry.register("handler_panics", "Requests whose handler panicked", panics.clone());
         let routes = Route::ALL.iter().map(|route| {
@@ -184,6 +187,7 @@ impl HttpMetrics {
             accept_failures,
             source_at_limit,
             failed_handshakes: handshakes,
+            loops,
             panics,
         }
     }
@@ -201,6 +205,11 @@ impl HttpMetrics {
     /// A client was refused because it is over this limit.
     pub fn limited(&self, limit: ClientLimit) {
         self.limited[limit as usize].inc();
+    }
+
+    /// A request was refused, for a relay has sent it.
+    pub fn looped(&self) {
+        self.loops.inc();
     }
 
     /// A handler panicked.
@@ -301,6 +310,7 @@ mod tests {
             "token_relay_connections_refused_total{listener=\"admin\"} 0",
             "token_relay_tls_handshake_failures_total 0",
             "token_relay_handler_panics_total 0",
+            "token_relay_loops_total 0",
             "token_relay_drop_in_refusals_total{reason=\"wrong_key\"} 0",
             "token_relay_appsecret_requests_total{account=\"main\"} 0",
             "token_relay_budget_left{account=\"main\",budget=\"forced\"} 0",

@@ -19,6 +19,7 @@ mod error;
 mod layers;
 mod read;
 mod readable;
+mod resolve;
 mod schema;
 mod show;
 mod source;
@@ -26,13 +27,13 @@ mod tls;
 mod urls;
 mod values;
 
-pub use crate::issuer::{Platform, wechat::Endpoint};
+pub use crate::issuer::{Platform, upstream::HostAddresses, wechat::Endpoint};
 pub use crate::logs::AccessLevel;
 pub use crate::page_url::PageDomain;
 pub use crate::relay_key::KeyDigest;
 pub use crate::secret_url::SecretUrl;
 pub use crate::store::redis::{Prefix, RedisOptions, SentinelLogin};
-pub use crate::tls::{ServerTls, TlsError};
+pub use crate::tls::{CertificateName, ServerTls, TlsError};
 pub use entry::LONGEST;
 pub use error::SettingsError;
 pub use layers::{CONFIG_VARIABLE, Layers};
@@ -59,7 +60,7 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[accounts.NAME]`: at least one; no two have the same appid and endpoint, or the same corpid and secret.
     pub accounts: BTreeMap<AccountName, AccountSettings>,
-    /// `[clients.NAME]`: at least one; no two have the same key.
+    /// `[clients.NAME]`: at least one; no two have the same key, or a certificate's name in common.
     pub clients: BTreeMap<ClientName, ClientSettings>,
 }
 
@@ -93,6 +94,8 @@ pub struct WechatSettings {
     pub fallback_base_url: Option<BaseUrl>,
     /// What calls go through, if anything.
     pub proxy: Option<ProxyUrl>,
+    /// The hosts of these base URLs, and of `wecom.base_url`, whose names are not looked up. Not with a proxy.
+    pub resolve: HostAddresses,
     /// Of one connection: 1 ms to [`LONGEST`].
     pub connect_timeout: Duration,
     /// Of a whole call: longer than `connect_timeout`; with a Redis less than the lease of 12 s.
@@ -207,8 +210,10 @@ impl AppSettings {
 /// One internal service.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    /// Its keys, at least one: several while one replaces another.
+    /// Its keys: several while one replaces another, none only where it has a certificate.
     pub keys: Vec<RelayKey>,
+    /// The names in its certificate, each of which stands for it; only with `server.tls.client_ca_file`.
+    pub certificates: BTreeSet<CertificateName>,
     /// The accounts that it may read, each of them configured; `None` is all.
     pub accounts: Option<BTreeSet<AccountName>>,
     /// Whether its key opens the gateway.

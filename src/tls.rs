@@ -1,9 +1,12 @@
 //! Which cryptography does TLS use, and with which certificate does the relay serve?
 
+mod names;
 mod server;
 
-pub(crate) use server::TlsFile;
+pub use names::CertificateName;
+pub(crate) use names::{CertificateNames, NotACertificateName};
 pub use server::{ServerTls, TlsError};
+pub(crate) use server::{TlsFile, names_of_client};
 
 /// Installs ring as the process's one crypto provider; later calls change nothing. reqwest is built without a provider
 /// of its own and panics where none is installed, so whoever makes a client calls this first.

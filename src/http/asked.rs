@@ -8,7 +8,11 @@ use axum::{
 };
 use tracing::info;
 
-use super::{AppState, auth::Client, query};
+use super::{
+    AppState,
+    auth::{Client, Presented},
+    query,
+};
 use crate::{clock::Timestamp, logs::AccessLevel, metrics::Route, printable::printable};
 
 /// A part of a path that is longer is not shown, for it may be a secret in the wrong place. WeChat's longest has 35 characters.
@@ -42,7 +46,7 @@ pub(super) struct Errcode(pub(super) i64);
 impl Asked {
     /// The request of `peer`, to `route`.
     pub(super) fn of<B>(state: &AppState, route: Route, request: &Request<B>, peer: SocketAddr) -> Self {
-        let client = state.rules.load().clients.sender(request.headers(), request.uri()).cloned();
+        let client = state.rules.load().clients.sender(Presented::by(request), request.uri()).cloned();
         let (method, target) = (request.method().clone(), target(request.uri()));
         Self { began: state.clock.boot_now(), peer, client, route, method, target }
     }

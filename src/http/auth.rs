@@ -2,29 +2,55 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt,
     sync::Arc,
 };
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Request, Uri, header, request::Parts};
 
 use super::{problem::Problem, query, quota::ClientLimits};
 use crate::{
     account::AccountName,
     registry::{Handle, Handles},
     relay_key::{KeyDigest, fits_urls},
+    tls::{CertificateName, CertificateNames},
 };
 
 /// The account that is meant where several could be and none is named.
 const DEFAULT: &str = "default";
 
-/// The internal services that hold a key, found by the digest of their key.
+/// The internal services, found by the digest of their key or by a name in their certificate.
 ///
 /// The map is keyed by the first bytes of the digest: how long a look-up takes tells at most those. The whole is compared in
 /// constant time.
 #[derive(Debug)]
 pub struct Clients {
-    by_prefix: HashMap<[u8; 8], Vec<Arc<Client>>>,
+    by_prefix: HashMap<[u8; 8], Vec<(KeyDigest, Arc<Client>)>>,
+    by_certificate: HashMap<CertificateName, Arc<Client>>,
+}
+
+/// What a request presents of its sender.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Presented<'r> {
+    pub(super) headers: &'r HeaderMap,
+    /// The verified certificate of its connection.
+    pub(super) certificate: Option<&'r CertificateNames>,
+}
+
+impl<'r> Presented<'r> {
+    /// By a request.
+    pub(super) fn by<B>(request: &'r Request<B>) -> Self {
+        Self { headers: request.headers(), certificate: request.extensions().get() }
+    }
+
+    /// By one whose body was taken.
+    pub(super) fn in_head(head: &'r Parts) -> Self {
+        Self { headers: &head.headers, certificate: head.extensions.get() }
+    }
+
+    /// Whether it presents a key, good or bad.
+    pub(super) fn has_key(self) -> bool {
+        self.headers.contains_key(header::AUTHORIZATION)
+    }
 }
 
 /// What a client may do.
@@ -40,17 +66,11 @@ pub struct Access {
     pub limits: Arc<ClientLimits>,
 }
 
-/// One internal service. `Debug` shows neither the key nor its digest.
+/// One internal service.
+#[derive(Debug)]
 pub struct Client {
     name: String,
-    key: KeyDigest,
     access: Access,
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("name", &self.name).field("access", &self.access).finish_non_exhaustive()
-    }
 }
 
 impl Clients {
@@ -58,17 +78,30 @@ impl Clients {
     pub fn new(clients: impl IntoIterator<Item = (String, KeyDigest, Access)>) -> Self {
         let mut by_prefix: HashMap<_, Vec<_>> = HashMap::new();
         for (name, key, access) in clients {
-            by_prefix.entry(key.prefix()).or_default().push(Arc::new(Client { name, key, access }));
+            by_prefix.entry(key.prefix()).or_default().push((key, Arc::new(Client { name, access })));
         }
-        Self { by_prefix }
+        Self { by_prefix, by_certificate: HashMap::new() }
     }
 
-    /// The client that presents its key in `Authorization`.
-    pub(super) fn identify(&self, headers: &HeaderMap) -> Result<&Arc<Client>, Problem> {
-        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    /// The same, with clients that are also known by the names in their certificates. No two have a name in common.
+    #[must_use]
+    pub fn with_certificates(
+        mut self,
+        clients: impl IntoIterator<Item = (String, BTreeSet<CertificateName>, Access)>,
+    ) -> Self {
+        for (name, certificates, access) in clients {
+            let client = Arc::new(Client { name, access });
+            self.by_certificate.extend(certificates.into_iter().map(|certificate| (certificate, client.clone())));
+        }
+        self
+    }
+
+    /// The client that presents its key in `Authorization`, or without one a certificate with its name.
+    pub(super) fn identify(&self, presented: Presented<'_>) -> Result<&Arc<Client>, Problem> {
+        let mut given = presented.headers.get_all(header::AUTHORIZATION).iter();
         let key = match (given.next(), given.next()) {
             (Some(value), None) => bearer(value.as_bytes()),
-            (None, _) => return Err(Problem::Unauthorized("Authorization: Bearer <relay key> is missing")),
+            (None, _) => return self.by_certificate(presented.certificate),
             (Some(_), Some(_)) => return Err(Problem::Unauthorized("Authorization is given more than once")),
         };
         let key = key.ok_or(Problem::Unauthorized("Authorization is not of the form Bearer <relay key>"))?;
@@ -82,19 +115,37 @@ impl Clients {
         (digest, client)
     }
 
-    /// Who sends a request, as far as its head says so: by `Authorization`, or by what an SDK presents as its secret.
-    pub(super) fn sender(&self, headers: &HeaderMap, uri: &Uri) -> Option<&Arc<Client>> {
-        if headers.contains_key(header::AUTHORIZATION) {
-            return self.identify(headers).ok();
-        }
-        let mut parameters = uri.query().into_iter().flat_map(query::pairs);
-        let (_, secret) = parameters.find(|(name, _)| matches!(*name, "secret" | "corpsecret"))?;
-        self.by_secret(&query::decode(secret)?).1
+    /// Who sends a request, as far as its head says so: by `Authorization`, by what an SDK presents as its secret, or by the
+    /// certificate.
+    pub(super) fn sender(&self, presented: Presented<'_>, uri: &Uri) -> Option<&Arc<Client>> {
+        let by_secret = || {
+            let mut parameters = uri.query().into_iter().flat_map(query::pairs);
+            let (_, secret) = parameters.find(|(name, _)| matches!(*name, "secret" | "corpsecret"))?;
+            self.by_secret(&query::decode(secret)?).1
+        };
+        let in_query = if presented.has_key() { None } else { by_secret() };
+        in_query.or_else(|| self.identify(presented).ok())
     }
 
     /// The client with this key.
     fn by_key(&self, key: &KeyDigest) -> Option<&Arc<Client>> {
-        self.by_prefix.get(&key.prefix())?.iter().find(|client| client.key == *key)
+        self.by_prefix.get(&key.prefix())?.iter().find(|(known, _)| known == key).map(|(_, client)| client)
+    }
+
+    /// The client with one of these names. Rejected: to choose among several, for then a further client in the settings could
+    /// change as whom a service is known.
+    fn by_certificate(&self, names: Option<&CertificateNames>) -> Result<&Arc<Client>, Problem> {
+        let missing = Problem::Unauthorized("Authorization: Bearer <relay key> is missing");
+        let names = names.ok_or(missing)?;
+        let mut clients = names.iter().filter_map(|name| self.by_certificate.get(name));
+        let client = clients.next().ok_or(Problem::Unauthorized(
+            "Authorization: Bearer <relay key> is missing, and the certificate of this connection names no client",
+        ))?;
+        if clients.all(|other| Arc::ptr_eq(client, other)) {
+            Ok(client)
+        } else {
+            Err(Problem::Unauthorized("the certificate of this connection names several clients"))
+        }
     }
 }
 

@@ -27,7 +27,7 @@ mod refusal;
 mod target;
 mod upload;
 
-use super::{AppState, Rules, body::Unread, drop_in, handed_out, limits, problem::Problem};
+use super::{AppState, Rules, auth::Presented, body::Unread, drop_in, handed_out, limits, problem::Problem};
 use crate::{
     account::AccountName,
     credential::Generation,
@@ -260,14 +260,14 @@ async fn admit(
 ) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
     let (unknown, untold) = (GatewayRefusal::UnknownToken, GatewayRefusal::NoLivingToken);
     let credential = handed_out::heard_of(state, || decide(state, rules, head), unknown, untold).await?;
-    let within_limit = limits::request_of_sender(state, rules, &head.headers, &head.uri);
+    let within_limit = limits::request_of_sender(state, rules, head);
     within_limit.map_err(|_| GatewayRefusal::TooManyRequests)?;
     let permit = gateway.permit(&credential)?;
     Ok((credential, permit))
 }
 
 fn decide(state: &AppState, rules: &Rules, head: &Parts) -> Result<Credential, GatewayRefusal> {
-    let asked = Asked { method: &head.method, uri: &head.uri, headers: &head.headers };
+    let asked = Asked { method: &head.method, uri: &head.uri, presented: Presented::in_head(head) };
     let (handles, now) = (state.registry.handles(), state.clock.boot_now());
     decide::decide(asked, Known { handles: &handles, clients: &rules.clients, apps: &rules.apps, now })
 }

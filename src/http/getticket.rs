@@ -119,7 +119,7 @@ async fn answer(
     let found = || find(route, &state, &head);
     let found = handed_out::heard_of(&state, found, Refusal::UnknownAccessToken, Refusal::NoToken).await;
     let found = found.and_then(|handle| {
-        let within_limit = limits::request_of_sender(&state, &state.rules.load(), &head.headers, &head.uri);
+        let within_limit = limits::request_of_sender(&state, &state.rules.load(), &head);
         within_limit.map(|()| handle).map_err(|_| Refusal::TooManyRequests)
     });
     let refusal = match found {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Uri},
+    http::Uri,
     response::{IntoResponse, Response},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     AppState,
+    auth::Presented,
     described::{AccountQuery, Refused, Unavailable},
     health::json_answer,
     problem::Problem,
@@ -113,7 +114,7 @@ enum SignedFor {
     ),
 )]
 pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let resolved = resolve(&state, request.headers(), request.uri());
+    let resolved = resolve(&state, Presented::by(&request), request.uri());
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     let signed = match resolved {
@@ -124,12 +125,12 @@ pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request)
 }
 
 /// The ticket and the page of a request. The whole query is read before any account is looked up.
-fn resolve(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Ticket, String), Problem> {
-    state.rules.load().clients.identify(headers)?;
+fn resolve(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Ticket, String), Problem> {
+    state.rules.load().clients.identify(presented)?;
     let (account, page) = (query::account(uri.query())?, query::page_url(uri.query())?);
     let kind = query::signed_for(uri.query())?;
     let handles = state.registry.handles();
-    let ticket = Ticket::authorize(state, &handles, headers, account.as_deref(), kind)?;
+    let ticket = Ticket::authorize(state, &handles, presented, account.as_deref(), kind)?;
     Ok((ticket, page.into_owned()))
 }
 

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Uri};
+use axum::http::request::Parts;
 use tracing::{debug, warn};
 
-use super::{AppState, Rules, auth::Client, quota::Quota};
+use super::{
+    AppState, Rules,
+    auth::{Client, Presented},
+    quota::Quota,
+};
 use crate::metrics::ClientLimit;
 
 /// Counts a request that needs no refusal; `false`: the client is over its limit, and nothing was counted.
@@ -22,13 +26,9 @@ pub(super) fn request(state: &AppState, client: &Client) -> Result<(), Duration>
 }
 
 /// The same for the sender of a request, if its head names one.
-pub(super) fn request_of_sender(
-    state: &AppState,
-    rules: &Rules,
-    headers: &HeaderMap,
-    uri: &Uri,
-) -> Result<(), Duration> {
-    rules.clients.sender(headers, uri).map_or(Ok(()), |client| request(state, client))
+pub(super) fn request_of_sender(state: &AppState, rules: &Rules, head: &Parts) -> Result<(), Duration> {
+    let sender = rules.clients.sender(Presented::in_head(head), &head.uri);
+    sender.map_or(Ok(()), |client| request(state, client))
 }
 
 /// Counts a report of `client`.

@@ -53,10 +53,12 @@ struct Description;
 
 struct RelayKey;
 
+const KEY_DESCRIPTION: &str = "The key of a client, as `token-relay keygen` makes it. A client certificate may stand for it (`clients.NAME.certificate`).";
+
 impl Modify for RelayKey {
     fn modify(&self, openapi: &mut OpenApi) {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let scheme = bearer.description(Some("The key of a client, as `token-relay keygen` makes it.")).build();
+        let scheme = bearer.description(Some(KEY_DESCRIPTION)).build();
         openapi.components.get_or_insert_default().add_security_scheme("relay_key", SecurityScheme::Http(scheme));
     }
 }

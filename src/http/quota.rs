@@ -29,7 +29,26 @@ pub struct Quota {
     /// What all cost.
     whole: i64,
     full_at: AtomicI64,
-    named_at: AtomicI64,
+    named: Hourly,
+}
+
+/// What is worth a warning once in an hour.
+#[derive(Debug)]
+pub(super) struct Hourly(AtomicI64);
+
+impl Default for Hourly {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl Hourly {
+    /// Whether it is; then not again for an hour.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        let at = nanos_at(now);
+        let due = |named_at: i64| (at.saturating_sub(named_at) >= nanos(NAMED_EVERY)).then_some(at);
+        self.0.fetch_update(Relaxed, Relaxed, due).is_ok()
+    }
 }
 
 /// One too many.
@@ -45,8 +64,8 @@ impl Quota {
     /// `count` in `time`, which is at most an hour; as many at once after a rest.
     pub fn new(count: NonZeroU32, time: Duration) -> Self {
         let each = nanos(time) / i64::from(count.get());
-        let (full_at, named_at) = (AtomicI64::new(i64::MIN), AtomicI64::new(i64::MIN));
-        Self { each, whole: each * i64::from(count.get()), full_at, named_at }
+        let whole = each * i64::from(count.get());
+        Self { each, whole, full_at: AtomicI64::new(i64::MIN), named: Hourly::default() }
     }
 
     /// Takes one, and says no more if there is none.
@@ -56,7 +75,7 @@ impl Quota {
 
     /// Takes one.
     pub(super) fn take(&self, now: Timestamp) -> Result<(), Exceeded> {
-        self.take_one(now).map_err(|retry_in| Exceeded { retry_in, is_news: self.is_news(nanos_at(now)) })
+        self.take_one(now).map_err(|retry_in| Exceeded { retry_in, is_news: self.named.is_due(now) })
     }
 
     /// Takes one, or says after which time there is one.
@@ -69,11 +88,6 @@ impl Quota {
         });
         let wait = |full_at| with_one(full_at).saturating_sub(at).saturating_sub(self.whole).max(0).unsigned_abs();
         taken.map(drop).map_err(|full_at| Duration::from_nanos(wait(full_at)))
-    }
-
-    fn is_news(&self, at: i64) -> bool {
-        let due = |named_at: i64| (at.saturating_sub(named_at) >= nanos(NAMED_EVERY)).then_some(at);
-        self.named_at.fetch_update(Relaxed, Relaxed, due).is_ok()
     }
 }
 

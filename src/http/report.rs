@@ -12,7 +12,7 @@ use tracing::{debug, field::display, info};
 
 use super::{
     AppState,
-    auth::Client,
+    auth::{Client, Presented},
     body::{BodyFault, Unread},
     described::{AccountQuery, BadToken, Refused, ReportHeard, ReportRefused, Unavailable},
     limits,
@@ -70,7 +70,7 @@ async fn handle(state: &AppState, request: Request) -> Result<Response, Problem>
 /// All checks that come before the body is read.
 fn authorize(state: &AppState, head: &Parts) -> Result<(Arc<Handle>, Arc<Client>), Problem> {
     let rules = state.rules.load();
-    let client = rules.clients.identify(&head.headers)?;
+    let client = rules.clients.identify(Presented::in_head(head))?;
     let name = query::account(head.uri.query())?;
     let credential = client.authorize(&state.registry.handles(), name.as_deref())?.clone();
     Ok((credential, client.clone()))

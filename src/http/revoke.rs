@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{
     AppState,
+    auth::Presented,
     body::Unread,
     health::json_answer,
     problem::Problem,
@@ -34,7 +35,7 @@ pub(super) async fn revoke(
     request: Request,
 ) -> Response {
     let (head, body) = Unread::split(request);
-    let credential = authorize(&state, account, &head.headers);
+    let credential = authorize(&state, account, Presented::in_head(&head));
     drop(head);
     body.discard().await;
     match credential {
@@ -46,10 +47,10 @@ pub(super) async fn revoke(
 fn authorize(
     state: &AppState,
     account: Result<Path<String>, PathRejection>,
-    headers: &HeaderMap,
+    presented: Presented<'_>,
 ) -> Result<Arc<Handle>, Problem> {
     let rules = state.rules.load();
-    let client = rules.clients.identify(headers)?;
+    let client = rules.clients.identify(presented)?;
     if !client.is_admin() {
         return Err(Problem::NotAdmin);
     }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Uri},
+    http::Uri,
     response::{IntoResponse, Response},
 };
 
 use super::{
     AppState,
+    auth::Presented,
     described::{AccountQuery, HeldTag, Refused, TicketQuery, TicketRead, Unavailable, WaitQuery},
     limits,
     problem::Problem,
@@ -32,12 +33,12 @@ impl Ticket {
     pub(super) fn authorize(
         state: &AppState,
         handles: &Handles,
-        headers: &HeaderMap,
+        presented: Presented<'_>,
         account: Option<&str>,
         kind: TicketKind,
     ) -> Result<Self, Problem> {
         let rules = state.rules.load();
-        let client = rules.clients.identify(headers)?;
+        let client = rules.clients.identify(presented)?;
         let access_token = client.authorize(handles, account)?;
         let handle = handles.ticket(access_token.id.account().as_str(), kind).ok_or(Problem::NoSuchTicket)?;
         limits::request(state, client).map_err(Problem::too_many_requests)?;
@@ -70,7 +71,7 @@ impl Ticket {
     responses(TicketRead, Refused, Unavailable),
 )]
 pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let resolved = resolve(&state, request.headers(), request.uri());
+    let resolved = resolve(&state, Presented::by(&request), request.uri());
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match resolved {
@@ -79,10 +80,10 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
     }
 }
 
-fn resolve(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Ticket, LongPoll), Problem> {
-    state.rules.load().clients.identify(headers)?;
+fn resolve(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Ticket, LongPoll), Problem> {
+    state.rules.load().clients.identify(presented)?;
     let (account, kind) = (query::account(uri.query())?, query::ticket_kind(uri.query())?);
-    let poll = LongPoll::of_request(headers, uri)?;
-    let ticket = Ticket::authorize(state, &state.registry.handles(), headers, account.as_deref(), kind)?;
+    let poll = LongPoll::of_request(presented.headers, uri)?;
+    let ticket = Ticket::authorize(state, &state.registry.handles(), presented, account.as_deref(), kind)?;
     Ok((ticket, poll))
 }

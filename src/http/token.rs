@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{
     AppState, Rules,
-    auth::Client,
+    auth::{Client, Presented},
     described::{AccountQuery, HeldTag, Refused, TokenRead, Unavailable, WaitQuery},
     limits,
     problem::Problem,
@@ -27,9 +27,9 @@ use crate::{
 const CACHE_SECONDS: u64 = 60;
 
 /// The answer to a `GET /token`, if it is 200 and needs no wait.
-pub(super) fn at_once(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Option<Response> {
+pub(super) fn at_once(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Option<Response> {
     let (rules, handles) = (state.rules.load(), state.registry.handles());
-    let (handle, poll, client) = resolve(&rules, &handles, headers, uri).ok()?;
+    let (handle, poll, client) = resolve(&rules, &handles, presented, uri).ok()?;
     let published = handle.published();
     let (prepared, seconds) = published.servable(state.clock.boot_now())?;
     (!poll.has(&prepared.etag) && limits::passes(state, client)).then(|| ok(prepared, seconds))
@@ -44,7 +44,7 @@ pub(super) fn at_once(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Optio
     responses(TokenRead, Refused, Unavailable),
 )]
 pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let resolved = admit(&state, request.headers(), request.uri());
+    let resolved = admit(&state, Presented::by(&request), request.uri());
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match resolved {
@@ -54,9 +54,9 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
 }
 
 /// What a request asks for, counted as one of its client's.
-fn admit(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Arc<Handle>, LongPoll), Problem> {
+fn admit(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Arc<Handle>, LongPoll), Problem> {
     let (rules, handles) = (state.rules.load(), state.registry.handles());
-    let (handle, poll, client) = resolve(&rules, &handles, headers, uri)?;
+    let (handle, poll, client) = resolve(&rules, &handles, presented, uri)?;
     limits::request(state, client).map_err(Problem::too_many_requests)?;
     Ok((handle.clone(), poll))
 }
@@ -65,12 +65,12 @@ fn admit(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<(Arc<Handle
 fn resolve<'h>(
     rules: &'h Rules,
     handles: &'h Handles,
-    headers: &HeaderMap,
+    presented: Presented<'_>,
     uri: &Uri,
 ) -> Result<(&'h Arc<Handle>, LongPoll, &'h Client), Problem> {
-    let client = rules.clients.identify(headers)?;
+    let client = rules.clients.identify(presented)?;
     let name = query::account(uri.query())?;
-    let poll = LongPoll::of_request(headers, uri)?;
+    let poll = LongPoll::of_request(presented.headers, uri)?;
     Ok((client.authorize(handles, name.as_deref())?, poll, client))
 }
 

@@ -19,6 +19,9 @@ pub enum Cause {
     /// The call needs the account's access token, and none could be used.
     #[error("the account has no access token that can be used")]
     NoAccessToken,
+    /// A relay answered in the platform's place, and called nothing: the host's name leads back to a relay.
+    #[error("a relay answered in the platform's place")]
+    Relay,
     /// No host was connected within this time.
     #[error("no connection within {}", humantime::format_duration(*.0))]
     NoConnection(Duration),
@@ -81,9 +84,27 @@ impl Cause {
             Self::Certificate { .. } => true,
             Self::BothHosts { first, fallback } => first.is_certificate() || fallback.is_certificate(),
             Self::NoAccessToken
+            | Self::Relay
             | Self::NoConnection(_)
             | Self::NoReply(_)
             | Self::Network { .. }
+            | Self::TooLarge { .. }
+            | Self::Unreadable { .. }
+            | Self::TooShort(_)
+            | Self::Worded(_) => false,
+        }
+    }
+
+    /// Whether a relay answered, at any host.
+    pub fn is_relay(&self) -> bool {
+        match self {
+            Self::Relay => true,
+            Self::BothHosts { first, fallback } => first.is_relay() || fallback.is_relay(),
+            Self::NoAccessToken
+            | Self::NoConnection(_)
+            | Self::NoReply(_)
+            | Self::Network { .. }
+            | Self::Certificate { .. }
             | Self::TooLarge { .. }
             | Self::Unreadable { .. }
             | Self::TooShort(_)
@@ -144,6 +165,7 @@ mod tests {
         };
         for cause in [
             Cause::NoAccessToken,
+            Cause::Relay,
             Cause::NoConnection(Duration::from_secs(3)),
             Cause::NoReply(Duration::from_millis(1500)),
             Cause::TooLarge { host: "a".to_owned(), status: 200 },
@@ -161,6 +183,14 @@ mod tests {
         let earlier = r#"{"unknown":{"reason":"HTTP 502: the reply is not a JSON object (12 bytes)"}}"#;
         let read: IssueError = serde_json::from_str(earlier).unwrap();
         assert_eq!(read.to_string(), "outcome unknown: HTTP 502: the reply is not a JSON object (12 bytes)");
+    }
+
+    #[test]
+    fn a_relay_is_found_at_either_host() {
+        let other = || Box::new(Cause::NoConnection(Duration::from_secs(3)));
+        assert!(Cause::BothHosts { first: Box::new(Cause::Relay), fallback: other() }.is_relay());
+        assert!(Cause::BothHosts { first: other(), fallback: Box::new(Cause::Relay) }.is_relay());
+        assert!(!Cause::BothHosts { first: other(), fallback: other() }.is_relay());
     }
 
     #[test]

@@ -18,6 +18,13 @@ pub(super) const CERTIFICATE: Bilingual = Bilingual::new(
      something on the way intercepts TLS",
     "对方的证书不受信任：检查 CA 证书（SSL_CERT_FILE）、本机时钟，以及途中是否有设备拦截 TLS",
 );
+/// The hint for a host whose name leads back to a relay.
+const RELAY: Bilingual = Bilingual::new(
+    "the host's name leads to a token-relay: give this relay the real addresses (wechat.resolve), or another host \
+     (wechat.base_url = \"https://api2.weixin.qq.com\"); see Host alias in docs/CLIENTS.md",
+    "这个域名指向了 token-relay：给本中控设真实的地址（wechat.resolve），或换一个域名（wechat.base_url = \"https://api2.weixin.qq.com\"），\
+     见 docs/CLIENTS.zh-CN.md 的“域名别名”",
+);
 /// The hint for a call that needs an access token where there is none.
 const NO_ACCESS_TOKEN: Bilingual = Bilingual::new(
     "nothing to do here: the account's access token is missing, and its own entry says why",
@@ -103,6 +110,7 @@ impl ErrorTable {
     pub fn hint_in(&self, language: Language, error: &IssueError) -> Cow<'static, str> {
         let text = match error {
             IssueError::NotSent { cause: Cause::NoAccessToken } => NO_ACCESS_TOKEN,
+            IssueError::NotSent { cause } if cause.is_relay() => RELAY,
             IssueError::NotSent { cause } if cause.is_certificate() => self.certificate,
             IssueError::NotSent { .. } => self.not_sent,
             IssueError::Unknown { .. } => self.unknown,

@@ -11,14 +11,26 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, ClientBuilder, Method, Proxy, StatusCode, header, redirect, retry};
+use reqwest::{
+    Client, ClientBuilder, Method, Proxy, Response, StatusCode,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+    redirect, retry,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use super::{Cause, IssueError, cause::LARGEST_REPLY};
 use crate::{clock::WallTime, printable::printable};
 
+mod addresses;
+
+pub use addresses::HostAddresses;
 pub use reqwest::Url;
+
+/// Marks what a relay sends: its own calls and those of its gateway. Its own header and not `Via`, which the platforms' servers might
+/// act on. A relay whose `wechat.base_url` leads back to a relay would otherwise take its own token for a new one, and its gateway
+/// put call into call until nothing is left. The answer to such a request bears it too.
+pub(crate) const HOP: &str = "token-relay-hop";
 
 /// The longest reason that an error gives, in characters: enough for two hosts' chains of causes.
 const LONGEST_REASON: usize = 512;
@@ -34,6 +46,8 @@ pub struct UpstreamSettings {
     pub fallback_base_url: Option<Url>,
     /// `wechat.proxy`: an http, https, socks5 or socks5h URL. It may hold a password.
     pub proxy: Option<SecretString>,
+    /// `wechat.resolve`: hosts whose names are not looked up. A proxy looks names up itself.
+    pub resolve: HostAddresses,
     /// `wechat.connect_timeout`: name, TCP, proxy and TLS of one host, together.
     pub connect_timeout: Duration,
     /// `wechat.timeout`: a whole call, with both hosts and the reply's body.
@@ -104,13 +118,16 @@ impl Upstream {
     /// Builds the client; the system's CA certificates (or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`) are read now,
     /// unless every URL is plain http.
     pub fn new(settings: UpstreamSettings) -> Result<Self, UpstreamError> {
-        let UpstreamSettings { base_url, fallback_base_url, proxy, connect_timeout, timeout } = settings;
+        let UpstreamSettings { base_url, fallback_base_url, proxy, resolve, connect_timeout, timeout } = settings;
         usable(&base_url, "wechat.base_url")?;
         if let Some(fallback) = &fallback_base_url {
             usable(fallback, "wechat.fallback_base_url")?;
         }
         crate::tls::install_provider();
         let mut builder = calm_client(connect_timeout);
+        for (host, addresses) in resolve.iter() {
+            builder = builder.resolve_to_addrs(host, addresses);
+        }
         let mut encrypted = [Some(&base_url), fallback_base_url.as_ref()].into_iter().flatten().any(is_https);
         if let Some(proxy) = &proxy {
             let url = Url::parse(proxy.expose_secret()).ok().filter(is_proxy).ok_or(UpstreamError::Proxy)?;
@@ -193,6 +210,9 @@ impl Upstream {
             request = request.header(header::CONTENT_TYPE, "application/json").body(json.clone());
         }
         let mut response = request.send().await.map_err(|error| failure(host, error))?;
+        if is_of_relay(&response) {
+            return Err(IssueError::NotSent { cause: Cause::Relay });
+        }
         let status = response.status();
         let date = response.headers().get(header::DATE).and_then(|date| WallTime::from_http_date(date.to_str().ok()?));
         let mut body = Vec::new();
@@ -225,10 +245,13 @@ fn calm_client(connect_timeout: Duration) -> ClientBuilder {
         // Outside a call there is nothing to mark.
         let _ = CONNECTING.try_with(|now| now.store(connecting, Ordering::Relaxed));
     };
-    let close = header::HeaderMap::from_iter([(header::CONNECTION, header::HeaderValue::from_static("close"))]);
+    let headers = [
+        (header::CONNECTION, HeaderValue::from_static("close")),
+        (HeaderName::from_static(HOP), HeaderValue::from_static("1")),
+    ];
     Client::builder()
         .user_agent(USER_AGENT)
-        .default_headers(close)
+        .default_headers(HeaderMap::from_iter(headers))
         .redirect(redirect::Policy::none())
         .referer(false)
         .retry(retry::never())
@@ -244,6 +267,11 @@ fn calm_client(connect_timeout: Duration) -> ClientBuilder {
             mark(false);
             connection
         }))
+}
+
+/// Whether a relay refused the request as one of a relay: it called nothing for it.
+fn is_of_relay(response: &Response) -> bool {
+    response.status() == StatusCode::LOOP_DETECTED && response.headers().contains_key(HOP)
 }
 
 fn is_https(url: &Url) -> bool {

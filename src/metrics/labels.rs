@@ -233,8 +233,6 @@ labels! {
         Malformed = "malformed",
         /// A path, a name or a parameter in more than one spelling.
         Misspelt = "misspelt",
-        /// The request has been through a gateway already.
-        Loop = "loop",
         /// Another method than GET on a path that has an AppSecret or a user's token in its query.
         NotGet = "not_get",
         /// A path whose call would disclose or spend too much.

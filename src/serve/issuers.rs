@@ -97,6 +97,7 @@ pub(crate) fn upstream_settings(settings: &Settings, platform: Platform) -> Upst
         base_url: base_url.at(""),
         fallback_base_url: fallback_base_url.map(|url| url.at("")),
         proxy: wechat.proxy.as_ref().map(|url| SecretString::from(url.expose())),
+        resolve: wechat.resolve.clone(),
         connect_timeout: wechat.connect_timeout,
         timeout: wechat.timeout,
     }

@@ -30,11 +30,20 @@ fn clients(settings: &Settings) -> Clients {
     for (client, _) in settings.clients.iter().filter(|(_, client)| has_odd_key(client)) {
         warn!(%client, "drop-in routes do not take this client's key: it has other characters than A-Z a-z 0-9 _ -");
     }
-    Clients::new(settings.clients.iter().flat_map(|(name, client)| {
-        let (gateway, admin, limits) = (client.gateway, client.admin, Arc::new(limits(client)));
-        let access = Access { accounts: client.accounts.clone(), gateway, admin, limits };
-        client.keys.iter().map(move |key| (name.to_string(), key.sha256, access.clone()))
-    }))
+    let access = settings.clients.iter().map(|(name, client)| (name.to_string(), client, access(client)));
+    let access: Vec<_> = access.collect();
+    let keys = access
+        .iter()
+        .flat_map(|(name, client, access)| client.keys.iter().map(|key| (name.clone(), key.sha256, access.clone())));
+    let certificates =
+        access.iter().map(|(name, client, access)| (name.clone(), client.certificates.clone(), access.clone()));
+    Clients::new(keys).with_certificates(certificates)
+}
+
+/// What all keys and certificates of a client open, within one limit.
+fn access(client: &ClientSettings) -> Access {
+    let (gateway, admin, limits) = (client.gateway, client.admin, Arc::new(limits(client)));
+    Access { accounts: client.accounts.clone(), gateway, admin, limits }
 }
 
 fn limits(client: &ClientSettings) -> ClientLimits {

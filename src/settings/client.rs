@@ -9,10 +9,12 @@ use secrecy::ExposeSecret;
 
 use super::account::{flag_or_false, parsed};
 use super::entry::{Entry, Table, as_table, conflict, value_or_file};
+use super::tls::TLS;
 use super::values::Invalid;
-use super::{AccountSettings, ClientSettings, Layers, RelayKey, SettingsError};
+use super::{AccountSettings, CertificateName, ClientSettings, Layers, RelayKey, SettingsError};
 use crate::account::{AccountName, ClientName};
 use crate::relay_key::{KeyDigest, fits_urls};
+use crate::tls::NotACertificateName;
 
 const NO_CLIENT: &str = "no client: give clients.NAME.key_sha256 or TOKEN_RELAY__CLIENTS__NAME__KEY_SHA256 \
     (`token-relay keygen` makes one)";
@@ -29,9 +31,16 @@ pub(super) fn clients(
     accounts: &BTreeMap<AccountName, AccountSettings>,
 ) -> Result<BTreeMap<ClientName, ClientSettings>, SettingsError> {
     let mut clients: BTreeMap<ClientName, ClientSettings> = BTreeMap::new();
-    let mut taken = BTreeMap::new();
+    let (mut taken, mut taken_names) = (BTreeMap::new(), BTreeMap::new());
+    let asks_for_certificates = asks_for_certificates(layers)?;
     for (name, table) in layers.tables("clients") {
-        let given = given_keys(&table)?;
+        let certificates = certificates(&table.entry("certificate"), asks_for_certificates)?;
+        for certificate in &certificates {
+            if let Some(other) = taken_names.insert(certificate.clone(), name.clone()) {
+                return Err(table.entry("certificate").error(format!("clients.{other} has the same name")));
+            }
+        }
+        let given = given_keys(&table, !certificates.is_empty())?;
         for key in &given {
             if let Some(other) = taken.insert(*key.digest.as_bytes(), name.clone()) {
                 return Err(key.source.error(format!("clients.{other} has the same key")));
@@ -43,13 +52,36 @@ pub(super) fn clients(
         let admin = flag_or_false(&table.entry("admin"))?;
         let max_requests_per_second = limit(&table.entry("max_requests_per_second"))?;
         let max_reports_per_minute = limit(&table.entry("max_reports_per_minute"))?.unwrap_or(REPORTS_PER_MINUTE);
-        let client = ClientSettings { keys, accounts, gateway, admin, max_requests_per_second, max_reports_per_minute };
+        let client = ClientSettings {
+            keys,
+            certificates,
+            accounts,
+            gateway,
+            admin,
+            max_requests_per_second,
+            max_reports_per_minute,
+        };
         clients.insert(parsed(&name), client);
     }
     if clients.is_empty() {
         return Err(SettingsError::new("clients", NO_CLIENT, None));
     }
     Ok(clients)
+}
+
+/// Whether clients have to present certificates.
+fn asks_for_certificates(layers: &Layers) -> Result<bool, SettingsError> {
+    Ok(layers.section(TLS).entry("client_ca_file").optional_text()?.is_some())
+}
+
+/// The names in the certificate of a client.
+fn certificates(entry: &Entry<'_>, is_asked_for: bool) -> Result<BTreeSet<CertificateName>, SettingsError> {
+    let names = entry.list()?.unwrap_or_default();
+    if !names.is_empty() && !is_asked_for {
+        return Err(entry.error("needs server.tls.client_ca_file: without it no client presents a certificate"));
+    }
+    let name = |name: &str| name.parse().map_err(|e: NotACertificateName| entry.error(e.to_string()));
+    names.into_iter().map(name).collect()
 }
 
 fn limit(entry: &Entry<'_>) -> Result<Option<NonZeroU32>, SettingsError> {
@@ -67,9 +99,14 @@ struct GivenKey<'a> {
     fits_urls: Option<bool>,
 }
 
-/// One, or a list of them: so that a key can be replaced while the service still uses the last one.
-fn given_keys<'a>(table: &Table<'a>) -> Result<Vec<GivenKey<'a>>, SettingsError> {
+/// One, or a list of them: so that a key can be replaced while the service still uses the last one. A client that has a
+/// certificate needs none.
+fn given_keys<'a>(table: &Table<'a>, has_certificate: bool) -> Result<Vec<GivenKey<'a>>, SettingsError> {
     let list = table.entry("keys");
+    let has_form = || FORMS.iter().any(|form| !matches!(table.entry(form).optional_text(), Ok(None)));
+    if has_certificate && !list.is_set() && !has_form() {
+        return Ok(Vec::new());
+    }
     let Some(items) = key_list(&list)? else { return Ok(vec![given_key(table, &list)?]) };
     for form in FORMS.map(|form| table.entry(form)) {
         if form.optional_text()?.is_some() {

@@ -162,6 +162,15 @@ impl<'a> Entry<'a> {
         Ok(Some(items))
     }
 
+    /// As [`Entry::list`], and none for `[]` and `""`.
+    pub(super) fn list_or_empty(&self) -> Result<Vec<&'a str>, SettingsError> {
+        match self.kind() {
+            Some(ValueKind::String(text)) if text.is_empty() => Ok(Vec::new()),
+            Some(ValueKind::Array(items)) if items.is_empty() => Ok(Vec::new()),
+            _ => Ok(self.list()?.unwrap_or_default()),
+        }
+    }
+
     /// The text of the file that this key names, without its last line end.
     pub(super) fn secret_file(&self, path: &Path) -> Result<SecretString, SettingsError> {
         let refused = |problem: &str| self.error(format!("{} {problem}", shown(path)));

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::account::accounts;
 use super::client::clients;
 use super::entry::{Table, value_or_file};
+use super::resolve::resolve;
 use super::tls::{TLS, tls};
 use super::values::Address;
 use super::{
-    GRACE_MARGIN, GatewaySettings, Layers, LogSettings, RefreshSettings, ServerSettings, ServerTls, Settings,
-    SettingsError, StateSettings, StateUrl, WechatSettings, WecomSettings,
+    GRACE_MARGIN, GatewaySettings, HostAddresses, Layers, LogSettings, RefreshSettings, ServerSettings, ServerTls,
+    Settings, SettingsError, StateSettings, StateUrl, WechatSettings, WecomSettings,
 };
 use crate::store::redis::{RedisOptions, SentinelLogin};
 use crate::timing::LEASE;
@@ -26,7 +27,8 @@ impl Settings {
     pub fn from_layers(layers: &Layers) -> Result<Self, SettingsError> {
         layers.sound()?;
         let server = server(&layers.section("server"), tls(&layers.section(TLS))?)?;
-        let wechat = wechat(&layers.section("wechat"))?;
+        let wecom = WecomSettings { base_url: layers.section("wecom").entry("base_url").parse()? };
+        let wechat = wechat(&layers.section("wechat"), &wecom)?;
         let least_grace = wechat.timeout + GRACE_MARGIN;
         if server.shutdown_grace < least_grace {
             let grace = layers.section("server").entry("shutdown_grace");
@@ -35,7 +37,6 @@ impl Settings {
                 "must be wechat.timeout and 2s more ({least}) or longer, so that a sent call can end"
             )));
         }
-        let wecom = WecomSettings { base_url: layers.section("wecom").entry("base_url").parse()? };
         let refresh = refresh(&layers.section("refresh"))?;
         let gateway = GatewaySettings { enabled: layers.section("gateway").entry("enabled").flag()? };
         let state = state(&layers.section("state"))?;
@@ -107,13 +108,21 @@ fn server(table: &Table<'_>, tls: Option<ServerTls>) -> Result<ServerSettings, S
     Ok(settings)
 }
 
-fn wechat(table: &Table<'_>) -> Result<WechatSettings, SettingsError> {
+fn wechat(table: &Table<'_>, wecom: &WecomSettings) -> Result<WechatSettings, SettingsError> {
     let proxy = value_or_file(table.entry("proxy"), table.entry("proxy_file"))?;
-    let timeout = table.entry("timeout");
+    let (timeout, addresses) = (table.entry("timeout"), table.entry("resolve"));
+    let (base_url, fallback_base_url) =
+        (table.entry("base_url").parse()?, table.entry("fallback_base_url").optional()?);
+    let urls: Vec<_> = [&base_url, &wecom.base_url].into_iter().chain(&fallback_base_url).collect();
+    let resolve = resolve(&addresses, &urls)?;
+    if proxy.is_some() && resolve != HostAddresses::default() {
+        return Err(addresses.error("must not be given with wechat.proxy: a proxy looks names up itself"));
+    }
     let settings = WechatSettings {
-        base_url: table.entry("base_url").parse()?,
-        fallback_base_url: table.entry("fallback_base_url").optional()?,
+        base_url,
+        fallback_base_url,
         proxy: proxy.map(|proxy| proxy.parse()).transpose()?,
+        resolve,
         connect_timeout: table.entry("connect_timeout").duration(MILLISECOND)?,
         timeout: timeout.duration(MILLISECOND)?,
         max_calls: table.entry("max_calls").number(1..=1000)? as usize,

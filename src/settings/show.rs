@@ -75,6 +75,7 @@ fn default(name: &str, account: &AccountSettings) -> Option<String> {
 fn value(kind: Kind, value: &ValueKind) -> String {
     match (kind, value) {
         (Kind::Number | Kind::Flag, plain) => plain.to_string(),
+        (Kind::List, ValueKind::String(text)) if text.is_empty() => "[]".to_owned(),
         (Kind::List, ValueKind::String(text)) => list(text.split(',').map(str::trim)),
         (Kind::List, ValueKind::Array(items)) => list(items.iter().filter_map(|item| match &item.kind {
             ValueKind::String(text) => Some(text.as_str()),

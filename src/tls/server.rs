@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
+use super::CertificateNames;
 use crate::clock::WallTime;
 
 /// What clients may negotiate: HTTP/1.1, or nothing.
@@ -112,6 +113,12 @@ impl ServerTls {
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
         self.acceptor.accept(stream).await
     }
+}
+
+/// The names of the client at the other end, if it has presented a certificate, which is then a verified one.
+pub(crate) fn names_of_client<S>(stream: &TlsStream<S>) -> Option<CertificateNames> {
+    let (_, session) = stream.get_ref();
+    session.peer_certificates()?.first().map(|certificate| CertificateNames::of(certificate))
 }
 
 impl fmt::Debug for ServerTls {

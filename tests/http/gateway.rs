@@ -10,7 +10,10 @@ use test_support::{
 use token_relay::{
     account::AccountName,
     http::{App, Apps, Gateway, Limits, Timeouts},
-    issuer::{upstream::UpstreamSettings, wechat::Endpoint},
+    issuer::{
+        upstream::{HostAddresses, UpstreamSettings},
+        wechat::Endpoint,
+    },
     relay_key::KeyDigest,
     status::{Lease, Status},
     store::StoreError,
@@ -37,6 +40,7 @@ pub(crate) fn settings(base_url: &str, fallback: Option<&str>) -> UpstreamSettin
         base_url: base_url.parse().unwrap(),
         fallback_base_url: fallback.map(|url| url.parse().unwrap()),
         proxy: None,
+        resolve: HostAddresses::default(),
         connect_timeout: Duration::from_secs(10),
         timeout: Duration::from_secs(20),
     }
@@ -323,4 +327,39 @@ async fn a_kept_ticket_is_the_relays_own_and_any_other_is_wechats() {
     assert_eq!(gate.get(&format!("{path}?access_token=never&type=jsapi")).await.json()["errcode"], 40001);
     assert_eq!(gate.get(&format!("{path}?type=jsapi")).await.json()["errcode"], 41001);
     assert_eq!(gate.sim.calls(Op::Ticket).len(), 3, "no open proxy");
+}
+
+#[tokio::test]
+async fn the_gateway_connects_a_host_at_the_addresses_that_are_given_for_it() {
+    let timeouts = Timeouts::new(std::time::Duration::from_secs(60));
+    let gate = Gate::with(timeouts, LIMITS, |sim| {
+        let port = sim.base_url().rsplit(':').next().unwrap().to_owned();
+        let addresses = [("api.wechat.invalid".to_owned(), std::net::Ipv4Addr::LOCALHOST.into())];
+        let given = settings(&format!("http://api.wechat.invalid:{port}"), None);
+        UpstreamSettings { resolve: HostAddresses::new(addresses), ..given }
+    });
+    let gate = gate.await;
+    assert_eq!(errcode(&gate.message(&gate.token).await), 0);
+}
+
+#[tokio::test]
+async fn what_a_relay_has_sent_is_refused_on_every_route_and_nothing_is_called() {
+    let gate = Gate::new().await;
+    let token = format!("/cgi-bin/token?grant_type=client_credential&appid=wxmain&secret={KEY}");
+    let calls = [
+        ("GET", token.as_str(), ""),
+        ("POST", "/cgi-bin/stable_token", "{}"),
+        ("GET", "/cgi-bin/gettoken?corpid=x&corpsecret=y", ""),
+        ("GET", &format!("/cgi-bin/get_api_domain_ip?access_token={}", gate.token), ""),
+        ("POST", &format!("{SEND}?access_token={}", gate.token), MESSAGE),
+        ("GET", "/cgi-bin/ticket/getticket?type=jsapi", ""),
+    ];
+    for (method, target, body) in calls {
+        let answer = gate.send(method, target, "Token-Relay-Hop: 1\r\n", body).await;
+        assert_eq!((answer.status, errcode(&answer)), (508, -1), "{target}");
+        assert!(answer.body.contains("the relay's upstream is a relay") && answer.header("token-relay-hop").is_some());
+    }
+    assert_eq!(gate.metric("token_relay_loops_total").await, calls.len().to_string());
+    assert_eq!((gate.sim.calls(Op::Api).len(), gate.sim.calls(Op::Token).len()), (0, 0));
+    assert_eq!(gate.get(&token).await.status, 200, "without the mark it is served");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use token_relay::issuer::{
     IssueError, Issuer as _,
-    upstream::{Upstream, UpstreamSettings},
+    upstream::{HostAddresses, Upstream, UpstreamSettings},
     wechat::{ERRORS, Endpoint, WeChat, WeChatAccount},
 };
 use wechat_sim::Sim;
@@ -22,6 +22,7 @@ pub(crate) fn settings(base: &str) -> UpstreamSettings {
         base_url: base.parse().unwrap(),
         fallback_base_url: None,
         proxy: None,
+        resolve: HostAddresses::default(),
         connect_timeout: LONG,
         timeout: LONG,
     }

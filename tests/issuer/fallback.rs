@@ -3,7 +3,11 @@
 use test_support::{ClosedPort, FakeServer};
 use token_relay::{
     credential::Token,
-    issuer::{IssueError, Verdict, upstream::UpstreamSettings, wechat::Endpoint},
+    issuer::{
+        IssueError, Verdict,
+        upstream::UpstreamSettings,
+        wechat::{ERRORS, Endpoint},
+    },
 };
 use wechat_sim::{Fault, Op, Times};
 
@@ -43,4 +47,24 @@ async fn the_fallback_host_is_not_asked_when_the_first_may_have_heard() {
         Err(IssueError::Refused { errcode: -1, .. })
     ));
     assert!(fallback.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_relay_that_answers_in_wechats_place_has_called_nothing_so_the_fallback_host_is_asked() {
+    let answer =
+        |head: &str| FakeServer::replying(reply(head, r#"{"errcode":-1,"errmsg":"the relay's upstream is a relay"}"#));
+    let (sim, relay) = (sim().await, answer("508 Loop Detected\r\nToken-Relay-Hop: 1"));
+    let alone = ask_token(settings(&relay.url("http"))).await;
+    assert!(ERRORS.hint(alone.as_ref().unwrap_err()).contains("wechat.resolve"));
+    assert_eq!(not_sent(alone), "a relay answered in the platform's place");
+    assert!(ask_token(with_fallback(&relay.url("http"), &sim.base_url())).await.is_ok());
+    let marked = |request: &String| request.to_ascii_lowercase().contains("\r\ntoken-relay-hop: 1\r\n");
+    assert!(relay.requests().iter().all(marked), "{:?}", relay.requests());
+    // without the mark anybody may have answered, and with another status the mark may be an echo
+    for head in ["508 Loop Detected", "200 OK\r\nToken-Relay-Hop: 1"] {
+        let other = answer(head);
+        let outcome = ask_token(with_fallback(&other.url("http"), &sim.base_url())).await;
+        assert!(matches!(outcome, Err(IssueError::Refused { errcode: -1, .. })), "{head}: {outcome:?}");
+    }
+    assert_eq!(sim.calls(Op::Token).len(), 1);
 }

@@ -14,6 +14,7 @@ mod probe;
 mod proxies;
 mod replies;
 mod requests;
+mod resolve;
 mod secrecy;
 mod ticket;
 mod wecom;

@@ -153,3 +153,12 @@ fn bad_settings_end_it_with_78_before_anything_is_asked() {
     let checked = run(RELAY, &["check", "--online"], [("TOKEN_RELAY__WECHAT__BASE_URL", "ftp://x")]);
     assert_eq!((checked.code, checked.stdout.as_str()), (Some(78), ""));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_with_addresses_of_its_own_is_shown_with_them_and_not_looked_up() {
+    let mut setup = Setup::new(RELAY, 7200, 300).await;
+    setup.set("wechat.base_url", &format!("http://api.wechat.invalid:{}", setup.sim.addr().port()));
+    setup.set("wechat.resolve", "api.wechat.invalid=127.0.0.1");
+    let checked = check(&setup).succeeded();
+    assert!(checked.contains("\nok    api.wechat.invalid: DNS: 127.0.0.1 (wechat.resolve)\n"), "{checked}");
+}

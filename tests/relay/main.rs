@@ -8,6 +8,7 @@
 
 mod attempts;
 mod browser;
+mod certificates;
 mod check_online;
 mod disk;
 mod drop_in;
@@ -19,6 +20,7 @@ mod hostile;
 mod leaks;
 mod limits;
 mod logs;
+mod loops;
 mod outage;
 mod page;
 mod reload;

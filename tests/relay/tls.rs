@@ -32,13 +32,13 @@ const METRIC: &str = "token_relay_tls_certificate_not_after_timestamp_seconds";
 const FULL: &str = "an address has all the connections that one may have: its further ones are closed";
 
 /// A relay with a certificate of a CA.
-struct Tls {
-    setup: Setup,
-    ca: Authority,
+pub(crate) struct Tls {
+    pub(crate) setup: Setup,
+    pub(crate) ca: Authority,
 }
 
 impl Tls {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let tls = Self { setup: Setup::new(RELAY, 7200, 300).await, ca: Authority::new("ours") };
         let certificate = tls.ca.sign("localhost");
         tls.with(&certificate)
@@ -54,7 +54,7 @@ impl Tls {
         self
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.setup.path().join(format!("{name}.pem"))
     }
 

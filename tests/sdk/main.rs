@@ -1,4 +1,5 @@
-//! Do real SDKs get along with the relay when only their host, or one setting of theirs, is changed?
+//! Do real SDKs get along with the relay when only their host, or one setting of theirs, is changed, or when WeChat's host is an alias
+//! of the relay?
 //!
 //! Each is installed at a fixed version from its own registry, below `target/sdk`, and is driven by a small program in the
 //! folder of its name. What is not installed is downloaded only with `TOKEN_RELAY_SDKS=1`; without it, or where a toolchain or
@@ -6,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
+mod alias;
 mod program;
 mod scenario;
 
@@ -36,9 +38,34 @@ struct Sdk {
 struct Way {
     /// The program's arguments.
     arguments: &'static [&'static str],
+    /// How it is led to the relay.
+    by: By,
 }
 
-const PLAIN: Way = Way { arguments: &["plain"] };
+/// How an SDK is led to the relay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// By a setting of its host.
+    Setting,
+    /// By the name of WeChat's host: nothing of the SDK is changed, nor set.
+    Alias,
+}
+
+impl Way {
+    const fn of(arguments: &'static [&'static str]) -> Self {
+        Self { arguments, by: By::Setting }
+    }
+
+    /// What it is called in reports and names of files.
+    fn name(&self) -> String {
+        let alias = (self.by == By::Alias).then_some("alias");
+        self.arguments.iter().copied().chain(alias).collect::<Vec<_>>().join("-")
+    }
+}
+
+const PLAIN: Way = Way::of(&["plain"]);
+const STABLE: Way = Way::of(&["stable"]);
+const PLAIN_BY_ALIAS: Way = Way { by: By::Alias, ..PLAIN };
 
 const WECHATPY: Sdk = Sdk {
     package: Package {
@@ -52,7 +79,7 @@ const WECHATPY: Sdk = Sdk {
     // That of the packages that it needs.
     toolchain: PYTHON.at_least("3.10"),
     run: &["env", "PYTHONPATH=lib", "python3", "main.py"],
-    ways: &[PLAIN],
+    ways: &[PLAIN, PLAIN_BY_ALIAS],
 };
 
 const CO_WECHAT_API: Sdk = Sdk {
@@ -83,7 +110,7 @@ const NODE_EASYWECHAT: Sdk = Sdk {
     },
     toolchain: NODE,
     run: &["node", "main.js"],
-    ways: &[PLAIN, Way { arguments: &["stable"] }],
+    ways: &[PLAIN, STABLE, PLAIN_BY_ALIAS],
 };
 
 const SILENCEPER: Sdk = Sdk {
@@ -97,7 +124,7 @@ const SILENCEPER: Sdk = Sdk {
     },
     toolchain: GO,
     run: &["./program"],
-    ways: &[PLAIN, Way { arguments: &["stable"] }],
+    ways: &[PLAIN, STABLE, PLAIN_BY_ALIAS, Way { by: By::Alias, ..STABLE }],
 };
 
 const WXJAVA: Sdk = Sdk {
@@ -119,10 +146,10 @@ const WXJAVA: Sdk = Sdk {
     toolchain: JAVA,
     run: &["java", "-cp", "lib/*", "Main.java"],
     ways: &[
-        Way { arguments: &["mp", "plain"] },
-        Way { arguments: &["mp", "stable"] },
-        Way { arguments: &["ma", "plain"] },
-        Way { arguments: &["ma", "stable"] },
+        Way::of(&["mp", "plain"]),
+        Way::of(&["mp", "stable"]),
+        Way::of(&["ma", "plain"]),
+        Way::of(&["ma", "stable"]),
     ],
 };
 

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Sdk, Way};
+use crate::{Sdk, Way, alias::Alias};
 
 /// A program that was started; it is killed when this is dropped.
 pub(crate) struct Program {
@@ -23,17 +23,27 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts the SDK's program, and waits for the name and the version of the SDK.
-    pub(crate) async fn start(sdk: &Sdk, way: &Way, directory: &Path, url: &str, key: &str) -> Self {
-        let log = File::create(directory.join(format!("{}.log", way.arguments.join("-")))).unwrap();
+    /// Starts the SDK's program, and waits for the name and the version of the SDK. It is told where the relay is, or where the
+    /// alias counts that leads there.
+    pub(crate) async fn start(sdk: &Sdk, way: &Way, directory: &Path, at: Result<&str, &Alias>, key: &str) -> Self {
+        let log = File::create(directory.join(format!("{}.log", way.name()))).unwrap();
         let files = tempfile::tempdir().unwrap();
-        let mut child = Command::new(sdk.run[0])
-            .args(&sdk.run[1..])
+        let command = match at {
+            Ok(_) => sdk.run.iter().map(|&word| word.to_owned()).collect(),
+            Err(alias) => alias.within(sdk.run),
+        };
+        let environment = match at {
+            Ok(url) => vec![("RELAY_URL", url.to_owned())],
+            Err(alias) => alias.trust().into(),
+        };
+        let mut child = Command::new(&command[0])
+            .args(&command[1..])
             .args(way.arguments)
             .current_dir(directory)
             .env("APPID", appid("main"))
             .env("RELAY_KEY", key)
-            .env("RELAY_URL", url)
+            .envs(environment)
+            .env("WAY", way.name())
             .env("TMPDIR", files.path())
             .env("JAVA_TOOL_OPTIONS", format!("-Djava.io.tmpdir={}", files.path().display()))
             .env("no_proxy", "*")

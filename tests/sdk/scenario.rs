@@ -2,11 +2,16 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use test_support::{CLIENT_KEY, Relay, Setup, eventually, toolchain::report};
+use test_support::{
+    CLIENT_KEY, Relay, Setup,
+    client::Answer,
+    eventually,
+    toolchain::{report, skipped},
+};
 use tokio::time::sleep;
 use wechat_sim::{Kind, Login, MediaKind};
 
-use crate::{RELAY, Sdk, Way, program::Program};
+use crate::{By, RELAY, Sdk, Way, alias::Alias, program::Program};
 
 /// The relay rotates at half a life, so twice within that many seconds. What it promises ends a reserve, a fifth of the overlap,
 /// before the token does, as with WeChat's own times: node-easywechat keeps a token up to a second longer than `expires_in`.
@@ -28,6 +33,7 @@ const USES: usize = 10;
 /// An SDK's caller: it uses the token as long as it lives, and counts what it gets.
 struct Caller<'a> {
     setup: &'a Setup,
+    alias: Option<&'a Alias>,
     program: Program,
     /// How often the SDK was asked for its token, and how often it was used.
     asked: usize,
@@ -80,6 +86,14 @@ impl Caller<'_> {
         assert!(!self.setup.sim.token_alive("wxmain", self.newest().unwrap()));
     }
 
+    /// What the relay serves to a service with a key.
+    async fn served(&self, relay: &Relay) -> Answer {
+        match self.alias {
+            None => relay.get("/token").await,
+            Some(alias) => alias.client.get(relay.public, "/token", Some(CLIENT_KEY)).await.unwrap(),
+        }
+    }
+
     fn newest(&self) -> Option<&String> {
         self.tokens.last()
     }
@@ -87,14 +101,34 @@ impl Caller<'_> {
 
 /// The whole scenario; panics where a promise is broken.
 pub(crate) async fn run(sdk: &Sdk, way: &Way, directory: &Path) {
-    let mut setup = Setup::new(RELAY, LIFETIME_S, OVERLAP_S).await;
+    let alias = match way.by {
+        By::Setting => None,
+        By::Alias => match Alias::new() {
+            Ok(alias) => Some(alias),
+            Err(reason) => return skipped(&reason),
+        },
+    };
+    let mut setup = match &alias {
+        None => Setup::new(RELAY, LIFETIME_S, OVERLAP_S).await,
+        Some(alias) => alias.setup(LIFETIME_S, OVERLAP_S).await,
+    };
     // No token of this test becomes so old that a forced fetch would be heard.
     setup.set("refresh.report_cooldown", "0s");
     setup.set("gateway.enabled", "true");
     setup.set("clients.orders.gateway", "true");
     let relay = setup.start().await;
-    let program = Program::start(sdk, way, directory, &format!("http://{}", relay.public), CLIENT_KEY).await;
-    let mut caller = Caller { setup: &setup, program, asked: 0, used: 0, tokens: Vec::new(), errors: Vec::new() };
+    let url = format!("http://{}", relay.public);
+    let at = alias.as_ref().map_or(Ok(url.as_str()), Err);
+    let program = Program::start(sdk, way, directory, at, CLIENT_KEY).await;
+    let mut caller = Caller {
+        setup: &setup,
+        alias: alias.as_ref(),
+        program,
+        asked: 0,
+        used: 0,
+        tokens: Vec::new(),
+        errors: Vec::new(),
+    };
 
     through_two_rotations(&mut caller, &relay).await;
     keeps_a_token_that_lives_long(&mut caller, &relay).await;
@@ -109,7 +143,7 @@ pub(crate) async fn run(sdk: &Sdk, way: &Way, directory: &Path) {
         "{} {}: asked for a token {} times and got {} different ones, used {} times, {} errors; {requests} token requests to the \
          relay, {calls} token calls and {probes} probes to WeChat",
         sdk.package.named,
-        way.arguments.join(" "),
+        way.name(),
         caller.asked,
         caller.tokens.len(),
         caller.used,
@@ -126,7 +160,7 @@ async fn through_two_rotations(caller: &mut Caller<'_>, relay: &Relay) {
             caller.setup.sim.change_rules(|rules| rules.lifetime = LONG_LIFETIME);
         }
         sleep(PAUSE).await;
-        let served = relay.get("/token").await;
+        let served = caller.served(relay).await;
         caller.tokens.len() > 2
             && served.seconds() > LONG_LIFETIME.as_secs() / 4
             && caller.newest() == Some(&served.token())

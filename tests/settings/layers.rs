@@ -49,6 +49,7 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("wechat.fallback_base_url", "\"http://h\"", ""),
     ("wechat.proxy", "\"http://u:sentinel-8f3a@h:1\"", "socks5://h"),
     ("wechat.proxy_file", "\"PROXY\"", "PROXY"),
+    ("wechat.resolve", "[\"api.weixin.qq.com=1.2.3.4\"]", "api2.weixin.qq.com=::1"),
     ("wechat.connect_timeout", "\"1s\"", "7s"),
     ("wechat.timeout", "\"9s\"", "10s"),
     ("wechat.max_calls", "1", "1000"),
@@ -84,6 +85,9 @@ fn effective(key: &str, given: &str) -> toml::Value {
         _ => false,
     };
     let given = if hidden { "\"***\"" } else { given };
+    // a list, in the environment written as one text
+    let given =
+        if key == "wechat.resolve" { format!("[{}]", given.trim_matches(['[', ']'])) } else { given.to_owned() };
     format!("v = {given}").parse::<toml::Table>().unwrap()["v"].clone()
 }
 

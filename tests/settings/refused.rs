@@ -56,6 +56,19 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
         "wechat.timeout: must be less than 12s where state.url",
     ),
     ("wechat", "max_calls = 0", "wechat.max_calls"),
+    ("wechat", "resolve = [\"api.weixin.qq.com\"]", "wechat.resolve: entry 1 must be HOST=ADDRESS"),
+    ("wechat", "resolve = \"api.weixin.qq.com=nowhere\"", "wechat.resolve: entry 1 must be HOST=ADDRESS"),
+    (
+        "wechat",
+        "resolve = [\"api.weixin.qq.com=1.2.3.4\", \"sentinel-8f3a=1.2.3.4\"]",
+        "wechat.resolve: entry 2 names no host",
+    ),
+    ("wechat", "resolve = true", "wechat.resolve"),
+    (
+        "wechat",
+        "resolve = \"api.weixin.qq.com=1.2.3.4\"\nproxy = \"http://proxy\"",
+        "wechat.resolve: must not be given with wechat.proxy",
+    ),
     ("refresh", "before_expiry = \"0s\"", "refresh.before_expiry"),
     ("refresh", "overlap = \"0s\"", "refresh.overlap"),
     ("refresh", "report_cooldown = \"-1s\"", "refresh.report_cooldown"),
@@ -212,6 +225,12 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ("clients.orders", "key = \"KEY\"\naccounts = []", "clients.orders.accounts"),
     ("clients.orders", "key = \"KEY\"\naccounts = \"\"", "clients.orders.accounts"),
     ("clients.orders", "key = \"KEY\"\naccounts = [1]", "clients.orders.accounts"),
+    (
+        "clients.orders",
+        "certificate = \"orders.internal\"",
+        "clients.orders.certificate: needs server.tls.client_ca_file",
+    ),
+    ("clients.orders", "certificate = 1", "clients.orders.certificate: must be a list of strings"),
 ];
 
 /// A settings file, and what the message names.

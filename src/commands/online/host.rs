@@ -1,6 +1,6 @@
 //! Is a host of a platform found and reached, and does it show the same time?
 
-use std::{io, time::Duration};
+use std::{borrow::Borrow, io, net::SocketAddr, time::Duration};
 
 use humantime::format_duration;
 use tokio::{net::lookup_host, time::timeout};
@@ -21,10 +21,10 @@ pub(super) async fn check(
     platform: Platform,
     report: &mut Report,
 ) -> Result<bool, CommandError> {
-    let (url, connect_timeout) = (settings.base_url.clone(), settings.connect_timeout);
+    let url = settings.base_url.clone();
     let host = url.host_str().unwrap_or_default();
     if let (Some(name), None) = (url.domain(), &settings.proxy) {
-        let found = match look_up(name, &url, connect_timeout).await {
+        let found = match addresses(name, &settings, &url).await {
             Ok(addresses) => Finding::Good(addresses),
             Err(detail) => unreached(platform, name, detail),
         };
@@ -45,14 +45,25 @@ pub(super) async fn check(
     Ok(reached.is_good())
 }
 
+/// Those of `wechat.resolve`, or of a look-up.
+async fn addresses(name: &str, settings: &UpstreamSettings, url: &Url) -> Result<String, String> {
+    match settings.resolve.of(name) {
+        Some(given) => Ok(format!("{} (wechat.resolve)", shown(given.iter()))),
+        None => look_up(name, url, settings.connect_timeout).await,
+    }
+}
+
+fn shown(addresses: impl Iterator<Item = impl Borrow<SocketAddr>>) -> String {
+    addresses.take(SHOWN).map(|address| address.borrow().ip().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 async fn look_up(name: &str, url: &Url, limit: Duration) -> Result<String, String> {
     let port = url.port_or_known_default().unwrap_or_default();
     let found = match timeout(limit, lookup_host((name, port))).await {
         Ok(found) => found.map_err(|error: io::Error| error.to_string())?,
         Err(_elapsed) => return Err(format!("no answer of DNS within {}", format_duration(limit))),
     };
-    let addresses: Vec<_> = found.map(|address| address.ip().to_string()).take(SHOWN).collect();
-    Ok(addresses.join(", "))
+    Ok(shown(found))
 }
 
 fn unreached(platform: Platform, host: &str, detail: String) -> Finding {

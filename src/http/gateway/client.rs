@@ -3,7 +3,7 @@
 //! `issuer/upstream.rs` keeps no idle connection, because there a reused one that closes under the write makes an unknown call.
 //! Here such a call is its client's to repeat, and a TLS handshake for each request would cost more than the request.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, io, net::SocketAddr, time::Duration, vec};
 
 use axum::{
     body::Body,
@@ -17,6 +17,7 @@ use hyper_util::{
             Client, Error as ClientError,
             connect::{
                 HttpConnector,
+                dns::{GaiResolver, Name},
                 proxy::{SocksV5, Tunnel},
             },
         },
@@ -31,7 +32,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
-    issuer::upstream::{UpstreamError, UpstreamSettings},
+    issuer::upstream::{HostAddresses, UpstreamError, UpstreamSettings},
     printable::printable,
 };
 
@@ -108,7 +109,8 @@ impl GatewayClient {
 
 /// Connections without TLS, through the proxy if there is one.
 fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
-    let mut direct = HttpConnector::new();
+    let addresses = settings.resolve.clone();
+    let mut direct = HttpConnector::new_with_resolver(service_fn(move |name| resolve(addresses.clone(), name)));
     direct.enforce_http(false);
     direct.set_nodelay(true);
     // hyper has no timer for writing: a connection to a host that reads no further would stand for ever.
@@ -133,6 +135,15 @@ fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
         Some((user, password)) => boxed(socks.with_auth(user.to_owned(), password.to_owned())),
         None => boxed(socks),
     })
+}
+
+/// The addresses of a host: those that are given, or those of a look-up.
+async fn resolve(given: HostAddresses, name: Name) -> io::Result<vec::IntoIter<SocketAddr>> {
+    let addresses: Vec<_> = match given.of(name.as_str()) {
+        Some(addresses) => addresses.to_vec(),
+        None => GaiResolver::new().oneshot(name).await?.collect(),
+    };
+    Ok(addresses.into_iter())
 }
 
 /// hyper-util's tunnel takes 443 for every host without a port, whatever its scheme.

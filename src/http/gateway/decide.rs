@@ -4,10 +4,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{Method, Uri, header};
 
 use super::{
-    headers::{ACCOUNT, HOP},
+    headers::ACCOUNT,
     target::{self, Place, Query},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     clock::Timestamp,
     http::{
         apps::Apps,
-        auth::{Client, Clients},
+        auth::{Client, Clients, Presented},
         problem::Problem,
     },
     issuer::Platform,
@@ -47,7 +47,7 @@ const FOREIGN: [(&str, Platform); 5] = [
 pub(super) struct Asked<'r> {
     pub(super) method: &'r Method,
     pub(super) uri: &'r Uri,
-    pub(super) headers: &'r HeaderMap,
+    pub(super) presented: Presented<'r>,
 }
 
 /// What the relay knows.
@@ -115,7 +115,7 @@ pub(super) fn decide(asked: Asked<'_>, known: Known<'_>) -> Result<Credential, G
 /// What no honest client sends. Of a length and a transfer coding at once only the coding is left here: hyper drops the length,
 /// and closes the connection afterwards (RFC 9112, 6.3).
 fn well_formed(asked: Asked<'_>) -> Result<(), GatewayRefusal> {
-    let headers = asked.headers;
+    let headers = asked.presented.headers;
     let upgrades = || {
         let options = headers.get_all(header::CONNECTION).iter();
         options
@@ -127,13 +127,14 @@ fn well_formed(asked: Asked<'_>) -> Result<(), GatewayRefusal> {
     if asked.method == Method::CONNECT || headers.contains_key(header::UPGRADE) || upgrades() || expects_else {
         return Err(GatewayRefusal::Malformed);
     }
-    if headers.contains_key(HOP) { Err(GatewayRefusal::Loop) } else { Ok(()) }
+    Ok(())
 }
 
 /// GET or HEAD, without a body.
 fn get_only(asked: Asked<'_>) -> Result<(), GatewayRefusal> {
-    let length = asked.headers.get(header::CONTENT_LENGTH);
-    let has_body = asked.headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0");
+    let headers = asked.presented.headers;
+    let length = headers.get(header::CONTENT_LENGTH);
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0");
     let is_get = matches!(*asked.method, Method::GET | Method::HEAD);
     if is_get && !has_body { Ok(()) } else { Err(GatewayRefusal::NotGet) }
 }
@@ -168,7 +169,7 @@ fn user_token(path: &str, query: Query<'_>, known: Known<'_>) -> Result<Credenti
     Ok(Credential::User)
 }
 
-/// Any other call: it has a token of ours, or its sender has a relay key.
+/// Any other call: it has a token of ours, or its sender is a client.
 fn token(asked: Asked<'_>, query: Query<'_>, known: Known<'_>) -> Result<Credential, GatewayRefusal> {
     let place = query.find("access_token")?;
     if let Some((given, place)) = query.text("access_token")? {
@@ -189,18 +190,18 @@ fn own(asked: Asked<'_>, known: Known<'_>, platform: Platform) -> Result<Credent
     client(asked, known).map(|_| Credential::Own(platform))
 }
 
-/// The client whose key is in `Authorization`.
+/// The client whose key is in `Authorization`, or without one that of the certificate.
 fn client<'k>(asked: Asked<'_>, known: Known<'k>) -> Result<&'k Client, GatewayRefusal> {
-    if !asked.headers.contains_key(header::AUTHORIZATION) {
-        return Err(GatewayRefusal::MissingToken);
-    }
-    let client = known.clients.identify(asked.headers).map_err(|_| GatewayRefusal::UnknownKey)?;
+    let client = known.clients.identify(asked.presented).map_err(|_| {
+        let has_key = asked.presented.has_key();
+        if has_key { GatewayRefusal::UnknownKey } else { GatewayRefusal::MissingToken }
+    })?;
     if client.may_use_gateway() { Ok(client) } else { Err(GatewayRefusal::NotAllowed) }
 }
 
 /// The account that `client` means.
 fn account<'k>(client: &Client, asked: Asked<'_>, known: Known<'k>) -> Result<&'k Arc<Handle>, GatewayRefusal> {
-    let mut names = asked.headers.get_all(ACCOUNT).iter();
+    let mut names = asked.presented.headers.get_all(ACCOUNT).iter();
     let name = match (names.next(), names.next()) {
         (None, _) => None,
         (Some(name), None) => Some(name.to_str().map_err(|_| GatewayRefusal::UnknownAppid)?),

@@ -2,11 +2,10 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::issuer::upstream::HOP;
+
 /// Which account a call without a token is for.
 pub(super) const ACCOUNT: &str = "x-relay-account";
-/// Marks what has been through a gateway. Its own header and not `Via`, which WeChat's servers might act on. A relay whose
-/// `wechat.base_url` leads back to itself would otherwise put call into call until nothing is left.
-pub(super) const HOP: &str = "token-relay-hop";
 
 /// What concerns one connection only (RFC 9110, 7.6.1), and what `Connection` names beside them.
 const HOP_BY_HOP: [&str; 9] = [

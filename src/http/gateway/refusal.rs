@@ -14,7 +14,6 @@ pub(super) fn reply(platform: Platform, refusal: GatewayRefusal, rid: &str) -> R
     let (status, errcode, errmsg) = match refusal {
         Why::Malformed => (StatusCode::BAD_REQUEST, -1, "bad request"),
         Why::Misspelt => (StatusCode::OK, 40097, "invalid args"),
-        Why::Loop => (StatusCode::LOOP_DETECTED, -1, "the relay's upstream is a relay"),
         Why::NotGet => (StatusCode::OK, 43001, "require GET method"),
         Why::Forbidden | Why::UnknownKey | Why::NotAllowed => (StatusCode::OK, 48001, "api unauthorized"),
         Why::MissingToken => (StatusCode::OK, 41001, "access_token missing"),

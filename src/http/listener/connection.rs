@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{super::HttpService, Limits, ListenerOptions};
-use crate::tls::ServerTls;
+use crate::tls::{CertificateNames, ServerTls, names_of_client};
 
 /// The longest request head, and hyper's buffer for writing. Longer: 431.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -39,7 +39,7 @@ pub(super) async fn serve_connection(
     let limits = options.limits;
     prepare(&stream, limits.header_timeout);
     match &options.tls {
-        None => serve_stream((stream, peer), service, limits, shutdown).await,
+        None => serve_stream((stream, peer), None, service, limits, shutdown).await,
         // boxed, so that a connection without TLS does not pay for it
         Some(tls) => Box::pin(serve_tls((stream, peer), tls, service, limits, shutdown)).await,
     }
@@ -56,7 +56,11 @@ async fn serve_tls(
     let limit = limits.header_timeout.min(HANDSHAKE);
     let Some(shaken) = shutdown.run_until_cancelled(timeout(limit, tls.accept(stream))).await else { return };
     let error = match shaken {
-        Ok(Ok(stream)) => return serve_stream((stream, peer), service, limits, shutdown).await,
+        Ok(Ok(stream)) => {
+            // once per connection: whose they are is looked up with each request, for the settings may change
+            let names = names_of_client(&stream);
+            return serve_stream((stream, peer), names, service, limits, shutdown).await;
+        }
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => "it took too long".to_owned(),
     };
@@ -66,13 +70,17 @@ async fn serve_tls(
 
 async fn serve_stream(
     (stream, peer): (impl AsyncRead + AsyncWrite + Unpin, SocketAddr),
+    names: Option<CertificateNames>,
     service: &HttpService,
     limits: Limits,
     shutdown: &CancellationToken,
 ) {
     let asked = AtomicBool::new(false);
-    let answering = service_fn(|request: hyper::Request<Incoming>| {
+    let answering = service_fn(|mut request: hyper::Request<Incoming>| {
         asked.store(true, Relaxed);
+        if let Some(names) = &names {
+            request.extensions_mut().insert(names.clone());
+        }
         service.answer(request, peer).map(Ok::<_, Infallible>)
     });
     let mut connection = pin!(builder(limits.header_timeout).serve_connection(TokioIo::new(stream), answering));

@@ -8,13 +8,14 @@ const { version } = require('node-easywechat/package.json');
 
 const stable = process.argv[2] === 'stable';
 // The cache outlives the process; each run begins with an empty one.
-const cache = `cache-${process.argv[2]}`;
+const cache = `cache-${process.env.WAY}`;
 fs.rmSync(cache, { recursive: true, force: true });
 const config = {
   app_id: process.env.APPID,
   secret: process.env.RELAY_KEY,
   use_stable_access_token: stable,
-  http: { baseURL: process.env.RELAY_URL },
+  // Without it the name of WeChat's host leads to the relay, and nothing is changed.
+  ...(process.env.RELAY_URL && { http: { baseURL: process.env.RELAY_URL } }),
   file_cache: { path: cache },
 };
 const app = new OfficialAccount(config);

@@ -37,9 +37,12 @@ var (
 )
 
 func main() {
-	util.SetURIModifier(func(uri string) string {
-		return strings.Replace(uri, "https://api.weixin.qq.com", os.Getenv("RELAY_URL"), 1)
-	})
+	// Without it the name of WeChat's host leads to the relay, and nothing is changed.
+	if relay := os.Getenv("RELAY_URL"); relay != "" {
+		util.SetURIModifier(func(uri string) string {
+			return strings.Replace(uri, "https://api.weixin.qq.com", relay, 1)
+		})
+	}
 	answer(map[string]string{"sdk": "silenceper/wechat " + version()})
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		result, err := carryOut(strings.Fields(lines.Text()))

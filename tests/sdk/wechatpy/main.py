@@ -9,7 +9,8 @@ from requests.adapters import HTTPAdapter
 from wechatpy import WeChatClient
 
 WECHAT = "https://api.weixin.qq.com"
-RELAY = os.environ["RELAY_URL"]
+# None: the name of WeChat's host leads to the relay, and nothing is changed.
+RELAY = os.environ.get("RELAY_URL")
 
 
 class RelayAdapter(HTTPAdapter):
@@ -19,8 +20,8 @@ class RelayAdapter(HTTPAdapter):
 
 
 client = WeChatClient(os.environ["APPID"], os.environ["RELAY_KEY"])
-client._http.mount(WECHAT, RelayAdapter())
-
+if RELAY:
+    client._http.mount(WECHAT, RelayAdapter())
 
 
 def token():

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
 use wechat_sim::Identity;
 
 /// A CA of the test's own.
@@ -23,6 +26,7 @@ impl Authority {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -42,6 +46,17 @@ impl Authority {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         self.signed(name, &params)
+    }
+
+    /// A certificate with these DNS names, and this common name of its subject.
+    pub fn sign_with(&self, dns: &[&str], common: &str) -> Certificate {
+        let dns: Vec<_> = dns.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(dns).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common);
+        // Python 3.13 asks for it
+        params.use_authority_key_identifier_extension = true;
+        self.signed(common, &params)
     }
 
     fn signed(&self, name: &str, params: &CertificateParams) -> Certificate {

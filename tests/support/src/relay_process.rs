@@ -44,10 +44,17 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts `binary` with these variables and nothing else in its environment, as another user if need be.
-    pub fn spawn(binary: &str, env: &BTreeMap<String, String>, uid: Option<u32>) -> Self {
-        let mut command = Command::new(binary);
-        command.env_clear().envs(env).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// Starts `command` with these variables and nothing else in its environment, as another user if need be.
+    pub fn spawn(command: &[String], env: &BTreeMap<String, String>, uid: Option<u32>) -> Self {
+        let (program, arguments) = command.split_first().unwrap();
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(env)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         if let Some(uid) = uid {
             command.uid(uid).gid(uid);
         }

@@ -19,7 +19,8 @@ pub const SECRET: &str = "sentinel-appsecret-0123456789abcdef";
 /// Where relays of one configuration are started.
 #[derive(Debug)]
 pub struct Setup {
-    binary: &'static str,
+    /// Its last word is the binary.
+    command: Vec<String>,
     /// The WeChat that they call.
     pub sim: Arc<Sim>,
     dir: TempDir,
@@ -42,7 +43,8 @@ impl Setup {
     /// No account, one client, and WeChat's own times.
     pub fn around(binary: &'static str, sim: Sim) -> Self {
         let dir = TempDir::new().unwrap();
-        let mut setup = Self { binary, env: BTreeMap::new(), dir, sim: Arc::new(sim), uid: None };
+        let command = vec![binary.to_owned()];
+        let mut setup = Self { command, env: BTreeMap::new(), dir, sim: Arc::new(sim), uid: None };
         let (base_url, state) = (setup.sim.base_url(), format!("file:{}", setup.state().display()));
         for (key, value) in [
             ("server.listen", "127.0.0.1:0"),
@@ -103,9 +105,14 @@ impl Setup {
         }
     }
 
+    /// Lets the relay run by this command, whose last argument is its binary.
+    pub fn run_within(&mut self, command: Vec<String>) {
+        self.command.splice(..0, command);
+    }
+
     /// Starts a relay, which may refuse to serve.
     pub fn spawn(&self) -> Relay {
-        Relay::spawn(self.binary, &self.env, self.uid)
+        Relay::spawn(&self.command, &self.env, self.uid)
     }
 
     /// Starts a relay that serves, though perhaps no token yet.

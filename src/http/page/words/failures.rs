@@ -63,6 +63,7 @@ pub(in super::super) fn store_trouble(language: Language, trouble: &StoreTrouble
 fn cause(cause: &Cause) -> String {
     match cause {
         Cause::NoAccessToken => "账号没有可用的 access_token".to_owned(),
+        Cause::Relay => "应答的是一台中控，不是平台".to_owned(),
         Cause::NoConnection(time) => format!("{} 内没有连上", format_duration(*time)),
         Cause::NoReply(time) => format!("{} 内没有收到完整的回复", format_duration(*time)),
         Cause::Network { host, detail } | Cause::Certificate { host, detail } => format!("{host}：{detail}"),
