@@ -18,10 +18,12 @@
 //!    again later. The same where a refusal and the call that follows it could not be stored: where the process is lost with
 //!    that call under way, the next one knows nothing of it.
 //! 7. **A double stroke.** An orphan call (of a relay frozen between its last look at the lease and the first byte, which I1 allows
-//!    as the one call more) within an overlap of another relay's own rotation. WeChat keeps the two newest tokens only, so the
-//!    one before both dies at once, and no promise but none at all could have known.
-//! 8. **A lost orphan.** An orphan call whose token is not handed over within r, because its relay was frozen, killed or cut off
-//!    once more: nobody alive can know of it, and O − r from more than r after it reaches past the token's end.
+//!    as the one call more) within an overlap after another relay's own rotation, or before it, where that relay had not heard of it
+//!    yet when it called. WeChat keeps the two newest tokens only, so the one before both dies at once, and no promise but none at
+//!    all could have known. Whoever has heard of it calls no sooner than what was promised until then allows.
+//! 8. **A lost orphan.** An orphan call of which the store tells never, or later than r after it, because its relay was frozen, killed
+//!    or cut off once more: nobody can know of it, and O − r from more than r after it reaches past the token's end. What is promised
+//!    3 s after the store tells of it counts again.
 //! 9. **One taken for dead.** An orphan call of a relay that was frozen for more than an hour: the others have stopped to reckon
 //!    with it, or every lost relay would shorten `expires_in` for ever.
 //! 10. **Nobody who knows.** A relay that takes the record by wall clocks that are wrong, because its writer is gone and no relay
@@ -29,6 +31,10 @@
 //! 11. **A revocation.** An operator kills what was promised: every token that there is when it is stored, for until then only
 //!     one relay has heard of it, and what a relay fetches later that has not heard of it yet. What is fetched by one that has
 //!     must live as promised.
+//! 12. **One that cannot hear.** A relay that was cut off from the store, or frozen, when the store began to tell of an orphan call,
+//!     and had not polled it for 3 s more: while an orphan is awaited it promises O − r from any moment, until it has heard of it (and
+//!     3 s more, until that is stored). To promise nothing so long after its last contact would answer 503 where a relay crashes in
+//!     mid-call and the store is lost for a while, which is likelier.
 
 use token_relay::{clock::BootId, issuer::RotationMode};
 
@@ -45,14 +51,14 @@ impl World {
     /// I3 and I4 of one reply.
     pub(crate) fn promised(&mut self, who: usize, at: i64, offer: Offer, seconds: u64) {
         let until = at + i64::try_from(seconds).expect("a life") * SECOND;
-        let is_lost_stray = self.is_lost_stray(offer, at, seconds);
+        let is_unheard_orphan = self.knows_of_no_orphan(who, offer.id, at, seconds);
         let token = &mut self.wechat.tokens[offer.id];
-        let is_excused = token.is_beyond_proof || is_lost_stray;
+        let is_excused = token.is_beyond_proof || is_unheard_orphan;
         self.breach.unless(is_excused || until <= token.dies_by_us_at, at, "I3", || {
             let too_soon = until - token.dies_by_us_at;
             format!("relay {who} promises token {} for {seconds} s, and it dies {too_soon} µs too soon", offer.id)
         });
-        if token.promised_until < until {
+        if token.promised_until < until && !is_unheard_orphan {
             (token.promised_until, token.promised_at, token.promised_by) = (until, at, who);
         }
         self.tally.excused += u64::from(token.dies_at < until);
@@ -60,15 +66,11 @@ impl World {
         self.follows(who, at, offer.generation.0);
     }
 
-    fn is_lost_stray(&self, offer: Offer, at: i64, seconds: u64) -> bool {
-        let orphan = self.wechat.next_of_ours(offer.id).filter(|next| next.is_stray);
-        orphan.is_some_and(|orphan| orphan.born_at + 55 * SECOND < at && seconds <= 240)
-    }
-
-    /// A call of ours reached WeChat and may have minted: every promise still open must hold.
-    pub(crate) fn minted(&mut self) {
+    /// A call of ours, sent at `sent_at`, reached WeChat and may have minted: every promise still open must hold.
+    pub(crate) fn minted(&mut self, who: usize, sent_at: i64) {
         let newest: Vec<_> = self.wechat.lately_ours().collect();
-        let is_double = newest.iter().take(2).any(|id| self.wechat.tokens[*id].is_stray);
+        let orphan = |age: usize| newest.get(age).and_then(|id| self.wechat.tokens[*id].orphan);
+        let is_double = orphan(0).is_some() || orphan(1).is_some_and(|orphan| orphan.is_news_to_caller(who, sent_at));
         let is_brief = !self.setup.is_shared && self.is_succeeded_by_a_brief_one();
         for (age, id) in newest.into_iter().enumerate() {
             if age == 2 && is_double {

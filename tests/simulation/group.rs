@@ -320,6 +320,7 @@ impl World {
         let (is_news, has_mail) = change(poller);
         group.peers = Some(Arc::new(poller.peers_of(&id())));
         self.knows_clocks(who);
+        self.orphan_is_heard_of(who);
         if is_news || has_mail {
             self.send_event(who, self.now, Event::Tick);
         }

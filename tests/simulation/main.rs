@@ -19,6 +19,7 @@ mod faults;
 mod group;
 mod history;
 mod oracle;
+mod orphans;
 mod queue;
 mod readers;
 mod replica;

@@ -125,6 +125,9 @@ impl World {
         let swap = store.swap(expected, next, is_shared);
         if swap == Swap::Won && is_shared {
             store.written_by = (who, life);
+            if !self.is_unconfirmed(who) {
+                self.orphan_is_told(who, life);
+            }
             self.hint(who);
         }
         if is_shared && revoked < self.store.number("up_to") {
@@ -146,11 +149,12 @@ impl World {
     }
 
     pub(crate) fn late_write(&mut self, number: u64) {
-        let Some(Request { who, ask: Ask::Swap { expected, next }, .. }) = self.requests.remove(&number) else {
+        let Some(Request { who, life, ask: Ask::Swap { expected, next }, .. }) = self.requests.remove(&number) else {
             return;
         };
         self.store.written_by = (who, 0); // it does not know
         if self.store.swap(expected.as_ref(), next, true) == Swap::Won {
+            self.orphan_is_told(who, life);
             self.tally.count("swap written after its answer");
             self.trace.line(self.now, format_args!("[{who}] a write of its is done late"));
         }

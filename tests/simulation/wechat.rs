@@ -11,7 +11,10 @@ use token_relay::{
     issuer::{IssueError, Issued, RotationMode},
 };
 
-use super::rng::{DAY, Rng, SECOND};
+use super::{
+    orphans::Orphan,
+    rng::{DAY, Rng, SECOND},
+};
 
 /// A token by its place in [`WeChat::tokens`].
 pub(crate) type TokenId = usize;
@@ -38,8 +41,8 @@ pub(crate) struct Minted {
     pub is_beyond_proof: bool,
     /// The relay that knew it died before it could store it (see `excuses`).
     pub is_orphan: bool,
-    /// By a call of a relay that was frozen between its last look at the lease and the first byte.
-    pub is_stray: bool,
+    /// An orphan call minted it.
+    pub orphan: Option<Orphan>,
 }
 
 /// WeChat's answer to a call that it understood.
@@ -175,7 +178,7 @@ impl WeChat {
             is_beyond_proof: false,
             promised_by: 0,
             is_orphan: false,
-            is_stray: false,
+            orphan: None,
         });
         id
     }

@@ -8,6 +8,7 @@ use token_relay::{
 
 use super::{
     fault_plan::{CallFault, ProbeFault},
+    orphans::Orphan,
     rng::{Rng, SECOND},
     wechat::{TokenId, token_id},
     world::{Message, What, World},
@@ -23,8 +24,8 @@ pub(crate) struct Call {
     who: usize,
     life: u64,
     is_forced: bool,
-    /// Its relay was frozen between its last look at the lease and the first byte.
-    is_stray: bool,
+    sent_at: i64,
+    is_orphan: bool,
     /// The reply arrives then; `None`: the caller learns only that it does not know.
     replies_at: Option<i64>,
 }
@@ -44,13 +45,13 @@ fn unknown(reason: &str) -> Event {
 
 impl World {
     /// A relay sends a call. Returns when the last that can come of it has come.
-    pub(crate) fn send_call(&mut self, who: usize, is_forced: bool, is_stray: bool) -> i64 {
+    pub(crate) fn send_call(&mut self, who: usize, is_forced: bool, is_orphan: bool) -> i64 {
         let (sent_at, life) = (self.now, self.replicas[who].life);
         let fault = self.troubles.call(sent_at, &mut self.rng);
-        self.trace.line(sent_at, format_args!("[{who}]   CALLS, forced {is_forced}, orphan {is_stray}, {fault:?}"));
+        self.trace.line(sent_at, format_args!("[{who}]   CALLS, forced {is_forced}, orphan {is_orphan}, {fault:?}"));
         let arrives_at = sent_at + self.rng.pick(&[0, 1, 30_000, 200_000, 3 * SECOND]);
         let replies_at = arrives_at + self.rng.spread(1000, 4 * SECOND);
-        let call = Call { who, life, is_forced, is_stray, replies_at: None };
+        let call = Call { who, life, is_forced, sent_at, is_orphan, replies_at: None };
         match fault {
             None => self.push(arrives_at, What::CallArrives(Call { replies_at: Some(replies_at), ..call })),
             Some(CallFault::NotSent) => {
@@ -96,15 +97,15 @@ impl World {
         let is_ours = self.lost_before <= call.life;
         let answer = self.wechat.call(self.now, call.is_forced, is_ours, &mut self.rng);
         self.trace.line(self.now, format_args!("    WeChat: {answer:?}"));
-        if let Some(newest) = self.wechat.tokens.last_mut() {
-            // alone there is no other whose calls it could cross
-            newest.is_stray |= self.setup.is_shared && call.is_stray && newest.born_at == self.now;
+        let minted = self.wechat.tokens.last_mut().filter(|token| call.is_orphan && token.born_at == self.now);
+        if let Some(newest) = minted {
+            newest.orphan = Some(Orphan::of(call.who, call.life));
         }
         if !self.setup.is_shared && call.life != self.replicas[call.who].life && self.calls.is_any_forgotten(self.now) {
             self.forgotten_call();
         }
         self.minted_by(call.who);
-        self.minted();
+        self.minted(call.who, call.sent_at);
         if let Some(at) = call.replies_at {
             let event = Event::Reply(answer.as_reply());
             self.push(at, What::ToRelay(call.who, call.life, Message::Event(event)));

@@ -319,6 +319,8 @@ impl World {
                 self.reports.comes(at, who, *id, generation.0, &self.calls);
             }
             Event::Reply(reply) => {
+                self.orphan_ends(who);
+                let replica = &mut self.replicas[who];
                 let is_rotating = self.setup.policy.issuer.rotation == RotationMode::Rotating;
                 let sent_at = self.calls.sent_at(who).filter(|_| is_rotating);
                 let too_short =

@@ -111,14 +111,7 @@ impl Knowledge {
                 self.probes.retry_at = Some(sent.at.plus(self.charge.policy.probe_pace()));
                 return;
             }
-            // most likely it was the older one; but WeChat refuses at times what it accepts a moment later, and then the stored
-            // one is dead. So its call is reckoned with like one without an outcome: the next rotation settles it. Rejected: to
-            // believe the refusal, which served a dead token for the rest of its life (1 of 300 seeds)
-            Verdict::Refused { .. } | Verdict::Replaced => {
-                self.record.calls.retain(|other| other.id != call.id);
-                self.record.remember(call.given_up(late.came_at));
-            }
-            Verdict::Accepted => {
+            Verdict::Accepted if !self.ends_under_promises(now, &call, &late) => {
                 let asked_at = call.sent.earliest;
                 let life = late.deadline.earliest.since(asked_at);
                 // what was promised of the stored one counts from the latest that the candidate's call can have left, or was heard of
@@ -142,8 +135,26 @@ impl Knowledge {
                 // another call may have come after this one
                 self.record.forget_earlier_calls();
             }
+            // refused: most likely it was the older one; but WeChat refuses at times what it accepts a moment later, and then the stored
+            // one is dead. So its call is reckoned with like one without an outcome: the next rotation settles it. Rejected: to
+            // believe the refusal, which served a dead token for the rest of its life (1 of 300 seeds)
+            Verdict::Accepted | Verdict::Refused { .. } | Verdict::Replaced => {
+                self.record.calls.retain(|other| other.id != call.id);
+                self.record.remember(call.given_up(late.came_at));
+            }
         }
+        // the others have verified the stored one up to the call that they expect: they see first that it comes sooner
+        self.put_off(now.boot.plus(SUCCESSION));
         self.writer.is_dirty = true;
+    }
+
+    /// Whether the candidate, whose life counts from before its relay was frozen, is over before what was promised of the stored
+    /// one: the call that must follow then would kill that one. As in [`Self::would_break_promises`], it is not taken.
+    fn ends_under_promises(&self, now: Now, call: &Call, late: &LateToken) -> bool {
+        let promised_until = call.sent.latest.plus(self.charge.policy.window());
+        let stored = self.situation().living(now.boot).filter(|stored| !stored.is_revoked(self.record.revocation));
+        let ends_at = stored.map(|stored| stored.deadline.earliest.min(promised_until));
+        ends_at.is_some_and(|ends_at| now.boot < ends_at && late.deadline.earliest < ends_at)
     }
 
     /// Another credential is current from now on.
