@@ -49,8 +49,8 @@ impl CommandError {
 /// What a command prints, or why it failed.
 pub type Outcome = Result<String, CommandError>;
 
-/// From here on the system makes no core dump of this process, and lets no other process of its user read its memory: AppSecrets and
-/// tokens are in it. On Linux; other systems are for development.
+/// From here on the system makes no core dump of this process, and lets no other process of its user read its memory: secrets and tokens
+/// are in it. On Linux; other systems are for development.
 pub fn refuse_core_dumps() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {

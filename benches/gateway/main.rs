@@ -16,16 +16,16 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::Command,
+    rc::Rc,
 };
 
 use side_by_side::{
-    load::{Load, Waiting},
+    clients::{Clients, Pattern},
+    contest::{Contest, Entry},
     relay::{self, APPID, KEY, SECRET},
     server::{Cores, Server},
-    spread::Round,
-    turns::Turns,
 };
-use support::machine::{self, verdict};
+use support::machine;
 use wechat_sim::Sim;
 
 mod hanging;
@@ -34,7 +34,7 @@ mod side_by_side;
 #[path = "../support/mod.rs"]
 mod support;
 
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: u32 = 32;
 const ROUNDS: usize = 60;
 /// The target.
 const RATIO: f64 = 1.2;
@@ -54,47 +54,41 @@ async fn measure(rounds: usize) -> io::Result<()> {
     let sim = Sim::builder().app(APPID, SECRET).start().await.map_err(Error::other)?;
     let home = tempfile::tempdir()?;
     machine::describe()?;
-    let relay = Server::start(&cores, &read(), |address| relay_command(address, &sim, home.path())).await?;
+    let relay = Server::start(&cores, read().as_bytes(), |address| relay_command(address, &sim, home.path())).await?;
+    let relay = Rc::new(relay);
     compare(rounds, &cores, &sim, &relay, home.path()).await?;
     hanging::measure(&sim, relay.address()).await?;
-    let (resident, mib) = (relay.resident()?, |kib| f64::from(kib) / 1024.0);
-    println!(
-        "relay: {:.0} ms from start to the first token, resident {:.1} MiB, at most {:.1}",
-        relay.started_in().as_secs_f64() * 1e3,
-        mib(resident.now),
-        mib(resident.peak)
-    );
-    relay.stop()
+    println!("relay: {:.0} ms from start to the first token", relay.started_in().as_secs_f64() * 1e3);
+    Rc::into_inner(relay).map_or(Ok(()), Server::stop)
 }
 
 /// nginx and the relay, in turn, under both kinds of load.
-async fn compare(rounds: usize, cores: &Cores, sim: &Sim, relay: &Server, home: &Path) -> io::Result<()> {
+async fn compare(rounds: usize, cores: &Cores, sim: &Sim, relay: &Rc<Server>, home: &Path) -> io::Result<()> {
     if Command::new("nginx").arg("-v").output().is_err() {
         println!("left out: there is no nginx to compare with (apt-get install nginx-light)");
         return Ok(());
     }
     let call = call(&hanging::token(relay.address()).await?);
-    let nginx = Server::start(cores, &call, |address| nginx_command(address, sim, home)).await?;
-    let mut loads = [
-        Load::connect(nginx.address(), &call, CONNECTIONS).await?,
-        Load::connect(relay.address(), &call, CONNECTIONS).await?,
-    ];
-    if body(loads[0].answer()) != body(loads[1].answer()) {
+    let nginx = Server::start(cores, call.as_bytes(), |address| nginx_command(address, sim, home)).await?;
+    let entry = async |server: Rc<Server>| {
+        let clients = Clients::connect(server.address(), CONNECTIONS, None, vec![call.clone().into()]).await?;
+        Ok::<_, Error>(Entry::new(server, clients))
+    };
+    let (nginx, relay) = (entry(Rc::new(nginx)).await?, entry(relay.clone()).await?);
+    if body(nginx.answer()) != body(relay.answer()) {
         return Err(Error::other("the relay passes on another body than nginx"));
     }
     println!(
-        "GET /cgi-bin/get_api_domain_ip, {CONNECTIONS} keep-alive connections, servers on core {}, the rest on core {}",
+        "GET /cgi-bin/get_api_domain_ip, {CONNECTIONS} connections, servers on core {}, the rest on core {}",
         cores.servers, cores.load
     );
-    let [of_nginx, of_relay] = &mut loads;
-    for waiting in [Waiting::Awake, Waiting::Asleep] {
-        let turns = Turns::take(rounds, waiting, (&nginx, &mut *of_nginx), (relay, &mut *of_relay)).await?;
-        turns.print(waiting, "nginx");
-        let cpu = turns.ratio(Round::micros_per_request);
-        println!("  CPU per request, relay to nginx: {cpu}   target at most {RATIO}: {}", verdict(cpu.median <= RATIO));
+    let mut contest = Contest::new("nginx", nginx);
+    contest.enter("token-relay", relay);
+    for pattern in [Pattern::Busy, Pattern::Asleep] {
+        contest.run(pattern, rounds).await?.print(&[("token-relay", RATIO)]);
     }
-    drop(loads);
-    nginx.stop()
+    contest.print_memory()?;
+    contest.stop()
 }
 
 fn body(answer: &[u8]) -> Option<&[u8]> {

@@ -1,7 +1,7 @@
-//! What do benches share that put two servers under the same load in turn?
+//! What do benches share that put servers under the same load in turn?
 
-pub(crate) mod load;
+pub(crate) mod clients;
+pub(crate) mod contest;
 pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod spread;
-pub(crate) mod turns;

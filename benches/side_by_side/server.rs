@@ -6,8 +6,10 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use token_relay::clock::{Clock, SystemClock};
 use tokio::{net::TcpStream, time::sleep};
 
-use super::load;
-use crate::support::process::{Process, free_address};
+use crate::support::{
+    http_exchange::exchange,
+    process::{Process, free_address},
+};
 
 /// A server that does not answer within this time does not run.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +58,20 @@ impl Server {
     /// Starts what `command` makes for a free port of loopback, and waits for its first 200 to `request`.
     pub(crate) async fn start(
         cores: &Cores,
-        request: &str,
+        request: &[u8],
+        command: impl FnOnce(SocketAddr) -> Command,
+    ) -> io::Result<Self> {
+        let knock = async |address| {
+            let mut stream = TcpStream::connect(address).await?;
+            if exchange(&mut stream, request).await?.is_ok() { Ok(()) } else { Err(io::Error::other("another status")) }
+        };
+        Self::answering(cores, knock, command).await
+    }
+
+    /// The same, of one that answers to `knock`.
+    pub(crate) async fn answering(
+        cores: &Cores,
+        knock: impl AsyncFn(SocketAddr) -> io::Result<()>,
         command: impl FnOnce(SocketAddr) -> Command,
     ) -> io::Result<Self> {
         let address = free_address()?;
@@ -67,7 +82,7 @@ impl Server {
         let process = Process::start(&mut command);
         pin(cores.load)?;
         let mut server = Self { process: process?, address, started_in: Duration::ZERO };
-        while server.knock(request).await.is_err() {
+        while knock(address).await.is_err() {
             server.process.still_runs()?;
             if SystemClock.boot_now().since(began) > PATIENCE {
                 return Err(io::Error::other("the server does not answer"));
@@ -76,11 +91,6 @@ impl Server {
         }
         server.started_in = SystemClock.boot_now().since(began);
         Ok(server)
-    }
-
-    async fn knock(&self, request: &str) -> io::Result<()> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        load::ask(&mut stream, request.as_bytes()).await.map(drop)
     }
 
     /// Where it listens.

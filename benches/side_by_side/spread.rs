@@ -14,10 +14,6 @@ impl Round {
         self.cpu.as_secs_f64() * 1e6 / f64::from(self.requests.max(1))
     }
 
-    pub(crate) fn busy(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.wall.as_secs_f64() * 100.0
-    }
-
     pub(crate) fn rate(&self) -> f64 {
         f64::from(self.requests) / self.wall.as_secs_f64()
     }

@@ -1,0 +1,100 @@
+//! What does a read of a token cost beside others that do the same job, and what do TLS, the access log and many accounts add?
+//!
+//!   cargo bench --bench reads                     40 rounds, about three minutes
+//!   cargo bench --bench reads -- 20               fewer
+//!   cargo bench --bench reads -- --svg FILE       draws the first table as well
+//!
+//! Every server is a process of its own, pinned to one core; the load comes from another. All of a table are up at once and take turns
+//! of a tenth of a second, so that whatever else the machine does meets all alike, and what is told is each one's ratio in the
+//! same round. What is not installed is left out, and said. docs/PERFORMANCE.md holds the results.
+
+#![expect(clippy::print_stdout, reason = "a bench is what it prints")]
+
+use std::{env, io, path::PathBuf};
+
+use side_by_side::{clients::Pattern, contest::Contest, server::Cores};
+use support::machine;
+
+mod others;
+mod picture;
+mod reference;
+mod relays;
+#[path = "../side_by_side/mod.rs"]
+mod side_by_side;
+mod starts;
+#[path = "../support/mod.rs"]
+mod support;
+
+const ROUNDS: usize = 40;
+const CONNECTIONS: u32 = 64;
+
+fn main() -> io::Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let is_asked = arguments.iter().any(|argument| argument == "--bench");
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["reference", address, answer] => reference::serve(address, answer.as_ref()),
+        // `cargo test --all-targets` runs this too, and measures nothing.
+        _ if !is_asked => {
+            println!("to measure: cargo bench --bench reads");
+            Ok(())
+        }
+        rest => {
+            let rounds = rest.iter().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
+            let svg = rest.windows(2).find(|two| two[0] == "--svg").map(|two| PathBuf::from(two[1]));
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(rounds, svg))
+        }
+    }
+}
+
+async fn measure(rounds: usize, svg: Option<PathBuf>) -> io::Result<()> {
+    let cores = Cores::of_this_machine()?;
+    machine::describe()?;
+    println!("GET /token, {CONNECTIONS} connections, servers on core {}, load on core {}", cores.servers, cores.load);
+    beside_others(rounds, &cores, svg).await?;
+    with_more(rounds, &cores).await?;
+    starts::time(&cores, tempfile::tempdir()?.path()).await
+}
+
+/// The relay beside servers that know one key and one answer.
+async fn beside_others(rounds: usize, cores: &Cores, svg: Option<PathBuf>) -> io::Result<()> {
+    let home = tempfile::tempdir()?;
+    let (sim, relay) = relays::with_one_account(cores, home.path(), &[]).await?;
+    let answer = relay.answer().to_vec();
+    let mut contest = Contest::new("hyper", others::reference(cores, home.path(), &answer).await?);
+    contest.enter("token-relay", relay);
+    for (name, other) in others::installed(cores, home.path(), &answer).await? {
+        contest.enter(name, other);
+    }
+    for (pattern, target) in
+        [(Pattern::Busy, 0.95), (Pattern::Asleep, 1.0), (Pattern::Paced, 1.0), (Pattern::Fresh, 1.0)]
+    {
+        let table = contest.run(pattern, rounds).await?;
+        table.print(&[("token-relay", target)]);
+        if let Some(svg) = svg.as_ref().filter(|_| pattern == Pattern::Busy) {
+            std::fs::write(svg, picture::of(&table))?;
+        }
+    }
+    contest.print_memory()?;
+    drop(sim);
+    contest.stop()
+}
+
+/// The relay with what costs something, beside the relay without.
+async fn with_more(rounds: usize, cores: &Cores) -> io::Result<()> {
+    let homes = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
+    let (_sim, plain) = relays::with_one_account(cores, homes[0].path(), &[]).await?;
+    let (_sim_too, logging) = relays::with_one_account(cores, homes[1].path(), &[("LOG__ACCESS", "all")]).await?;
+    let (_sim_as_well, encrypted) = relays::with_tls(cores, homes[2].path()).await?;
+    let mut contest = Contest::new("plain", plain);
+    contest.enter("access log", logging);
+    contest.enter("TLS", encrypted);
+    contest.run(Pattern::Busy, rounds).await?.print(&[("access log", 1.15), ("TLS", 1.4)]);
+    contest.stop()?;
+
+    let home = tempfile::tempdir()?;
+    let (_sim, one, random) = relays::with_many_accounts(cores, home.path()).await?;
+    let mut contest = Contest::new("one of 10,000", one);
+    contest.enter("each in turn", random);
+    contest.run(Pattern::Busy, rounds).await?.print(&[("each in turn", 1.05)]);
+    contest.stop()
+}
