@@ -172,6 +172,7 @@ impl World {
         let thaw = thaw.min(latest).max(self.now + 1).max(self.replicas[who].frozen_until);
         self.reports.frozen(self.now, thaw, who);
         self.replicas[who].frozen_until = thaw;
+        self.orphan_is_taken_in_late(who, thaw);
         self.send_event(who, thaw, Event::Tick);
         thaw
     }

@@ -88,6 +88,13 @@ impl World {
         });
     }
 
+    /// This relay is frozen until `thaw`. What it has just heard it takes in then.
+    pub(crate) fn orphan_is_taken_in_late(&mut self, who: usize, thaw: i64) {
+        let now = self.now;
+        let is_new = |orphan: &&mut Orphan| (now - HEARD_WITHIN..=now).contains(&orphan.heard_at[who]);
+        self.latest_orphans().filter(is_new).for_each(|orphan| orphan.heard_at[who] = thaw);
+    }
+
     /// Whether a relay that promises a token cannot know that an orphan call has ended it.
     pub(crate) fn knows_of_no_orphan(&self, who: usize, id: TokenId, at: i64, seconds: u64) -> bool {
         let after = self.wechat.next_of_ours(id);

@@ -38,6 +38,7 @@ impl Knowledge {
         let is_living = stored.is_some_and(|stored| !stored.is_refused && now.boot < stored.deadline.earliest);
         let is_rotating = self.charge.policy.issuer.rotation == RotationMode::Rotating;
         let newer = stored.filter(|stored| stored.generation != after && (is_living || is_rotating));
+        let later_calls = self.record.calls.iter().filter(|call| call.may_invalidate(&credential)).count();
         if is_same {
             // a sticky issuer gives the same one to all
             self.relabel(now, credential.generation);
@@ -51,6 +52,11 @@ impl Knowledge {
                 // Where the newer token is dead, its call may have ended ours too: nothing is promised of ours, and a call is due.
                 self.record.remember(candidate.given_up(credential.came_at));
             }
+        } else if is_rotating && later_calls > 1 {
+            // each of them may have minted, and the second of two mints ends ours at once
+            let call = self.candidate(now, &credential, credential.came_at);
+            self.relabel(now, credential.generation);
+            self.record.remember(call.given_up(credential.came_at));
         } else {
             let is_later = self.record.generation < credential.generation;
             self.record.generation =
@@ -117,6 +123,11 @@ impl Knowledge {
                 // what was promised of the stored one counts from the latest that the candidate's call can have left, or was heard of
                 let unpromised_at = call.sent.latest.plus(self.charge.policy.window()).min(late.deadline.earliest);
                 let rotation_at = self.charge.policy.rotation_at(asked_at, life, &mut self.rng).max(unpromised_at);
+                let stored = self.record.credential.as_ref();
+                if stored.is_some_and(|stored| !stored.is_revoked(self.record.revocation)) {
+                    // what was revoked is no longer one of the two newest
+                    self.count_rotation(&late.token);
+                }
                 self.take_credential(
                     now,
                     Credential {

@@ -114,6 +114,28 @@ fn a_late_token_is_not_served_where_the_one_that_came_between_is_dead() {
     assert_eq!([pair.shown(0), pair.shown(1)], ["nothing", "nothing"]);
 }
 
+/// Seed 2031 of several relays.
+#[test]
+fn a_late_token_that_two_calls_may_have_ended_is_not_served() {
+    let mut pair = Pair::serving("t1");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass(20);
+    pair.read_only = Some(0);
+    pair.reply(0, "t2");
+    let refused = &mut pair.relays[1].machine.known;
+    refused.record.credential.as_mut().unwrap().is_refused = true;
+    refused.writer.is_dirty = true;
+    pair.step(1, Event::Tick);
+    for _ in 0..2 {
+        pair.pass_until_call(1, 60);
+        pair.step(1, Event::Reply(Err(unknown())));
+    }
+    pair.read_only = None;
+    pair.pass(10);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["nothing", "nothing"]);
+}
+
 #[test]
 fn a_call_given_up_late_is_remembered_by_all_even_if_its_first_writes_are_lost() {
     let mut pair = Pair::serving("one");
@@ -206,6 +228,29 @@ fn the_call_after_a_late_token_that_has_ended_waits_until_all_have_heard_of_it()
     await_call_after_promises(&mut pair, "two");
     assert_eq!(probes_of(&pair, "late"), 1);
     assert!(probes_of(&pair, "two") > 0);
+}
+
+/// With the one before, which the first rotation of a revocation brought, it is one of the two that WeChat keeps. Seed 3871 of
+/// several relays.
+#[test]
+fn a_late_token_that_is_accepted_is_the_second_rotation_of_a_revocation() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 400);
+    pair.reply(1, "two");
+    pair.pass(2);
+    pair.step(1, Event::Report(ReportId(1), Generation::default(), Grounds::Revocation));
+    pair.reply(1, "three");
+    // the second rotation, 30 s later, does not come
+    pair.has_no_permits = true;
+    pair.pass(130);
+    pair.reply(0, "late");
+    pair.pass(3);
+    pair.has_no_permits = false;
+    pair.pass(300);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);
+    assert_eq!((pair.relays[1].calls, pair.status(1).rotations_to_revoke), (2, 0));
 }
 
 #[test]
