@@ -72,6 +72,12 @@ impl WallTime {
         jiff::fmt::rfc2822::parse(date).ok().map(|moment| Self(moment.timestamp().as_millisecond()))
     }
 
+    /// As a `Date` header names the second; `None` before the year 0 and after 9999.
+    pub fn to_http_date(self) -> Option<String> {
+        let second = jiff::Timestamp::from_second(self.0.div_euclid(1000)).ok()?;
+        jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&second).ok()
+    }
+
     /// Milliseconds of Unix time.
     pub const fn as_millis(self) -> i64 {
         self.0
@@ -151,6 +157,11 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// Reads the boot clock alone: all that a reader of a token needs.
     fn boot_now(&self) -> Timestamp;
 
+    /// Reads the wall clock alone.
+    fn wall_now(&self) -> WallTime {
+        self.now().wall
+    }
+
     /// Time that does not count a suspend. Heartbeats are judged by it: a machine that slept has no dead tasks.
     fn awake(&self) -> Duration;
 
@@ -164,7 +175,11 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        Now { boot: self.boot_now(), wall: WallTime(micros_of(ClockId::Realtime) / 1000) }
+        Now { boot: self.boot_now(), wall: self.wall_now() }
+    }
+
+    fn wall_now(&self) -> WallTime {
+        WallTime(micros_of(ClockId::Realtime) / 1000)
     }
 
     fn boot_now(&self) -> Timestamp {
@@ -236,6 +251,7 @@ mod tests {
     fn a_date_header_is_read_and_another_text_is_none() {
         let date = WallTime::from_http_date("Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(date.map(|date| date.to_string()).as_deref(), Some("1994-11-06T08:49:37Z"));
+        assert_eq!(date.and_then(WallTime::to_http_date).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
         assert_eq!(["", "now", "1994-11-06"].map(WallTime::from_http_date), [None; 3]);
     }
 

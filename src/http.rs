@@ -38,6 +38,7 @@ mod auth;
 mod body;
 mod described;
 mod drop_in;
+mod fast_path;
 mod gateway;
 mod getticket;
 mod handed_out;
@@ -253,7 +254,7 @@ impl HttpService {
         Some(Box::new(Asked::of(state, self.route(request.uri().path()), request, peer)))
     }
 
-    fn log(&self, asked: Option<Box<Asked>>, response: &Response) {
+    fn log<B>(&self, asked: Option<Box<Asked>>, response: &Response<B>) {
         if let (Some(asked), Some(state)) = (asked, self.reads.as_deref()) {
             asked.answered(state, response);
         }
@@ -262,14 +263,18 @@ impl HttpService {
     /// The answer to a `GET /token` that needs neither a wait nor a refusal: all others take the router, and so does one
     /// whose answer panicked, to panic there again if it must, and be counted.
     fn at_once<B>(&self, request: &axum::http::Request<B>) -> Option<Response> {
-        let state = self.reads.as_deref()?;
         if request.method() != Method::GET || request.uri().path() != "/token" {
             return None;
         }
-        let answer = || token::at_once(state, Presented::by(request), request.uri());
-        let response = catch_unwind(AssertUnwindSafe(answer)).ok()??;
+        self.read_at_once(|state| token::at_once(state, Presented::by(request), request.uri()))
+    }
+
+    /// What `answer` makes of a `GET /token`, counted if it is an answer.
+    fn read_at_once<A>(&self, answer: impl FnOnce(&AppState) -> Option<A>) -> Option<A> {
+        let state = self.reads.as_deref()?;
+        let answer = catch_unwind(AssertUnwindSafe(|| answer(state))).ok()??;
         self.metrics.http.answered(Route::Token, StatusCode::OK.as_u16());
-        Some(response)
+        Some(answer)
     }
 
     async fn route_and_count(&self, mut request: Request, peer: SocketAddr, asked: Option<Box<Asked>>) -> Response {

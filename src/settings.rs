@@ -81,6 +81,8 @@ pub struct ServerSettings {
     pub max_connections_per_source: usize,
     /// How long a connection may take to send a request's head, or stay idle: 1 ms to [`LONGEST`].
     pub header_timeout: Duration,
+    /// Whether `GET /token` is answered in front of the HTTP library where it can be.
+    pub fast_reads: bool,
     /// `[server.tls]`: TLS on the public listener, if it is spoken there.
     pub tls: Option<ServerTls>,
 }

@@ -15,6 +15,7 @@ use std::{env, io, path::PathBuf};
 use side_by_side::{clients::Pattern, contest::Contest, server::Cores};
 use support::machine;
 
+mod idle;
 mod others;
 mod picture;
 mod reference;
@@ -75,19 +76,25 @@ async fn beside_others(rounds: usize, cores: &Cores, svg: Option<PathBuf>) -> io
         }
     }
     contest.print_memory()?;
+    for (name, server) in contest.servers().take(2) {
+        idle::measure(name, server).await?;
+    }
     drop(sim);
     contest.stop()
 }
 
 /// The relay with what costs something, beside the relay without.
 async fn with_more(rounds: usize, cores: &Cores) -> io::Result<()> {
-    let homes = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
+    let homes = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
     let (_sim, plain) = relays::with_one_account(cores, homes[0].path(), &[]).await?;
     let (_sim_too, logging) = relays::with_one_account(cores, homes[1].path(), &[("LOG__ACCESS", "all")]).await?;
     let (_sim_as_well, encrypted) = relays::with_tls(cores, homes[2].path()).await?;
+    let slow = [("SERVER__FAST_READS", "false")];
+    let (_last_sim, by_hyper) = relays::with_one_account(cores, homes[3].path(), &slow).await?;
     let mut contest = Contest::new("plain", plain);
     contest.enter("access log", logging);
     contest.enter("TLS", encrypted);
+    contest.enter("no fast reads", by_hyper);
     contest.run(Pattern::Busy, rounds).await?.print(&[("access log", 1.15), ("TLS", 1.4)]);
     contest.stop()?;
 

@@ -76,11 +76,16 @@ impl Contest {
         Ok(Table { pattern, rows })
     }
 
+    /// All that take part, and their names.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = (&'static str, &Server)> {
+        self.entries.iter().map(|(name, entry)| (*name, &*entry.server))
+    }
+
     /// Prints how much memory each has in RAM, now and at most.
     pub(crate) fn print_memory(&self) -> io::Result<()> {
         println!("\nmemory, all connections open and used:");
-        for (name, entry) in &self.entries {
-            let (resident, mib) = (entry.server.resident()?, |kib| f64::from(kib) / 1024.0);
+        for (name, server) in self.servers() {
+            let (resident, mib) = (server.resident()?, |kib| f64::from(kib) / 1024.0);
             println!("  {name:<14} {:.1} MiB, at most {:.1}", mib(resident.now), mib(resident.peak));
         }
         Ok(())

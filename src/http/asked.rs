@@ -52,7 +52,7 @@ impl Asked {
     }
 
     /// Logs it, if such requests are logged. It took until the head of the answer.
-    pub(super) fn answered(self, state: &AppState, response: &Response) {
+    pub(super) fn answered<B>(self, state: &AppState, response: &Response<B>) {
         let (status, extensions) = (response.status(), response.extensions());
         let errcode = extensions.get::<Errcode>().map(|code| code.0);
         let is_error = errcode.is_some() || status.is_client_error() || status.is_server_error();

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use axum::http::{HeaderMap, Request, Uri, header, request::Parts};
+use axum::http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts};
 
 use super::{problem::Problem, query, quota::ClientLimits};
 use crate::{
@@ -98,10 +98,20 @@ impl Clients {
 
     /// The client that presents its key in `Authorization`, or without one a certificate with its name.
     pub(super) fn identify(&self, presented: Presented<'_>) -> Result<&Arc<Client>, Problem> {
-        let mut given = presented.headers.get_all(header::AUTHORIZATION).iter();
+        let values = presented.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        self.identify_by(values, presented.certificate)
+    }
+
+    /// The same by the values of `Authorization`, of which there may be one.
+    pub(super) fn identify_by<'v>(
+        &self,
+        values: impl IntoIterator<Item = &'v [u8]>,
+        certificate: Option<&CertificateNames>,
+    ) -> Result<&Arc<Client>, Problem> {
+        let mut given = values.into_iter();
         let key = match (given.next(), given.next()) {
-            (Some(value), None) => bearer(value.as_bytes()),
-            (None, _) => return self.by_certificate(presented.certificate),
+            (Some(value), None) => bearer(value),
+            (None, _) => return self.by_certificate(certificate),
             (Some(_), Some(_)) => return Err(Problem::Unauthorized("Authorization is given more than once")),
         };
         let key = key.ok_or(Problem::Unauthorized("Authorization is not of the form Bearer <relay key>"))?;

@@ -12,6 +12,7 @@ use crate::tls::ServerTls;
 
 mod acceptor;
 mod connection;
+mod rewind;
 mod sources;
 
 use acceptor::{Accepted, Acceptor};
@@ -41,6 +42,8 @@ pub struct ListenerOptions {
     pub limits: Limits,
     /// TLS, if it is spoken.
     pub tls: Option<ServerTls>,
+    /// Whether `GET /token` is answered in front of hyper where it can be.
+    pub fast_reads: bool,
 }
 
 /// A bound socket that takes no connection yet.

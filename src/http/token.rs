@@ -1,6 +1,6 @@
 //! How is a token read: at once, by long poll, or after the first one has come?
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -11,8 +11,8 @@ use axum::{
 use tokio::time::sleep;
 
 use super::{
-    AppState, Rules,
-    auth::{Client, Presented},
+    AppState,
+    auth::{Client, Clients, Presented},
     described::{AccountQuery, HeldTag, Refused, TokenRead, Unavailable, WaitQuery},
     limits,
     problem::Problem,
@@ -25,14 +25,29 @@ use crate::{
 
 /// WeChat advises business servers to cache a token for about a minute.
 const CACHE_SECONDS: u64 = 60;
+/// Bytes of a 200's head, without the `ETag`: rather more.
+const HEAD: usize = 192;
 
 /// The answer to a `GET /token`, if it is 200 and needs no wait.
 pub(super) fn at_once(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Option<Response> {
+    let poll = LongPoll::of_request(presented.headers, uri);
+    offered(state, |clients| clients.identify(presented), uri.query(), poll, ok)
+}
+
+/// The same, whatever form the head has; `answer` makes it of the token and the seconds. What the fast path answers and what the
+/// service answers is decided here.
+pub(super) fn offered<A>(
+    state: &AppState,
+    identify: impl FnOnce(&Clients) -> Result<&Arc<Client>, Problem>,
+    query: Option<&str>,
+    poll: Result<LongPoll, Problem>,
+    answer: impl FnOnce(&Prepared, u64) -> A,
+) -> Option<A> {
     let (rules, handles) = (state.rules.load(), state.registry.handles());
-    let (handle, poll, client) = resolve(&rules, &handles, presented, uri).ok()?;
+    let (handle, poll, client) = resolve(identify(&rules.clients), &handles, query, poll).ok()?;
     let published = handle.published();
     let (prepared, seconds) = published.servable(state.clock.boot_now())?;
-    (!poll.has(&prepared.etag) && limits::passes(state, client)).then(|| ok(prepared, seconds))
+    (!poll.has(&prepared.etag) && limits::passes(state, client)).then(|| answer(prepared, seconds))
 }
 
 /// `GET /token`, for all that [`at_once`] leaves.
@@ -56,21 +71,20 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
 /// What a request asks for, counted as one of its client's.
 fn admit(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Arc<Handle>, LongPoll), Problem> {
     let (rules, handles) = (state.rules.load(), state.registry.handles());
-    let (handle, poll, client) = resolve(&rules, &handles, presented, uri)?;
+    let poll = LongPoll::of_request(presented.headers, uri);
+    let (handle, poll, client) = resolve(rules.clients.identify(presented), &handles, uri.query(), poll)?;
     limits::request(state, client).map_err(Problem::too_many_requests)?;
     Ok((handle.clone(), poll))
 }
 
 /// The credential and the poll that a request asks for, and who sends it. The whole query is read before any account is looked up.
 fn resolve<'h>(
-    rules: &'h Rules,
+    client: Result<&'h Arc<Client>, Problem>,
     handles: &'h Handles,
-    presented: Presented<'_>,
-    uri: &Uri,
+    query: Option<&str>,
+    poll: Result<LongPoll, Problem>,
 ) -> Result<(&'h Arc<Handle>, LongPoll, &'h Client), Problem> {
-    let client = rules.clients.identify(presented)?;
-    let name = query::account(uri.query())?;
-    let poll = LongPoll::of_request(presented.headers, uri)?;
+    let (client, name, poll) = (client?, query::account(query)?, poll?);
     Ok((client.authorize(handles, name.as_deref())?, poll, client))
 }
 
@@ -176,6 +190,28 @@ fn ok(prepared: &Prepared, seconds: u64) -> Response {
     response
 }
 
+/// Appends the same as hyper writes it, with this date.
+pub(super) fn write_ok(to: &mut Vec<u8>, prepared: &Prepared, seconds: u64, date: &[u8]) {
+    let (body, cached) = (&prepared.head.0, cached_for(seconds));
+    let length = body_length(body, seconds);
+    to.reserve(HEAD + prepared.etag.len() + length);
+    let (mut length_digits, mut cached_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+    for part in [
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ",
+        length_digits.format(length).as_bytes(),
+        b"\r\ncache-control: private, max-age=",
+        cached_digits.format(cached).as_bytes(),
+        b"\r\netag: ",
+        &prepared.etag,
+        b"\r\ndate: ",
+        date,
+        b"\r\n\r\n",
+    ] {
+        to.extend_from_slice(part);
+    }
+    write_body(to, body, seconds);
+}
+
 /// 304: the client holds the current token.
 fn not_modified(prepared: &Prepared, seconds: u64) -> Response {
     let mut response = Response::new(Body::empty());
@@ -185,10 +221,9 @@ fn not_modified(prepared: &Prepared, seconds: u64) -> Response {
 }
 
 fn describe(response: &mut Response, prepared: &Prepared, seconds: u64) {
-    let cache = if seconds >= CACHE_SECONDS {
-        HeaderValue::from_static("private, max-age=60")
-    } else {
-        HeaderValue::try_from(format!("private, max-age={seconds}")).expect("digits and letters")
+    let cache = match cached_for(seconds) {
+        CACHE_SECONDS => HeaderValue::from_static("private, max-age=60"),
+        less => HeaderValue::try_from(format!("private, max-age={less}")).expect("digits and letters"),
     };
     let etag = HeaderValue::from_maybe_shared(prepared.etag.clone()).expect("a name and digits");
     let headers = response.headers_mut();
@@ -196,14 +231,29 @@ fn describe(response: &mut Response, prepared: &Prepared, seconds: u64) {
     headers.insert(header::ETAG, etag);
 }
 
+/// How many seconds a client may keep a token of which `seconds` are promised.
+fn cached_for(seconds: u64) -> u64 {
+    seconds.min(CACHE_SECONDS)
+}
+
 /// The head, the seconds and the brace, in one allocation of exactly their size: `Bytes` would make another to keep the
 /// size of a larger one.
 pub(super) fn body(head: &[u8], seconds: u64) -> Bytes {
-    let digits = seconds.checked_ilog10().unwrap_or(0) as usize + 1;
-    let mut body = Vec::with_capacity(head.len() + digits + 1);
-    body.extend_from_slice(head);
-    write!(body, "{seconds}}}").expect("writing to memory does not fail");
+    let mut body = Vec::with_capacity(body_length(head, seconds));
+    write_body(&mut body, head, seconds);
     body.into()
+}
+
+/// How long a body is.
+fn body_length(head: &[u8], seconds: u64) -> usize {
+    head.len() + seconds.checked_ilog10().unwrap_or(0) as usize + 1 + b"}".len()
+}
+
+/// Appends the body to `to`.
+fn write_body(to: &mut Vec<u8>, head: &[u8], seconds: u64) {
+    for part in [head, itoa::Buffer::new().format(seconds).as_bytes(), b"}"] {
+        to.extend_from_slice(part);
+    }
 }
 
 #[cfg(test)]

@@ -80,5 +80,7 @@ fn options(server: &ServerSettings, grace: Duration) -> (ListenerOptions, Listen
     };
     let (max_connections, grace) = (ADMIN_CONNECTIONS, grace.min(ADMIN_GRACE));
     let admin = Limits { max_connections, max_per_source: 0, grace, ..public };
-    (ListenerOptions { limits: public, tls: server.tls.clone() }, ListenerOptions { limits: admin, tls: None })
+    let fast_reads = server.fast_reads;
+    let public = ListenerOptions { limits: public, tls: server.tls.clone(), fast_reads };
+    (public, ListenerOptions { limits: admin, tls: None, fast_reads: false })
 }

@@ -100,6 +100,7 @@ fn server(table: &Table<'_>, tls: Option<ServerTls>) -> Result<ServerSettings, S
         max_connections: table.entry("max_connections").number(1..=1_000_000)? as usize,
         max_connections_per_source: table.entry("max_connections_per_source").number(0..=1_000_000)? as usize,
         header_timeout: table.entry("header_timeout").duration(MILLISECOND)?,
+        fast_reads: table.entry("fast_reads").flag()?,
         tls,
     };
     if settings.admin_listen == Some(listen) && listen.port() != 0 {

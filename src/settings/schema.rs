@@ -50,6 +50,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
             key("max_connections", Kind::Number, "10000"),
             key("max_connections_per_source", Kind::Number, "0"),
             key("header_timeout", Kind::Text, "75s"),
+            key("fast_reads", Kind::Flag, "true"),
         ],
     ),
     (

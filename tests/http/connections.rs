@@ -52,7 +52,7 @@ async fn a_raised_limit_counts_at_once_and_a_lowered_one_as_connections_end() {
     let (fake, options) = (FakeRelay::serving("wire_token"), options(Limits { max_connections: 1, ..LIMITS }));
     let most = |max_connections| {
         let limits = Limits { max_connections, ..LIMITS };
-        options.store(ListenerOptions { limits, tls: None }.into());
+        options.store(ListenerOptions { limits, tls: None, fast_reads: true }.into());
     };
     let served = fake.serve_changing(&options).await;
     let first = ask(&served).await;
@@ -142,11 +142,13 @@ async fn a_client_that_hangs_up_cancels_no_report() {
 #[tokio::test]
 async fn a_client_that_never_reads_does_not_keep_its_place() {
     let (fake, served) = serving(Limits { header_timeout: SHORT * 5, ..LIMITS }).await;
-    let mut deaf = served.connect().await;
-    let requests = get("/healthz", "").repeat(1000);
-    while timeout(SHORT, deaf.write_all(requests.as_bytes())).await.is_ok_and(|sent| sent.is_ok()) {}
-    shows(&fake, "connections{listener=\"public\"} 0\n").await;
-    drop(deaf);
+    for target in ["/healthz", "/token"] {
+        let mut deaf = served.connect().await;
+        let requests = get(target, "").repeat(1000);
+        while timeout(SHORT, deaf.write_all(requests.as_bytes())).await.is_ok_and(|sent| sent.is_ok()) {}
+        shows(&fake, "connections{listener=\"public\"} 0\n").await;
+        drop(deaf);
+    }
 }
 
 /// Waits until the metrics have this line.

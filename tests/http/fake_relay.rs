@@ -278,7 +278,7 @@ impl FakeRelay {
 
 /// How a listener without TLS is served.
 pub(crate) fn options(limits: Limits) -> Arc<ArcSwap<ListenerOptions>> {
-    Arc::new(ArcSwap::from_pointee(ListenerOptions { limits, tls: None }))
+    Arc::new(ArcSwap::from_pointee(ListenerOptions { limits, tls: None, fast_reads: true }))
 }
 
 /// A relay that is served on a socket.

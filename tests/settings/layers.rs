@@ -45,6 +45,7 @@ const EVERY_KEY: &[(&str, &str, &str)] = &[
     ("server.max_connections", "1", "2"),
     ("server.max_connections_per_source", "1", "2"),
     ("server.header_timeout", "\"1m\"", "2m"),
+    ("server.fast_reads", "true", "false"),
     ("wechat.base_url", "\"http://h:1/a\"", "https://i/b/c/"),
     ("wechat.fallback_base_url", "\"http://h\"", ""),
     ("wechat.proxy", "\"http://u:sentinel-8f3a@h:1\"", "socks5://h"),

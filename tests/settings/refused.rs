@@ -36,6 +36,7 @@ const BAD_LINES: &[(&str, &str, &str)] = &[
     ("server", "max_connections = 1.5", "server.max_connections"),
     ("server", "max_connections = \"many\"", "server.max_connections"),
     ("server", "header_timeout = \"0s\"", "server.header_timeout"),
+    ("server", "fast_reads = 1", "server.fast_reads"),
     ("wechat", "base_url = \"api.weixin.qq.com\"", "wechat.base_url"),
     ("wechat", "base_url = \"\"", "wechat.base_url"),
     ("wechat", "base_url = \"ftp://api.weixin.qq.com\"", "wechat.base_url"),

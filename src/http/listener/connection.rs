@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     net::SocketAddr,
     pin::pin,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -14,12 +15,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{super::HttpService, Limits, ListenerOptions};
+use super::{
+    super::{
+        HttpService,
+        fast_path::{self, HandedOver, Times},
+    },
+    Limits, ListenerOptions,
+    rewind::Rewind,
+};
 use crate::tls::{CertificateNames, ServerTls, names_of_client};
 
 /// The longest request head, and hyper's buffer for writing. Longer: 431.
@@ -39,9 +47,9 @@ pub(super) async fn serve_connection(
     let limits = options.limits;
     prepare(&stream, limits.header_timeout);
     match &options.tls {
-        None => serve_stream((stream, peer), None, service, limits, shutdown).await,
+        None => serve_stream((stream, peer), None, service, options, shutdown).await,
         // boxed, so that a connection without TLS does not pay for it
-        Some(tls) => Box::pin(serve_tls((stream, peer), tls, service, limits, shutdown)).await,
+        Some(tls) => Box::pin(serve_tls((stream, peer), tls, service, options, shutdown)).await,
     }
 }
 
@@ -50,16 +58,16 @@ async fn serve_tls(
     (stream, peer): (TcpStream, SocketAddr),
     tls: &ServerTls,
     service: &HttpService,
-    limits: Limits,
+    options: &ListenerOptions,
     shutdown: &CancellationToken,
 ) {
-    let limit = limits.header_timeout.min(HANDSHAKE);
+    let limit = options.limits.header_timeout.min(HANDSHAKE);
     let Some(shaken) = shutdown.run_until_cancelled(timeout(limit, tls.accept(stream))).await else { return };
     let error = match shaken {
         Ok(Ok(stream)) => {
             // once per connection: whose they are is looked up with each request, for the settings may change
             let names = names_of_client(&stream);
-            return serve_stream((stream, peer), names, service, limits, shutdown).await;
+            return serve_stream((stream, peer), names, service, options, shutdown).await;
         }
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => "it took too long".to_owned(),
@@ -68,13 +76,37 @@ async fn serve_tls(
     debug!(listener = service.side.name(), error, "no TLS handshake");
 }
 
-async fn serve_stream(
-    (stream, peer): (impl AsyncRead + AsyncWrite + Unpin, SocketAddr),
+/// By the fast path, if it is on, as long as it can; then by hyper.
+async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    (stream, peer): (S, SocketAddr),
+    names: Option<CertificateNames>,
+    service: &HttpService,
+    options: &ListenerOptions,
+    shutdown: &CancellationToken,
+) {
+    let limits = options.limits;
+    let times = Times { idle: limits.header_timeout, grace: limits.grace };
+    let handed_over = match service.reads.as_deref().filter(|_| options.fast_reads) {
+        Some(state) => fast_path::serve((stream, peer), service, state, times, shutdown).await,
+        None => Ok(Some(HandedOver { stream, read: Vec::new(), head_within: times.idle })),
+    };
+    match handed_over {
+        // boxed, so that a connection on the fast path does not pay for it
+        Ok(Some(connection)) => Box::pin(serve_by_hyper((connection, peer), names, service, limits, shutdown)).await,
+        Ok(None) => {}
+        Err(error) => debug!(listener = service.side.name(), %error, "connection ended"),
+    }
+}
+
+async fn serve_by_hyper<S: AsyncRead + AsyncWrite + Unpin>(
+    (connection, peer): (HandedOver<S>, SocketAddr),
     names: Option<CertificateNames>,
     service: &HttpService,
     limits: Limits,
     shutdown: &CancellationToken,
 ) {
+    let HandedOver { stream, read, head_within } = connection;
+    let stream = TokioIo::new(Rewind::new(read, stream));
     let asked = AtomicBool::new(false);
     let answering = service_fn(|mut request: hyper::Request<Incoming>| {
         asked.store(true, Relaxed);
@@ -83,10 +115,14 @@ async fn serve_stream(
         }
         service.answer(request, peer).map(Ok::<_, Infallible>)
     });
-    let mut connection = pin!(builder(limits.header_timeout).serve_connection(TokioIo::new(stream), answering));
+    let mut connection = pin!(builder(limits.header_timeout).serve_connection(stream, answering));
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => Some(ended),
+        // hyper has a time for heads too, but it began when the connection was handed over
+        () = late(head_within, &asked), if head_within < limits.header_timeout => {
+            return debug!(listener = service.side.name(), "connection ended: no head in time");
+        }
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             let grace = if asked.load(Relaxed) { limits.grace } else { limits.grace.min(LAST_WORDS) };
@@ -97,6 +133,14 @@ async fn serve_stream(
         Some(Ok(())) => {}
         Some(Err(error)) => debug!(listener = service.side.name(), %error, "connection ended"),
         None => debug!(listener = service.side.name(), "connection was cut off at shutdown"),
+    }
+}
+
+/// Ends when the first head has taken too long.
+async fn late(head_within: Duration, asked: &AtomicBool) {
+    sleep(head_within).await;
+    if asked.load(Relaxed) {
+        pending::<()>().await;
     }
 }
 
@@ -120,3 +164,6 @@ fn prepare(stream: &TcpStream, header_timeout: Duration) {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = header_timeout;
 }
+
+#[cfg(test)]
+mod tests;
