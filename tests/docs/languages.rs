@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::page::{Page, code_spans, pages, plain, text_of};
 
 /// Pages for developers, or for one moment: the only ones without a Chinese twin.
-const ENGLISH_ONLY: [&str; 8] = [
+const ENGLISH_ONLY: [&str; 9] = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -13,6 +13,7 @@ const ENGLISH_ONLY: [&str; 8] = [
     "docs/ARCHITECTURE.md",
     "docs/PERFORMANCE.md",
     "docs/RELEASE.md",
+    "docs/RELIABILITY.md",
     "wechat-sim/README.md",
 ];
 
