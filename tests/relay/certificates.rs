@@ -3,7 +3,7 @@
 use std::fs;
 
 use test_support::{Authority, CLIENT_KEY, Relay, TlsClient, client::Answer, eventually};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::{reload::read_again, tls::Tls};
 
@@ -55,6 +55,14 @@ async fn get(client: &TlsClient, relay: &Relay, target: &str, key: Option<&str>)
 
 async fn status(client: &TlsClient, relay: &Relay, target: &str, key: Option<&str>) -> u16 {
     get(client, relay, target, key).await.status
+}
+
+/// Of a read without a key, on a connection that stays open.
+async fn status_on(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> u16 {
+    stream.write_all(b"GET /token HTTP/1.1\r\nHost: relay\r\n\r\n").await.unwrap();
+    let mut bytes = [0; 4096];
+    let length = stream.read(&mut bytes).await.unwrap();
+    String::from_utf8_lossy(&bytes[..length]).split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// Why a request was refused.
@@ -135,10 +143,7 @@ async fn the_limit_of_a_client_counts_for_its_certificate() {
     assert_eq!(status(&billing, &relay, "/token", None).await, 200);
     let mut stream = billing.connect(relay.public).await.unwrap();
     for _ in 0..20 {
-        stream.write_all(b"GET /token HTTP/1.1\r\nHost: relay\r\n\r\n").await.unwrap();
-        let mut bytes = [0; 4096];
-        let length = stream.read(&mut bytes).await.unwrap();
-        if bytes[..length].starts_with(b"HTTP/1.1 429") {
+        if status_on(&mut stream).await == 429 {
             return;
         }
     }
@@ -150,19 +155,13 @@ async fn on_a_connection_that_is_open_the_settings_of_now_count() {
     let certified = Certified::new(CLIENTS).await;
     let relay = certified.tls.setup.start().await;
     let mut stream = certified.with(&["crm.internal"], "").connect(relay.public).await.unwrap();
-    let mut ask = async || {
-        stream.write_all(b"GET /token HTTP/1.1\r\nHost: relay\r\n\r\n").await.unwrap();
-        let mut bytes = [0; 4096];
-        let length = stream.read(&mut bytes).await.unwrap();
-        String::from_utf8_lossy(&bytes[..length]).split(' ').nth(1).unwrap().parse::<u16>().unwrap()
-    };
-    assert_eq!(ask().await, 200);
+    assert_eq!(status_on(&mut stream).await, 200);
     certified.write("[clients.crm]\ncertificate = \"another.internal\"\n");
     read_again(&relay).await;
-    assert_eq!(ask().await, 401);
+    assert_eq!(status_on(&mut stream).await, 401);
     certified.write("[clients.renamed]\ncertificate = \"crm.internal\"\n");
     read_again(&relay).await;
-    assert_eq!(ask().await, 200);
+    assert_eq!(status_on(&mut stream).await, 200);
     assert_eq!(certified.tls.setup.calls().len(), 1);
 }
 

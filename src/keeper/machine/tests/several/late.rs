@@ -9,15 +9,25 @@ use crate::{
     },
 };
 
-/// The first relay is frozen in a call, the second has taken the lease and rotated to `newer`, and then the first one's call
-/// brings `late`.
-fn newer_and_late() -> Pair {
-    let mut pair = Pair::serving("one");
+/// Both serve `token`, and the first relay is frozen in its next call.
+fn frozen_in_a_call(token: &str) -> Pair {
+    let mut pair = Pair::serving(token);
     pair.pass_until_call(0, 7200);
     pair.relays[0].is_frozen = true;
-    // the other takes the lease, waits for every promise to end, and rotates
+    pair
+}
+
+/// The same, and the other one takes the lease, waits for every promise to end, and rotates to `newer`.
+fn overtaken_by(newer: &str) -> Pair {
+    let mut pair = frozen_in_a_call("one");
     pair.pass_until_call(1, 400);
-    pair.reply(1, "newer");
+    pair.reply(1, newer);
+    pair
+}
+
+/// The first relay is frozen in a call, the second has rotated to "newer", and then the first one's call brings "late".
+fn newer_and_late() -> Pair {
+    let mut pair = overtaken_by("newer");
     // its generation is told by a later wall clock, and is all the same not the newer one
     pair.pass(6);
     let before = pair.generation(1);
@@ -67,9 +77,7 @@ fn a_late_token_that_is_accepted_is_the_newer_one() {
 
 #[test]
 fn a_late_token_is_current_where_nobody_has_rotated() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
+    let mut pair = frozen_in_a_call("one");
     pair.pass(20); // the other has the lease, and may not call yet
     assert!(pair.status(1).lease.is_ours());
     pair.reply(0, "late");
@@ -78,14 +86,18 @@ fn a_late_token_is_current_where_nobody_has_rotated() {
     assert_eq!(pair.relays[1].calls, 0);
 }
 
-/// The first relay has the late token "t2", and cannot write; the second one has rotated to "t3" since.
+/// The second relay has the lease, and the first one has the late token "t2", and cannot write.
 fn with_a_late_token_that_is_not_stored() -> Pair {
-    let mut pair = Pair::serving("t1");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
+    let mut pair = frozen_in_a_call("t1");
     pair.pass(20);
     pair.read_only = Some(0);
     pair.reply(0, "t2");
+    pair
+}
+
+/// The same, and the second one has rotated to "t3" since.
+fn with_a_late_token_that_is_not_stored_before_a_rotation() -> Pair {
+    let mut pair = with_a_late_token_that_is_not_stored();
     pair.pass_until_call(1, 300);
     pair.reply(1, "t3");
     pair.pass(2);
@@ -94,7 +106,7 @@ fn with_a_late_token_that_is_not_stored() -> Pair {
 
 #[test]
 fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
-    let mut pair = with_a_late_token_that_is_not_stored();
+    let mut pair = with_a_late_token_that_is_not_stored_before_a_rotation();
     pair.read_only = None;
     pair.pass(10);
     assert!(pair.told(0, "HandedOver { is_candidate: true }") > 0, "{:?}", pair.relays[0].notes);
@@ -103,7 +115,7 @@ fn a_late_token_that_could_not_be_stored_before_a_rotation_is_the_candidate() {
 /// Seed 931 of several relays.
 #[test]
 fn a_late_token_is_not_served_where_the_one_that_came_between_is_dead() {
-    let mut pair = with_a_late_token_that_is_not_stored();
+    let mut pair = with_a_late_token_that_is_not_stored_before_a_rotation();
     let refused = &mut pair.relays[1].machine.known;
     refused.record.credential.as_mut().unwrap().is_refused = true;
     refused.writer.is_dirty = true;
@@ -117,12 +129,7 @@ fn a_late_token_is_not_served_where_the_one_that_came_between_is_dead() {
 /// Seed 2031 of several relays.
 #[test]
 fn a_late_token_that_two_calls_may_have_ended_is_not_served() {
-    let mut pair = Pair::serving("t1");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    pair.pass(20);
-    pair.read_only = Some(0);
-    pair.reply(0, "t2");
+    let mut pair = with_a_late_token_that_is_not_stored();
     let refused = &mut pair.relays[1].machine.known;
     refused.record.credential.as_mut().unwrap().is_refused = true;
     refused.writer.is_dirty = true;
@@ -138,11 +145,7 @@ fn a_late_token_that_two_calls_may_have_ended_is_not_served() {
 
 #[test]
 fn a_call_given_up_late_is_remembered_by_all_even_if_its_first_writes_are_lost() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    pair.pass_until_call(1, 400);
-    pair.reply(1, "two");
+    let mut pair = overtaken_by("two");
     pair.pass(1);
     // the frozen relay goes on, finds its own timer run out, and the other one writes before it, twice
     let mut event = Event::Reply(Err(unknown()));
@@ -167,11 +170,7 @@ fn a_call_given_up_late_is_remembered_by_all_even_if_its_first_writes_are_lost()
 /// Until the others hear of it, they go on to promise for O − r from any moment: a call O − r after its end came too soon.
 #[test]
 fn nobody_calls_before_what_was_promised_until_a_late_call_was_heard_of_has_run_out() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    pair.pass_until_call(1, 400);
-    pair.reply(1, "two");
+    let mut pair = overtaken_by("two");
     pair.pass(2);
     // the other one has just looked
     while pair.relays[1].poll_at != pair.boot.plus(POLL) {
@@ -199,10 +198,8 @@ fn await_call_after_promises(pair: &mut Pair, token: &str) {
 /// The first relay is frozen in a call, and the second has rotated to "two": so long after, the first one brings "late", which by its
 /// reckoning ends `ends_in` later. Its life counts from before the freeze.
 fn with_a_late_token_that_ends_soon(after_s: u64, ends_in: Duration) -> Pair {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
+    let mut pair = frozen_in_a_call("one");
     let sent_at = pair.boot;
-    pair.relays[0].is_frozen = true;
     pair.pass_until_call(1, 400);
     pair.reply(1, "two");
     pair.pass(after_s);
@@ -234,11 +231,7 @@ fn the_call_after_a_late_token_that_has_ended_waits_until_all_have_heard_of_it()
 /// several relays.
 #[test]
 fn a_late_token_that_is_accepted_is_the_second_rotation_of_a_revocation() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
-    pair.pass_until_call(1, 400);
-    pair.reply(1, "two");
+    let mut pair = overtaken_by("two");
     pair.pass(2);
     pair.step(1, Event::Report(ReportId(1), Generation::default(), Grounds::Revocation));
     pair.reply(1, "three");
@@ -255,9 +248,7 @@ fn a_late_token_that_is_accepted_is_the_second_rotation_of_a_revocation() {
 
 #[test]
 fn a_call_that_minted_nothing_is_taken_back_where_the_others_took_it_for_unknown() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
+    let mut pair = frozen_in_a_call("one");
     pair.pass(20);
     assert!(matches!(pair.relays[1].machine.known.record.calls[0].outcome, Outcome::Unknown { .. }));
     let promised = pair.seconds(1);
@@ -273,9 +264,7 @@ fn a_call_that_minted_nothing_is_taken_back_where_the_others_took_it_for_unknown
 
 #[test]
 fn a_call_that_a_lost_relay_may_still_send_is_reckoned_with_for_an_hour() {
-    let mut pair = Pair::serving("one");
-    pair.pass_until_call(0, 7200);
-    pair.relays[0].is_frozen = true;
+    let mut pair = frozen_in_a_call("one");
     let lost_at = pair.boot;
     pair.pass_until_call(1, 400);
     pair.reply(1, "two");
