@@ -23,6 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 mod at_rest;
 mod client;
 mod cpu_time;
+#[path = "../support/many_accounts.rs"]
+mod many_accounts;
 mod on_files;
 mod on_redis;
 mod redis_server;

@@ -1,7 +1,6 @@
 //! Which accounts are there, where do relays keep their state, and who is WeChat?
 
 use std::{
-    fmt::Write as _,
     fs,
     io::{self, Error},
     path::{Path, PathBuf},
@@ -9,6 +8,8 @@ use std::{
 
 use tempfile::TempDir;
 use wechat_sim::{Op, Sim};
+
+use crate::many_accounts;
 
 pub(crate) const KEY: &str = "trk_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const SECRET: &str = "a-secret-of-no-real-account";
@@ -29,7 +30,7 @@ impl Setup {
         let mut home = tempfile::Builder::new();
         let home = home.prefix("token-relay-bench-");
         let home = if is_in_memory { home.tempdir_in(SHARED_MEMORY)? } else { home.tempdir()? };
-        let sim = (0..accounts).fold(Sim::builder(), |sim, number| sim.app(appid(number), SECRET));
+        let sim = (0..accounts).fold(Sim::builder(), |sim, number| sim.app(many_accounts::appid(number), SECRET));
         Ok(Self { accounts, sim: sim.start().await.map_err(Error::other)?, is_in_memory, home })
     }
 
@@ -39,13 +40,8 @@ impl Setup {
 
     /// A settings file with the first `accounts` accounts and one client that may read all of them.
     pub(crate) fn settings(&self, accounts: usize) -> io::Result<PathBuf> {
-        let mut text = format!("[clients.bench]\nkey = \"{KEY}\"\n");
-        for number in 0..accounts {
-            let (name, appid) = (name(number), appid(number));
-            write!(text, "\n[accounts.{name}]\nappid = \"{appid}\"\nsecret = \"{SECRET}\"\n").map_err(Error::other)?;
-        }
         let path = self.home().join(format!("{accounts}.toml"));
-        fs::write(&path, text)?;
+        fs::write(&path, many_accounts::settings(accounts, SECRET, KEY))?;
         Ok(path)
     }
 
@@ -53,15 +49,6 @@ impl Setup {
     pub(crate) fn calls(&self) -> usize {
         self.sim.calls(Op::Any).len()
     }
-}
-
-/// The name of an account.
-pub(crate) fn name(number: usize) -> String {
-    format!("a{number:05}")
-}
-
-pub(crate) fn appid(number: usize) -> String {
-    format!("wx{number:016}")
 }
 
 fn is_tmpfs(mount_point: &str) -> io::Result<bool> {

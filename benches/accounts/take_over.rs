@@ -14,9 +14,10 @@ use wechat_sim::Kind;
 
 use crate::{
     client::Client,
+    many_accounts::{appid, name},
     relay::Relay,
     report,
-    setup::{Setup, appid, name},
+    setup::Setup,
     support::http_exchange::Answer,
 };
 

@@ -11,7 +11,7 @@
 #![expect(clippy::print_stdout, reason = "a bench is what it prints")]
 
 use std::{
-    env, fs,
+    env,
     io::{self, Error},
     net::SocketAddr,
     path::Path,
@@ -22,8 +22,9 @@ use std::{
 use side_by_side::{
     clients::{Clients, Pattern},
     contest::{Contest, Entry},
+    nginx,
     relay::{self, APPID, KEY, SECRET},
-    server::{Cores, Server},
+    server::{Cores, Server, is_installed},
 };
 use support::machine;
 use wechat_sim::Sim;
@@ -64,8 +65,7 @@ async fn measure(rounds: usize) -> io::Result<()> {
 
 /// nginx and the relay, in turn, under both kinds of load.
 async fn compare(rounds: usize, cores: &Cores, sim: &Sim, relay: &Rc<Server>, home: &Path) -> io::Result<()> {
-    if Command::new("nginx").arg("-v").output().is_err() {
-        println!("left out: there is no nginx to compare with (apt-get install nginx-light)");
+    if !is_installed("nginx", "-v", "nginx-light") {
         return Ok(());
     }
     let call = call(&hanging::token(relay.address()).await?);
@@ -112,26 +112,17 @@ fn relay_command(address: SocketAddr, sim: &Sim, home: &Path) -> Command {
     command
 }
 
-/// One process, no log, as many connections to the upstream as the load has.
+/// As many connections to the upstream as the load has.
 fn nginx_command(address: SocketAddr, sim: &Sim, home: &Path) -> Command {
-    let (place, upstream) = (home.display(), sim.addr());
-    let configuration = format!(
-        "daemon off; master_process off; pid {place}/nginx.pid; error_log stderr crit;
-        events {{ worker_connections 1024; }}
-        http {{
-          access_log off; keepalive_requests 1000000000;
-          client_body_temp_path {place}/a; proxy_temp_path {place}/b; fastcgi_temp_path {place}/c;
-          uwsgi_temp_path {place}/d; scgi_temp_path {place}/e;
-          upstream wechat {{ server {upstream}; keepalive {CONNECTIONS}; keepalive_requests 1000000000; }}
-          server {{
-            listen {address};
-            location / {{ proxy_pass http://wechat; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}
-          }}
-        }}"
-    );
-    let file = home.join("nginx.conf");
-    fs::write(&file, configuration).expect("the directory is there");
-    let mut command = Command::new("nginx");
-    command.arg("-c").arg(file);
-    command
+    let upstream = sim.addr();
+    nginx::command(
+        home,
+        &format!(
+            "upstream wechat {{ server {upstream}; keepalive {CONNECTIONS}; keepalive_requests 1000000000; }}
+            server {{
+              listen {address};
+              location / {{ proxy_pass http://wechat; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}
+            }}"
+        ),
+    )
 }

@@ -4,17 +4,13 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-use crate::{
-    others::request, side_by_side::server::Server, support::http_exchange::exchange, support::machine::verdict,
-};
+use crate::{others::request, side_by_side::server::Server, support::http_exchange::exchange};
 
 /// As many as `server.max_connections` allows, but for those of others; each end takes a file.
 const CONNECTIONS: u32 = 9_900;
-/// KiB, the target.
-const MOST: f64 = 8.0;
 
-/// What `server`, called `name`, holds more of RAM with them than without.
-pub(crate) async fn measure(name: &str, server: &Server) -> io::Result<()> {
+/// How many KiB `server` holds more of RAM for each of them.
+pub(crate) async fn measure(server: &Server) -> io::Result<f64> {
     let before = server.resident()?.now;
     let mut idle = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -22,7 +18,6 @@ pub(crate) async fn measure(name: &str, server: &Server) -> io::Result<()> {
         exchange(&mut stream, &request()).await?;
         idle.push(stream);
     }
-    let each = f64::from(server.resident()?.now.saturating_sub(before)) / f64::from(CONNECTIONS);
-    println!("an idle connection at {name}: {each:.1} KiB   target at most {MOST}: {}", verdict(each <= MOST));
-    Ok(())
+    let more = server.resident()?.now.saturating_sub(before);
+    Ok(f64::from(more) / f64::from(CONNECTIONS))
 }

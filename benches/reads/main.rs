@@ -4,18 +4,20 @@
 //!   cargo bench --bench reads -- 20               fewer
 //!   cargo bench --bench reads -- --svg FILE       draws the first table as well
 //!
-//! Every server is a process of its own, pinned to one core; the load comes from another. All of a table are up at once and take turns
-//! of a tenth of a second, so that whatever else the machine does meets all alike, and what is told is each one's ratio in the
-//! same round. What is not installed is left out, and said. docs/PERFORMANCE.md holds the results.
+//! Every server is a process of its own, pinned to one core; the load comes from another core. The servers of a table run at once and
+//! take turns of a tenth of a second, so that other work on the machine affects all alike. A ratio compares two turns of the same
+//! round. Servers that are not installed are left out, with a line that says so. docs/PERFORMANCE.md has the results.
 
 #![expect(clippy::print_stdout, reason = "a bench is what it prints")]
 
 use std::{env, io, path::PathBuf};
 
 use side_by_side::{clients::Pattern, contest::Contest, server::Cores};
-use support::machine;
+use support::machine::{self, verdict};
 
 mod idle;
+#[path = "../support/many_accounts.rs"]
+mod many_accounts;
 mod others;
 mod picture;
 mod reference;
@@ -28,6 +30,8 @@ mod support;
 
 const ROUNDS: usize = 40;
 const CONNECTIONS: u32 = 64;
+/// The target for an idle connection of the relay.
+const IDLE_KIB: f64 = 8.0;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -77,7 +81,12 @@ async fn beside_others(rounds: usize, cores: &Cores, svg: Option<PathBuf>) -> io
     }
     contest.print_memory()?;
     for (name, server) in contest.servers().take(2) {
-        idle::measure(name, server).await?;
+        let kib = idle::measure(server).await?;
+        print!("an idle connection at {name}: {kib:.1} KiB");
+        match name {
+            "token-relay" => println!("   target at most {IDLE_KIB}: {}", verdict(kib <= IDLE_KIB)),
+            _ => println!(),
+        }
     }
     drop(sim);
     contest.stop()

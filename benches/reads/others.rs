@@ -5,7 +5,7 @@ use std::{
     io::{self, Error},
     net::SocketAddr,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     rc::Rc,
 };
 
@@ -16,8 +16,9 @@ use crate::{
     side_by_side::{
         clients::Clients,
         contest::Entry,
+        nginx,
         relay::KEY,
-        server::{Cores, Server},
+        server::{Cores, Server, is_installed},
     },
 };
 
@@ -45,36 +46,25 @@ pub(crate) async fn reference(cores: &Cores, home: &Path, answer: &[u8]) -> io::
 pub(crate) async fn installed(cores: &Cores, home: &Path, answer: &[u8]) -> io::Result<Vec<(&'static str, Entry)>> {
     let (headers, body) = parts(answer)?;
     let mut entries = Vec::new();
-    if is_there("nginx", "-v", "nginx-light") {
-        let configuration = |address| nginx(address, home, &headers, &body);
-        entries.push((
-            "nginx",
-            http(cores, |address| configured("nginx", home, "nginx.conf", &configuration(address))).await?,
-        ));
+    if is_installed("nginx", "-v", "nginx-light") {
+        let command = |address| nginx_command(address, home, &headers, &body);
+        entries.push(("nginx", http(cores, command).await?));
     }
-    if is_there("go", "version", "golang") {
+    if is_installed("go", "version", "golang") {
         let program = built_by_go(home)?;
         let command = |address: SocketAddr| with_answer(Command::new(&program), address, &headers, &body);
         entries.push(("Go net/http", http(cores, command).await?));
     }
-    if is_there("node", "--version", "nodejs") {
+    if is_installed("node", "--version", "nodejs") {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/reads/server.mjs");
         let mut node = Command::new("node");
         node.arg(script);
         entries.push(("Node http", http(cores, |address| with_answer(node, address, &headers, &body)).await?));
     }
-    if is_there("redis-server", "--version", "redis-server") {
+    if is_installed("redis-server", "--version", "redis-server") {
         entries.push(("Redis GET", redis(cores, home, &body).await?));
     }
     Ok(entries)
-}
-
-fn is_there(program: &str, version: &str, package: &str) -> bool {
-    let found = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !found {
-        println!("left out: there is no {program} (apt-get install {package})");
-    }
-    found
 }
 
 async fn http(cores: &Cores, command: impl FnOnce(SocketAddr) -> Command) -> io::Result<Entry> {
@@ -85,7 +75,7 @@ async fn http(cores: &Cores, command: impl FnOnce(SocketAddr) -> Command) -> io:
 }
 
 /// The relay's own headers, but those that every server writes itself, and the body.
-fn parts(answer: &[u8]) -> io::Result<(Vec<(String, String)>, String)> {
+pub(crate) fn parts(answer: &[u8]) -> io::Result<(Vec<(String, String)>, String)> {
     let answer = std::str::from_utf8(answer).map_err(Error::other)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
     let headers = head.lines().filter_map(|line| line.split_once(": "));
@@ -108,35 +98,23 @@ fn built_by_go(home: &Path) -> io::Result<std::path::PathBuf> {
     if status.success() { Ok(program) } else { Err(Error::other("go build failed")) }
 }
 
-fn configured(program: &str, home: &Path, file: &str, configuration: &str) -> Command {
-    let file = home.join(file);
-    fs::write(&file, configuration).expect("the directory is there");
-    let mut command = Command::new(program);
-    command.arg("-c").arg(file);
-    command
-}
-
-/// One process, no log; the key is looked up by `map`.
-fn nginx(address: SocketAddr, home: &Path, headers: &[(String, String)], body: &str) -> String {
-    let place = home.display();
+/// The key is looked up by `map`.
+fn nginx_command(address: SocketAddr, home: &Path, headers: &[(String, String)], body: &str) -> Command {
     let header = |(name, value): &(String, String)| match name.as_str() {
         "content-type" => format!("default_type {value};"),
         name => format!("add_header {name} '{value}';"),
     };
     let headers: String = headers.iter().map(header).collect();
-    format!(
-        "daemon off; master_process off; pid {place}/nginx.pid; error_log stderr crit;
-        events {{ worker_connections 1024; }}
-        http {{
-          access_log off; keepalive_requests 1000000000; map_hash_bucket_size 256;
-          client_body_temp_path {place}/a; proxy_temp_path {place}/b; fastcgi_temp_path {place}/c;
-          uwsgi_temp_path {place}/d; scgi_temp_path {place}/e;
-          map $http_authorization $is_known {{ default 0; 'Bearer {KEY}' 1; }}
-          server {{
-            listen {address};
-            location = /token {{ if ($is_known = 0) {{ return 401; }} {headers} return 200 '{body}'; }}
-          }}
-        }}"
+    nginx::command(
+        home,
+        &format!(
+            "map_hash_bucket_size 256;
+            map $http_authorization $is_known {{ default 0; 'Bearer {KEY}' 1; }}
+            server {{
+              listen {address};
+              location = /token {{ if ($is_known = 0) {{ return 401; }} {headers} return 200 '{body}'; }}
+            }}"
+        ),
     )
 }
 

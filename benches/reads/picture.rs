@@ -1,4 +1,4 @@
-//! How does a table look as a picture? Bars, in the colours of whoever looks: light or dark.
+//! How is a table drawn? As an SVG with a bar for each server, in light or dark colours as the viewer prefers.
 
 use std::fmt::Write as _;
 

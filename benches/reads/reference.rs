@@ -14,13 +14,15 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use crate::others::parts;
+
 /// Serves one answer on `address` until standard input ends, which it does with the bench.
 pub(crate) fn serve(address: &str, answer: &Path) -> io::Result<()> {
     thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(0);
     });
-    let (headers, body) = parse(&fs::read_to_string(answer)?)?;
+    let (headers, body) = parse(&fs::read(answer)?)?;
     // The same runtime as the relay's.
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = TcpListener::bind(address).await?;
@@ -39,16 +41,12 @@ pub(crate) fn serve(address: &str, answer: &Path) -> io::Result<()> {
     })
 }
 
-/// The headers, without those that hyper writes itself, and the body.
-fn parse(answer: &str) -> io::Result<(HeaderMap, Bytes)> {
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::InvalidData)?;
-    let mut headers = HeaderMap::new();
-    for line in head.lines().skip(1) {
-        let (name, value) = line.split_once(": ").ok_or(io::ErrorKind::InvalidData)?;
-        if !["date", "content-length"].contains(&name) {
-            let name: HeaderName = name.parse().map_err(io::Error::other)?;
-            headers.insert(name, HeaderValue::try_from(value).map_err(io::Error::other)?);
-        }
-    }
-    Ok((headers, Bytes::copy_from_slice(body.as_bytes())))
+/// The headers that hyper does not write itself, and the body.
+fn parse(answer: &[u8]) -> io::Result<(HeaderMap, Bytes)> {
+    let (headers, body) = parts(answer)?;
+    let headers = headers.into_iter().map(|(name, value)| {
+        let name: HeaderName = name.parse().map_err(io::Error::other)?;
+        Ok((name, HeaderValue::try_from(value).map_err(io::Error::other)?))
+    });
+    Ok((headers.collect::<io::Result<_>>()?, body.into()))
 }

@@ -1,7 +1,6 @@
 //! Which relays are measured? Each as it is shipped, with what its name says.
 
 use std::{
-    fmt::Write as _,
     fs,
     io::{self, Error},
     net::SocketAddr,
@@ -16,7 +15,7 @@ use tokio::{net::TcpStream, time::sleep};
 use wechat_sim::Sim;
 
 use crate::{
-    CONNECTIONS,
+    CONNECTIONS, many_accounts,
     others::request,
     side_by_side::{
         clients::Clients,
@@ -68,17 +67,10 @@ pub(crate) async fn with_tls(cores: &Cores, home: &Path) -> io::Result<(Sim, Ent
 
 /// One relay with 10,000 accounts, asked for one of them, and for each in turn.
 pub(crate) async fn with_many_accounts(cores: &Cores, home: &Path) -> io::Result<(Sim, Entry, Entry)> {
-    let names: Vec<_> = (0..MANY).map(|number| format!("a{number:05}")).collect();
-    let appid = |number: usize| format!("wx{number:016}");
-    let sim = (0..MANY).fold(Sim::builder(), |sim, number| sim.app(appid(number), SECRET));
+    let sim = (0..MANY).fold(Sim::builder(), |sim, number| sim.app(many_accounts::appid(number), SECRET));
     let sim = sim.start().await.map_err(Error::other)?;
-    let mut settings = format!("[clients.bench]\nkey = \"{KEY}\"\n");
-    for (number, name) in names.iter().enumerate() {
-        let appid = appid(number);
-        write!(settings, "[accounts.{name}]\nappid = \"{appid}\"\nsecret = \"{SECRET}\"\n").map_err(Error::other)?;
-    }
     let file = home.join("settings.toml");
-    fs::write(&file, settings)?;
+    fs::write(&file, many_accounts::settings(MANY, SECRET, KEY))?;
     let command = |address: SocketAddr| {
         let mut command = relay::command(address, &sim, home);
         for key in ["ACCOUNTS__MAIN__APPID", "ACCOUNTS__MAIN__SECRET", "CLIENTS__BENCH__KEY"] {
@@ -87,7 +79,7 @@ pub(crate) async fn with_many_accounts(cores: &Cores, home: &Path) -> io::Result
         command.arg("--config").arg(&file);
         command
     };
-    let requests: Vec<_> = names.iter().map(|name| request_for(name)).collect();
+    let requests: Vec<_> = (0..MANY).map(|number| request_for(&many_accounts::name(number))).collect();
     let server = Server::answering(cores, async |address| TcpStream::connect(address).await.map(drop), command).await?;
     all_served(server.address(), &requests).await?;
     let one = Clients::connect(server.address(), CONNECTIONS, None, vec![requests[0].clone()]).await?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod contest;
+pub(crate) mod nginx;
 pub(crate) mod relay;
 pub(crate) mod server;
 pub(crate) mod spread;

@@ -1,6 +1,11 @@
 //! How is a server started on one core, and what has it used?
 
-use std::{fs, io, net::SocketAddr, process::Command, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use token_relay::clock::{Clock, SystemClock};
@@ -39,6 +44,15 @@ fn pin(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
     Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Whether there is this program; says so where it is missing.
+pub(crate) fn is_installed(program: &str, version: &str, package: &str) -> bool {
+    let found = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        println!("left out: there is no {program} (apt-get install {package})");
+    }
+    found
 }
 
 /// A running server.
