@@ -142,8 +142,8 @@ impl Clients {
         self.by_prefix.get(&key.prefix())?.iter().find(|(known, _)| known == key).map(|(_, client)| client)
     }
 
-    /// The client with one of these names. Rejected: to choose among several, for then a further client in the settings could
-    /// change as whom a service is known.
+    /// The client with one of these names. Rejected: to choose among several clients, for then one more client in the settings could
+    /// change which client a service is.
     fn by_certificate(&self, names: Option<&CertificateNames>) -> Result<&Arc<Client>, Problem> {
         let missing = Problem::Unauthorized("Authorization: Bearer <relay key> is missing");
         let names = names.ok_or(missing)?;

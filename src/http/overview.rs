@@ -1,4 +1,4 @@
-//! What do `GET /status` and the readiness say about the relay? For `GET /status` and the readiness.
+//! What do `GET /status` and the readiness say about the relay?
 
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 

@@ -32,9 +32,9 @@
 //!     one relay has heard of it, and what a relay fetches later that has not heard of it yet. What is fetched by one that has
 //!     must live as promised.
 //! 12. **One that cannot hear.** A relay that was cut off from the store, or frozen, when the store began to tell of an orphan call,
-//!     and had not polled it for 3 s more, or was frozen before it could take that in: while an orphan is awaited it promises O − r from any moment, until it has heard of it (and
-//!     3 s more, until that is stored). To promise nothing so long after its last contact would answer 503 where a relay crashes in
-//!     mid-call and the store is lost for a while, which is likelier.
+//!     and had not polled it for 3 s more, or was frozen before it could take that in: while an orphan is awaited it promises O − r from
+//!     any moment, until it has heard of it (and 3 s more, until that is stored). To promise nothing so long after its last contact
+//!     would answer 503 where a relay crashes in mid-call and the store is lost for a while, which is likelier.
 
 use token_relay::{clock::BootId, issuer::RotationMode};
 

@@ -142,7 +142,8 @@ proptest! {
             Presence { beat: 9, boot_id, boot_at: group.hosts[1].clock(read), heard: vec![(host_id(0).0, 1)], clocks };
         group.peers[0].showed(group.hosts[0].clock(now), vec![(id, presence)]);
         group.knows_only_what_is_true(0, now);
-        // what is told is known less well, by what both clocks may have drifted meanwhile: near the limit it alone is not known
+        // the third clock, which the second relay tells of, is known less exactly: by what both clocks may have drifted meanwhile. So
+        // close to the limit it may be unknown while the second is known
         let [second, third] = [1, 2].map(|of| group.offset(0, of, now));
         let is_near = |offset: ClockOffset| CLOSE < offset.uncertainty() + 3 * CLOSE / DRIFT;
         prop_assert!(second.is_some() || third.is_none());
