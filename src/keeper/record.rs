@@ -155,6 +155,9 @@ pub struct Orphan {
     pub call: CallId,
     /// From here on its sender is taken for dead.
     pub until: Bounds,
+    /// A sticky issuer is asked to rotate: only such a call of its ends a token.
+    #[serde(default)]
+    pub is_forced: bool,
 }
 
 /// Why a call failed.

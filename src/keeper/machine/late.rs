@@ -9,7 +9,7 @@ use crate::{
     credential::Generation,
     keeper::{
         record::{Call, Credential, LateToken, Outcome},
-        schedule::{DEATH_MARGIN, SUCCESSION},
+        schedule::SUCCESSION,
     },
 };
 
@@ -42,8 +42,8 @@ impl Knowledge {
         if is_same {
             // a sticky issuer gives the same one to all
             self.relabel(now, credential.generation);
-        } else if let Some(came_at) = newer.map(|newer| newer.came_at) {
-            let candidate = self.candidate(now, &credential, came_at);
+        } else if newer.is_some() {
+            let candidate = self.candidate(now, &credential);
             self.relabel(now, credential.generation);
             if is_living && self.record.candidate().is_none() {
                 self.record.remember(candidate);
@@ -54,7 +54,7 @@ impl Knowledge {
             }
         } else if is_rotating && later_calls > 1 {
             // each of them may have minted, and the second of two mints ends ours at once
-            let call = self.candidate(now, &credential, credential.came_at);
+            let call = self.candidate(now, &credential);
             self.relabel(now, credential.generation);
             self.record.remember(call.given_up(credential.came_at));
         } else {
@@ -79,11 +79,10 @@ impl Knowledge {
         if self.is_holder() { now.boot } else { now.boot.plus(SUCCESSION) }
     }
 
-    /// The call that brought `credential`, while another one is current that came at `came_at`.
-    pub(super) fn candidate(&self, now: Now, credential: &Credential, came_at: Bounds) -> Call {
-        let policy = &self.charge.policy;
+    /// The call that brought `credential`, while another one is current.
+    pub(super) fn candidate(&self, now: Now, credential: &Credential) -> Call {
         let came = credential.came_at;
-        let sent_at = credential.asked_at.earliest.max(came.earliest.minus(policy.longest_call));
+        let sent_at = credential.asked_at.earliest.max(came.earliest.minus(self.charge.policy.longest_call));
         Call {
             id: credential.call.expect("a call of ours brought it"),
             sent: Bounds::between(sent_at, came.latest.max(self.heard_at(now))),
@@ -91,7 +90,6 @@ impl Knowledge {
                 token: credential.token.clone(),
                 came_at: came,
                 deadline: credential.deadline,
-                decided_at: came_at.plus(policy.issuer.overlap).plus(DEATH_MARGIN),
             }),
         }
     }

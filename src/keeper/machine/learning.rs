@@ -98,7 +98,7 @@ impl Knowledge {
         self.record.retry_at = Some(self.record.retry_at.map_or(at, |known| known.latest.max(at)).into());
     }
 
-    /// While a store fails, calls go unrecorded from [`Machine::may_go_unrecorded`] on, and then a crash forgets them: a
+    /// While a store fails, calls go unrecorded from [`Knowledge::may_go_unrecorded`] on, and then a crash forgets them: a
     /// record that is loaded after that moment is treated as if one had been made, whatever else it says.
     pub(super) fn unrecorded_call(&self, now: Now) -> Option<Call> {
         let situation = self.situation();
@@ -194,10 +194,14 @@ impl Knowledge {
         let precedence = match () {
             () if ours.holder == Some(me) && theirs.holder == Some(me) => Precedence::Ours,
             () if has_lost_call => Precedence::Theirs,
+            // what the store has lost, such as another relay's call, is known here alone
+            () if is_stale && has_minted => Precedence::Neither,
             () if !has_minted && is_behind => Precedence::Neither,
             () => Precedence::Theirs,
         };
-        if let Some(Unstored::Token { after, .. }) = &unstored {
+        if let Some(Unstored::Token { credential, after }) = &unstored
+            && token_before.as_ref() == Some(&credential.token)
+        {
             // ours is what it was before that token: it is taken in after theirs
             (ours.credential, ours.generation) = (None, *after);
         }
@@ -212,6 +216,9 @@ impl Knowledge {
             self.relabel(now, served);
         }
         self.add_own(now, unstored, ended);
+        if is_stale {
+            self.count_hearing_anew(now, theirs);
+        }
         if self.record.invalidated().map(|calls| calls.latest) < expected.map(|calls| calls.latest) && self.is_holder()
         {
             // the others have verified the token up to the call that they expect: they see first that it comes sooner
@@ -267,6 +274,16 @@ impl Knowledge {
                 }
                 unknown @ Unstored::Unknown(_) => unknown,
             });
+        }
+    }
+
+    /// The store has lost the calls that `theirs` does not tell of. The others promise without them until they hear of them again.
+    fn count_hearing_anew(&mut self, now: Now, theirs: &Record) {
+        let heard_at = now.boot.plus(SUCCESSION);
+        for call in &mut self.record.calls {
+            if !theirs.calls.iter().any(|told| told.id == call.id && told.is_open() == call.is_open()) {
+                call.sent.latest = call.sent.latest.max(heard_at);
+            }
         }
     }
 

@@ -62,7 +62,8 @@ impl Machine {
         self.known.end_waits_of_old_secret(now);
         if let Some(open) = self.known.record.take_open_call() {
             // its sender may be frozen, and send it later
-            self.known.record.add_orphan(now.boot, Orphan { call: open.id, until: now.boot.plus(ORPHAN).into() });
+            let orphan = Orphan { call: open.id, until: now.boot.plus(ORPHAN).into(), is_forced: open.is_forced() };
+            self.known.record.add_orphan(now.boot, orphan);
             self.known.crashed_in(now, open);
         }
         self.known.record.holder = Some(me);

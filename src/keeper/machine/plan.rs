@@ -9,7 +9,7 @@ use crate::{
     clock::Bounds,
     keeper::{
         record::{Call, Credential, PROBES_PER_DAY, SHORT_CALM, UNASKED_PROBES_PER_DAY},
-        schedule::RiskWindow,
+        schedule::{DEATH_MARGIN, RiskWindow},
     },
 };
 
@@ -148,12 +148,13 @@ impl Situation<'_> {
         [relief_at, after_last, self.probes.retry_at].into_iter().flatten().fold(Timestamp::LONG_AGO, Timestamp::max)
     }
 
-    /// When the candidate's probe is due.
+    /// When the candidate's probe is due: when WeChat accepts it only if it is the newer one, for the overlap after the current
+    /// token's mint is over. Without a current one there is nothing to decide between: a call is due.
     pub(super) fn decide_at(&self, now: Now) -> Timestamp {
-        // without a stored token there is nothing to decide between: a call is due
-        let candidate = self.record.candidate().filter(|_| self.record.credential.is_some());
-        let decided_at = candidate.map(|(_, late)| late.decided_at.latest);
-        decided_at.map_or(Timestamp::NEVER, |at| at.max(self.probe_allowed_at(now, PROBES_PER_DAY)))
+        let current = self.record.credential.as_ref().filter(|_| self.record.candidate().is_some());
+        let both_until = current.map(|current| current.came_at.latest.plus(self.policy.issuer.overlap));
+        both_until
+            .map_or(Timestamp::NEVER, |until| until.plus(DEATH_MARGIN).max(self.probe_allowed_at(now, PROBES_PER_DAY)))
     }
 
     /// The first moment at which less than a second can be promised, if it lies ahead.

@@ -13,7 +13,7 @@ use crate::{
     credential::Sliding,
     keeper::{
         record::{CLOCK_TOLERANCE, Credential},
-        schedule::{RiskWindow, SUCCESSION},
+        schedule::RiskWindow,
     },
 };
 
@@ -28,8 +28,8 @@ impl Situation<'_> {
         // theirs kill it at once, when the lease has passed on
         let unwatched = match self.watch {
             Watch::Always => None,
-            Watch::Leased(watched) | Watch::Until(watched) if is_durable => Some(watched.max(planned).plus(window)),
-            Watch::Leased(watched) | Watch::Until(watched) => Some(watched.plus(SUCCESSION)),
+            Watch::Contact { at, .. } if is_durable => Some(at.max(planned).plus(window)),
+            Watch::Contact { .. } => Some(self.watch.another_calls_after()),
         };
         let until = [invalidated, unwatched].into_iter().flatten().fold(credential.deadline.earliest, Timestamp::min);
         // what is not durable, or was not checked since a clock was set, is promised for O − r from any moment
@@ -42,7 +42,8 @@ impl Situation<'_> {
 
     /// Whether a lost relay may still send the call that it had announced.
     fn awaits_orphan(&self, now: Timestamp) -> bool {
-        self.is_rotating() && self.record.orphans.iter().any(|orphan| now < orphan.until.latest)
+        let mut orphans = self.record.orphans.iter().filter(|orphan| self.is_rotating() || orphan.is_forced);
+        orphans.any(|orphan| now < orphan.until.latest)
     }
 
     /// The spans in which the current credential may die of an unknown call: an overlap after it, and, if another one
@@ -55,8 +56,8 @@ impl Situation<'_> {
         });
         // a relay that is cut off from the store knows nothing of calls after its last contact
         let unwatched = match (self.watch, &self.record.credential) {
-            (Watch::Leased(watched) | Watch::Until(watched), Some(credential)) => {
-                Some(RiskWindow { from: watched.max(self.rotation_at(credential)).plus(overlap), to: Timestamp::NEVER })
+            (Watch::Contact { at, .. }, Some(credential)) => {
+                Some(RiskWindow { from: at.max(self.rotation_at(credential)).plus(overlap), to: Timestamp::NEVER })
             }
             (Watch::Always, _) | (_, None) => None,
         };
@@ -77,8 +78,8 @@ impl Situation<'_> {
         let call_at = self.call_at_the_earliest(now);
         let call_at = match self.watch {
             // what puts the call off may not be stored: the next holder calls without knowing of it
-            Watch::Leased(until) => call_at.min(until.plus(SUCCESSION)),
-            Watch::Until(_) | Watch::Always => call_at,
+            Watch::Contact { is_leased: true, .. } => call_at.min(self.watch.another_calls_after()),
+            Watch::Contact { is_leased: false, .. } | Watch::Always => call_at,
         };
         Some(lapse.min(call_at.minus(ATTEMPT_GAP)))
     }

@@ -67,8 +67,10 @@ impl Knowledge {
         let Some(replica) = &self.replica else { return Watch::Always };
         match (self.charge.policy.issuer.rotation, self.role()) {
             (RotationMode::Sticky, _) => Watch::Always,
-            (RotationMode::Rotating, Role::Holder { until }) => Watch::Leased(until),
-            (RotationMode::Rotating, _) => Watch::Until(replica.contact_at.unwrap_or(Timestamp::LONG_AGO)),
+            (RotationMode::Rotating, role) => {
+                let contact_at = replica.contact_at.unwrap_or(Timestamp::LONG_AGO);
+                Watch::Contact { at: contact_at, is_leased: matches!(role, Role::Holder { .. }) }
+            }
         }
     }
 }

@@ -7,7 +7,10 @@ use super::{Policy, RotationMode};
 use crate::{
     clock::{Bounds, Timestamp},
     credential::Generation,
-    keeper::record::{Credential, Record},
+    keeper::{
+        record::{Credential, Record},
+        schedule::{LEASE, SUCCESSION},
+    },
 };
 
 /// What probes have found of the current credential.
@@ -32,10 +35,20 @@ pub(super) struct Probes {
 pub(super) enum Watch {
     /// None: nobody else calls, or all that do are given the same token.
     Always,
-    /// Of several relays on one store this one holds the lease: none before it ends.
-    Leased(Timestamp),
-    /// It does not: none before its last contact.
-    Until(Timestamp),
+    /// None before the last contact with the store that other relays share. That this one has the lease, until [`LEASE`] later, does
+    /// not say more for certain: the store may have lost that it has it.
+    Contact { at: Timestamp, is_leased: bool },
+}
+
+impl Watch {
+    /// Another relay calls for the first time after this moment, if the store has lost nothing.
+    pub(super) fn another_calls_after(self) -> Timestamp {
+        match self {
+            Self::Always => Timestamp::NEVER,
+            Self::Contact { at, is_leased: true } => at.plus(LEASE).plus(SUCCESSION),
+            Self::Contact { at, is_leased: false } => at.plus(SUCCESSION),
+        }
+    }
 }
 
 /// All that the two questions are answered from.

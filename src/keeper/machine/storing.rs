@@ -30,8 +30,10 @@ impl Machine {
 
     /// Does what the record was written for, if it may be done.
     fn go_on(&mut self, now: Now, then: Then, is_stored: bool) {
-        let may_go_on =
-            !self.is_stopping && self.known.may_call(now) && (is_stored || self.known.may_go_unrecorded(now));
+        let is_forced = matches!(then, Then::Call { sent, .. } if sent.is_forced);
+        let may_go_on = !self.is_stopping
+            && self.known.may_call(now)
+            && (is_stored || self.known.may_go_unrecorded(now, is_forced));
         match then {
             Then::Keep => {
                 self.phase = Phase::Idle;
@@ -145,10 +147,11 @@ impl Knowledge {
 
     /// Whether the call whose intent could not be stored may be made all the same. With a living token only so late that a
     /// crash, which forgets the call, cannot betray what the stored record promises.
-    pub(super) fn may_go_unrecorded(&self, now: Now) -> bool {
+    pub(super) fn may_go_unrecorded(&self, now: Now, is_forced: bool) -> bool {
         match self.last_chance(now) {
-            // of several relays the next holder would promise on what the store says: there it waits for the store
-            _ if self.replica.is_some() && self.is_rotating() => false,
+            // of several relays the next holder would promise on what the store says: there a call that ends a token waits for the
+            // store (seed 2020 of several relays)
+            _ if self.replica.is_some() && (self.is_rotating() || is_forced) => false,
             Some(last_chance) => self.writer.has_stored && last_chance <= now.boot,
             None => self.writer.has_stored || self.charge.started_at.plus(NEVER_STORED_GRACE) <= now.boot,
         }

@@ -59,8 +59,6 @@ pub struct LateToken {
     pub came_at: Bounds,
     /// D.
     pub deadline: Bounds,
-    /// From here on WeChat accepts it only if it is the newer one: the overlap after the stored token's mint is over.
-    pub decided_at: Bounds,
 }
 
 impl Call {
@@ -71,7 +69,6 @@ impl Call {
             Outcome::Late(late) => Outcome::Late(LateToken {
                 came_at: late.came_at.shifted(by),
                 deadline: late.deadline.shifted(by),
-                decided_at: late.decided_at.shifted(by),
                 ..late
             }),
         };
@@ -81,6 +78,11 @@ impl Call {
     /// Whether it is about to be sent or under way.
     pub const fn is_open(&self) -> bool {
         matches!(self.outcome, Outcome::Open { .. })
+    }
+
+    /// Whether it is, and asks a sticky issuer to rotate.
+    pub const fn is_forced(&self) -> bool {
+        matches!(self.outcome, Outcome::Open { is_forced: true })
     }
 
     /// When it ended that may have minted; `None` while it has not.

@@ -155,7 +155,6 @@ mod tests {
                 token: Token::try_from(format!("late-{id}")).unwrap(),
                 came_at: ended,
                 deadline: sent.plus(Duration::from_secs(7200)),
-                decided_at: sent.plus(Duration::from_secs(301)),
             };
             let outcome = if is_late { Outcome::Late(late) } else { Outcome::Unknown { ended } };
             Call { id: CallId(id), sent, outcome }

@@ -44,9 +44,8 @@ const LAYOUT_2: &str = r#"
 "handed_out":[{"digest":"2a51d3547c23a8de50f3e23285a0df35","until":[5800000000,5801000000],"generation":8}],"calls":[{"id":1,
 "sent":[2200000000,2201000000],"outcome":{"unknown":{"ended":[2208000000,2210000000]}}},{"id":2,
 "sent":[2300000000,2301000000],"outcome":"void"},{"id":3,"sent":[2890000000,2900000000],
-"outcome":{"late":{"token":"late","came_at":[2900000000,2901000000],"deadline":[10000000000,10001000000],
-"decided_at":[3100000000,3102000000]}}},{"id":4,"sent":[3020000000,3020000000],
-"outcome":{"open":{"is_forced":true}}}],"orphans":[{"call":5,"until":[6000000000,6002000000]}],
+"outcome":{"late":{"token":"late","came_at":[2900000000,2901000000],"deadline":[10000000000,10001000000]}}},{"id":4,"sent":[3020000000,3020000000],
+"outcome":{"open":{"is_forced":true}}}],"orphans":[{"call":5,"until":[6000000000,6002000000],"is_forced":false}],
 "verified_at":[3010000000,3011000000],"probed_at":[3012000000,3013000000],
 "calm":{"since":[3010000000,3011000000],"in_vain":3},"ended_by_others_at":1795535000000,"revocation":{"up_to":9,"rotations_left":1},"forwarded":{"id":7,"generation":9,"grounds":"burst",
 "answer":{"failed":[[3060000000,3060000000],{"refresh_failed":{"refused":{"errcode":40164,
@@ -65,12 +64,7 @@ fn token(text: &str) -> Token {
 
 /// A record in which nothing is missing.
 fn full() -> Record {
-    let late = LateToken {
-        token: token("late"),
-        came_at: about(2900, 2901),
-        deadline: about(10_000, 10_001),
-        decided_at: about(3100, 3102),
-    };
+    let late = LateToken { token: token("late"), came_at: about(2900, 2901), deadline: about(10_000, 10_001) };
     let call = |id, sent, outcome| Call { id: CallId(id), sent, outcome };
     let mut debits = Debits::default();
     debits.debit(at(1000), Debit::Call { is_forced: true });
@@ -106,7 +100,7 @@ fn full() -> Record {
             call(3, about(2890, 2900), Outcome::Late(late)),
             call(4, at(3020).into(), Outcome::Open { is_forced: true }),
         ],
-        orphans: vec![Orphan { call: CallId(5), until: about(6000, 6002) }],
+        orphans: vec![Orphan { call: CallId(5), until: about(6000, 6002), is_forced: false }],
         verified_at: Some(about(3010, 3011)),
         probed_at: Some(about(3012, 3013)),
         calm: Calm { since: Some(about(3010, 3011)), in_vain: 3 },
@@ -234,7 +228,7 @@ fn moments(record: &Record) -> Vec<Bounds> {
     for call in &record.calls {
         moments.push(call.sent);
         moments.extend(call.ended());
-        moments.extend(call.late().into_iter().flat_map(|late| [late.deadline, late.decided_at]));
+        moments.extend(call.late().map(|late| late.deadline));
     }
     moments.extend(record.orphans.iter().map(|orphan| orphan.until));
     moments.extend(
@@ -263,7 +257,7 @@ fn every_moment_moves_by_the_offset_of_the_clocks_and_is_known_as_much_less() {
         .into_iter()
         .map(|moment| Bounds::between(moment.earliest.plus(s(500)), moment.latest.plus(s(503))))
         .collect();
-    assert_eq!((moments(&moved), expected.len()), (expected, 21));
+    assert_eq!((moments(&moved), expected.len()), (expected, 20));
     // a budget is not given back early
     assert_eq!(moved.debits.relief_at(at(3600), |spent| spent.calls), at(1000 + 503 + 1800).plus(DAY));
     assert_eq!(full().shifted(ClockOffset::NONE), full());

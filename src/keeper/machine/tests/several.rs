@@ -8,6 +8,7 @@ use super::{
     *,
 };
 use crate::{
+    clock::WallTime,
     credential::CredentialId,
     group::poller::{POLL, Poller},
     presence::{Presence, ReplicaId},
@@ -16,6 +17,7 @@ use crate::{
 
 mod late;
 mod lease;
+mod losses;
 mod repair;
 
 /// How long a step of the test's time takes.
@@ -69,6 +71,8 @@ struct Pair {
     reservations: usize,
     /// The token that WeChat refuses.
     dead: Option<&'static str>,
+    /// The relay whose wall clock is a day behind.
+    a_day_behind: Option<usize>,
 }
 
 fn secret(text: &str) -> SecretMark {
@@ -185,9 +189,10 @@ impl Pair {
     fn of(policy: Policy) -> Self {
         let boot = Timestamp::from_micros(1_000_000_000);
         let relays = [1, 2].map(|id| Relay::new(policy, id, boot));
-        let (cut, read_only, stores, has_no_permits, reservations, dead) = Default::default();
+        let (cut, read_only, stores, has_no_permits, reservations, dead, a_day_behind) = Default::default();
         let store = Shared::new(1);
-        let mut pair = Self { relays, boot, store, cut, read_only, stores, has_no_permits, reservations, dead };
+        let mut pair =
+            Self { relays, boot, store, cut, read_only, stores, has_no_permits, reservations, dead, a_day_behind };
         pair.pass(2);
         assert_eq!((pair.relays[0].calls, pair.relays[1].calls), (1, 0));
         pair
@@ -203,7 +208,9 @@ impl Pair {
     }
 
     fn now(&self, who: usize) -> Now {
-        clocks(self.boot, self.relays[who].ahead)
+        let Now { boot, wall } = clocks(self.boot, self.relays[who].ahead);
+        let behind_ms = if self.a_day_behind == Some(who) { 86_400_000 } else { 0 };
+        Now { boot, wall: WallTime::from_millis(wall.as_millis() - behind_ms) }
     }
 
     /// So many seconds pass. Each relay polls at its pace, and its keeper looks when there is news or when it wanted to.

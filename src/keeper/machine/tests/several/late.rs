@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Both serve `token`, and the first relay is frozen in its next call.
-fn frozen_in_a_call(token: &str) -> Pair {
+pub(super) fn frozen_in_a_call(token: &str) -> Pair {
     let mut pair = Pair::serving(token);
     pair.pass_until_call(0, 7200);
     pair.relays[0].is_frozen = true;
@@ -18,7 +18,7 @@ fn frozen_in_a_call(token: &str) -> Pair {
 }
 
 /// The same, and the other one takes the lease, waits for every promise to end, and rotates to `newer`.
-fn overtaken_by(newer: &str) -> Pair {
+pub(super) fn overtaken_by(newer: &str) -> Pair {
     let mut pair = frozen_in_a_call("one");
     pair.pass_until_call(1, 400);
     pair.reply(1, newer);
@@ -73,6 +73,29 @@ fn a_late_token_that_is_accepted_is_the_newer_one() {
     assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);
     assert!(pair.generation(0) > before && pair.generation(0) == pair.generation(1));
     assert_eq!((probes_of(&pair, "late"), pair.calls()), (1, calls));
+}
+
+/// Within an overlap of its mint both are accepted. Seed 9 of one or two relays.
+#[test]
+fn a_late_token_is_not_probed_within_an_overlap_of_a_rotation_that_was_under_way_when_it_was_handed_over() {
+    let mut pair = overtaken_by("two");
+    pair.pass(120);
+    pair.step(1, Event::Report(ReportId(1), Generation::default(), Grounds::Revocation));
+    assert_eq!(pair.relays[1].calls, 2, "a call is under way");
+    pair.a_day_behind = Some(0); // else its generation is the later one
+    pair.reply(0, "late");
+    pair.pass(1);
+    assert!(pair.store.text().contains("late"), "{}", pair.store.text());
+    pair.has_no_permits = true; // the second rotation of the revocation does not come
+    pair.reply(1, "three");
+    let rotated_at = pair.boot;
+    pair.pass(2);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["three", "three"]);
+    while probes_of(&pair, "late") == 0 {
+        pair.pass_step();
+        assert!(pair.boot.since(rotated_at) < s(400), "never");
+    }
+    assert!(pair.boot.since(rotated_at) >= s(300), "{:?}", pair.boot.since(rotated_at));
 }
 
 #[test]
@@ -182,7 +205,7 @@ fn nobody_calls_before_what_was_promised_until_a_late_call_was_heard_of_has_run_
 }
 
 /// Until another call begins, which has to wait until nothing is promised any more of `token`.
-fn await_call_after_promises(pair: &mut Pair, token: &str) {
+pub(super) fn await_call_after_promises(pair: &mut Pair, token: &str) {
     let mut promised = pair.boot;
     let calls = pair.calls();
     while pair.calls() == calls {
@@ -278,10 +301,47 @@ fn a_call_that_a_lost_relay_may_still_send_is_reckoned_with_for_an_hour() {
     assert!(pair.seconds(1) > 240, "{}", pair.seconds(1));
 }
 
+/// A sticky issuer has given `token` again, which it refuses: the next call forces it.
+fn insisting_on(token: &'static str) -> Pair {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, token);
+    pair.pass(60);
+    pair.dead = Some(token);
+    let generation = pair.generation(0);
+    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Report));
+    pair.reply(0, token);
+    pair
+}
+
+/// Frozen before it, and without the others' knowing, it would end another relay's token. Seed 2020 of several relays.
+#[test]
+fn a_forced_call_is_not_made_where_it_cannot_be_recorded() {
+    let mut pair = insisting_on("one");
+    let calls = pair.relays[0].calls;
+    pair.read_only = Some(0);
+    pair.pass(120);
+    assert_eq!(pair.relays[0].calls, calls);
+    pair.read_only = None;
+    pair.pass_until_call(0, 10);
+}
+
+/// It ends the token of another relay an overlap later, though nobody else's call of a sticky issuer does.
+#[test]
+fn a_forced_call_that_a_lost_relay_may_still_send_is_reckoned_with_too() {
+    let mut pair = insisting_on("one");
+    pair.pass_until_call(0, 60);
+    assert!(pair.store.text().contains(r#""is_forced":true"#), "{}", pair.store.text());
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 60);
+    pair.reply(1, "two");
+    pair.pass(2);
+    assert_eq!((pair.shown(1), pair.seconds(1)), ("two", 240));
+}
+
 #[test]
 fn a_wall_clock_does_not_tell_for_how_long_a_lost_relay_s_call_is_reckoned_with() {
     let [written, now] = [Timestamp::from_micros(7_000_000), Timestamp::from_micros(1_000_000_000)];
-    let orphan = Orphan { call: CallId(1), until: written.plus(s(3000)).into() };
+    let orphan = Orphan { call: CallId(1), until: written.plus(s(3000)).into(), is_forced: false };
     let record = Record { orphans: vec![orphan], ..Record::default() };
     let until = |basis| {
         let record = on_our_clock(record.clone(), written, basis, clocks(now, s(0)));

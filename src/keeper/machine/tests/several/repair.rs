@@ -168,7 +168,7 @@ fn a_relay_that_was_cut_off_at_its_start_calls_a_sticky_issuer_whatever_it_has_r
 #[test]
 fn no_wall_clock_ends_the_wait_for_a_call_that_a_lost_relay_may_send() {
     let (written, now) = (Timestamp::from_micros(9_000_000_000), now(Timestamp::from_micros(50_000_000), 0));
-    let orphan = Orphan { call: CallId(1), until: written.plus(s(3000)).into() };
+    let orphan = Orphan { call: CallId(1), until: written.plus(s(3000)).into(), is_forced: false };
     let record = Record { orphans: vec![orphan], ..Record::default() };
     let a_day_old = ClockBasis::Wall(ClockOffset::between(written, now.boot.minus(s(86_400)).into()));
     for basis in [a_day_old, ClockBasis::Unknown] {

@@ -1,0 +1,79 @@
+//! What is promised where the store loses what a relay wrote, and that relay is frozen before it finds out? An exhaustive model of the
+//! design found each of these.
+
+use super::{
+    late::{await_call_after_promises, frozen_in_a_call, overtaken_by},
+    *,
+};
+
+/// The store goes back to `before`; the first who asks finds out.
+fn goes_back(pair: &mut Pair, before: &Shared) {
+    pair.store = Shared { nonce: pair.store.nonce + 1, ..before.clone() };
+}
+
+#[test]
+fn a_relay_that_hands_a_token_over_does_not_forget_a_call_that_the_store_has_lost() {
+    let mut pair = frozen_in_a_call("one");
+    // the first one's token has come, and is not stored
+    let token = Token::try_from("late".to_owned()).unwrap();
+    pair.only_step(0, Event::Reply(Ok(Issued { token, life: s(7200) })));
+    pair.pass(20);
+    let before = pair.store.clone();
+    pair.pass_until_call(1, 300);
+    let called_at = pair.boot;
+    pair.relays[1].is_frozen = true;
+    // it goes on, learns of the other one's call, and the store loses that before its own write
+    let told = Event::Stored(Swap::Lost(pair.store.record.clone()));
+    let actions = pair.only_step(0, told);
+    assert!(actions.iter().any(|action| matches!(action, Action::Store { .. })), "{actions:?}");
+    goes_back(&mut pair, &before);
+    pair.relays[0].is_frozen = false;
+    let lost = Event::Stored(Swap::Lost(pair.store.record.clone()));
+    pair.step(0, lost);
+    assert_eq!(pair.shown(0), "late");
+    // that call may have ended it an overlap later
+    pair.pass(120);
+    let promised = s(pair.seconds(0));
+    assert!(pair.boot.plus(promised) <= called_at.plus(s(240)), "{promised:?}");
+}
+
+#[test]
+fn a_late_call_that_the_store_has_lost_counts_from_when_all_have_heard_of_it_again() {
+    let mut pair = overtaken_by("two");
+    pair.pass(2);
+    let before = pair.store.clone();
+    pair.relays[0].is_frozen = false;
+    pair.step(0, Event::Reply(Err(unknown())));
+    pair.relays[0].is_frozen = true;
+    goes_back(&mut pair, &before);
+    pair.pass(100);
+    pair.relays[0].is_frozen = false;
+    await_call_after_promises(&mut pair, "two");
+}
+
+#[test]
+fn a_holder_whose_lease_the_store_has_lost_promises_nothing_into_the_second_call_of_the_next_one() {
+    let mut pair = Pair::serving("one");
+    let rotation_at = pair.status(0).rotation_at.unwrap();
+    pair.pass(rotation_at.since(pair.boot).as_secs() - 4);
+    pair.step(0, Event::Shutdown);
+    let before = pair.store.clone();
+    pair.relays[0].is_frozen = true;
+    while !pair.status(1).lease.is_ours() {
+        pair.pass_step();
+    }
+    // just before its first call, the second one stands still, and the store loses that it has the lease
+    while pair.boot < rotation_at.minus(STEP) {
+        pair.pass_step();
+    }
+    assert_eq!(pair.relays[1].calls, 0);
+    pair.relays[1].is_frozen = true;
+    goes_back(&mut pair, &before);
+    pair.relays[0].is_frozen = false;
+    pair.panics(0); // it is started again, and takes the lease at once
+    for _ in 0..2 {
+        pair.pass_until_call(0, 300);
+        pair.step(0, Event::Reply(Err(unknown())));
+    }
+    assert_eq!(pair.seconds(1), 0, "the second call of two ends the token at once");
+}
