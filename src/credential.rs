@@ -26,7 +26,7 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
-    /// Its name in the log.
+    /// Its name in the log and on the status page.
     pub const fn label(self) -> &'static str {
         match self {
             Self::AccessToken => "access_token",

@@ -264,7 +264,7 @@ impl Keeper {
             match store.set_aside(&id).await {
                 Ok(place) => log_credential!(warn, &id, place, "the unreadable record was kept"),
                 Err(StoreError(reason)) => {
-                    log_credential!(warn, &id, reason, "the unreadable record could not be set aside")
+                    log_credential!(warn, &id, reason, "the unreadable record could not be set aside");
                 }
             }
         }));

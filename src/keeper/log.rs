@@ -105,7 +105,7 @@ impl KeeperLog {
                 log_credential!(warn, id, generation = %up_to, "an operator revokes the token: two rotations follow");
             }
             Note::Revoked => {
-                log_credential!(warn, id, "the revoked token is dead: all that was handed out before is refused")
+                log_credential!(warn, id, "the revoked token is dead: all that was handed out before is refused");
             }
             Note::EndedByOthers => {
                 self.metrics.ended_by_others();
