@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+mod log;
+
+pub(crate) use log::log_credential;
+
 use crate::{
     account::AccountName,
     clock::{Timestamp, WallTime},
@@ -19,6 +23,16 @@ pub enum CredentialKind {
     AccessToken,
     /// A ticket, which is fetched with the access token.
     Ticket(TicketKind),
+}
+
+impl CredentialKind {
+    /// Its name in the log and on the status page.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access_token",
+            Self::Ticket(kind) => kind.label(),
+        }
+    }
 }
 
 /// Which ticket of an account.

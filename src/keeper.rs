@@ -9,11 +9,10 @@ use futures_channel::mpsc;
 use futures_util::FutureExt;
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, warn};
 
 use crate::{
     clock::{Clock, Now},
-    credential::{CredentialId, Generation},
+    credential::{CredentialId, Generation, log_credential},
     group::{Group, Member},
     heartbeat::{BEAT, Heartbeat},
     issuer::Issuer,
@@ -126,7 +125,12 @@ impl Keeper {
                 pause = RESTART_PAUSE.0;
             }
             self.log.metrics().keeper_restarted();
-            error!(account = %self.parts.id, ?pause, "the keeper panicked and is started again; its token is served on");
+            log_credential!(
+                error,
+                &self.parts.id,
+                ?pause,
+                "the keeper panicked and is started again; what it published is served on"
+            );
             tokio::select! {
                 () = self.beating(sleep(pause)) => pause = (pause * 2).min(RESTART_PAUSE.1),
                 () = stop.cancelled() => return,
@@ -258,8 +262,10 @@ impl Keeper {
         let (store, id) = (self.parts.store.clone(), self.parts.id.clone());
         run.setting_aside = Some(run.io.spawn(async move {
             match store.set_aside(&id).await {
-                Ok(place) => warn!(account = %id, place, "the unreadable record was kept"),
-                Err(StoreError(reason)) => warn!(account = %id, reason, "the unreadable record could not be set aside"),
+                Ok(place) => log_credential!(warn, &id, place, "the unreadable record was kept"),
+                Err(StoreError(reason)) => {
+                    log_credential!(warn, &id, reason, "the unreadable record could not be set aside");
+                }
             }
         }));
     }

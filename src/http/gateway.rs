@@ -30,7 +30,7 @@ mod upload;
 use super::{AppState, Rules, auth::Presented, body::Unread, drop_in, handed_out, limits, problem::Problem};
 use crate::{
     account::AccountName,
-    credential::Generation,
+    credential::{Generation, log_credential},
     issuer::{
         Platform,
         upstream::{UpstreamError, UpstreamSettings},
@@ -299,7 +299,12 @@ async fn exchange(
         return Ok(reply);
     };
     state.metrics.gateway.healed(Healing::Repeated);
-    debug!(path = call.path, credential = %handle.id, "gateway: the token was refused, the call is repeated with a new one");
+    log_credential!(
+        debug,
+        &handle.id,
+        path = call.path,
+        "gateway: the token was refused, the call is repeated with a new one"
+    );
     PutIn::token(&handle, place, &offer).put(given, call);
     send(state, gateway, call, Sending::Again(copy)).await
 }

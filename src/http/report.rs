@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tokio::time::timeout;
-use tracing::{debug, field::display, info};
+use tracing::field::display;
 
 use super::{
     AppState,
@@ -21,7 +21,7 @@ use super::{
     token::{self, LongPoll},
 };
 use crate::{
-    credential::Generation,
+    credential::{Generation, log_credential},
     metrics::{ClientLimit, ReportOutcome},
     registry::{Handle, Reported},
     report::{Grounds, ReportFailure},
@@ -61,7 +61,7 @@ async fn handle(state: &AppState, request: Request) -> Result<Response, Problem>
         Ok(answer) => answer,
         // The keeper goes on: whoever asks next joins what is under way (I13).
         Err(_elapsed) => {
-            info!(account = %credential.id, client = client.name(), "report: no verdict in time");
+            log_credential!(info, &credential.id, client = client.name(), "report: no verdict in time");
             Err(unavailable(state, &credential, "no verdict in time"))
         }
     }
@@ -95,8 +95,8 @@ async fn resolve(state: &AppState, client: &Client, credential: &Handle, bad: &s
     match offered.filter(|_| is_current) {
         None => {
             credential.metrics.report(Grounds::Report, ReportOutcome::Stale);
-            let (account, client, generation) = (&credential.id, client.name(), offered.map(display));
-            info!(%account, client, generation, "report: not about the current token");
+            let (client, generation) = (client.name(), offered.map(display));
+            log_credential!(info, &credential.id, client, generation, "report: not about the current token");
         }
         Some(generation) => {
             let answer = credential.report(generation, Grounds::Report).await;
@@ -110,24 +110,24 @@ async fn resolve(state: &AppState, client: &Client, credential: &Handle, bad: &s
 /// Logs the keeper's answer to a report of the token of this generation. Each report is one line, and each client's reports are
 /// limited. A client may repeat a report that is refused for now many times: these are logged at DEBUG.
 pub(super) fn log(client: Option<&Client>, credential: &Handle, generation: Generation, answer: Option<&Reported>) {
-    let (account, client) = (&credential.id, client.map(Client::name));
+    let (id, client) = (&credential.id, client.map(Client::name));
     let published = credential.published();
     let offered = published.status.offer.as_ref().map(|offer| offer.generation);
     match answer {
         Some(Reported::Settled) if offered == Some(generation) => {
-            info!(%account, client, %generation, "report: the token stays");
+            log_credential!(info, id, client, %generation, "report: the token stays");
         }
         Some(Reported::Settled) => {
-            info!(%account, client, %generation, offered = offered.map(display), "report: the token was replaced");
+            log_credential!(info, id, client, %generation, offered = offered.map(display), "report: the token was replaced");
         }
         Some(Reported::TooMany { limit, .. }) => {
-            debug!(%account, client, %generation, reason = limited(*limit), "report: not now");
+            log_credential!(debug, id, client, %generation, reason = limited(*limit), "report: not now");
         }
         Some(Reported::Failed { failure, .. }) => {
             let reason = failed(failure, published.status.trouble.as_deref());
-            info!(%account, client, %generation, %reason, "report: failed");
+            log_credential!(info, id, client, %generation, %reason, "report: failed");
         }
-        None => info!(%account, client, %generation, "report: the keeper is being started again"),
+        None => log_credential!(info, id, client, %generation, "report: the keeper is being started again"),
     }
 }
 

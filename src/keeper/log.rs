@@ -11,12 +11,10 @@ use std::{
     time::Duration,
 };
 
-use tracing::{debug, info, warn};
-
 use super::machine::{NotRestored, Note};
 use crate::{
     clock::WallTime,
-    credential::CredentialId,
+    credential::{CredentialId, log_credential},
     issuer::{ErrorTable, IssueError, Issued, Remedy, Verdict},
     metrics::{CallOutcome, CallResult, CredentialMetrics, ProbeOutcome},
     recent::{Happening, History},
@@ -56,74 +54,81 @@ impl KeeperLog {
 
     /// Logs and counts what happened at `at`, and writes it down.
     pub fn note(&self, at: WallTime, note: &Note) {
-        let account = &self.id;
+        let id = &self.id;
         match note {
             Note::Restored { generation, seconds_left: 0 } => {
-                info!(%account, %generation, "stored token taken: nothing can be promised of it any more");
+                log_credential!(info, id, %generation, "stored record taken: nothing can be promised of it any more");
             }
             Note::Restored { generation, seconds_left } => {
-                info!(%account, %generation, seconds_left, "stored token taken");
+                log_credential!(info, id, %generation, seconds_left, "stored record taken");
             }
-            Note::NotRestored(why) => info!(%account, reason = not_restored(*why), "stored record not taken"),
-            Note::AgedByWall => debug!(%account, "the age of the stored record is judged by the wall clock"),
+            Note::NotRestored(why) => log_credential!(info, id, reason = not_restored(*why), "stored record not taken"),
+            Note::AgedByWall => log_credential!(debug, id, "the age of the stored record is judged by the wall clock"),
             Note::Unreadable(reason) => {
-                warn!(%account, %reason, "stored record cannot be read");
+                log_credential!(warn, id, %reason, "stored record cannot be read");
             }
             Note::Rotated { generation, life, after_failures } => {
                 self.metrics.call(CallOutcome::Issued);
                 self.metrics.rotated();
                 self.history.add(at, Happening::Rotated);
                 match after_failures {
-                    0 => info!(%account, %generation, lives = ?life, "token fetched"),
-                    failures => info!(%account, %generation, lives = ?life, failures, "token fetched: recovered"),
+                    0 => log_credential!(info, id, %generation, lives = ?life, "fetched"),
+                    failures => log_credential!(info, id, %generation, lives = ?life, failures, "fetched: recovered"),
                 }
             }
             Note::SameToken => {
                 self.metrics.call(CallOutcome::Same);
-                debug!(%account, "the same token was returned");
+                log_credential!(debug, id, "the same one was returned");
             }
             Note::Followed(generation) => {
                 self.history.add(at, Happening::Followed);
-                info!(%account, %generation, "token taken from the relay that holds the lease");
+                log_credential!(info, id, %generation, "taken from the relay that holds the lease");
             }
-            Note::LeaseTaken => info!(%account, "this relay calls WeChat for the account from now on"),
+            Note::LeaseTaken => log_credential!(info, id, "this relay calls WeChat for this credential from now on"),
             Note::LeaseYielded => {
-                warn!(%account, "this relay's IP is refused: the lease is given back, so that another relay may call");
+                log_credential!(
+                    warn,
+                    id,
+                    "this relay's IP is refused: the lease is given back, so that another relay may call"
+                );
             }
             Note::HandedOver { is_candidate } => {
-                warn!(%account, is_candidate, "a token came after the lease was lost: handed over");
+                log_credential!(warn, id, is_candidate, "came after the lease was lost: handed over");
             }
             Note::CallFailed { failure, retry_in } => self.call_failed(failure, *retry_in),
             Note::Probed(verdict) => self.probed(verdict),
             Note::RefusedOnce => {
                 self.metrics.probe(ProbeOutcome::Refused);
-                info!(%account, "regular probe: the token is refused; a second probe decides");
+                log_credential!(info, id, "regular probe: refused; a second probe decides");
             }
             Note::Revoking(up_to) => {
-                warn!(%account, generation = %up_to, "an operator revokes the token: two rotations follow");
+                log_credential!(warn, id, generation = %up_to, "an operator revokes the token: two rotations follow");
             }
-            Note::Revoked => warn!(%account, "the revoked token is dead: all that was handed out before is refused"),
+            Note::Revoked => {
+                log_credential!(warn, id, "the revoked token is dead: all that was handed out before is refused");
+            }
             Note::EndedByOthers => {
                 self.metrics.ended_by_others();
                 self.history.add(at, Happening::EndedByOthers);
-                warn!(
-                    %account,
+                log_credential!(
+                    warn,
+                    id,
                     "another caller fetches tokens for this appid: the token is dead, and no call of this relay ended it; \
                      find who else has the AppSecret, or reset it"
                 );
             }
             Note::ClockSet(by_ms) => {
-                warn!(%account, by_ms, "the wall clock was set: the token is probed and promised for less");
+                log_credential!(warn, id, by_ms, "the wall clock was set: a probe follows, and less is promised");
             }
             Note::StoreFailed { trouble, repeated } => {
                 self.metrics.store_failed();
                 if *repeated <= LOUD {
-                    warn!(%account, reason = %trouble, repeated, "record not stored: serving from memory");
+                    log_credential!(warn, id, reason = %trouble, repeated, "record not stored: serving from memory");
                 } else {
-                    debug!(%account, reason = %trouble, repeated, "record not stored: serving from memory");
+                    log_credential!(debug, id, reason = %trouble, repeated, "record not stored: serving from memory");
                 }
             }
-            Note::StoreRecovered(failures) => info!(%account, failures, "the store answers again"),
+            Note::StoreRecovered(failures) => log_credential!(info, id, failures, "the store answers again"),
         }
     }
 
@@ -138,7 +143,7 @@ impl KeeperLog {
             0 | 1 => self.history.add(failure.at, happening),
             _ => self.history.repeat(failure.at, happening),
         }
-        let account = &self.id;
+        let id = &self.id;
         let (errcode, repeated) = (failure.error.errcode(), failure.repeated);
         let (error, hint) = (self.errors.describe(&failure.error), self.errors.hint(&failure.error));
         let loud = match self.errors.remedy(&failure.error) {
@@ -146,37 +151,37 @@ impl KeeperLog {
             Remedy::Soon | Remedy::Wait(_) => LOUD,
         };
         if repeated <= loud {
-            warn!(%account, errcode, %error, repeated, ?next_in, %hint, "token fetch failed");
+            log_credential!(warn, id, errcode, %error, repeated, ?next_in, %hint, "fetch failed");
         } else {
-            debug!(%account, errcode, %error, repeated, ?next_in, "token fetch failed");
+            log_credential!(debug, id, errcode, %error, repeated, ?next_in, "fetch failed");
         }
     }
 
     fn probed(&self, verdict: &Verdict) {
-        let account = &self.id;
+        let id = &self.id;
         if !matches!(verdict, Verdict::Inconclusive { .. }) {
             self.without_verdict.store(0, Ordering::Relaxed);
         }
         match verdict {
             Verdict::Accepted => {
                 self.metrics.probe(ProbeOutcome::Accepted);
-                info!(%account, "probe: the token is accepted");
+                log_credential!(info, id, "probe: accepted");
             }
             Verdict::Refused { errcode } => {
                 self.metrics.probe(ProbeOutcome::Refused);
-                warn!(%account, errcode, "probe: the token is refused; it is served no more and a new one is fetched");
+                log_credential!(warn, id, errcode, "probe: refused; served no more, and a new one is fetched");
             }
             Verdict::Replaced => {
                 self.metrics.probe(ProbeOutcome::Refused);
-                info!(%account, "probe: another one has taken its place, and is fetched");
+                log_credential!(info, id, "probe: another one has taken its place, and is fetched");
             }
             Verdict::Inconclusive { cause } => {
                 self.metrics.probe(ProbeOutcome::Inconclusive);
                 let repeated = self.without_verdict.fetch_add(1, Ordering::Relaxed) + 1;
                 if repeated <= LOUD {
-                    warn!(%account, reason = %cause, repeated, "probe: no verdict, the token stays");
+                    log_credential!(warn, id, reason = %cause, repeated, "probe: no verdict, the current one stays");
                 } else {
-                    debug!(%account, reason = %cause, repeated, "probe: no verdict, the token stays");
+                    log_credential!(debug, id, reason = %cause, repeated, "probe: no verdict, the current one stays");
                 }
             }
         }
@@ -199,7 +204,7 @@ fn not_restored(why: NotRestored) -> &'static str {
         NotRestored::AnothersSharedRecord => {
             "the stored record is of another base URL, appid or endpoint: taken over when nobody writes it"
         }
-        NotRestored::NoToken => "the stored record holds no token, or one of unknown age",
+        NotRestored::NoToken => "the stored record holds no value, or one of unknown age",
     }
 }
 

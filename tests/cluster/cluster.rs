@@ -16,7 +16,7 @@ use crate::RELAY;
 
 pub(crate) const REPLICAS: usize = 3;
 /// A relay says this when it has taken the lease.
-const TAKEN: &str = "this relay calls WeChat for the account from now on";
+const TAKEN: &str = "this relay calls WeChat for this credential from now on";
 const READ_EVERY: Duration = Duration::from_millis(150);
 
 pub(crate) struct Cluster {
@@ -182,7 +182,7 @@ impl Cluster {
     fn last_taken(&self) -> Option<(String, usize)> {
         let taken = |index: usize| {
             let events = self.relays[index].as_ref()?.events(TAKEN);
-            let of_main = events.iter().filter(|event| event["account"] == "main").map(moment);
+            let of_main = events.iter().filter(|event| is_of_main(event)).map(moment);
             Some((of_main.max()?, index))
         };
         (0..REPLICAS).filter_map(taken).max()
@@ -211,7 +211,7 @@ impl Cluster {
 
     fn times_taken(&self, index: usize) -> usize {
         let events = self.relays[index].as_ref().map(|relay| relay.events(TAKEN)).unwrap_or_default();
-        events.iter().filter(|event| event["account"] == "main").count()
+        events.iter().filter(|event| is_of_main(event)).count()
     }
 
     /// Whether all that run serve one generation of `main`.
@@ -298,4 +298,9 @@ pub(crate) fn promised(time: Duration) -> Duration {
 
 fn moment(event: &Value) -> String {
     event["timestamp"].as_str().unwrap().to_owned()
+}
+
+/// Whether it is about the access token of `main`.
+fn is_of_main(event: &Value) -> bool {
+    event["account"] == "main" && event["credential"] == "access_token"
 }

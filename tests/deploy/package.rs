@@ -24,7 +24,7 @@ fn the_package_puts_binary_and_settings_where_the_unit_looks() {
     }
     let unit = text_of("systemd/token-relay.service");
     for (source, directory) in
-        [("target/release/token-relay", "usr/bin/"), ("config/token-relay.toml", "etc/token-relay/")]
+        [("target/release/token-relay", "usr/bin/"), ("deploy/debian/token-relay.toml", "etc/token-relay/")]
     {
         assert!(assets.contains(&(source.to_owned(), directory.to_owned())));
         let name = source.rsplit('/').next().unwrap();
@@ -37,6 +37,18 @@ fn the_package_puts_binary_and_settings_where_the_unit_looks() {
     assert_eq!(units["unit-scripts"].as_str(), Some("deploy/systemd"));
     assert!(path_of("systemd/token-relay.sysusers").exists(), "cargo-deb takes it along");
     assert_eq!(units["start"].as_bool(), Some(false), "a new relay has no account");
+}
+
+/// An operator uncomments them, or writes what the page says.
+#[test]
+fn the_settings_of_the_package_are_those_of_the_page_commented_out_and_name_the_file_with_all_keys() {
+    let shipped = text_of("debian/token-relay.toml");
+    let (about, settings) = shipped.split_once("\n\n").unwrap();
+    let (all_keys, target) = ("config/token-relay.toml".to_owned(), "usr/share/token-relay/".to_owned());
+    assert!(assets().contains(&(all_keys, target)) && about.contains("/usr/share/token-relay/token-relay.toml"));
+    for page in ["../docs/OPERATIONS.md", "../docs/OPERATIONS.zh-CN.md"] {
+        assert!(text_of(page).contains(&format!("```toml\n{}```", settings.replace('#', ""))), "{page}");
+    }
 }
 
 #[test]

@@ -64,6 +64,13 @@ fn the_unit_waits_longer_for_the_end_than_the_relay_does_and_longer_for_a_beat_t
     assert_eq!(values(&unit, "RestartPreventExitStatus"), ["2 78"]);
 }
 
+/// A variable overrides the file: a `state.url` with a Redis in it would be ignored without a word.
+#[test]
+fn the_unit_overrides_no_setting_of_the_file() {
+    let unit = text_of(UNIT);
+    assert!(!values(&unit, "Environment").into_iter().any(|pair| pair.starts_with("TOKEN_RELAY__")), "{unit}");
+}
+
 /// With what the unit sets, and secrets where `LoadCredential=` puts them.
 #[test]
 fn the_settings_of_the_unit_and_of_the_page_are_accepted() {
@@ -87,7 +94,8 @@ fn the_settings_of_the_unit_and_of_the_page_are_accepted() {
         (name.to_owned(), value.to_owned())
     });
     let shown: toml::Table = run(RELAY, &["check"], environment).succeeded().parse().unwrap();
-    assert_eq!(shown["state"]["url"].as_str(), Some("file:/var/lib/token-relay"));
+    assert_eq!(shown["state"]["url"].as_str(), Some("file:state"));
+    assert_eq!(values(&unit, "WorkingDirectory"), ["/var/lib/token-relay"]);
     assert_eq!(values(&unit, "StateDirectory"), ["token-relay"]);
     assert!(unit.contains("LoadCredential=secrets:/etc/token-relay/secrets\n"));
 }

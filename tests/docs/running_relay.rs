@@ -55,7 +55,7 @@ impl RunningRelay {
             let whole = text.lines().take(text.matches('\n').count());
             let events: Vec<serde_json::Value> = whole.map(|line| serde_json::from_str(line).unwrap()).collect();
             let event = |message: &str| events.iter().find(|event| event["message"] == message);
-            if let (Some(start), Some(_)) = (event("token-relay serves"), event("token fetched")) {
+            if let (Some(start), Some(_)) = (event("token-relay serves"), event("fetched")) {
                 return format!("http://{}", start["listen"].as_str().unwrap());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,6 +1,6 @@
 //! Does the relay keep tickets beside tokens? On real sockets, with a simulated WeChat that names a whole life with every repeat.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sha1::{Digest, Sha1};
 use test_support::{Relay, Setup, client, eventually};
@@ -74,6 +74,23 @@ async fn a_ticket_survives_a_kill_and_costs_no_further_call() {
     let relay = setup.start().await;
     assert_eq!(ticket(&relay, "jsapi").await, first);
     assert_eq!((setup.sim.calls(Op::Ticket).len(), setup.sim.ticket_mints("wxmain", TicketKind::Jsapi)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_of_the_log_names_the_account_and_which_of_its_credentials_it_is_about() {
+    let setup = setup("jsapi,wx_card").await;
+    setup.sim.fault(Op::Ticket, Fault::errcode(-1), Times::Next(1));
+    let relay = setup.start().await;
+    ticket(&relay, "jsapi").await;
+    ticket(&relay, "wx_card").await;
+    let about = |message: &str| {
+        let named = |event: serde_json::Value| format!("{} {}", event["account"], event["credential"]).replace('"', "");
+        relay.events(message).into_iter().map(named).collect::<BTreeSet<_>>()
+    };
+    let all = ["main access_token", "main jsapi", "main wx_card"].map(str::to_owned).into();
+    eventually("all are logged", async || &about("fetched") | &about("fetched: recovered") == all).await;
+    let failed = about("fetch failed");
+    assert!(failed.len() == 1 && !failed.contains("main access_token") && failed.is_subset(&all), "{failed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

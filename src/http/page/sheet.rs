@@ -171,7 +171,7 @@ impl Cell {
         let facts = FACTS.iter().filter_map(|fact| Some((fact.label?, (fact.read)(status, now))));
         let trouble = status.trouble.as_deref();
         Self {
-            kind: words::kind(credential.kind()).to(language),
+            kind: credential.kind().label(),
             severity: credential.severity(),
             state: words::state(credential.state()).to(language),
             left: if is_offered { Shown::milliseconds(bar.left, language) } else { Shown::text("–") },

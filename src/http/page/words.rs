@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{super::SettingsStatus, account::Credential, notice::Notice};
 use crate::{
     clock::WallTime,
-    credential::{CredentialKind, TicketKind},
+    credential::CredentialKind,
     language::{Bilingual, Language},
     recent::{Entry, Happening},
     status::{
@@ -119,22 +119,12 @@ pub(super) const fn state(state: State) -> Bilingual {
     }
 }
 
-/// Which credential it is.
-pub(super) const fn kind(kind: CredentialKind) -> Bilingual {
-    match kind {
-        CredentialKind::AccessToken => both("access_token", "access_token"),
-        CredentialKind::Ticket(TicketKind::Jsapi) => both("jsapi", "jsapi"),
-        CredentialKind::Ticket(TicketKind::WxCard) => both("wx_card", "wx_card"),
-        CredentialKind::Ticket(TicketKind::AgentConfig) => both("agent_config", "agent_config"),
-    }
-}
-
 /// Why a line stands where it does, in a few words.
 pub(super) fn brief(language: Language, worst: &Credential) -> String {
     let status = worst.status();
     let of_what = match worst.kind() {
         CredentialKind::AccessToken => "",
-        of_ticket @ CredentialKind::Ticket(_) => kind(of_ticket).to(language),
+        CredentialKind::Ticket(kind) => kind.label(),
     };
     let why = match (&status.trouble, &status.store_trouble) {
         _ if worst.is_silent => SILENT.to(language).to_owned(),

@@ -53,7 +53,8 @@ impl Knowledge {
             return self.note(Note::NotRestored(NotRestored::NoToken));
         };
         self.probes.checked_offset_ms = credential.clock_offset_ms;
-        let seconds_left = self.situation().promise(credential, now).seconds_left(now.boot);
+        let promised = self.situation().promise(credential, now).seconds_left(now.boot);
+        let seconds_left = if credential.is_refused { 0 } else { promised };
         self.note(Note::Restored { generation: credential.generation, seconds_left });
     }
 

@@ -17,6 +17,21 @@ fn a_restart_makes_no_call_while_the_record_is_fresh() {
 }
 
 #[test]
+fn of_a_refused_token_in_the_record_nothing_is_said_to_be_left() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.restart();
+    let restored = |rig: &Rig| rig.notes.iter().rfind(|note| note.starts_with("Restored")).unwrap().clone();
+    assert!(!restored(&rig).contains("seconds_left: 0 "), "{:?}", rig.notes);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.probed(refused());
+    rig.reply(Err(code(40125)));
+    rig.restart();
+    assert!(restored(&rig).contains("seconds_left: 0 "), "{:?}", rig.notes);
+}
+
+#[test]
 fn a_crash_in_a_call_is_an_unknown_call() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);

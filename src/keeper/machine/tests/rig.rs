@@ -30,6 +30,8 @@ pub(super) struct Rig {
     pub(super) is_stopped: bool,
     /// Publications and answers, in order.
     pub(super) log: Vec<String>,
+    /// As they are logged.
+    pub(super) notes: Vec<String>,
     pub(super) wake_at: Timestamp,
     writing: Option<Sealed>,
     /// What the shell has to tell.
@@ -112,6 +114,7 @@ impl Rig {
             answers: Vec::new(),
             is_stopped: false,
             log: Vec::new(),
+            notes: Vec::new(),
             wake_at: Timestamp::NEVER,
             writing: None,
             news: VecDeque::new(),
@@ -184,7 +187,7 @@ impl Rig {
             Action::WakeAt(moment) => self.wake_at = moment,
             Action::Stop => self.is_stopped = true,
             Action::Release => self.is_reserving = false,
-            Action::Note(_) => {}
+            Action::Note(note) => self.notes.push(format!("{note:?}")),
         }
     }
 
