@@ -78,6 +78,14 @@ impl WallTime {
         jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&second).ok()
     }
 
+    /// To the millisecond, as logs have it.
+    pub fn to_millisecond(self) -> impl fmt::Display {
+        fmt::from_fn(move |f| match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(moment) => write!(f, "{moment:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        })
+    }
+
     /// Milliseconds of Unix time.
     pub const fn as_millis(self) -> i64 {
         self.0

@@ -64,7 +64,7 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
     let source = Source::new(config, env);
     let Loaded { settings, files } = source.load();
     let settings = settings?;
-    let (_writers, logs) = telemetry::start(&settings.log);
+    let (_writers, logs) = telemetry::start(&settings.log).map_err(|error| failed(&error))?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(&error))?;
     let ended = runtime.block_on(serve::serve(settings, source, files, logs));
     // a thread on a stuck disk must not hold the process

@@ -1,12 +1,15 @@
 //! Which requests are logged, and how many lines of the logs were lost?
 //!
-//! Lines are handed to a thread that writes them (`telemetry`). Its queue is bounded: while the reader of the logs is slow, lines
+//! Lines are handed to threads that write them (`telemetry`). Their queues are bounded: while the reader of the logs is slow, lines
 //! are dropped and counted, and no request waits.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use tracing::{Dispatch, dispatcher};
 use tracing_appender::non_blocking::ErrorCounter;
+
+mod queue;
+
+pub(crate) use queue::{LineQueue, QueueGuard};
 
 /// `log.access`: which requests to the public listener are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,12 +27,23 @@ impl AccessLevel {
     const ALL: [Self; 3] = [Self::Off, Self::Errors, Self::All];
 }
 
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LineForm {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object.
+    Json,
+}
+
 /// The access log, and what both logs have lost.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Logs {
     level: AtomicU8,
-    access: Dispatch,
-    lost: Option<[ErrorCounter; 2]>,
+    form: LineForm,
+    access: LineQueue,
+    log: Option<ErrorCounter>,
 }
 
 /// Lines that were not written since the start, because their reader was slow.
@@ -41,17 +55,10 @@ pub struct Dropped {
     pub access: usize,
 }
 
-impl Default for Logs {
-    /// No access log.
-    fn default() -> Self {
-        Self { level: AtomicU8::new(0), access: Dispatch::none(), lost: None }
-    }
-}
-
 impl Logs {
-    /// An access log that `access` writes. `lost` counts what the log, and what this one, could not write.
-    pub(crate) fn new(access: Dispatch, lost: [ErrorCounter; 2]) -> Self {
-        Self { access, lost: Some(lost), ..Self::default() }
+    /// An access log of this form in the queue `access`. `log` counts what the log could not write.
+    pub(crate) fn new(form: LineForm, access: LineQueue, log: ErrorCounter) -> Self {
+        Self { form, access, log: Some(log), ..Self::default() }
     }
 
     /// From now on such requests are logged.
@@ -64,17 +71,14 @@ impl Logs {
         AccessLevel::ALL[usize::from(self.level.load(Relaxed))]
     }
 
-    /// What `write` logs goes to the access log.
-    pub fn write_access(&self, write: impl FnOnce()) {
-        dispatcher::with_default(&self.access, write);
+    /// Lets `line` append a line of this form to the access log.
+    pub fn write_access(&self, line: impl FnOnce(LineForm, &mut Vec<u8>)) {
+        self.access.add(|lines| line(self.form, lines));
     }
 
     /// What was lost so far.
     pub fn dropped(&self) -> Dropped {
-        let count = |[lines, access]: &[ErrorCounter; 2]| Dropped {
-            lines: lines.dropped_lines(),
-            access: access.dropped_lines(),
-        };
-        self.lost.as_ref().map(count).unwrap_or_default()
+        let lines = self.log.as_ref().map(ErrorCounter::dropped_lines).unwrap_or_default();
+        Dropped { lines, access: self.access.lost() }
     }
 }

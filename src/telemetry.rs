@@ -5,11 +5,11 @@
 //! The access log has a thread and a queue of its own: many requests must not push a failure out of the log.
 
 use std::{
-    io::{IsTerminal, stderr},
+    io::{self, IsTerminal, stderr},
     sync::Arc,
 };
 
-use tracing::{Dispatch, error};
+use tracing::error;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter,
@@ -22,14 +22,12 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    logs::Logs,
+    logs::{LineForm, LineQueue, Logs, QueueGuard},
     settings::{LogFormat, LogSettings},
 };
 
 /// Lines of the log that may wait to be written, about 10 MiB.
 const LINES: usize = 32 * 1024;
-/// Lines of the access log that may wait to be written, about 5 MiB.
-const ACCESS_LINES: usize = 16 * 1024;
 
 /// Changes what is logged while the process runs.
 pub(crate) struct LogControl {
@@ -52,20 +50,26 @@ impl LogControl {
     }
 }
 
-/// Starts logging for the whole process; the first call counts. What is left is written when the guards are dropped.
-pub(crate) fn start(settings: &LogSettings) -> ([WorkerGuard; 2], LogControl) {
+/// What writes the logs. What is left is written when it is dropped.
+pub(crate) struct Writers(#[expect(dead_code, reason = "they write until they are dropped")] (WorkerGuard, QueueGuard));
+
+/// Starts logging for the whole process; the first call counts.
+///
+/// # Errors
+/// No thread can be started.
+pub(crate) fn start(settings: &LogSettings) -> io::Result<(Writers, LogControl)> {
     let filter = settings.filter.to_env_filter();
-    let is_json = match settings.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !stderr().is_terminal(),
+    let form = match settings.format {
+        LogFormat::Json => LineForm::Json,
+        LogFormat::Text => LineForm::Text,
+        LogFormat::Auto if stderr().is_terminal() => LineForm::Text,
+        LogFormat::Auto => LineForm::Json,
     };
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(stderr());
-    let (access_writer, access_guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(ACCESS_LINES).thread_name("access-log").finish(stderr());
-    let (guards, lost) = ([guard, access_guard], [writer.error_counter(), access_writer.error_counter()]);
+    let (access, access_guard) = LineQueue::start("access-log", stderr())?;
+    let (writers, lost) = (Writers((guard, access_guard)), writer.error_counter());
     let lines = lines(writer).with_env_filter(filter);
-    let (started, filter) = if is_json {
+    let (started, filter) = if form == LineForm::Json {
         let lines = as_json(lines).with_filter_reloading();
         let filter = filter_of(lines.reload_handle());
         (lines.try_init(), filter)
@@ -75,25 +79,15 @@ pub(crate) fn start(settings: &LogSettings) -> ([WorkerGuard; 2], LogControl) {
         (lines.try_init(), filter)
     };
     if started.is_err() {
-        return (guards, LogControl { filter: None, logs: Arc::default() });
+        return Ok((writers, LogControl { filter: None, logs: Arc::default() }));
     }
     log_panics();
-    let logs = Logs::new(access_lines(access_writer, is_json), lost);
+    let logs = Logs::new(form, access, lost);
     logs.set_access(settings.access);
-    (guards, LogControl { filter: Some(filter), logs: Arc::new(logs) })
+    Ok((writers, LogControl { filter: Some(filter), logs: Arc::new(logs) }))
 }
 
-/// Writes the access log, in the same form. `log.filter` does not count here: `log.access` does.
-fn access_lines(writer: NonBlocking, is_json: bool) -> Dispatch {
-    let lines = lines(writer);
-    if is_json {
-        Dispatch::new(as_json(lines).finish())
-    } else {
-        Dispatch::new(lines.with_ansi(stderr().is_terminal()).finish())
-    }
-}
-
-/// Lines of either log. One that cannot be written must not become another one.
+/// Lines of the log. One that cannot be written must not become another one.
 fn lines(writer: NonBlocking) -> SubscriberBuilder<DefaultFields, Format, LevelFilter, NonBlocking> {
     fmt::fmt().with_writer(writer).with_target(false).log_internal_errors(false)
 }

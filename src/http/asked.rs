@@ -1,19 +1,24 @@
 //! What of a request is in the access log? Names and numbers: no key, no token, and of the query no value.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, fmt, io::Write as _, net::SocketAddr, sync::Arc};
 
 use axum::{
     http::{Method, Request, Uri},
     response::Response,
 };
-use tracing::info;
+use serde::Serialize;
 
 use super::{
     AppState,
     auth::{Client, Presented},
     query,
 };
-use crate::{clock::Timestamp, logs::AccessLevel, metrics::Route, printable::printable};
+use crate::{
+    clock::Timestamp,
+    logs::{AccessLevel, LineForm},
+    metrics::Route,
+    printable::printable,
+};
 
 /// A part of a path that is longer is not shown, for it may be a secret in the wrong place. WeChat's longest has 35 characters.
 const LONGEST_PART: usize = 40;
@@ -32,7 +37,7 @@ pub(super) struct Asked {
     client: Option<Arc<Client>>,
     route: Route,
     method: Method,
-    target: String,
+    target: Cow<'static, str>,
 }
 
 /// In the extensions of an answer: who asked, where only the body of the request says so.
@@ -43,12 +48,41 @@ pub(super) struct AskedBy(pub(super) Arc<Client>);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Errcode(pub(super) i64);
 
+/// One line of the access log. The names and their order are those of `tracing`, which writes the log.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    timestamp: fmt::Arguments<'a>,
+    level: &'a str,
+    message: &'a str,
+    peer: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    route: &'a str,
+    method: &'a str,
+    path: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<i64>,
+    duration_ms: f64,
+}
+
 impl Asked {
     /// The request of `peer`, to `route`.
     pub(super) fn of<B>(state: &AppState, route: Route, request: &Request<B>, peer: SocketAddr) -> Self {
         let client = state.rules.load().clients.sender(Presented::by(request), request.uri()).cloned();
-        let (method, target) = (request.method().clone(), target(request.uri()));
+        let (method, target) = (request.method().clone(), Cow::Owned(target(request.uri())));
         Self { began: state.clock.boot_now(), peer, client, route, method, target }
+    }
+
+    /// A plain read of a token, whose sender is known later.
+    pub(super) fn plain_read(state: &AppState, names_account: bool, peer: SocketAddr) -> Self {
+        let target = Cow::Borrowed(if names_account { "/token?account" } else { "/token" });
+        Self { began: state.clock.boot_now(), peer, client: None, route: Route::Token, method: Method::GET, target }
+    }
+
+    /// The same, sent by `client`.
+    pub(super) fn by(self, client: Arc<Client>) -> Self {
+        Self { client: Some(client), ..self }
     }
 
     /// Logs it, if such requests are logged. It took until the head of the answer.
@@ -62,20 +96,47 @@ impl Asked {
             AccessLevel::Errors | AccessLevel::All => {}
         }
         let client = extensions.get::<AskedBy>().map(|by| &by.0).or(self.client.as_ref());
-        let took = state.clock.boot_now().since(self.began);
-        state.logs.write_access(|| {
-            info!(
-                peer = %self.peer,
-                client = client.map(|client| client.name()),
-                route = self.route.name(),
-                method = %self.method,
-                path = self.target,
-                status = status.as_u16(),
-                errcode,
-                duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3,
-                "request"
-            );
-        });
+        let now = state.clock.now();
+        let took = now.boot.since(self.began);
+        let line = Line {
+            timestamp: format_args!("{}", now.wall.to_millisecond()),
+            level: "INFO",
+            message: "request",
+            peer: self.peer,
+            client: client.map(|client| client.name()),
+            route: self.route.name(),
+            method: self.method.as_str(),
+            path: &self.target,
+            status: status.as_u16(),
+            errcode,
+            duration_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+        };
+        state.logs.write_access(|form, lines| line.write(form, lines));
+    }
+}
+
+impl Line<'_> {
+    /// Writing to memory does not fail.
+    fn write(&self, form: LineForm, to: &mut Vec<u8>) {
+        let _ = match form {
+            LineForm::Json => serde_json::to_writer(&mut *to, self).map_err(Into::into),
+            LineForm::Text => write!(to, "{self}"),
+        };
+        to.push(b'\n');
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {} {} peer={}", self.timestamp, self.level, self.message, self.peer)?;
+        if let Some(client) = self.client {
+            write!(f, " client={client:?}")?;
+        }
+        write!(f, " route={:?} method={} path={:?} status={}", self.route, self.method, self.path, self.status)?;
+        if let Some(errcode) = self.errcode {
+            write!(f, " errcode={errcode}")?;
+        }
+        write!(f, " duration_ms={}", self.duration_ms)
     }
 }
 
@@ -93,6 +154,45 @@ fn target(uri: &Uri) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::WallTime;
+
+    #[test]
+    fn a_line_is_written_as_tracing_writes_those_of_the_log() {
+        let write = |form, client, errcode| {
+            let line = Line {
+                timestamp: format_args!("{}", WallTime::from_millis(1_795_348_923_042).to_millisecond()),
+                level: "INFO",
+                message: "request",
+                peer: SocketAddr::from(([127, 0, 0, 1], 4711)),
+                client,
+                route: "token",
+                method: "GET",
+                path: "/token?account",
+                status: 200,
+                errcode,
+                duration_ms: 0.012,
+            };
+            let mut lines = Vec::new();
+            line.write(form, &mut lines);
+            String::from_utf8(lines).unwrap()
+        };
+        let text = "2026-11-22T12:02:03.042Z  INFO request peer=127.0.0.1:4711";
+        assert_eq!(
+            write(LineForm::Text, Some("orders"), None),
+            format!(
+                "{text} client=\"orders\" route=\"token\" method=GET path=\"/token?account\" status=200 duration_ms=0.012\n"
+            )
+        );
+        assert_eq!(
+            write(LineForm::Text, None, Some(40_125)),
+            format!(
+                "{text} route=\"token\" method=GET path=\"/token?account\" status=200 errcode=40125 duration_ms=0.012\n"
+            )
+        );
+        let json: serde_json::Value = serde_json::from_str(&write(LineForm::Json, None, Some(40_125))).unwrap();
+        assert_eq!((&json["timestamp"], &json["errcode"]), (&"2026-11-22T12:02:03.042Z".into(), &40_125.into()));
+        assert_eq!(json.as_object().unwrap().len(), 10, "{json}");
+    }
 
     #[test]
     fn a_target_is_shown_with_its_names_and_without_values_or_what_may_be_a_secret() {

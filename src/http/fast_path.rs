@@ -15,11 +15,12 @@ use std::{
     mem::MaybeUninit,
     net::SocketAddr,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::http::{Request, Response, header};
+use axum::http::Response;
 use futures_util::future::poll_fn;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AppState, HttpService,
+    asked::Asked,
     token::{self, LongPoll},
 };
 use crate::{clock::WallTime, logs::AccessLevel, registry::Prepared};
@@ -162,17 +164,26 @@ fn answer_all(service: &HttpService, state: &AppState, mut bytes: &[u8], peer: S
 fn answer(service: &HttpService, state: &AppState, read: &Read<'_>, peer: SocketAddr, answers: &mut Vec<u8>) -> bool {
     let before = answers.len();
     let is_logged = state.logs.access() == AccessLevel::All;
-    let asked = is_logged.then(|| service.logged(&read.request()?, peer, |_| true)).flatten();
+    let asked = is_logged.then(|| Asked::plain_read(state, !read.query.is_empty(), peer));
+    let mut asker = None;
     let answered = service.read_at_once(|state| {
         let date = date(state.clock.wall_now())?;
         let write = |prepared: &Prepared, seconds| token::write_ok(answers, prepared, seconds, &date);
         let (authorization, poll) = ([read.authorization], Ok(LongPoll::default()));
-        token::offered(state, |clients| clients.identify_by(authorization, None), Some(read.query), poll, write)
+        token::offered(
+            state,
+            |clients| {
+                clients.identify_by(authorization, None).inspect(|client| asker = is_logged.then(|| Arc::clone(client)))
+            },
+            Some(read.query),
+            poll,
+            write,
+        )
     });
     if answered.is_none() {
         answers.truncate(before);
-    } else if asked.is_some() {
-        service.log(asked, &Response::new(()));
+    } else if let (Some(asked), Some(asker)) = (asked, asker) {
+        asked.by(asker).answered(state, &Response::new(()));
     }
     answered.is_some()
 }
@@ -192,7 +203,6 @@ fn date(now: WallTime) -> Option<[u8; DATE]> {
 
 /// A head that is plainly a read of a token.
 struct Read<'b> {
-    target: &'b str,
     query: &'b str,
     authorization: &'b [u8],
     /// Of the head.
@@ -210,12 +220,7 @@ impl<'b> Read<'b> {
         let httparse::Status::Complete(length) = parsed else { return None };
         let target = head.path.filter(|_| head.method == Some("GET") && head.version == Some(1))?;
         let query = plain_query(target.strip_prefix("/token")?)?;
-        Some(Self { target, query, authorization: plain_headers(head.headers)?, length })
-    }
-
-    /// The same as the access log takes it.
-    fn request(&self) -> Option<Request<()>> {
-        Request::get(self.target).header(header::AUTHORIZATION, self.authorization).body(()).ok()
+        Some(Self { query, authorization: plain_headers(head.headers)?, length })
     }
 }
 

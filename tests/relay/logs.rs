@@ -133,7 +133,7 @@ async fn ask_again_and_again(at: SocketAddr, batches: usize, batch: usize) {
     }
 }
 
-/// More than the queues of both logs hold: 16,384 lines of the access log, and twice as many of the log.
+/// More than the queues of both logs hold: some 20,000 lines of the access log, and 32,768 of the log.
 const UNREAD: usize = 40_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
