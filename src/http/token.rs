@@ -45,7 +45,7 @@ pub(super) fn offered<A>(
 ) -> Option<A> {
     let (rules, handles) = (state.rules.load(), state.registry.handles());
     let (handle, poll, client) = resolve(identify(&rules.clients), &handles, query, poll).ok()?;
-    let published = handle.published();
+    let published = handle.glance();
     let (prepared, seconds) = published.servable(state.clock.boot_now())?;
     (!poll.has(&prepared.etag) && limits::passes(state, client)).then(|| answer(prepared, seconds))
 }
