@@ -26,6 +26,9 @@ use crate::{
 };
 
 mod account_token;
+mod found;
+
+use found::Found;
 
 pub use account_token::AccountToken;
 
@@ -43,6 +46,7 @@ pub struct Handles {
     all: BTreeMap<AccountName, BTreeMap<CredentialKind, Arc<Handle>>>,
     /// The access tokens again, for reads: of 10,000 accounts each look at a tree of names takes as long as the rest of a read.
     access_tokens: HashMap<AccountName, Arc<Handle>>,
+    found: Arc<Found>,
 }
 
 impl Registry {
@@ -59,7 +63,7 @@ impl Registry {
                 let account = all.entry(handle.id.account().clone()).or_default();
                 account.insert(handle.id.kind(), handle.clone());
             }
-            Handles::of(all)
+            handles.with(all)
         });
     }
 
@@ -73,16 +77,16 @@ impl Registry {
                 }
             }
             all.retain(|_, account| !account.is_empty());
-            Handles::of(all)
+            handles.with(all)
         });
     }
 }
 
 impl Handles {
-    fn of(all: BTreeMap<AccountName, BTreeMap<CredentialKind, Arc<Handle>>>) -> Self {
+    fn with(&self, all: BTreeMap<AccountName, BTreeMap<CredentialKind, Arc<Handle>>>) -> Self {
         let access_token = |kinds: &BTreeMap<_, Arc<Handle>>| kinds.get(&CredentialKind::AccessToken).cloned();
         let access_tokens = all.iter().filter_map(|(name, kinds)| Some((name.clone(), access_token(kinds)?))).collect();
-        Self { all, access_tokens }
+        Self { all, access_tokens, found: self.found.clone() }
     }
 
     /// The access token of the account called `account`.
@@ -103,7 +107,13 @@ impl Handles {
     /// The account that `token` was handed out for, if this relay handed it out and its original life has not ended at `now`.
     pub fn handed_out(&self, token: &str, now: Timestamp) -> Option<&Arc<Handle>> {
         let digest = TokenDigest::of(token);
-        self.access_tokens.values().find(|handle| handle.board.published.load().has_handed_out(digest, now))
+        let is_its = |handle: &&Arc<Handle>| handle.glance().has_handed_out(digest, now);
+        let hinted = self.found.hint(digest).and_then(|account| self.access_token(account.as_str()));
+        hinted.filter(is_its).or_else(|| {
+            let handle = self.access_tokens.values().find(is_its)?;
+            self.found.remember(digest, handle.id.account());
+            Some(handle)
+        })
     }
 
     /// Whether a token that [`Handles::handed_out`] does not know may all the same have been handed out.
@@ -416,10 +426,14 @@ mod tests {
         end.publisher.publish(Status { offer, handed_out, ..Status::default() });
         let handles = registry.handles();
         let found = |text, now| handles.handed_out(text, now).map(|handle| handle.id.to_string());
-        assert_eq!(found("current", at(0)).as_deref(), Some("main"));
+        for _ in 0..2 {
+            assert_eq!(found("current", at(0)).as_deref(), Some("main"));
+        }
         assert_eq!(found("earlier", at(59)).as_deref(), Some("main"));
         assert_eq!(found("earlier", at(60)), None);
         assert_eq!(found("never", at(0)), None);
+        registry.remove(&[CredentialId::access_token("main".parse().unwrap())]);
+        assert!(registry.handles().handed_out("current", at(0)).is_none(), "what was found before is a hint");
     }
 
     #[test]
