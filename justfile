@@ -24,6 +24,10 @@ lint:
 test:
     ./test.sh
 
+# The long campaigns, for so many minutes: they go on where the last run stopped, and add to its totals
+soak minutes="10":
+    tests/soak.sh {{minutes}}
+
 # The API docs, with broken links as errors
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

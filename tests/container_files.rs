@@ -96,7 +96,7 @@ fn every_base_image_can_be_replaced_and_compose_has_the_defaults_of_the_dockerfi
 /// A reader that leaves early, as `grep -q` and `head` do, ends the writer by SIGPIPE; under `pipefail` the pipe then fails.
 #[test]
 fn no_script_pipes_into_a_reader_that_leaves_early() {
-    for script in ["tests/container.sh", "test.sh", ".ci/run", "justfile", "deploy/release.sh"] {
+    for script in ["tests/container.sh", "tests/soak.sh", "test.sh", ".ci/run", "justfile", "deploy/release.sh"] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
         let text = std::fs::read_to_string(path).unwrap();
         let pipes = text.lines().filter(|line| line.split('|').skip(1).any(|part| leaves_early(part.trim_start())));

@@ -3,6 +3,7 @@
 //!   cargo bench --bench reads                     40 rounds, about three minutes
 //!   cargo bench --bench reads -- 20               fewer
 //!   cargo bench --bench reads -- --svg FILE       draws the first table as well
+//!   cargo bench --bench reads -- --beside A B …   nothing but other builds of the relay beside this one
 //!
 //! Every server is a process of its own, pinned to one core; the load comes from another core. The servers of a table run at once and
 //! take turns of a tenth of a second, so that other work on the machine affects all alike. A ratio compares two turns of the same
@@ -44,9 +45,15 @@ fn main() -> io::Result<()> {
             Ok(())
         }
         rest => {
+            let beside = rest.iter().position(|argument| *argument == "--beside").map(|at| &rest[at + 1..]);
             let rounds = rest.iter().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
             let svg = rest.windows(2).find(|two| two[0] == "--svg").map(|two| PathBuf::from(two[1]));
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(rounds, svg))
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+                match beside {
+                    Some(programs) => other_builds(rounds, programs).await,
+                    None => measure(rounds, svg).await,
+                }
+            })
         }
     }
 }
@@ -89,6 +96,26 @@ async fn beside_others(rounds: usize, cores: &Cores, svg: Option<PathBuf>) -> io
         }
     }
     drop(sim);
+    contest.stop()
+}
+
+/// The relay beside others of its builds: what another profile, allocator or change brings.
+async fn other_builds(rounds: usize, programs: &[&str]) -> io::Result<()> {
+    let cores = Cores::of_this_machine()?;
+    machine::describe()?;
+    let (home, mut sims) = (tempfile::tempdir()?, Vec::new());
+    let (sim, built) = relays::with_one_account(&cores, &home.path().join("built"), &[]).await?;
+    sims.push(sim);
+    let mut contest = Contest::new("this build", built);
+    for (number, program) in programs.iter().enumerate().filter(|(_, program)| **program != "--bench") {
+        let (sim, other) = relays::of_program(program, &cores, &home.path().join(number.to_string()), &[]).await?;
+        sims.push(sim);
+        contest.enter(String::leak((*program).to_owned()), other);
+    }
+    for pattern in [Pattern::Busy, Pattern::Fresh] {
+        contest.run(pattern, rounds).await?.print(&[]);
+    }
+    contest.print_memory()?;
     contest.stop()
 }
 

@@ -36,8 +36,18 @@ pub(crate) async fn with_one_account(
     home: &Path,
     settings: &[(&str, &str)],
 ) -> io::Result<(Sim, Entry)> {
+    of_program(relay::BUILT, cores, home, settings).await
+}
+
+/// The same of another program.
+pub(crate) async fn of_program(
+    program: &str,
+    cores: &Cores,
+    home: &Path,
+    settings: &[(&str, &str)],
+) -> io::Result<(Sim, Entry)> {
     let sim = Sim::builder().app(APPID, SECRET).start().await.map_err(Error::other)?;
-    let command = |address| with(relay::command(address, &sim, home), settings);
+    let command = |address| with(relay::command_of(program, address, &sim, home), settings);
     let server = Server::start(cores, &request(), command).await?;
     let clients = Clients::connect(server.address(), CONNECTIONS, None, vec![request()]).await?;
     Ok((sim, Entry::new(Rc::new(server), clients)))
