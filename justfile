@@ -24,6 +24,10 @@ lint:
 test:
     ./test.sh
 
+# Every order of events in the model of several relays: docs/RELIABILITY.md
+model:
+    cargo run --release --locked -p lease-model
+
 # The API docs, with broken links as errors
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
