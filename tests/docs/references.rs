@@ -25,12 +25,13 @@ fn code_in(directory: &Path) -> String {
 
 #[test]
 fn the_documents_name_files_and_tests_that_exist() {
-    let code: String = ["src", "tests", "wechat-sim"].map(|directory| code_in(&root().join(directory))).concat();
+    let code: String =
+        ["src", "tests", "wechat-sim", "model"].map(|directory| code_in(&root().join(directory))).concat();
     let documents = pages().into_iter().filter(|(path, _)| path.starts_with("docs"));
     let (mut files, mut tests, mut missing) = (0, 0, Vec::new());
     for span in documents.flat_map(|(_, page)| page.code_spans().map(str::to_owned).collect::<Vec<_>>()) {
         let span = span.as_str();
-        if ["src/", "tests/", "wechat-sim/"].iter().any(|directory| span.starts_with(directory)) {
+        if ["src/", "tests/", "wechat-sim/", "model/"].iter().any(|directory| span.starts_with(directory)) {
             assert!(root().join(span).exists(), "{span} does not exist");
             files += 1;
         } else if is_sentence(span) {
