@@ -27,6 +27,7 @@ test:
 # The long campaigns, for so many minutes: they go on where the last run stopped, and add to its totals
 soak minutes="10":
     tests/soak.sh {{minutes}}
+
 # Every order of events in the model of several relays: docs/RELIABILITY.md
 model:
     cargo run --release --locked -p lease-model
