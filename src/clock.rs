@@ -79,11 +79,9 @@ impl WallTime {
     }
 
     /// To the millisecond, as logs have it.
-    pub fn to_millisecond(self) -> impl fmt::Display {
-        fmt::from_fn(move |f| match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(moment) => write!(f, "{moment:.3}"),
-            Err(_) => write!(f, "{} ms", self.0),
-        })
+    pub fn to_millisecond(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0)
+            .map_or_else(|_| format!("{} ms", self.0), |moment| format!("{moment:.3}"))
     }
 
     /// Milliseconds of Unix time.

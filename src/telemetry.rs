@@ -60,10 +60,9 @@ pub(crate) struct Writers(#[expect(dead_code, reason = "they write until they ar
 pub(crate) fn start(settings: &LogSettings) -> io::Result<(Writers, LogControl)> {
     let filter = settings.filter.to_env_filter();
     let form = match settings.format {
-        LogFormat::Json => LineForm::Json,
         LogFormat::Text => LineForm::Text,
         LogFormat::Auto if stderr().is_terminal() => LineForm::Text,
-        LogFormat::Auto => LineForm::Json,
+        LogFormat::Json | LogFormat::Auto => LineForm::Json,
     };
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(stderr());
     let (access, access_guard) = LineQueue::start("access-log", stderr())?;

@@ -51,7 +51,7 @@ pub(super) struct Errcode(pub(super) i64);
 /// One line of the access log. The names and their order are those of `tracing`, which writes the log.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
-    timestamp: fmt::Arguments<'a>,
+    timestamp: String,
     level: &'a str,
     message: &'a str,
     peer: SocketAddr,
@@ -99,7 +99,7 @@ impl Asked {
         let now = state.clock.now();
         let took = now.boot.since(self.began);
         let line = Line {
-            timestamp: format_args!("{}", now.wall.to_millisecond()),
+            timestamp: now.wall.to_millisecond(),
             level: "INFO",
             message: "request",
             peer: self.peer,
@@ -160,7 +160,7 @@ mod tests {
     fn a_line_is_written_as_tracing_writes_those_of_the_log() {
         let write = |form, client, errcode| {
             let line = Line {
-                timestamp: format_args!("{}", WallTime::from_millis(1_795_348_923_042).to_millisecond()),
+                timestamp: WallTime::from_millis(1_795_348_923_042).to_millisecond(),
                 level: "INFO",
                 message: "request",
                 peer: SocketAddr::from(([127, 0, 0, 1], 4711)),

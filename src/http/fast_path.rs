@@ -165,7 +165,7 @@ fn answer(service: &HttpService, state: &AppState, read: &Read<'_>, peer: Socket
     let before = answers.len();
     let is_logged = state.logs.access() == AccessLevel::All;
     let asked = is_logged.then(|| Asked::plain_read(state, !read.query.is_empty(), peer));
-    let mut asker = None;
+    let mut sender = None;
     let answered = service.read_at_once(|state| {
         let date = date(state.clock.wall_now())?;
         let write = |prepared: &Prepared, seconds| token::write_ok(answers, prepared, seconds, &date);
@@ -173,7 +173,9 @@ fn answer(service: &HttpService, state: &AppState, read: &Read<'_>, peer: Socket
         token::offered(
             state,
             |clients| {
-                clients.identify_by(authorization, None).inspect(|client| asker = is_logged.then(|| Arc::clone(client)))
+                clients
+                    .identify_by(authorization, None)
+                    .inspect(|client| sender = is_logged.then(|| Arc::clone(client)))
             },
             Some(read.query),
             poll,
@@ -182,8 +184,8 @@ fn answer(service: &HttpService, state: &AppState, read: &Read<'_>, peer: Socket
     });
     if answered.is_none() {
         answers.truncate(before);
-    } else if let (Some(asked), Some(asker)) = (asked, asker) {
-        asked.by(asker).answered(state, &Response::new(()));
+    } else if let (Some(asked), Some(sender)) = (asked, sender) {
+        asked.by(sender).answered(state, &Response::new(()));
     }
     answered.is_some()
 }
