@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AppState, HttpService,
     asked::Asked,
+    auth::Client,
     token::{self, LongPoll},
 };
 use crate::{clock::WallTime, logs::AccessLevel, registry::Prepared};
@@ -168,19 +169,12 @@ fn answer(service: &HttpService, state: &AppState, read: &Read<'_>, peer: Socket
     let mut sender = None;
     let answered = service.read_at_once(|state| {
         let date = date(state.clock.wall_now())?;
-        let write = |prepared: &Prepared, seconds| token::write_ok(answers, prepared, seconds, &date);
+        let write = |prepared: &Prepared, seconds, client: &Arc<Client>| {
+            token::write_ok(answers, prepared, seconds, &date);
+            sender = is_logged.then(|| client.clone());
+        };
         let (authorization, poll) = ([read.authorization], Ok(LongPoll::default()));
-        token::offered(
-            state,
-            |clients| {
-                clients
-                    .identify_by(authorization, None)
-                    .inspect(|client| sender = is_logged.then(|| Arc::clone(client)))
-            },
-            Some(read.query),
-            poll,
-            write,
-        )
+        token::offered(state, |clients| clients.identify_by(authorization, None), Some(read.query), poll, write)
     });
     if answered.is_none() {
         answers.truncate(before);

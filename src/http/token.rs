@@ -31,23 +31,29 @@ const HEAD: usize = 192;
 /// The answer to a `GET /token`, if it is 200 and needs no wait.
 pub(super) fn at_once(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Option<Response> {
     let poll = LongPoll::of_request(presented.headers, uri);
-    offered(state, |clients| clients.identify(presented), uri.query(), poll, ok)
+    offered(
+        state,
+        |clients| clients.identify(presented),
+        uri.query(),
+        poll,
+        |prepared, seconds, _| ok(prepared, seconds),
+    )
 }
 
-/// The same, whatever form the head has; `answer` makes it of the token and the seconds. What the fast path answers and what the
+/// The same, whatever form the head has; `answer` makes it of the token and the seconds, for this client. What the fast path answers and what the
 /// service answers is decided here.
 pub(super) fn offered<A>(
     state: &AppState,
     identify: impl FnOnce(&Clients) -> Result<&Arc<Client>, Problem>,
     query: Option<&str>,
     poll: Result<LongPoll, Problem>,
-    answer: impl FnOnce(&Prepared, u64) -> A,
+    answer: impl FnOnce(&Prepared, u64, &Arc<Client>) -> A,
 ) -> Option<A> {
     let (rules, handles) = (state.rules.load(), state.registry.handles());
     let (handle, poll, client) = resolve(identify(&rules.clients), &handles, query, poll).ok()?;
     let published = handle.glance();
     let (prepared, seconds) = published.servable(state.clock.boot_now())?;
-    (!poll.has(&prepared.etag) && limits::passes(state, client)).then(|| answer(prepared, seconds))
+    (!poll.has(&prepared.etag) && limits::passes(state, client)).then(|| answer(prepared, seconds, client))
 }
 
 /// `GET /token`, for all that [`at_once`] leaves.
@@ -83,7 +89,7 @@ fn resolve<'h>(
     handles: &'h Handles,
     query: Option<&str>,
     poll: Result<LongPoll, Problem>,
-) -> Result<(&'h Arc<Handle>, LongPoll, &'h Client), Problem> {
+) -> Result<(&'h Arc<Handle>, LongPoll, &'h Arc<Client>), Problem> {
     let (client, name, poll) = (client?, query::account(query)?, poll?);
     Ok((client.authorize(handles, name.as_deref())?, poll, client))
 }
