@@ -43,6 +43,16 @@ check:
     TOKEN_RELAY__CLIENTS__ORDERS__KEY=0123456789abcdef0123456789abcdef \
     cargo run --quiet --locked -- --config config/token-relay.toml check
 
+# Fuzzes reply, record, settings, head, gateway or drop_in for so many seconds (needs cargo-fuzz 0.13 and a nightly toolchain)
+fuzz target seconds="1800":
+    mkdir -p fuzz/corpus/{{target}}
+    cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- \
+        -max_total_time={{seconds}} -max_len=6000 -rss_limit_mb=2048 -timeout=60 -print_final_stats=1
+
+# Known vulnerabilities of the dependencies (needs cargo-audit 0.22)
+audit:
+    cargo audit --deny warnings
+
 # Advisories, licences, duplicates and sources of the dependencies (needs cargo-deny 0.20)
 deny:
     cargo deny check

@@ -1,21 +1,16 @@
 //! Does any reply at all make the reader panic, believe what it should not, or repeat a secret?
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy.toml allows it in tests, but clippy does not see that these helpers are theirs"
-)]
+#[path = "../fuzz/src/reply.rs"]
+#[expect(unreachable_pub, reason = "the fuzzers use them from outside")]
+mod property;
 
 use std::panic::catch_unwind;
 
-use serde_json::Value;
-use token_relay::issuer::{IssueError, Issued, Verdict, reply, wechat};
+use token_relay::issuer::IssueError;
 
 /// About a quarter of a minute in a debug build.
 const REPLIES: u32 = 1_000_000;
 const SEED: u64 = 0x7e1e_0a11;
-
-const SECRET: &str = "5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0";
-const APPID: &str = "wx0123456789abcdef";
 
 const SAMPLES: &[&str] = &[
     r#"{"access_token":"75_Ab-cD_0123456789","expires_in":7200}"#,
@@ -59,18 +54,13 @@ fn no_mutated_reply_panics_deceives_or_leaks() {
     let (mut issued, mut refused, mut unknown) = (0_u32, 0_u32, 0_u32);
     for round in 0..REPLIES {
         let body = if rng.bool() { composed(&mut rng) } else { mutated(&mut rng) };
-        let outcome = catch_unwind(|| {
-            (reply::parse_reply(200, &body, "access_token", &[SECRET, APPID]), wechat::parse_probe(200, &body))
-        });
-        let (outcome, verdict) = outcome.unwrap_or_else(|_| panic!("reply {round} of seed {SEED:#x}: {body:?}"));
-        match &outcome {
+        let outcome = catch_unwind(|| property::holds(&body));
+        match outcome.unwrap_or_else(|_| panic!("reply {round} of seed {SEED:#x}: {body:?}")) {
             Ok(_) => issued += 1,
             Err(IssueError::Refused { .. }) => refused += 1,
             Err(IssueError::Unknown { .. }) => unknown += 1,
-            Err(IssueError::NotSent { .. }) => panic!("a reply came, so something was sent"),
+            Err(IssueError::NotSent { .. }) => unreachable!("the property has no such case"),
         }
-        check(&body, &outcome);
-        check_probe(&body, &verdict);
     }
     println!("{REPLIES} replies, seed {SEED:#x}: {issued} issued, {refused} refused, {unknown} unknown");
     assert!(issued > REPLIES / 100 && refused > REPLIES / 100, "the mutations miss a branch");
@@ -115,55 +105,4 @@ fn mutated(rng: &mut fastrand::Rng) -> Vec<u8> {
 
 fn insert(body: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     body.splice(at..at, bytes.iter().copied());
-}
-
-fn members(body: &[u8]) -> Option<Value> {
-    let text = std::str::from_utf8(body).ok()?;
-    serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')).ok().filter(Value::is_object)
-}
-
-/// What a person reads as a number, by other means than the reader's.
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-        _ => None,
-    }
-}
-
-#[expect(clippy::float_cmp, reason = "whole numbers of seconds and errcodes are exact")]
-fn check(body: &[u8], outcome: &Result<Issued, IssueError>) {
-    match outcome {
-        Ok(issued) => {
-            let reply = members(body).expect("only an object issues");
-            let token = reply["access_token"].as_str().expect("only a text is a token");
-            assert!(issued.token.is(token) && !token.is_empty() && token.len() <= 2048);
-            assert!(token.chars().all(|c| ('!'..='~').contains(&c)), "{token:?}");
-            let life = number(&reply["expires_in"]).expect("only a number is a life");
-            assert!(life >= 1.0 && life.fract() == 0.0, "{reply}");
-            assert_eq!(issued.life.as_secs_f64(), life.min(7200.0), "{reply}");
-            assert!(reply["errcode"].is_null() || number(&reply["errcode"]) == Some(0.0), "{reply}");
-        }
-        Err(error) => {
-            let shown = format!("{error} {error:?} {}", wechat::ERRORS.hint(error)).to_lowercase();
-            assert!(!shown.contains(SECRET) && !shown.contains(APPID), "{shown}");
-            if let IssueError::Refused { errcode, errmsg } = error {
-                assert!(*errcode != 0 && errmsg.chars().count() <= 256 && !errmsg.contains(char::is_control));
-                assert!(members(body).is_some_and(|reply| number(&reply["errcode"]).is_some_and(|n| n != 0.0)));
-            }
-        }
-    }
-}
-
-fn check_probe(body: &[u8], verdict: &Verdict) {
-    match verdict {
-        Verdict::Accepted => {
-            let reply = members(body).expect("only an object accepts");
-            assert!(reply["errcode"].is_null() || number(&reply["errcode"]) == Some(0.0), "{reply}");
-            assert!(reply["ip_list"].is_array() || !reply["errcode"].is_null(), "{reply}");
-        }
-        Verdict::Replaced => panic!("a token is not probed by asking for another one"),
-        Verdict::Refused { errcode } => assert!([40001, 40014, 42001].contains(errcode)),
-        Verdict::Inconclusive { cause } => assert!(!cause.to_string().to_lowercase().contains(SECRET)),
-    }
 }

@@ -4,7 +4,10 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::HttpService;
@@ -16,7 +19,7 @@ mod rewind;
 mod sources;
 
 use acceptor::{Accepted, Acceptor};
-use connection::serve_connection;
+use connection::{serve_connection, serve_stream};
 
 /// What a listener allows.
 #[derive(Debug, Clone, Copy)]
@@ -82,5 +85,19 @@ impl Listener {
         drop(self);
         connections.close();
         connections.wait().await;
+    }
+}
+
+impl HttpService {
+    /// Serves one connection of `peer` over any stream to its end, as a [`Listener`] does over a socket; without TLS and without
+    /// the limits on how many there are. After `shutdown` until its request is answered.
+    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        options: &ListenerOptions,
+        shutdown: &CancellationToken,
+    ) {
+        serve_stream((stream, peer), None, self, options, shutdown).await;
     }
 }

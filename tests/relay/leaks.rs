@@ -12,6 +12,8 @@ use wechat_sim::{Fault, Kind, Odd, Op, Sim, Times};
 
 use crate::RELAY;
 
+mod all_parts;
+
 const WRONG_KEY: &str = "sentinel-a-key-that-nobody-has-0123456789";
 
 /// What must not be said, and what was.

@@ -77,7 +77,7 @@ async fn serve_tls(
 }
 
 /// By the fast path, if it is on, as long as it can; then by hyper.
-async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     (stream, peer): (S, SocketAddr),
     names: Option<CertificateNames>,
     service: &HttpService,

@@ -1,0 +1,7 @@
+//! Can any bytes break the property of `drop_in`?
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = token_relay_fuzz::drop_in::holds(bytes);
+});

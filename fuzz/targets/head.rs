@@ -1,0 +1,7 @@
+//! Can any bytes break the property of `head`?
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = token_relay_fuzz::head::holds(bytes);
+});
