@@ -28,10 +28,15 @@ impl Answer {
     }
 }
 
-/// Sends `request` and reads the answer by its length.
+/// Sends `request` and reads the answer.
 pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Answer> {
+    timeout(LONGEST, stream.write_all(request)).await??;
+    receive(stream).await
+}
+
+/// Reads the answer to a request that was sent, by its length.
+pub(crate) async fn receive(stream: &mut TcpStream) -> io::Result<Answer> {
     timeout(LONGEST, async {
-        stream.write_all(request).await?;
         let mut bytes = Vec::with_capacity(1024);
         let body_at = loop {
             read_more(stream, &mut bytes).await?;
