@@ -50,8 +50,8 @@ impl LogControl {
     }
 }
 
-/// What writes the logs. What is left is written when it is dropped.
-pub(crate) struct Writers(#[expect(dead_code, reason = "they write until they are dropped")] (WorkerGuard, QueueGuard));
+/// What writes the log, and the access log. What is left is written when they are dropped.
+pub(crate) type Writers = (WorkerGuard, QueueGuard);
 
 /// Starts logging for the whole process; the first call counts.
 ///
@@ -66,7 +66,7 @@ pub(crate) fn start(settings: &LogSettings) -> io::Result<(Writers, LogControl)>
     };
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(stderr());
     let (access, access_guard) = LineQueue::start("access-log", stderr())?;
-    let (writers, lost) = (Writers((guard, access_guard)), writer.error_counter());
+    let (writers, lost) = ((guard, access_guard), writer.error_counter());
     let lines = lines(writer).with_env_filter(filter);
     let (started, filter) = if form == LineForm::Json {
         let lines = as_json(lines).with_filter_reloading();

@@ -17,7 +17,7 @@ pub enum Status {
     Active,
     /// It runs, and the store cannot be reached.
     Cut,
-    /// It stands still.
+    /// Nothing of its process runs.
     Frozen,
     /// It has crashed.
     Dead,

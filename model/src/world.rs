@@ -29,7 +29,7 @@ pub enum Action {
     Reply(RelayId),
     /// The call is given up.
     GiveUp(RelayId),
-    /// It stands still.
+    /// Nothing of its process runs.
     Freeze(RelayId),
     /// It goes on.
     Thaw(RelayId),

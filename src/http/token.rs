@@ -40,8 +40,8 @@ pub(super) fn at_once(state: &AppState, presented: Presented<'_>, uri: &Uri) -> 
     )
 }
 
-/// The same, whatever form the head has; `answer` makes it of the token and the seconds, for this client. What the fast path answers and what the
-/// service answers is decided here.
+/// The same, whatever form the head has; `answer` makes it of the token and the seconds, for this client. What the fast path answers
+/// and what the service answers is decided here.
 pub(super) fn offered<A>(
     state: &AppState,
     identify: impl FnOnce(&Clients) -> Result<&Arc<Client>, Problem>,

@@ -1,6 +1,6 @@
 //! For which of many accounts was a token handed out?
 //!
-//! To ask each of 10,000 accounts takes about a millisecond, and the gateway asks for each of its calls. So what was found is
+//! To ask each account takes longer with each of them, and the gateway asks for each of its calls. So what was found is
 //! remembered, as a hint: whether it is still so, what is published says.
 
 use std::{

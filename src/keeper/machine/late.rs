@@ -37,12 +37,12 @@ impl Knowledge {
         let is_same = stored.is_some_and(|stored| stored.token == credential.token);
         let is_living = stored.is_some_and(|stored| !stored.is_refused && now.boot < stored.deadline.earliest);
         let is_rotating = self.charge.policy.issuer.rotation == RotationMode::Rotating;
-        let newer = stored.filter(|stored| stored.generation != after && (is_living || is_rotating));
+        let is_overtaken = stored.is_some_and(|stored| stored.generation != after) && (is_living || is_rotating);
         let later_calls = self.record.calls.iter().filter(|call| call.may_invalidate(&credential)).count();
         if is_same {
             // a sticky issuer gives the same one to all
             self.relabel(now, credential.generation);
-        } else if newer.is_some() {
+        } else if is_overtaken {
             let candidate = self.candidate(now, &credential);
             self.relabel(now, credential.generation);
             if is_living && self.record.candidate().is_none() {

@@ -151,10 +151,11 @@ impl Situation<'_> {
     /// When the candidate's probe is due: when WeChat accepts it only if it is the newer one, for the overlap after the current
     /// token's mint is over. Without a current one there is nothing to decide between: a call is due.
     pub(super) fn decide_at(&self, now: Now) -> Timestamp {
-        let current = self.record.credential.as_ref().filter(|_| self.record.candidate().is_some());
-        let both_until = current.map(|current| current.came_at.latest.plus(self.policy.issuer.overlap));
-        both_until
-            .map_or(Timestamp::NEVER, |until| until.plus(DEATH_MARGIN).max(self.probe_allowed_at(now, PROBES_PER_DAY)))
+        let (Some(current), Some(_)) = (&self.record.credential, self.record.candidate()) else {
+            return Timestamp::NEVER;
+        };
+        let both_until = current.came_at.latest.plus(self.policy.issuer.overlap);
+        both_until.plus(DEATH_MARGIN).max(self.probe_allowed_at(now, PROBES_PER_DAY))
     }
 
     /// The first moment at which less than a second can be promised, if it lies ahead.

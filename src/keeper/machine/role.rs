@@ -65,12 +65,12 @@ impl Knowledge {
     /// Which calls of other relays could go unrecorded.
     pub(super) fn watch(&self) -> Watch {
         let Some(replica) = &self.replica else { return Watch::Always };
-        match (self.charge.policy.issuer.rotation, self.role()) {
-            (RotationMode::Sticky, _) => Watch::Always,
-            (RotationMode::Rotating, role) => {
-                let contact_at = replica.contact_at.unwrap_or(Timestamp::LONG_AGO);
-                Watch::Contact { at: contact_at, is_leased: matches!(role, Role::Holder { .. }) }
-            }
+        match self.charge.policy.issuer.rotation {
+            RotationMode::Sticky => Watch::Always,
+            RotationMode::Rotating => Watch::Contact {
+                at: replica.contact_at.unwrap_or(Timestamp::LONG_AGO),
+                is_leased: matches!(self.role(), Role::Holder { .. }),
+            },
         }
     }
 }

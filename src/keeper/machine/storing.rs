@@ -150,7 +150,7 @@ impl Knowledge {
     pub(super) fn may_go_unrecorded(&self, now: Now, is_forced: bool) -> bool {
         match self.last_chance(now) {
             // of several relays the next holder would promise on what the store says: there a call that ends a token waits for the
-            // store (seed 2020 of several relays)
+            // store
             _ if self.replica.is_some() && (self.is_rotating() || is_forced) => false,
             Some(last_chance) => self.writer.has_stored && last_chance <= now.boot,
             None => self.writer.has_stored || self.charge.started_at.plus(NEVER_STORED_GRACE) <= now.boot,

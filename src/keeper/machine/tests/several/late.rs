@@ -313,7 +313,7 @@ fn insisting_on(token: &'static str) -> Pair {
     pair
 }
 
-/// Frozen before it, and without the others' knowing, it would end another relay's token. Seed 2020 of several relays.
+/// A relay that is frozen before it would end another one's token, and nobody would know of the call.
 #[test]
 fn a_forced_call_is_not_made_where_it_cannot_be_recorded() {
     let mut pair = insisting_on("one");
