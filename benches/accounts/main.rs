@@ -17,7 +17,7 @@ use std::{
 };
 
 use setup::Setup;
-use support::machine;
+use support::{arguments, machine};
 use tokio::signal::unix::{SignalKind, signal};
 
 mod at_rest;
@@ -40,9 +40,7 @@ const ACCOUNTS: usize = 10_000;
 const MOST_ACCOUNTS: usize = 100_000;
 
 fn main() -> io::Result<()> {
-    // `cargo test --all-targets` runs this too, and measures nothing.
-    if !env::args().any(|argument| argument == "--bench") {
-        println!("to measure: cargo bench --bench accounts");
+    if arguments::to_measure("accounts").is_none() {
         return Ok(());
     }
     let accounts = accounts()?;

@@ -11,7 +11,6 @@
 #![expect(clippy::print_stdout, reason = "a bench is what it prints")]
 
 use std::{
-    env,
     io::{self, Error},
     net::SocketAddr,
     path::Path,
@@ -26,7 +25,7 @@ use side_by_side::{
     relay::{self, APPID, KEY, SECRET},
     server::{Cores, Server, is_installed},
 };
-use support::machine;
+use support::{arguments, machine};
 use wechat_sim::Sim;
 
 mod hanging;
@@ -41,11 +40,7 @@ const ROUNDS: usize = 60;
 const RATIO: f64 = 1.2;
 
 fn main() -> io::Result<()> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("to measure: cargo bench --bench gateway"); // `cargo test --all-targets` runs this too
-        return Ok(());
-    }
+    let Some(arguments) = arguments::to_measure("gateway") else { return Ok(()) };
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(rounds))
 }

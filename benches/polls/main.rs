@@ -10,7 +10,6 @@
 #![expect(clippy::print_stdout, reason = "a bench is what it prints")]
 
 use std::{
-    env,
     io::{self, Error},
     net::SocketAddr,
     path::Path,
@@ -25,7 +24,10 @@ use side_by_side::{
     server::{Cores, Server},
     spread::Spread,
 };
-use support::machine::{self, verdict};
+use support::{
+    arguments,
+    machine::{self, verdict},
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use wechat_sim::Sim;
@@ -52,11 +54,7 @@ const LONGEST_MS: f64 = 1000.0;
 const RATIO: f64 = 2.0;
 
 fn main() -> io::Result<()> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("to measure: cargo bench --bench polls"); // `cargo test --all-targets` runs this too
-        return Ok(());
-    }
+    let Some(arguments) = arguments::to_measure("polls") else { return Ok(()) };
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(rounds))
 }

@@ -14,7 +14,10 @@
 use std::{env, io, path::PathBuf};
 
 use side_by_side::{clients::Pattern, contest::Contest, server::Cores};
-use support::machine::{self, verdict};
+use support::{
+    arguments,
+    machine::{self, verdict},
+};
 
 mod idle;
 #[path = "../support/many_accounts.rs"]
@@ -35,27 +38,23 @@ const CONNECTIONS: u32 = 64;
 const IDLE_KIB: f64 = 8.0;
 
 fn main() -> io::Result<()> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let is_asked = arguments.iter().any(|argument| argument == "--bench");
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["reference", address, answer] => reference::serve(address, answer.as_ref()),
-        // `cargo test --all-targets` runs this too, and measures nothing.
-        _ if !is_asked => {
-            println!("to measure: cargo bench --bench reads");
-            Ok(())
-        }
-        rest => {
-            let beside = rest.iter().position(|argument| *argument == "--beside").map(|at| &rest[at + 1..]);
-            let rounds = rest.iter().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
-            let svg = rest.windows(2).find(|two| two[0] == "--svg").map(|two| PathBuf::from(two[1]));
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-                match beside {
-                    Some(programs) => other_builds(rounds, programs).await,
-                    None => measure(rounds, svg).await,
-                }
-            })
-        }
+    // so is a server of its own started: by the bench
+    let started: Vec<String> = env::args().skip(1).collect();
+    if let [server, address, answer] = started.as_slice()
+        && server == "reference"
+    {
+        return reference::serve(address, answer.as_ref());
     }
+    let Some(arguments) = arguments::to_measure("reads") else { return Ok(()) };
+    let beside = arguments.iter().position(|argument| argument == "--beside").map(|at| &arguments[at + 1..]);
+    let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
+    let svg = arguments.windows(2).find(|two| two[0] == "--svg").map(|two| PathBuf::from(&two[1]));
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        match beside {
+            Some(programs) => other_builds(rounds, programs).await,
+            None => measure(rounds, svg).await,
+        }
+    })
 }
 
 async fn measure(rounds: usize, svg: Option<PathBuf>) -> io::Result<()> {
@@ -100,17 +99,17 @@ async fn beside_others(rounds: usize, cores: &Cores, svg: Option<PathBuf>) -> io
 }
 
 /// The relay beside others of its builds: what another profile, allocator or change brings.
-async fn other_builds(rounds: usize, programs: &[&str]) -> io::Result<()> {
+async fn other_builds(rounds: usize, programs: &[String]) -> io::Result<()> {
     let cores = Cores::of_this_machine()?;
     machine::describe()?;
     let (home, mut sims) = (tempfile::tempdir()?, Vec::new());
     let (sim, built) = relays::with_one_account(&cores, &home.path().join("built"), &[]).await?;
     sims.push(sim);
     let mut contest = Contest::new("this build", built);
-    for (number, program) in programs.iter().enumerate().filter(|(_, program)| **program != "--bench") {
+    for (number, program) in programs.iter().enumerate().filter(|(_, program)| *program != "--bench") {
         let (sim, other) = relays::of_program(program, &cores, &home.path().join(number.to_string()), &[]).await?;
         sims.push(sim);
-        contest.enter(String::leak((*program).to_owned()), other);
+        contest.enter(String::leak(program.clone()), other);
     }
     for pattern in [Pattern::Busy, Pattern::Fresh] {
         contest.run(pattern, rounds).await?.print(&[]);
