@@ -145,6 +145,24 @@ impl Timeouts {
 }
 
 impl AppState {
+    /// A relay that starts now: its settings are as they were read, it logs no requests, and nobody stops it yet.
+    pub fn new(registry: Arc<Registry>, rules: Rules, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
+        let now = clock.now();
+        Self {
+            registry,
+            rules: ArcSwap::from_pointee(rules),
+            settings: ArcSwap::from_pointee(SettingsStatus::read_at(now.wall)),
+            readiness: RecentReadiness::default(),
+            throttle: Throttle::default(),
+            early_fetches: EarlyFetches::default(),
+            logs: Arc::default(),
+            metrics,
+            clock,
+            shutdown: CancellationToken::new(),
+            started: now.boot,
+        }
+    }
+
     /// What the public listener answers.
     pub fn public(self: &Arc<Self>) -> HttpService {
         let add = |router: Router<Arc<Self>>, (path, handlers)| router.route(path, handlers);
@@ -362,25 +380,14 @@ mod tests {
             Arc::new(Handle::new(id.clone(), metrics.credential(&id), Heartbeat::starting(clock.awake())).0)
         };
         registry.insert(&accounts.iter().map(handle).collect::<Vec<_>>());
-        Arc::new(AppState {
-            registry: Arc::new(registry),
-            rules: ArcSwap::from_pointee(Rules {
-                clients: Clients::new([]),
-                apps: Apps::default(),
-                pages: Pages::default(),
-                gateway: None,
-                timeouts: Timeouts::new(Duration::ZERO),
-            }),
-            settings: ArcSwap::from_pointee(SettingsStatus::read_at(clock.now().wall)),
-            readiness: RecentReadiness::default(),
-            throttle: Throttle::default(),
-            early_fetches: EarlyFetches::default(),
-            logs: Arc::default(),
-            metrics: Arc::new(metrics),
-            started: clock.boot_now(),
-            clock,
-            shutdown: CancellationToken::new(),
-        })
+        let rules = Rules {
+            clients: Clients::new([]),
+            apps: Apps::default(),
+            pages: Pages::default(),
+            gateway: None,
+            timeouts: Timeouts::new(Duration::ZERO),
+        };
+        Arc::new(AppState::new(Arc::new(registry), rules, Arc::new(metrics), clock))
     }
 
     #[tokio::test]

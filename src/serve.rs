@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock, SystemClock},
     credential::{CredentialId, CredentialKind},
     group::Group,
-    http::{AppState, EarlyFetches, Listener, RecentReadiness, SettingsStatus, Throttle},
+    http::{AppState, Listener, SettingsStatus},
     issuer::{Profile, upstream::UpstreamError},
     keeper::{Parts, Setup, permits::Permits, record::SecretMark, schedule::Policy},
     keepers::{Changes, Keepers},
@@ -145,21 +145,12 @@ impl Ready {
         let now = clock.now();
         let listening = Listening::new(server);
         let certificate_ends_at = listening.certificate_ends_at();
+        let status = SettingsStatus { certificate_ends_at, ..SettingsStatus::read_at(now.wall) };
         let app = Arc::new(AppState {
-            registry,
-            rules: ArcSwap::from_pointee(rules(settings)?),
-            settings: ArcSwap::from_pointee(SettingsStatus {
-                certificate_ends_at,
-                ..SettingsStatus::read_at(now.wall)
-            }),
-            readiness: RecentReadiness::default(),
-            throttle: Throttle::default(),
-            early_fetches: EarlyFetches::default(),
+            settings: ArcSwap::from_pointee(status),
             logs,
-            metrics,
             shutdown: life.stop(),
-            started: now.boot,
-            clock,
+            ..AppState::new(registry, rules(settings)?, metrics, clock)
         });
         app.metrics.settings.started(now.wall);
         listening.announce_certificate(&app.metrics, now.wall);

@@ -1,9 +1,5 @@
-//! Do the properties in `fuzz` hold for the inputs in `fuzz/seeds`? These are the inputs of the most coverage that the fuzzers found,
-//! and every one that broke a property.
-
-#[path = "../fuzz/src/lib.rs"]
-#[expect(unreachable_pub, reason = "the fuzzers use them from outside")]
-mod properties;
+//! Do the properties in `tests/properties` hold for the inputs in `fuzz/seeds`? These are the inputs of the most coverage that the
+//! fuzzers found, and every one that broke a property.
 
 use std::{
     fs,

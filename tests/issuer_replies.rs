@@ -1,11 +1,8 @@
 //! Does any reply at all make the reader panic, believe what it should not, or repeat a secret?
 
-#[path = "../fuzz/src/reply.rs"]
-#[expect(unreachable_pub, reason = "the fuzzers use them from outside")]
-mod property;
-
 use std::panic::catch_unwind;
 
+use properties::reply;
 use token_relay::issuer::IssueError;
 
 /// About a quarter of a minute in a debug build.
@@ -54,7 +51,7 @@ fn no_mutated_reply_panics_deceives_or_leaks() {
     let (mut issued, mut refused, mut unknown) = (0_u32, 0_u32, 0_u32);
     for round in 0..REPLIES {
         let body = if rng.bool() { composed(&mut rng) } else { mutated(&mut rng) };
-        let outcome = catch_unwind(|| property::holds(&body));
+        let outcome = catch_unwind(|| reply::holds(&body));
         match outcome.unwrap_or_else(|_| panic!("reply {round} of seed {SEED:#x}: {body:?}")) {
             Ok(_) => issued += 1,
             Err(IssueError::Refused { .. }) => refused += 1,

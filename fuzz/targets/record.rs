@@ -3,5 +3,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = token_relay_fuzz::record::holds(bytes);
+    let _ = properties::record::holds(bytes);
 });

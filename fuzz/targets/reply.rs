@@ -3,5 +3,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = token_relay_fuzz::reply::holds(bytes);
+    let _ = properties::reply::holds(bytes);
 });

@@ -19,8 +19,8 @@ use token_relay::{
     credential::{CredentialId, Generation, Promise, Sliding, Token},
     heartbeat::Heartbeat,
     http::{
-        Access, App, AppState, Apps, Clients, EarlyFetches, Gateway, HttpService, Limits, Listener, ListenerOptions,
-        Pages, RecentReadiness, Rules, SettingsStatus, Throttle, Timeouts,
+        Access, App, AppState, Apps, Clients, Gateway, HttpService, Limits, Listener, ListenerOptions, Pages, Rules,
+        Timeouts,
     },
     issuer::{
         IssueError,
@@ -147,31 +147,20 @@ impl FakeRelay {
                 Access { accounts, gateway, admin: name == "all", ..Access::default() },
             )
         };
-        let shutdown = CancellationToken::new();
-        let relay = Arc::new(AppState {
-            registry: Arc::new(registry),
-            rules: ArcSwap::from_pointee(Rules {
-                clients: Clients::new([
-                    client("all", KEY, None, true),
-                    client("one", MAIN_KEY, Some(&["main"]), false),
-                    client("two", BOTH_KEY, Some(&["main", "shop"]), true),
-                    client("odd", ODD_KEY, None, true),
-                ]),
-                apps,
-                pages: Pages::default(),
-                gateway,
-                timeouts,
-            }),
-            settings: ArcSwap::from_pointee(SettingsStatus::read_at(SystemClock.now().wall)),
-            readiness: RecentReadiness::default(),
-            throttle: Throttle::default(),
-            early_fetches: EarlyFetches::default(),
-            logs: Arc::default(),
-            metrics: Arc::new(metrics),
-            clock: Arc::new(SystemClock),
-            shutdown: shutdown.clone(),
-            started: SystemClock.boot_now(),
-        });
+        let rules = Rules {
+            clients: Clients::new([
+                client("all", KEY, None, true),
+                client("one", MAIN_KEY, Some(&["main"]), false),
+                client("two", BOTH_KEY, Some(&["main", "shop"]), true),
+                client("odd", ODD_KEY, None, true),
+            ]),
+            apps,
+            pages: Pages::default(),
+            gateway,
+            timeouts,
+        };
+        let relay = Arc::new(AppState::new(Arc::new(registry), rules, Arc::new(metrics), Arc::new(SystemClock)));
+        let shutdown = relay.shutdown.clone();
         Self { relay, shutdown, publishers, reports: Mutex::new(reports) }
     }
 

@@ -2,14 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use token_relay::{
     clock::{BootId, Clock, Now, Timestamp, WallTime},
     credential::{CredentialId, Generation, Promise, Sliding, Token, TokenDigest},
     heartbeat::Heartbeat,
     http::{
-        Access, Agent, App, AppState, Apps, ClientLimits, Clients, EarlyFetches, Gateway, HttpService, Limits,
-        ListenerOptions, Pages, Quota, RecentReadiness, Rules, SettingsStatus, Throttle, Timeouts,
+        Access, Agent, App, AppState, Apps, ClientLimits, Clients, Gateway, HttpService, Limits, ListenerOptions,
+        Pages, Quota, Rules, Timeouts,
     },
     issuer::wechat::Endpoint,
     metrics::Metrics,
@@ -22,42 +21,41 @@ use tokio::{
     runtime::{Builder, Runtime},
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 
 /// Opens everything.
-pub const KEY: &str = "key-of-all-0123456789-0123456789-0";
+pub(crate) const KEY: &str = "key-of-all-0123456789-0123456789-0";
 /// Opens `main`, and not the gateway.
-pub const MAIN_KEY: &str = "key-of-main-0123456789-0123456789";
+pub(crate) const MAIN_KEY: &str = "key-of-main-0123456789-0123456789";
 /// Opens everything, 20 times an hour.
-pub const LIMITED_KEY: &str = "key-with-limit-0123456789-0123456";
+pub(crate) const LIMITED_KEY: &str = "key-with-limit-0123456789-0123456";
 /// Of `main`, which takes it in place of a key.
-pub const APPSECRET: &str = "5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0";
+pub(crate) const APPSECRET: &str = "5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0";
 
 /// The accounts, each with its appid or corpid and its current token. `gone` has none.
-pub const ACCOUNTS: [Account; 4] = [
+pub(crate) const ACCOUNTS: [Account; 4] = [
     Account { name: "main", app: "wxmain", token: "75_token_of_main" },
     Account { name: "shop", app: "wxshop", token: "75_token_of_shop" },
     Account { name: "desk", app: "wwdesk", token: "wecom_token_of_desk" },
     Account { name: "gone", app: "wxgone", token: "" },
 ];
 /// The kept ticket of `main`.
-pub const TICKET: &str = "ticket_of_main";
+pub(crate) const TICKET: &str = "ticket_of_main";
 /// What `main` had before its token, and what lives on.
-pub const EARLIER: &str = "75_token_before";
+pub(crate) const EARLIER: &str = "75_token_before";
 
 /// Who asks.
-pub const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+pub(crate) const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An account of the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// Its local name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Its appid or corpid.
-    pub app: &'static str,
+    pub(crate) app: &'static str,
     /// Its current token.
-    pub token: &'static str,
+    pub(crate) token: &'static str,
 }
 
 /// The time of the runtime, so that on a paused one waits take none.
@@ -84,29 +82,29 @@ impl Clock for RuntimeClock {
 }
 
 /// A relay that serves.
-pub struct Relay {
+pub(crate) struct Relay {
     /// Its state.
-    pub state: Arc<AppState>,
+    pub(crate) state: Arc<AppState>,
     /// What it answers.
-    pub service: HttpService,
+    pub(crate) service: HttpService,
 }
 
 impl Relay {
     /// With a gateway or without one. The time of the runtime counts on which this is called.
-    pub fn new(gateway: Option<Gateway>) -> Self {
+    pub(crate) fn new(gateway: Option<Gateway>) -> Self {
         let state = state(gateway);
         Self { service: state.public(), state }
     }
 
     /// One without a gateway, on a runtime whose waits take no time.
-    pub fn on_paused_time() -> (Runtime, Self) {
+    pub(crate) fn on_paused_time() -> (Runtime, Self) {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         let relay = runtime.block_on(async { Self::new(None) });
         (runtime, relay)
     }
 
     /// What a client is answered whose bytes come in these two pieces, after which it says that no more will come.
-    pub async fn exchange(&self, pieces: [&[u8]; 2], fast_reads: bool) -> Vec<u8> {
+    pub(crate) async fn exchange(&self, pieces: [&[u8]; 2], fast_reads: bool) -> Vec<u8> {
         let limits = Limits { max_connections: 1, max_per_source: 0, header_timeout: HOUR, grace: HOUR };
         let options = ListenerOptions { limits, tls: None, fast_reads };
         let mut answers = Vec::new();
@@ -123,26 +121,15 @@ fn state(gateway: Option<Gateway>) -> Arc<AppState> {
         registry.insert(&[kept(&metrics, &clock, &id, token)]);
     }
     registry.insert(&[kept(&metrics, &clock, &"main.jsapi".parse().expect("an id"), TICKET)]);
-    Arc::new(AppState {
-        registry: Arc::new(registry),
-        rules: ArcSwap::from_pointee(Rules {
-            clients: clients(),
-            apps: apps(),
-            pages: Pages::default(),
-            gateway,
-            // Nobody waits for anything: there is no keeper.
-            timeouts: Timeouts { verdict: Duration::ZERO, report: Duration::ZERO, ..Timeouts::new(Duration::ZERO) },
-        }),
-        settings: ArcSwap::from_pointee(SettingsStatus::read_at(clock.wall_now())),
-        readiness: RecentReadiness::default(),
-        throttle: Throttle::default(),
-        early_fetches: EarlyFetches::default(),
-        logs: Arc::default(),
-        metrics: Arc::new(metrics),
-        started: clock.boot_now(),
-        clock,
-        shutdown: CancellationToken::new(),
-    })
+    let rules = Rules {
+        clients: clients(),
+        apps: apps(),
+        pages: Pages::default(),
+        gateway,
+        // Nobody waits for anything: there is no keeper.
+        timeouts: Timeouts { verdict: Duration::ZERO, report: Duration::ZERO, ..Timeouts::new(Duration::ZERO) },
+    };
+    Arc::new(AppState::new(Arc::new(registry), rules, Arc::new(metrics), clock))
 }
 
 /// The publisher goes, but what it has published stays.
