@@ -10,7 +10,6 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use bytes::Bytes;
 use futures_channel::mpsc;
 use tokio::sync::{Notify, futures::Notified, oneshot};
 
@@ -22,15 +21,17 @@ use crate::{
     metrics::CredentialMetrics,
     recent::History,
     report::{Grounds, ReportFailure, ReportLimit},
-    status::{Lease, Offer, Status},
+    status::{Lease, Status},
 };
 
 mod account_token;
 mod found;
+mod published;
 
 use found::Found;
 
 pub use account_token::AccountToken;
+pub use published::{Prepared, Published, SecretBytes};
 
 /// Reports that may wait for a keeper. One that runs takes each at once: so many wait only while it is being started again.
 const REPORTS_WAITING: usize = 1024;
@@ -237,44 +238,6 @@ impl Handle {
     }
 }
 
-/// A status, and the bytes that every answer with its token begins with.
-#[derive(Debug, Clone, Default)]
-pub struct Published {
-    /// What is known.
-    pub status: Status,
-    prepared: Option<Prepared>,
-}
-
-/// The bytes of an answer, made once per rotation.
-#[derive(Debug, Clone)]
-pub struct Prepared {
-    /// Of which rotation.
-    pub generation: Generation,
-    /// `{"access_token":"…","expires_in":`, or `{"ticket":"…","expires_in":` — only the seconds and a brace are written per
-    /// request.
-    pub head: SecretBytes,
-    /// `W/"main-1795348923000"`: the credential and the generation, never the token.
-    pub etag: Bytes,
-    /// By which the token is found when it comes back in a request.
-    digest: TokenDigest,
-}
-
-impl Published {
-    /// The answer and its seconds, if at least one second can be promised at `now`.
-    pub fn servable(&self, now: Timestamp) -> Option<(&Prepared, u64)> {
-        let (_, seconds) = self.status.servable(now)?;
-        Some((self.prepared.as_ref()?, seconds))
-    }
-
-    /// Whether it was handed out, by this relay or another one of its group, and has not ended.
-    fn has_handed_out(&self, digest: TokenDigest, now: Timestamp) -> bool {
-        let mut earlier = self.status.handed_out.iter();
-        let current = self.prepared.as_ref().filter(|_| !self.status.is_revoked);
-        current.is_some_and(|prepared| prepared.digest == digest)
-            || earlier.any(|known| known.digest == digest && now < known.until)
-    }
-}
-
 impl Status {
     const fn unheard_of(&self) -> Unheard {
         match self.lease {
@@ -283,33 +246,6 @@ impl Status {
             _ if self.store_trouble.is_some() => Unheard::Anything,
             Lease::Ours | Lease::Another | Lease::Nobody => Unheard::OfTheGroup,
         }
-    }
-}
-
-impl Prepared {
-    fn of(id: &CredentialId, offer: &Offer) -> Self {
-        let generation = offer.generation;
-        let quoted = serde_json::to_string(offer.token.expose()).expect("a string is JSON");
-        // As large as it is, and no larger: a text that is formatted grows by doubling.
-        let member = match id.kind() {
-            CredentialKind::AccessToken => "{\"access_token\":",
-            CredentialKind::Ticket(_) => "{\"ticket\":",
-        };
-        let etag = format!("W/\"{id}-{generation}\"");
-        // side by side: of many accounts few are in a core's cache
-        let mut etag_and_head = Bytes::from([&etag, member, &quoted, ",\"expires_in\":"].concat());
-        let etag = etag_and_head.split_to(etag.len());
-        Self { generation, head: SecretBytes(etag_and_head), etag, digest: offer.token.digest() }
-    }
-}
-
-/// Bytes that hold a token: `Debug` shows nothing.
-#[derive(Clone)]
-pub struct SecretBytes(pub Bytes);
-
-impl std::fmt::Debug for SecretBytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretBytes(…)")
     }
 }
 
@@ -323,12 +259,8 @@ pub struct Publisher {
 impl Publisher {
     /// Lets readers see `status`.
     pub fn publish(&self, status: Status) {
-        let last = self.board.published.load().prepared.clone();
-        let prepared = status.offer.as_ref().map(|offer| {
-            let same = last.filter(|last| last.generation == offer.generation);
-            same.unwrap_or_else(|| Prepared::of(&self.id, offer))
-        });
-        self.board.published.store(Arc::new(Published { status, prepared }));
+        let next = self.board.published.load().followed_by(&self.id, status);
+        self.board.published.store(Arc::new(next));
         self.board.changes.notify_waiters();
     }
 }
@@ -371,7 +303,7 @@ mod tests {
     use crate::{
         credential::{Promise, Token},
         metrics::Metrics,
-        status::HandedOut,
+        status::{HandedOut, Offer},
     };
 
     fn handle(id: &CredentialId) -> (Arc<Handle>, KeeperEnd) {

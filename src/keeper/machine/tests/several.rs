@@ -18,6 +18,7 @@ use crate::{
 mod late;
 mod lease;
 mod losses;
+mod orphans;
 mod repair;
 
 /// How long a step of the test's time takes.

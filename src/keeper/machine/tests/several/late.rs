@@ -1,13 +1,6 @@
 //! What becomes of a token, and of a call, that comes when another relay has the lease?
 
 use super::*;
-use crate::{
-    clock::ClockOffset,
-    keeper::{
-        machine::learning::on_our_clock,
-        record::{ClockBasis, Orphan},
-    },
-};
 
 /// Both serve `token`, and the first relay is frozen in its next call.
 pub(super) fn frozen_in_a_call(token: &str) -> Pair {
@@ -267,89 +260,4 @@ fn a_late_token_that_is_accepted_is_the_second_rotation_of_a_revocation() {
     pair.pass(300);
     assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);
     assert_eq!((pair.relays[1].calls, pair.status(1).rotations_to_revoke), (2, 0));
-}
-
-#[test]
-fn a_call_that_minted_nothing_is_taken_back_where_the_others_took_it_for_unknown() {
-    let mut pair = frozen_in_a_call("one");
-    pair.pass(20);
-    assert!(matches!(pair.relays[1].machine.known.record.calls[0].outcome, Outcome::Unknown { .. }));
-    let promised = pair.seconds(1);
-    pair.relays[0].is_frozen = false;
-    pair.refuse(0, -1);
-    pair.pass(2);
-    for relay in &pair.relays {
-        assert_eq!(relay.machine.known.record.calls[0].outcome, Outcome::Void, "{:?}", relay.machine);
-        assert_eq!(relay.machine.known.record.orphans, []);
-    }
-    assert!(pair.seconds(1) > promised, "{} after {promised}", pair.seconds(1));
-}
-
-#[test]
-fn a_call_that_a_lost_relay_may_still_send_is_reckoned_with_for_an_hour() {
-    let mut pair = frozen_in_a_call("one");
-    let lost_at = pair.boot;
-    pair.pass_until_call(1, 400);
-    pair.reply(1, "two");
-    pair.pass(2);
-    // it may be sent at any moment, so no more than the window is ever promised
-    while pair.boot.since(lost_at) < s(3600) {
-        assert_eq!(pair.seconds(1), 240);
-        pair.pass(60);
-    }
-    pair.pass(60);
-    assert!(pair.seconds(1) > 240, "{}", pair.seconds(1));
-}
-
-/// A sticky issuer has given `token` again, which it refuses: the next call forces it.
-fn insisting_on(token: &'static str) -> Pair {
-    let mut pair = Pair::of(policy(RotationMode::Sticky));
-    pair.reply(0, token);
-    pair.pass(60);
-    pair.dead = Some(token);
-    let generation = pair.generation(0);
-    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Report));
-    pair.reply(0, token);
-    pair
-}
-
-/// A relay that is frozen before it would end another one's token, and nobody would know of the call.
-#[test]
-fn a_forced_call_is_not_made_where_it_cannot_be_recorded() {
-    let mut pair = insisting_on("one");
-    let calls = pair.relays[0].calls;
-    pair.read_only = Some(0);
-    pair.pass(120);
-    assert_eq!(pair.relays[0].calls, calls);
-    pair.read_only = None;
-    pair.pass_until_call(0, 10);
-}
-
-/// It ends the token of another relay an overlap later, though nobody else's call of a sticky issuer does.
-#[test]
-fn a_forced_call_that_a_lost_relay_may_still_send_is_reckoned_with_too() {
-    let mut pair = insisting_on("one");
-    pair.pass_until_call(0, 60);
-    assert!(pair.store.text().contains(r#""is_forced":true"#), "{}", pair.store.text());
-    pair.relays[0].is_frozen = true;
-    pair.pass_until_call(1, 60);
-    pair.reply(1, "two");
-    pair.pass(2);
-    assert_eq!((pair.shown(1), pair.seconds(1)), ("two", 240));
-}
-
-#[test]
-fn a_wall_clock_does_not_tell_for_how_long_a_lost_relay_s_call_is_reckoned_with() {
-    let [written, now] = [Timestamp::from_micros(7_000_000), Timestamp::from_micros(1_000_000_000)];
-    let orphan = Orphan { call: CallId(1), until: written.plus(s(3000)).into(), is_forced: false };
-    let record = Record { orphans: vec![orphan], ..Record::default() };
-    let until = |basis| {
-        let record = on_our_clock(record.clone(), written, basis, clocks(now, s(0)));
-        record.orphans.first().map(|orphan| orphan.until.latest)
-    };
-    let [just_now, years_ago] = [now, now.minus(s(100_000_000))].map(|at| ClockOffset::between(written, at.into()));
-    assert_eq!(until(ClockBasis::Boot(years_ago)), Some(now.plus(s(3000)).minus(s(100_000_000))));
-    for basis in [ClockBasis::Boot(just_now), ClockBasis::Wall(years_ago), ClockBasis::Unknown] {
-        assert_eq!(until(basis), Some(now.plus(s(3000))), "{basis:?}");
-    }
 }
