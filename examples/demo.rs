@@ -97,8 +97,8 @@ impl Stage {
     async fn tell(&self) {
         let (mut generation, mut failures, mut was_served) = (None, 0, false);
         loop {
-            let change = self.handle.changed();
-            let status = self.handle.published().status.clone();
+            let published = self.handle.published();
+            let status = &published.status;
             let served = status.servable(SystemClock.boot_now()).map(|(offer, seconds)| (offer.clone(), seconds));
             if let Some((offer, seconds)) = &served
                 && generation.replace(offer.generation) != Some(offer.generation)
@@ -123,7 +123,7 @@ impl Stage {
                 self.say("relay", "serves no token: this one is known to be dead; fetching");
             }
             (failures, was_served) = (status.failures, served.is_some());
-            change.await;
+            self.handle.changed_since(&published).await;
         }
     }
 

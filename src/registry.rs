@@ -5,13 +5,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ptr,
     sync::Arc,
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, Guard};
 use futures_channel::mpsc;
-use tokio::sync::{Notify, futures::Notified, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     account::AccountName,
@@ -27,8 +28,10 @@ use crate::{
 mod account_token;
 mod found;
 mod published;
+mod waiters;
 
 use found::Found;
+use waiters::Waiters;
 
 pub use account_token::AccountToken;
 pub use published::{Prepared, Published, SecretBytes};
@@ -170,7 +173,7 @@ pub struct Handle {
 #[derive(Debug, Default)]
 struct Board {
     published: ArcSwap<Published>,
-    changes: Notify,
+    waiters: Waiters,
 }
 
 /// The keeper's end of a [`Handle`].
@@ -215,10 +218,10 @@ impl Handle {
         self.board.published.load()
     }
 
-    /// Waits until something is published after this call: for the long poll and the first token. Call it before
-    /// [`Handle::published`], so that no change is missed between the two.
-    pub fn changed(&self) -> Notified<'_> {
-        self.board.changes.notified()
+    /// Waits until something is published after `seen`: for the long poll and the first token.
+    pub async fn changed_since(&self, seen: &Published) {
+        // while it is borrowed, no other one is at its address
+        self.board.waiters.wait(|| !ptr::eq(seen, &raw const **self.board.published.load())).await;
     }
 
     /// Reports to the keeper on these grounds that `generation` is bad, and waits for its answer; the caller bounds the wait. `None`: the keeper
@@ -261,7 +264,7 @@ impl Publisher {
     pub fn publish(&self, status: Status) {
         let next = self.board.published.load().followed_by(&self.id, status);
         self.board.published.store(Arc::new(next));
-        self.board.changes.notify_waiters();
+        self.board.waiters.wake();
     }
 }
 

@@ -1,21 +1,25 @@
 //! How do thousands of long polls wait, and when was each answered?
 //!
-//! They have a thread of their own, at the lowest priority: while it reads thousands of answers, the readers' thread gets the core
-//! whenever it wants it, so that what the readers measure is the relay and not the clients.
+//! They have a thread of their own, which runs while the core is idle: the readers' thread gets the core at once, so that what the
+//! readers measure is the relay and not the clients.
 
 use std::{
     io::{self, Error},
     net::SocketAddr,
+    process::Command,
     thread,
 };
 
-use rustix::process::nice;
+use rustix::{process::nice, thread::gettid};
 use token_relay::clock::{Clock, SystemClock, Timestamp};
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::mpsc, task::JoinSet};
 
-use crate::{request, rotation::etag, support::http_exchange::receive};
+use crate::{
+    rotation::{etag, poll},
+    support::http_exchange::receive,
+};
 
-/// The most that nice(2) knows: the thread runs when nobody else wants to.
+/// The most that nice(2) knows.
 const LOWEST_PRIORITY: i32 = 19;
 
 /// The thread with the polls.
@@ -26,7 +30,8 @@ pub(crate) struct Polls {
 }
 
 enum Progress {
-    Asked,
+    /// All are connected, or all polls are sent.
+    Ready,
     Answered(Answered),
 }
 
@@ -38,26 +43,31 @@ pub(crate) struct Answered {
 
 impl Polls {
     /// Starts the thread with `count` connections. It ends when this is dropped.
-    pub(crate) fn connect(address: SocketAddr, count: usize) -> io::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr, count: usize) -> io::Result<Self> {
         let (rounds, tags) = mpsc::unbounded_channel();
         let (progress, done) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::spawn(move || {
-            let result = nice(LOWEST_PRIORITY).map_err(Error::from);
-            let result = result.and_then(|_| runtime.block_on(wait(address, count, tags, &progress)));
+            let result = stand_back();
+            let result = result.and_then(|()| runtime.block_on(wait(address, count, tags, &progress)));
             if let Err(error) = result {
                 // without a receiver the bench has ended
                 let _ = progress.send(Err(error));
             }
         });
-        Ok(Self { rounds, done })
+        let mut polls = Self { rounds, done };
+        polls.ready().await.map(|()| polls)
     }
 
     /// Sends a poll on each connection and returns when all are sent.
     pub(crate) async fn ask(&mut self, etag: &str) -> io::Result<()> {
         self.rounds.send(etag.to_owned()).map_err(Error::other)?;
+        self.ready().await
+    }
+
+    async fn ready(&mut self) -> io::Result<()> {
         match self.progress().await? {
-            Progress::Asked => Ok(()),
+            Progress::Ready => Ok(()),
             Progress::Answered(_) => Err(Error::other("answered before they were all asked")),
         }
     }
@@ -66,13 +76,24 @@ impl Polls {
     pub(crate) async fn answered(&mut self) -> io::Result<Answered> {
         match self.progress().await? {
             Progress::Answered(answered) => Ok(answered),
-            Progress::Asked => Err(Error::other("asked twice")),
+            Progress::Ready => Err(Error::other("asked twice")),
         }
     }
 
     async fn progress(&mut self) -> io::Result<Progress> {
         self.done.recv().await.ok_or(io::ErrorKind::BrokenPipe)?
     }
+}
+
+/// Moves this thread to `SCHED_IDLE`. Rejected: nice(2) alone, for the readers' thread then waits for the system's next tick, up to 4 ms.
+fn stand_back() -> io::Result<()> {
+    let thread = gettid().as_raw_nonzero().to_string();
+    if Command::new("chrt").args(["-i", "-p", "0", &thread]).status().is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    println!("there is no chrt (util-linux): the work of the polls' clients is in the readers' times");
+    nice(LOWEST_PRIORITY)?;
+    Ok(())
 }
 
 async fn wait(
@@ -85,12 +106,13 @@ async fn wait(
     for _ in 0..count {
         streams.push(TcpStream::connect(address).await?);
     }
+    progress.send(Ok(Progress::Ready)).map_err(Error::other)?;
     while let Some(tag) = tags.recv().await {
-        let poll = request("GET", "/token?wait=55", &format!("If-None-Match: {tag}\r\n"));
+        let poll = poll(&tag);
         for stream in &mut streams {
             stream.write_all(poll.as_bytes()).await?;
         }
-        progress.send(Ok(Progress::Asked)).map_err(Error::other)?;
+        progress.send(Ok(Progress::Ready)).map_err(Error::other)?;
         let answered = all_answered(&mut streams, &tag).await?;
         progress.send(Ok(Progress::Answered(answered))).map_err(Error::other)?;
     }

@@ -14,11 +14,16 @@ use crate::{
     support::http_exchange::{Answer, exchange},
 };
 
-/// The tag of the token that `relay` serves.
-pub(crate) async fn current_tag(relay: SocketAddr) -> io::Result<String> {
+/// The tag of the token that `relay` serves; of the next one, where `last` is served.
+pub(crate) async fn tag(relay: SocketAddr, last: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(relay).await?;
-    let answer = exchange(&mut stream, request("GET", "/token", "").as_bytes()).await?;
+    let answer = exchange(&mut stream, poll(last).as_bytes()).await?;
     etag(&answer).map(str::to_owned)
+}
+
+/// A long poll with this tag.
+pub(crate) fn poll(tag: &str) -> String {
+    request("GET", "/token?wait=55", &format!("If-None-Match: {tag}\r\n"))
 }
 
 /// The tag of an answer.

@@ -149,7 +149,6 @@ pub(super) async fn outcome(state: &AppState, handle: &Handle, poll: &LongPoll, 
     let poll_until = state.clock.boot_now().plus(poll.wait);
     let mut wait_until = None;
     loop {
-        let change = handle.changed();
         let published = handle.published();
         let now = state.clock.boot_now();
         let stopping = state.shutdown.is_cancelled();
@@ -176,7 +175,7 @@ pub(super) async fn outcome(state: &AppState, handle: &Handle, poll: &LongPoll, 
             }
         };
         tokio::select! {
-            () = change => {}
+            () = handle.changed_since(&published) => {}
             () = sleep(pause) => {}
             () = state.shutdown.cancelled() => {}
         }

@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Handle, Registry, Reported};
+use super::{Handle, Published, Registry, Reported};
 use crate::{
     account::AccountName,
     clock::{Clock, Timestamp},
@@ -68,8 +68,7 @@ impl AccountToken {
         self.registry.handles().access_token(self.account.as_str()).cloned()
     }
 
-    fn living_of(&self, handle: &Handle) -> Option<(Generation, Token)> {
-        let published = handle.published();
+    fn living_of(&self, published: &Published) -> Option<(Generation, Token)> {
         let (offer, _) = published.status.servable(self.clock.boot_now())?;
         Some((offer.generation, offer.token.clone()))
     }
@@ -80,19 +79,19 @@ impl AccountToken {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;
             };
-            let change = handle.changed();
-            if self.living_of(&handle).is_some() {
+            let published = handle.published();
+            if self.living_of(&published).is_some() {
                 return;
             }
             // whether it changed is seen anew
-            let _ = timeout(LOOK_AGAIN, change).await;
+            let _ = timeout(LOOK_AGAIN, handle.changed_since(&published)).await;
         }
     }
 }
 
 impl AccessToken for AccountToken {
     fn living(&self) -> Option<(Generation, Token)> {
-        self.handle().and_then(|handle| self.living_of(&handle))
+        self.handle().and_then(|handle| self.living_of(&handle.published()))
     }
 
     fn until_living(&self) -> BoxFuture<'_, ()> {
@@ -149,7 +148,7 @@ mod tests {
         let end = account(&registry);
         assert!(timeout(LOOK_AGAIN * 3, &mut wait).await.is_err(), "the account has no token yet");
         end.publisher.publish(offering(7, clock.boot_now().plus(Duration::from_secs(60))));
-        assert!((&mut wait).now_or_never().is_some());
+        assert!(timeout(LOOK_AGAIN / 2, &mut wait).await.is_ok());
         let (generation, text) = token.living().unwrap();
         assert_eq!((generation, text.expose()), (Generation(7), "token-7"));
         clock.advance(Duration::from_secs(60));

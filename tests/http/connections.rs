@@ -85,6 +85,32 @@ async fn an_address_with_too_many_connections_gets_no_further_one_until_one_ends
 }
 
 #[tokio::test]
+async fn a_rotation_reaches_every_poll_whoever_else_hangs_up_or_reads_nothing() {
+    let (fake, served) = serving(LIMITS).await;
+    let mut polls = Vec::new();
+    for number in 0..64 {
+        let mut poll = ask(&served).await;
+        // one that reads nothing has answers waiting before that of its poll
+        let before = if number % 4 == 1 { get("/token", "X: y\r\n").repeat(100) } else { String::new() };
+        let polled = before + &get("/token?wait=60", "If-None-Match: W/\"main-7\"\r\n");
+        poll.write_all(polled.as_bytes()).await.unwrap();
+        polls.push(poll);
+    }
+    sleep(SHORT).await;
+    // half of them leave: some before the rotation, some while the others are answered
+    let (mut kept, mut leaving): (Vec<_>, Vec<_>) =
+        polls.into_iter().enumerate().partition(|(number, _)| number % 4 < 2);
+    leaving.truncate(16);
+    fake.offer("main", 8, "next_token", 7000);
+    drop(leaving);
+    for (number, poll) in kept.iter_mut().filter(|(number, _)| number % 4 == 0) {
+        // a poll that was forgotten would be answered too, when its wait is over
+        let answer = timeout(LONG / 2, read_answer(poll)).await;
+        assert!(answer.is_ok_and(|answer| answer.contains("next_token")), "{number}");
+    }
+}
+
+#[tokio::test]
 async fn shutdown_answers_what_is_in_flight_and_closes_the_rest() {
     let (fake, served) = serving(LIMITS).await;
     let mut silent = served.connect().await;
