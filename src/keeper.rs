@@ -51,7 +51,7 @@ pub struct Parts {
     /// Which credential it keeps.
     pub id: CredentialId,
     /// Whose record it is.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     /// How it asks for the credential, and when.
     pub setup: Setup,
     /// Where the record is kept.
@@ -81,7 +81,7 @@ pub struct Setup {
 pub struct Keeper {
     parts: Parts,
     /// What the settings were changed to.
-    changes: mpsc::UnboundedReceiver<Setup>,
+    changes: mpsc::UnboundedReceiver<Box<Setup>>,
     /// Its end of the group of relays on the store.
     member: Option<Member>,
     log: KeeperLog,
@@ -94,7 +94,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// A keeper that publishes at its `end` of a handle, and takes `changes` of its setup.
-    pub fn new(parts: Parts, end: KeeperEnd, changes: mpsc::UnboundedReceiver<Setup>) -> Self {
+    pub fn new(parts: Parts, end: KeeperEnd, changes: mpsc::UnboundedReceiver<Box<Setup>>) -> Self {
         Self {
             changes,
             member: parts.group.as_ref().map(|group| group.join(parts.id.clone())),
@@ -165,7 +165,9 @@ impl Keeper {
                 machine.see(peers, found);
             }
             let now = self.parts.clock.now();
-            for action in machine.step(now, event) {
+            let decision = machine.step(now, event);
+            run.wake_at = decision.wake_at;
+            for action in decision.actions {
                 self.perform(&mut run, now, action);
             }
             if run.is_over {
@@ -181,7 +183,7 @@ impl Keeper {
                 }
                 () = run.reservation.granted() => Event::Reserved,
                 Ok(report) = self.reports.recv() => run.reported(report),
-                Ok(setup) = self.changes.recv() => self.changed(setup),
+                Ok(setup) = self.changes.recv() => self.changed(*setup),
                 () = changed(self.member.as_ref()) => Event::Tick,
                 () = sleep(next_wake_in) => Event::Tick,
             };
@@ -253,7 +255,6 @@ impl Keeper {
             Action::Publish(status) => self.publish(status),
             Action::Answer(id, answer) => self.answer(run, now, id, answer),
             Action::Note(note) => self.log.note(now.wall, &note),
-            Action::WakeAt(at) => run.wake_at = at,
             Action::Stop => run.is_over = true,
         }
     }

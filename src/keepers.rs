@@ -30,8 +30,8 @@ pub struct Keepers {
 #[derive(Debug)]
 struct Running {
     task: Task,
-    identity: Identity,
-    setups: mpsc::UnboundedSender<Setup>,
+    identity: Arc<Identity>,
+    setups: mpsc::UnboundedSender<Box<Setup>>,
 }
 
 /// How many keepers a change of the settings touched.
@@ -85,7 +85,7 @@ impl Keepers {
                 None => added.push(parts),
                 Some(running) if running.identity != parts.identity => replaced.push(parts),
                 // one that has ended takes its relay with it
-                Some(running) => drop(running.setups.unbounded_send(parts.setup)),
+                Some(running) => drop(running.setups.unbounded_send(Box::new(parts.setup))),
             }
         }
         let gone: Vec<_> = gone.into_iter().collect();

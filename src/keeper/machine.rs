@@ -4,7 +4,7 @@
 //! same machine runs behind the keeper's shell and in the simulation. It does one thing at a time (`Phase`); every rule
 //! is a moment that it computes anew from the [`Record`] (`promise`, `plan`), never a timer that it would have to cancel.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
 use super::{
     record::{CLOCK_TOLERANCE, Call, CallId, Debit, Identity, Outcome, Record, SecretMark},
@@ -46,7 +46,7 @@ mod writer;
 mod tests;
 
 use knowledge::{Charge, Knowledge};
-pub use messages::{Action, Event, NotRestored, Note, ReportAnswer, ReportId};
+pub use messages::{Action, Decision, Event, NotRestored, Note, ReportAnswer, ReportId};
 use phase::{Phase, ProbeReason, ProbeSent, Revoking, Sent, Then, Waiting};
 use replica::Replica;
 use situation::{Probes, Situation, Watch};
@@ -90,13 +90,14 @@ impl Machine {
     /// fixes its jitter.
     pub fn new(
         policy: Policy,
-        identity: Identity,
+        identity: impl Into<Arc<Identity>>,
         boot_id: BootId,
         started: Now,
         min_generation: Generation,
         seed: u64,
     ) -> Self {
         let secret_mark = SecretMark::default();
+        let identity = identity.into();
         let charge = Charge { policy, identity, secret_mark, boot_id, started_at: started.boot, min_generation };
         Self {
             known: Knowledge::new(charge, started, seed),
@@ -132,8 +133,8 @@ impl Machine {
         }
     }
 
-    /// Takes in what happened and answers what to do, in this order.
-    pub fn step(&mut self, now: Now, event: Event) -> Vec<Action> {
+    /// Takes in what happened and answers what to do.
+    pub fn step(&mut self, now: Now, event: Event) -> Decision {
         self.note_clock(now);
         match event {
             Event::Tick => {}
@@ -154,9 +155,8 @@ impl Machine {
         }
         self.advance(now);
         self.publish(now);
-        self.actions.extend(self.known.notes.drain(..).map(Action::Note));
-        self.actions.push(Action::WakeAt(self.wake_at(now)));
-        std::mem::take(&mut self.actions)
+        self.actions.extend(mem::take(&mut self.known.notes).into_iter().map(Action::Note));
+        Decision { actions: mem::take(&mut self.actions), wake_at: self.wake_at(now) }
     }
 
     /// Logs once that a clock was set; what follows from it is computed from the credential's own offset.
@@ -254,6 +254,7 @@ impl Machine {
         if sent.is_forced {
             record.forced_at = Some(now.boot.into());
         }
+        record.calls.reserve_exact(1); // it is nearly always the only one, of ten thousand records
         record.calls.push(sent.call(Outcome::Open { is_forced: sent.is_forced }));
         self.write(now, Then::Call { sent, until: self.known.may_call_until() });
     }

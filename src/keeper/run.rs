@@ -36,7 +36,7 @@ impl Arrival {
 
 /// One run of the loop: from a start, or a start after a panic, to the next.
 pub(super) struct Run {
-    arrivals: mpsc::UnboundedSender<Arrival>,
+    arrivals: mpsc::UnboundedSender<Box<Arrival>>,
     pub(super) io: TaskTracker,
     pub(super) reservation: Reservation,
     pub(super) setting_aside: Option<JoinHandle<()>>,
@@ -53,7 +53,7 @@ pub(super) struct Waiting {
 }
 
 impl Run {
-    pub(super) fn new(arrivals: mpsc::UnboundedSender<Arrival>, io: TaskTracker, now: Timestamp) -> Self {
+    pub(super) fn new(arrivals: mpsc::UnboundedSender<Box<Arrival>>, io: TaskTracker, now: Timestamp) -> Self {
         Self {
             arrivals,
             io,
@@ -78,7 +78,7 @@ impl Run {
                 Ok(event) => Arrival::Event(event),
                 Err(panic) => Arrival::Panicked(panic),
             };
-            arrivals.unbounded_send(arrival).ok(); // the run may have ended in a panic
+            arrivals.unbounded_send(Box::new(arrival)).ok(); // the run may have ended in a panic
         });
     }
 

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     clock::FixedClock,
     credential::{CredentialKind, Token},
-    heartbeat::STALE_AFTER,
+    heartbeat::{BEAT, STALE_AFTER},
     issuer::{IssueError, Issued, Platform, Profile, Verdict, wechat::Endpoint},
     keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle},
@@ -149,11 +149,11 @@ impl Process {
     fn parts(&self, account: &str) -> Parts {
         Parts {
             id: id(account),
-            identity: Identity {
+            identity: Arc::new(Identity {
                 base_url: "http://wechat".to_owned(),
                 appid: "wx1".to_owned(),
                 endpoint: "token".to_owned(),
-            },
+            }),
             setup: setup_with(self.issuer.clone()),
             store: self.store.clone(),
             group: None,
@@ -286,7 +286,7 @@ async fn a_keeper_that_hangs_is_silent() {
     // the clock goes on and the task does not: no await lets it run
     process.clock.advance(STALE_AFTER + Duration::from_secs(1));
     assert!(process.silence().is_some());
-    seconds(6).await;
+    seconds(BEAT.as_secs() + 1).await;
     assert_eq!(process.silence(), None);
 }
 
@@ -394,7 +394,7 @@ async fn changed_settings_reach_a_keeper_that_runs_and_another_owner_of_the_reco
         "with the new issuer"
     );
 
-    let identity = Identity { appid: "wx2".to_owned(), ..same.identity.clone() };
+    let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*same.identity).clone() });
     let changes = process.keepers.change_to(vec![Parts { identity, ..same }]).await;
     assert_eq!(changes, Changes { replaced: 1, removed: 1, added: 0 });
     assert_eq!(process.keepers.count(), 1);

@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct IssuerOf {
     pub(super) issuer: Arc<dyn Issuer>,
     /// By what its record is known.
-    pub(super) identity: Identity,
+    pub(super) identity: Arc<Identity>,
     pub(super) calls_per_day: u32,
 }
 
@@ -74,7 +74,7 @@ impl<'s> Issuers<'s> {
             Platform::WeCom => &self.settings.wecom.base_url,
         };
         let identity = Identity { base_url: base_url.as_str().to_owned(), appid: id, endpoint };
-        IssuerOf { issuer, identity, calls_per_day }
+        IssuerOf { issuer, identity: Arc::new(identity), calls_per_day }
     }
 }
 

@@ -2,7 +2,8 @@
 //! of the machine's actions.
 
 use token_relay::{
-    keeper::machine::{Action, Note},
+    clock::Timestamp,
+    keeper::machine::{Action, Decision, Note},
     status::Status,
 };
 
@@ -20,8 +21,8 @@ use super::{
 
 impl World {
     /// Does what the machine asks for, in its order, until the process is killed or frozen in the midst of it.
-    pub(crate) fn obey(&mut self, who: usize, actions: Vec<Action>) {
-        let mut actions = actions.into_iter();
+    pub(crate) fn obey(&mut self, who: usize, decision: Decision) {
+        let mut actions = decision.actions.into_iter();
         while let Some(action) = actions.next() {
             let is_quiet = self.now < self.quiet_until;
             let replica = &mut self.replicas[who];
@@ -29,7 +30,7 @@ impl World {
             if is_send && !is_quiet && std::mem::take(&mut replica.freeze_before_send) {
                 replica.freeze_in = Some(0);
             }
-            let counts = !is_quiet && !matches!(action, Action::Load | Action::WakeAt(_) | Action::Note(_));
+            let counts = !is_quiet && !matches!(action, Action::Load | Action::Note(_));
             if counts && due(&mut replica.kill_in) {
                 self.tally.count("kill at an action");
                 self.trace.line(self.now, format_args!("[{who}] killed before {action:?}"));
@@ -42,11 +43,21 @@ impl World {
                 let thaw = self.freeze(who, pause);
                 self.trace.line(self.now, format_args!("[{who}] frozen {pause} µs before {action:?}"));
                 self.replicas[who].has_rest = true;
-                let rest = std::iter::once(action).chain(actions).collect();
+                let rest = Decision { actions: std::iter::once(action).chain(actions).collect(), ..decision };
                 return self.push(thaw, What::ToRelay(who, life, Message::Rest(rest, stepped_at)));
             }
             self.perform(who, action);
         }
+        self.sleep(who, decision.wake_at);
+    }
+
+    fn sleep(&mut self, who: usize, moment: Timestamp) {
+        let (at, replica) = (self.now, &mut self.replicas[who]);
+        let wake_at = replica.host.at(moment).min(at + self.setup.heartbeat);
+        replica.timer += 1;
+        let (life, timer) = (replica.life, replica.timer);
+        self.oracles[who].wakes(at, wake_at);
+        self.push(wake_at.max(at + 1), What::ToRelay(who, life, Message::Wake(timer)));
     }
 
     fn perform(&mut self, who: usize, action: Action) {
@@ -103,13 +114,6 @@ impl World {
             Action::Note(Note::RefusedOnce) => self.calls.is_second_opinion_due = true,
             Action::Note(Note::AgedByWall) => self.aged_by_wall(who),
             Action::Note(note) => self.trace.line(at, format_args!("[{who}]   {note:?}")),
-            Action::WakeAt(moment) => {
-                let wake_at = replica.host.at(moment).min(at + self.setup.heartbeat);
-                replica.timer += 1;
-                let (life, timer) = (replica.life, replica.timer);
-                self.oracles[who].wakes(at, wake_at);
-                self.push(wake_at.max(at + 1), What::ToRelay(who, life, Message::Wake(timer)));
-            }
             Action::Stop => self.stopped(who),
         }
     }

@@ -39,7 +39,7 @@ pub(crate) struct Setup {
     pub clients: (i64, i64),
 }
 
-pub(crate) const HEARTBEAT: i64 = 5 * SECOND;
+pub(crate) const HEARTBEAT: i64 = 10 * SECOND;
 
 impl Setup {
     pub(crate) fn of(shape: Shape, rng: &mut Rng) -> Self {

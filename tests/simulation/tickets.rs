@@ -298,9 +298,13 @@ impl TicketWorld {
         let now = self.host.now(self.now);
         let Some(machine) = &mut self.machine else { return };
         self.tally.steps += 1;
-        for action in machine.step(now, event) {
+        let decision = machine.step(now, event);
+        for action in decision.actions {
             self.obey(action);
         }
+        self.timer += 1;
+        let wake_at = self.host.at(decision.wake_at).min(self.now + HOUR).max(self.now);
+        self.queue.push(wake_at, What::Wake(self.timer));
     }
 
     fn tell(&mut self, after: i64, event: Event) {
@@ -328,11 +332,6 @@ impl TicketWorld {
                     generation: offer.generation,
                     promise: offer.promise,
                 }));
-            }
-            Action::WakeAt(at) => {
-                self.timer += 1;
-                let at = self.host.at(at).min(self.now + HOUR).max(self.now);
-                self.queue.push(at, What::Wake(self.timer));
             }
             Action::SetAside | Action::Answer(..) | Action::Stop => unreachable!("nothing of the kind is asked for"),
             Action::Note(_) => {}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use token_relay::{
     issuer::{Cause, IssueError, Issued, RotationMode, Verdict},
     keeper::{
-        machine::{Action, Event, Machine},
+        machine::{Decision, Event, Machine},
         record::{Identity, SecretMark},
     },
     presence::ReplicaId,
@@ -60,8 +60,8 @@ pub(crate) enum Message {
     /// A permit; only that of the latest reservation comes.
     Permit(u64),
     Event(Event),
-    /// Actions that were decided before the process was frozen, and when.
-    Rest(Vec<Action>, i64),
+    /// What is left of a decision that was made before the process was frozen, and when.
+    Rest(Decision, i64),
 }
 
 pub(crate) struct World {
@@ -261,9 +261,9 @@ impl World {
             }
             Message::Wake(_) | Message::Permit(_) => {}
             Message::Event(event) => self.step(who, event),
-            Message::Rest(actions, stepped_at) => {
+            Message::Rest(decision, stepped_at) => {
                 (replica.stepped_at, replica.has_rest) = (stepped_at, false);
-                self.obey(who, actions);
+                self.obey(who, decision);
             }
         }
     }
@@ -287,14 +287,14 @@ impl World {
         }
         replica.stepped_at = at;
         let Some(machine) = replica.machine.as_mut() else { return };
-        let actions = machine.step(replica.host.now(at), event);
+        let decision = machine.step(replica.host.now(at), event);
         self.tally.steps += 1;
         self.tally.mix(at.unsigned_abs());
-        self.oracles[who].after_step(at, &actions);
+        self.oracles[who].after_step(at, &decision.actions);
         if is_verdict {
             self.verdict_known(who);
         }
-        self.obey(who, actions);
+        self.obey(who, decision);
     }
 
     /// What the oracle must know of an event before the machine acts on it.

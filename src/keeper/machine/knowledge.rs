@@ -14,7 +14,7 @@ use crate::keeper::schedule::{ATTEMPT_GAP, SUCCESSION};
 #[derive(Debug)]
 pub(super) struct Charge {
     pub(super) policy: Policy,
-    pub(super) identity: Identity,
+    pub(super) identity: Arc<Identity>,
     pub(super) secret_mark: SecretMark,
     pub(super) boot_id: BootId,
     pub(super) started_at: Timestamp,

@@ -30,6 +30,15 @@ pub enum Event {
     Shutdown,
 }
 
+/// What follows from it.
+#[derive(Debug)]
+pub struct Decision {
+    /// What to do, in this order: most often nothing.
+    pub actions: Vec<Action>,
+    /// Step again at this moment, or sooner.
+    pub wake_at: Timestamp,
+}
+
 /// What to do about it.
 #[derive(Debug)]
 pub enum Action {
@@ -65,8 +74,6 @@ pub enum Action {
     Answer(ReportId, ReportAnswer),
     /// Tell the operator and the metrics.
     Note(Note),
-    /// Step again at this moment, or sooner.
-    WakeAt(Timestamp),
     /// Everything is done: the keeper may end.
     Stop,
 }

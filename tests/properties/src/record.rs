@@ -151,8 +151,8 @@ impl Keeper {
 
     /// What the store and WeChat answer.
     fn step(&mut self, event: Event) -> Vec<Event> {
-        let actions = self.machine.step(self.now, event);
-        actions.into_iter().filter_map(|action| self.answer(action)).collect()
+        let decision = self.machine.step(self.now, event);
+        decision.actions.into_iter().filter_map(|action| self.answer(action)).collect()
     }
 
     fn answer(&mut self, action: Action) -> Option<Event> {
@@ -174,7 +174,7 @@ impl Keeper {
                 self.stored = None;
                 None
             }
-            Action::Release | Action::Answer(..) | Action::Note(_) | Action::WakeAt(_) | Action::Stop => None,
+            Action::Release | Action::Answer(..) | Action::Note(_) | Action::Stop => None,
         }
     }
 

@@ -153,8 +153,9 @@ impl Rig {
     pub(super) fn step(&mut self, event: Event) {
         self.news.push_back(event);
         while let Some(event) = self.news.pop_front() {
-            let actions = self.machine.step(self.now(), event);
-            for action in actions {
+            let decision = self.machine.step(self.now(), event);
+            self.wake_at = decision.wake_at;
+            for action in decision.actions {
                 self.obey(action);
             }
         }
@@ -184,7 +185,6 @@ impl Rig {
                 self.log.push(format!("answer {} {answer:?}", id.0));
                 self.answers.push((id.0, answer));
             }
-            Action::WakeAt(moment) => self.wake_at = moment,
             Action::Stop => self.is_stopped = true,
             Action::Release => self.is_reserving = false,
             Action::Note(note) => self.notes.push(format!("{note:?}")),

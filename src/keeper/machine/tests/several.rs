@@ -270,7 +270,9 @@ impl Pair {
     fn only_step(&mut self, who: usize, event: Event) -> Vec<Action> {
         let (now, relay) = (self.now(who), &mut self.relays[who]);
         relay.machine.see(relay.peers.clone(), relay.mail.take());
-        relay.machine.step(now, event)
+        let decision = relay.machine.step(now, event);
+        relay.wake_at = decision.wake_at;
+        decision.actions
     }
 
     fn step(&mut self, who: usize, event: Event) {
@@ -312,7 +314,6 @@ impl Pair {
             Action::Publish(status) => relay.status = Some(status),
             Action::Note(note) => relay.notes.push(format!("{note:?}")),
             Action::Answer(_, answer) => relay.answers.push(answer),
-            Action::WakeAt(at) => relay.wake_at = at,
             Action::SetAside => panic!("what is shared is never set aside"),
             Action::Release | Action::Stop => {}
         }
