@@ -24,15 +24,15 @@ use super::{
     problem::{Problem, problem_json, retry_after},
     query,
 };
-use crate::{clock::Timestamp, heartbeat::BEAT, status::Readiness};
+use crate::{clock::Timestamp, status::Readiness};
 
-/// How the relay stands, looked at once a second at most: it takes a look at every credential, and anybody may ask.
+/// How the relay stands, looked at ten times a second at most: it takes a look at every credential, and anybody may ask.
 /// Rejected: a count kept where statuses are published, for a promise also runs out when nobody publishes anything.
 #[derive(Debug, Default)]
 pub struct RecentReadiness(Mutex<Option<(Timestamp, Readiness)>>);
 
 /// How old the readiness that the public listener answers with may be.
-const READ_EVERY: Duration = Duration::from_secs(1);
+const READ_EVERY: Duration = Duration::from_millis(100);
 
 impl RecentReadiness {
     fn of(&self, state: &AppState) -> Readiness {
@@ -50,8 +50,8 @@ impl RecentReadiness {
     }
 }
 
-/// When to look again: a keeper beats as often.
-const LOOK_AGAIN: Duration = BEAT;
+/// When to look again: about as often as probes do.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// `GET /healthz` on the public listener.
 #[utoipa::path(
@@ -88,7 +88,7 @@ fn not_alive(reason: String) -> Response {
 #[utoipa::path(
     get, path = "/readyz", tag = "health", operation_id = "isReady",
     summary = "Whether at least one account can be served",
-    description = "`degraded` where not all of them can. At most a second old.",
+    description = "`degraded` where not all of them can. At most a tenth of a second old.",
     responses(
         (status = 200, description = "It can.", body = Ready, headers(("Cache-Control" = String, description = "`no-store`"))),
         Unavailable,
@@ -152,7 +152,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn anybody_may_ask_for_the_readiness_and_the_credentials_are_read_once_a_second() {
+    async fn anybody_may_ask_for_the_readiness_and_the_credentials_are_read_ten_times_a_second() {
         let clock = Arc::new(FixedClock::default());
         let state = app(&["main"], clock.clone());
         let ask = async |service: crate::http::HttpService| {
@@ -166,7 +166,7 @@ mod tests {
         let token = Token::try_from("token".to_owned()).unwrap();
         end.publisher
             .publish(Status { offer: Some(Offer { generation: Generation(1), token, promise }), ..Status::default() });
-        clock.advance(Duration::from_millis(999));
+        clock.advance(READ_EVERY - Duration::from_millis(1));
         assert_eq!(ask(state.public()).await, StatusCode::SERVICE_UNAVAILABLE, "nothing was read");
         assert_eq!(ask(state.admin()).await, StatusCode::OK);
         clock.advance(Duration::from_millis(1));
