@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
+mod badges;
 mod base_images;
 mod client_examples;
 mod errcodes;
