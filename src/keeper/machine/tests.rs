@@ -84,6 +84,40 @@ fn a_relay_that_is_to_stop_waits_for_its_call_and_stores_what_it_brought() {
 }
 
 #[test]
+fn what_is_said_of_failures_ends_with_a_success() {
+    for mut rig in [Rig::rotating(), Rig::sticky()] {
+        rig.reply(Err(code(45009)));
+        let status = rig.status.as_ref().unwrap();
+        assert!(status.failures == 1 && status.trouble.is_some(), "{status:?}");
+        rig.run_to_call();
+        rig.reply_token("one", 7200);
+        let status = rig.status.as_ref().unwrap();
+        assert!(status.failures == 0 && status.trouble.is_none(), "{status:?}");
+        rig.restart();
+        assert_eq!(rig.status.as_ref().unwrap().failures, 0, "nor does the record say so");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_read_at_a_start_is_asked_again_before_a_token_is_fetched() {
+    let started_at = Timestamp::from_micros(1_000_000_000);
+    let mut machine = rig::machine(policy(RotationMode::Rotating), &BootId::from_text("a"), started_at, 0);
+    let (mut at, mut asked) = (started_at, Vec::new());
+    let mut decision = machine.step(rig::now(at, 0), Event::Tick);
+    while let [Action::Load] = decision.actions[..] {
+        asked.push(at.since(started_at));
+        decision = machine.step(rig::now(at, 0), Event::Loaded(Err(StoreError("no answer".to_owned()))));
+        if machine.is_loaded {
+            break;
+        }
+        at = decision.wake_at;
+        decision = machine.step(rig::now(at, 0), Event::Tick);
+    }
+    assert!(decision.actions.iter().any(|action| matches!(action, Action::Store { .. } | Action::Reserve { .. })));
+    assert_eq!((asked.len(), asked.last()), (61, Some(&NEVER_STORED_GRACE)));
+}
+
+#[test]
 fn an_unknown_call_ends_the_promise_at_its_start_plus_window() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);

@@ -315,7 +315,7 @@ impl Rig {
     }
 }
 
-fn machine(policy: Policy, boot_id: &BootId, boot: Timestamp, wall_ms: i64) -> Machine {
+pub(super) fn machine(policy: Policy, boot_id: &BootId, boot: Timestamp, wall_ms: i64) -> Machine {
     Machine::new(policy, identity(), boot_id.clone(), now(boot, wall_ms), Generation::default(), 7)
 }
 

@@ -31,6 +31,19 @@ fn a_changed_secret_is_tried_at_once_where_the_old_one_was_refused() {
 }
 
 #[test]
+fn a_changed_secret_is_not_asked_with_before_the_pause_between_two_calls_is_over() {
+    let mut rig = asking_with_old(Rig::rotating());
+    rig.reply_token("one", 7200);
+    rig.run_to_call();
+    rig.reply(Err(code(40125)));
+    let changed_at = rig.boot.plus(s(30));
+    rig.at(changed_at);
+    rig.change_secret("new");
+    rig.run_to_call();
+    assert!(rig.boot.since(changed_at) >= ATTEMPT_GAP, "{:?}", rig.boot.since(changed_at));
+}
+
+#[test]
 fn a_refusal_of_the_old_secret_that_comes_after_the_change_does_not_bind_the_new_one() {
     let mut rig = asking_with_old(Rig::rotating());
     rig.change_secret("new");

@@ -105,6 +105,39 @@ fn a_report_that_reaches_a_follower_costs_one_probe_of_the_holder_s() {
 }
 
 #[test]
+fn a_report_at_a_follower_that_comes_too_soon_is_answered_so() {
+    let mut pair = Pair::serving("one");
+    pair.pass(60);
+    let generation = pair.generation(1);
+    for (id, seconds) in [(1, 10), (2, 4)] {
+        pair.step(1, Event::Report(ReportId(id), generation, Grounds::Report));
+        pair.pass(seconds);
+    }
+    assert!(
+        matches!(pair.relays[1].answers[..], [ReportAnswer::Accepted, ReportAnswer::TooMany { .. }]),
+        "{:?}",
+        pair.relays[1].answers
+    );
+    assert_eq!(pair.relays[0].probes.len(), 1);
+}
+
+#[test]
+fn reports_at_both_relays_at_once_are_answered_by_one_probe() {
+    let mut pair = Pair::serving("one");
+    pair.pass(60);
+    let generation = pair.generation(1);
+    for who in [0, 1] {
+        pair.step(who, Event::Report(ReportId(1), generation, Grounds::Report));
+    }
+    pair.pass(4);
+    assert_eq!(
+        [0, 1].map(|who| pair.relays[who].answers.clone()),
+        [[ReportAnswer::Accepted], [ReportAnswer::Accepted]]
+    );
+    assert_eq!(pair.relays[0].probes.len(), 1);
+}
+
+#[test]
 fn an_early_fetch_at_a_follower_costs_one_probe_of_the_holder_s_and_all_are_calm_after_it() {
     let mut pair = Pair::serving("one");
     pair.pass(60);
