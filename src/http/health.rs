@@ -166,7 +166,7 @@ mod tests {
         let token = Token::try_from("token".to_owned()).unwrap();
         end.publisher
             .publish(Status { offer: Some(Offer { generation: Generation(1), token, promise }), ..Status::default() });
-        clock.advance(READ_EVERY - Duration::from_millis(1));
+        clock.advance(READ_EVERY.saturating_sub(Duration::from_millis(1)));
         assert_eq!(ask(state.public()).await, StatusCode::SERVICE_UNAVAILABLE, "nothing was read");
         assert_eq!(ask(state.admin()).await, StatusCode::OK);
         clock.advance(Duration::from_millis(1));
