@@ -172,7 +172,8 @@ impl Knowledge {
         };
         if let Some(replica) = &mut self.replica {
             // should the lease be lost by now, it is handed over
-            replica.unstored = Some(Unstored::Token { credential: credential.clone(), after });
+            let is_forced = sent.is_forced;
+            replica.unstored = Some(Unstored::Token { credential: credential.clone(), after, is_forced });
         }
         self.take_credential(now, credential);
         self.must_force = false;

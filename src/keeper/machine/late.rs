@@ -28,16 +28,23 @@ impl Knowledge {
         }
     }
 
-    /// A token of ours is not stored yet. If nobody has rotated since we knew the stored one, our call came after it and wins.
-    /// Else nobody can tell which is newer: the stored one stays, ours is the candidate, and its call may have invalidated the
+    /// Whether no forced call has followed the one that brought it. A sticky issuer answers other calls with the token that it has: one
+    /// that it gave to another relay meanwhile, and that is not this one, is the earlier one.
+    pub(super) fn is_last_forced(&self, credential: &Credential) -> bool {
+        self.record.forced_at.is_none_or(|forced_at| forced_at.earliest <= credential.asked_at.latest)
+    }
+
+    /// A token of ours is not stored yet. If nobody has rotated since we knew the stored one, our call came after it and wins, as it
+    /// does where it `is_newest` by the issuer's rules. Else nobody can tell which is newer: the stored one stays, ours is the candidate, and its call may have invalidated the
     /// stored one. A third rotation now would kill one of the two at once.
-    pub(super) fn hand_over(&mut self, now: Now, mut credential: Credential, after: Generation) {
+    pub(super) fn hand_over(&mut self, now: Now, mut credential: Credential, after: Generation, is_newest: bool) {
         self.writer.is_dirty = true;
         let stored = self.record.credential.as_ref();
         let is_same = stored.is_some_and(|stored| stored.token == credential.token);
         let is_living = stored.is_some_and(|stored| !stored.is_refused && now.boot < stored.deadline.earliest);
         let is_rotating = self.charge.policy.issuer.rotation == RotationMode::Rotating;
-        let is_overtaken = stored.is_some_and(|stored| stored.generation != after) && (is_living || is_rotating);
+        let has_followed = stored.is_some_and(|stored| stored.generation != after);
+        let is_overtaken = has_followed && !is_newest && (is_living || is_rotating);
         let later_calls = self.record.calls.iter().filter(|call| call.may_invalidate(&credential)).count();
         if is_same {
             // a sticky issuer gives the same one to all

@@ -200,7 +200,7 @@ impl Knowledge {
             () if !has_minted && is_behind => Precedence::Neither,
             () => Precedence::Theirs,
         };
-        if let Some(Unstored::Token { credential, after }) = &unstored
+        if let Some(Unstored::Token { credential, after, .. }) = &unstored
             && token_before.as_ref() == Some(&credential.token)
         {
             // ours is what it was before that token: it is taken in after theirs
@@ -258,7 +258,10 @@ impl Knowledge {
             known.for_each(|call| call.outcome = Outcome::Void);
         }
         match unstored.clone() {
-            Some(Unstored::Token { credential, after }) => self.hand_over(now, credential, after),
+            Some(Unstored::Token { credential, after, is_forced }) => {
+                let is_newest = is_forced && self.is_last_forced(&credential);
+                self.hand_over(now, credential, after, is_newest);
+            }
             Some(Unstored::Unknown(mut call)) => {
                 call.sent.latest = call.sent.latest.max(self.heard_at(now));
                 self.record.remember(call);
@@ -269,9 +272,9 @@ impl Knowledge {
         if let Some(replica) = &mut self.replica {
             // it stays until it is stored: this write may be lost as well, and another relay may rotate before
             replica.unstored = unstored.map(|unstored| match unstored {
-                Unstored::Token { mut credential, after } => {
+                Unstored::Token { mut credential, after, is_forced } => {
                     credential.generation = credential.generation.max(self.record.generation);
-                    Unstored::Token { credential, after }
+                    Unstored::Token { credential, after, is_forced }
                 }
                 unknown @ Unstored::Unknown(_) => unknown,
             });

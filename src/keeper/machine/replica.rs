@@ -136,8 +136,14 @@ impl Replica {
 /// What a call of this relay brought, until it is durable.
 #[derive(Debug, Clone)]
 pub(super) enum Unstored {
-    /// A token, and the generation that this relay knew when it called: the call was sent after that one came.
-    Token { credential: Credential, after: Generation },
+    /// A token.
+    Token {
+        credential: Credential,
+        /// The generation that this relay knew when it called: the call was sent after that one came.
+        after: Generation,
+        /// A sticky issuer was asked to rotate.
+        is_forced: bool,
+    },
     /// No known outcome.
     Unknown(Call),
 }

@@ -78,6 +78,35 @@ fn a_forced_call_that_a_lost_relay_may_still_send_is_reckoned_with_too() {
     assert_eq!((pair.shown(1), pair.seconds(1)), ("two", 240));
 }
 
+/// The other relay's call was answered with the token that WeChat had before the forced one, and was promised for its whole life.
+#[test]
+fn a_token_that_was_forced_and_comes_late_is_the_newer_one() {
+    let mut pair = insisting_on("one");
+    pair.pass_until_call(0, 60);
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 60);
+    pair.reply(1, "two");
+    pair.pass(2);
+    pair.reply(0, "three");
+    pair.pass(4);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["three", "three"]);
+}
+
+#[test]
+fn a_token_that_was_forced_and_comes_after_one_that_was_forced_later_is_not_taken_for_the_newer_one() {
+    let mut pair = insisting_on("one");
+    pair.pass_until_call(0, 60);
+    pair.relays[0].is_frozen = true;
+    for token in ["one", "two"] {
+        pair.pass_until_call(1, 8000);
+        pair.reply(1, token);
+    }
+    pair.pass(2);
+    pair.reply(0, "three");
+    pair.pass(4);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+}
+
 #[test]
 fn a_wall_clock_does_not_tell_for_how_long_a_lost_relay_s_call_is_reckoned_with() {
     let [written, now] = [Timestamp::from_micros(7_000_000), Timestamp::from_micros(1_000_000_000)];
