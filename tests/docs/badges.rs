@@ -23,9 +23,8 @@ fn each_badge_shows_what_is_written_where_it_leads_to() {
                 drawn.contains(&format!(">{label}</text>")) && drawn.contains(&format!(">{value}</text>")),
                 "{badge}"
             );
-            for figure in value.split(", ") {
-                assert!(reliability.contains(figure), "RELIABILITY.md does not say {figure}");
-            }
+            let is_said = reliability.lines().any(|line| value.split(", ").all(|figure| line.contains(figure)));
+            assert!(is_said, "no line of RELIABILITY.md says {value}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What becomes of a call of ours when another relay has the lease by the time it ends?
 //!
 //! Nothing of it is lost: an unknown outcome is remembered in the record, and a token is handed over. If it was provably sent
-//! after the stored one came, it is the newer one. Else it waits in the record, until one probe can tell.
+//! after the stored one came, or was the last to be forced, it is the newer one. Else it waits in the record, until one probe can
+//! tell.
 
 use super::{Knowledge, Note, Now, ProbeSent, RotationMode, Sent, Verdict, replica::Unstored};
 use crate::{
@@ -28,15 +29,21 @@ impl Knowledge {
         }
     }
 
-    /// Whether no forced call has followed the one that brought it. A sticky issuer answers other calls with the token that it has: one
-    /// that it gave to another relay meanwhile, and that is not this one, is the earlier one.
-    pub(super) fn is_last_forced(&self, credential: &Credential) -> bool {
-        self.record.forced_at.is_none_or(|forced_at| forced_at.earliest <= credential.asked_at.latest)
+    /// Whether a forced one is the newest for certain. A sticky issuer answers other calls with the token that it has: one that it
+    /// gave to another relay meanwhile, and that is not this one, is the earlier one, unless another forced call may have followed
+    /// or this one's time to be replaced had come.
+    pub(super) fn is_newest_by_force(&self, credential: &Credential) -> bool {
+        let asked_at = credential.asked_at.earliest;
+        // no other relay forces sooner after it
+        let until = asked_at.plus(self.charge.policy.forced_pace());
+        let is_last = self.record.forced_at.is_some_and(|at| asked_at <= at.latest && at.latest < until);
+        let stored = self.record.credential.as_ref();
+        is_last && stored.is_none_or(|stored| stored.came_at.latest < credential.rotation_at.earliest)
     }
 
     /// A token of ours is not stored yet. If nobody has rotated since we knew the stored one, our call came after it and wins, as it
-    /// does where it `is_newest` by the issuer's rules. Else nobody can tell which is newer: the stored one stays, ours is the candidate, and its call may have invalidated the
-    /// stored one. A third rotation now would kill one of the two at once.
+    /// does where it `is_newest` by the issuer's rules. Else nobody can tell which is newer: the stored one stays, ours is the
+    /// candidate, and its call may have invalidated the stored one. A third rotation now would kill one of the two at once.
     pub(super) fn hand_over(&mut self, now: Now, mut credential: Credential, after: Generation, is_newest: bool) {
         self.writer.is_dirty = true;
         let stored = self.record.credential.as_ref();

@@ -259,7 +259,7 @@ impl Knowledge {
         }
         match unstored.clone() {
             Some(Unstored::Token { credential, after, is_forced }) => {
-                let is_newest = is_forced && self.is_last_forced(&credential);
+                let is_newest = is_forced && self.is_newest_by_force(&credential);
                 self.hand_over(now, credential, after, is_newest);
             }
             Some(Unstored::Unknown(mut call)) => {

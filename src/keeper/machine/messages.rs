@@ -30,7 +30,7 @@ pub enum Event {
     Shutdown,
 }
 
-/// What follows from it.
+/// What follows from an event.
 #[derive(Debug)]
 pub struct Decision {
     /// What to do, in this order: most often nothing.
