@@ -174,3 +174,12 @@ fn without_a_setting_no_regular_probe_is_made() {
     rig.run_to_call();
     assert_eq!(rig.probes, 0);
 }
+
+#[test]
+fn an_early_fetch_of_an_earlier_token_is_superseded_though_the_current_one_is_not_suspected() {
+    let mut rig = fetched();
+    rig.fetch_early(1, Grounds::EarlyFetch);
+    rig.probed(accepted());
+    rig.step(Event::Report(ReportId(2), Generation(7), Grounds::EarlyFetch));
+    assert_eq!(rig.answers.last(), Some(&(2, ReportAnswer::Superseded)));
+}

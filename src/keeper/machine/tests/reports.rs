@@ -167,3 +167,17 @@ fn a_relay_that_stops_answers_every_report() {
     assert!(rig.is_stopped);
     assert_eq!(rig.answers.len(), 2);
 }
+
+#[test]
+fn a_refused_token_ends_no_wait_that_wechat_demands() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.reply(Err(code(45009))); // an hour
+    let failed_at = rig.boot;
+    rig.pass(s(60));
+    rig.report(1);
+    rig.probed(refused());
+    rig.run_to_call();
+    assert!(rig.boot.since(failed_at) >= s(3600), "{:?}", rig.boot.since(failed_at));
+}

@@ -174,3 +174,12 @@ fn a_token_that_is_not_revoked_is_promised_only_up_to_the_second_rotation_that_i
     assert_eq!(left(&rig), 1);
     assert!(rig.seconds() >= 240, "it lives on after that rotation");
 }
+
+#[test]
+fn a_rotation_without_a_revocation_tells_of_none() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.reply_token("two", 7200);
+    assert!(!rig.notes.iter().any(|note| note.starts_with("Revok")), "{:?}", rig.notes);
+}
