@@ -49,6 +49,10 @@ fuzz target seconds="1800":
     cargo +nightly fuzz run {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- \
         -max_total_time={{seconds}} -max_len=6000 -rss_limit_mb=2048 -timeout=60 -print_final_stats=1
 
+# Changes the code in one place at a time and asks whether a test notices: every fifth place, for hours (needs cargo-mutants 27.1)
+mutants shard="0/5":
+    cargo mutants --sharding round-robin --shard {{shard}} --timeout 90
+
 # Known vulnerabilities of the dependencies (needs cargo-audit 0.22)
 audit:
     cargo audit --deny warnings
