@@ -269,14 +269,31 @@ pub enum Readiness {
     Unready,
 }
 
+/// What one credential adds to how the relay stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    is_token_served: bool,
+    is_amiss: bool,
+}
+
+impl Status {
+    /// What a credential of this kind adds to the readiness at `now`.
+    pub fn share(&self, kind: CredentialKind, now: Timestamp) -> Share {
+        let is_served = self.state(now).is_served();
+        Share {
+            is_token_served: is_served && kind == CredentialKind::AccessToken,
+            is_amiss: !is_served || self.store_trouble.is_some(),
+        }
+    }
+}
+
 impl Readiness {
-    /// Of credentials with these statuses at `now`; without any the relay is unready.
-    pub fn of<'s>(statuses: impl IntoIterator<Item = (CredentialKind, &'s Status)>, now: Timestamp) -> Self {
+    /// What all of these add up to; without any the relay is unready.
+    pub fn of(shares: impl IntoIterator<Item = Share>) -> Self {
         let (mut is_any_served, mut is_any_amiss) = (false, false);
-        for (kind, status) in statuses {
-            let is_served = status.state(now).is_served();
-            is_any_served |= is_served && kind == CredentialKind::AccessToken;
-            is_any_amiss |= !is_served || status.store_trouble.is_some();
+        for share in shares {
+            is_any_served |= share.is_token_served;
+            is_any_amiss |= share.is_amiss;
         }
         match (is_any_served, is_any_amiss) {
             (false, _) => Self::Unready,

@@ -44,7 +44,9 @@ impl RecentReadiness {
         {
             return readiness;
         }
-        let readiness = readiness(&details(state.registry.handles().iter(), now), now);
+        let handles = state.registry.handles();
+        let shares = handles.iter().map(|handle| handle.glance().status.share(handle.id.kind(), now));
+        let readiness = Readiness::of(shares);
         *last = Some((now, readiness));
         readiness
     }

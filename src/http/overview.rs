@@ -89,7 +89,7 @@ pub(super) fn details<'h>(
 
 /// Whether these can be served.
 pub(super) fn readiness(details: &BTreeMap<String, Detail>, now: Timestamp) -> Readiness {
-    Readiness::of(details.values().map(|detail| (detail.kind, detail.status())), now)
+    Readiness::of(details.values().map(|detail| detail.status().share(detail.kind, now)))
 }
 
 /// One credential at a moment; serialized without token material.

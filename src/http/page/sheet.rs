@@ -55,7 +55,7 @@ pub(super) struct Head {
 impl Head {
     fn of(accounts: &[Account], unseen: usize, settings: &SettingsStatus, now: Now, language: Language) -> Self {
         let all = || accounts.iter().flat_map(|account| &account.0);
-        let readiness = Readiness::of(all().map(|credential| (credential.kind(), credential.status())), now.boot);
+        let readiness = Readiness::of(all().map(|credential| credential.status().share(credential.kind(), now.boot)));
         let severities: Vec<_> = accounts.iter().map(Account::severity).collect();
         let counts = Severity::ALL.map(|one| severities.iter().filter(|severity| **severity == one).count());
         let in_need = counts[0] + counts[1];
