@@ -14,7 +14,7 @@ use std::{
 
 use crate::clock::Timestamp;
 
-/// A keeper beats at least this often. Of ten thousand that do, each beat in so long costs 0.6 % of a core.
+/// A keeper beats at least this often. Ten thousand of them then take 0.6 % of a core (docs/PERFORMANCE.md).
 pub const BEAT: Duration = Duration::from_secs(10);
 
 /// Beats fall on multiples of so many microseconds. Thousands of keepers then wake the process fifty times a second at most,

@@ -64,7 +64,7 @@ async fn measure(rounds: usize) -> io::Result<()> {
     let sim = Sim::builder().app(APPID, SECRET).lifetime(LIFE).start().await.map_err(Error::other)?;
     let home = tempfile::tempdir()?;
     machine::describe()?;
-    let read = request("GET", "/token", "");
+    let read = request("/token", "");
     let relay = Server::start(&cores, read.as_bytes(), |address| relay_command(address, &sim, home.path())).await?;
     println!("{POLLS} long polls, relay on core {}, the rest on core {}", cores.servers, cores.load);
     let mut polls = Polls::connect(relay.address(), POLLS).await?;
@@ -153,9 +153,9 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// A request with the client's key.
-fn request(method: &str, path: &str, more: &str) -> String {
-    format!("{method} {path} HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer {KEY}\r\n{more}\r\n")
+/// A GET with the client's key.
+fn request(path: &str, more: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer {KEY}\r\n{more}\r\n")
 }
 
 /// With room for the readers. The overlap fits the short life: a shorter one would leave no promise during a slow call, a longer one

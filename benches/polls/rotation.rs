@@ -23,7 +23,7 @@ pub(crate) async fn tag(relay: SocketAddr, last: &str) -> io::Result<String> {
 
 /// A long poll with this tag.
 pub(crate) fn poll(tag: &str) -> String {
-    request("GET", "/token?wait=55", &format!("If-None-Match: {tag}\r\n"))
+    request("/token?wait=55", &format!("If-None-Match: {tag}\r\n"))
 }
 
 /// The tag of an answer.

@@ -189,11 +189,7 @@ impl Record {
     /// The others promise without what the store has lost, until they hear of it again: at their next look.
     fn count_hearing_anew(&mut self, theirs: &Self) {
         for call in &mut self.calls {
-            if !theirs
-                .calls
-                .iter()
-                .any(|told| told.id == call.id && (told.outcome == Outcome::Open) == (call.outcome == Outcome::Open))
-            {
+            if !theirs.calls.iter().any(|told| told.id == call.id && told.is_open() == call.is_open()) {
                 call.latest = call.latest.max(NOW + SUCCESSION);
             }
         }

@@ -12,7 +12,7 @@
 //! - **Outsiders**: nobody else rotates or revokes, no probe is refused wrongly, and no report is made. A probe is made only
 //!   to decide for or against a candidate; nothing is served with `expires_in` 1 because a probe was accepted.
 //! - **Budgets, back-offs, jitter, permits, stops.** A lease is taken in the tick in which it is free.
-//! - **Partial answers of the store.** A poll reads all or nothing of a record, and nobody is in doubt whether a write was
+//! - **Partial answers of the store.** A poll reads all or nothing of a record, and who writes knows whether it was
 //!   done. A presence is seen as soon as it is shown, so no relay could take over sooner.
 //! - **Large losses.** The store loses its last write, one that is a tick old at most, and nothing else.
 

@@ -106,6 +106,10 @@ pub struct Record {
 }
 
 impl Call {
+    pub(crate) fn is_open(self) -> bool {
+        self.outcome == Outcome::Open
+    }
+
     pub(crate) fn age(&mut self) {
         age(&mut self.earliest);
         age(&mut self.latest);
@@ -188,7 +192,7 @@ impl Record {
     }
 
     pub(crate) fn open_call(&self) -> Option<Call> {
-        self.calls.iter().find(|call| call.outcome == Outcome::Open).copied()
+        self.calls.iter().find(|call| call.is_open()).copied()
     }
 
     pub(crate) fn take_open_call(&mut self) -> Option<Call> {
@@ -273,7 +277,7 @@ impl Record {
 
     fn take_calls_of(&mut self, other: &Self, open: Option<Call>) {
         let has_candidate = self.candidate().is_some();
-        for call in other.calls.iter().filter(|call| call.outcome != Outcome::Open) {
+        for call in other.calls.iter().filter(|call| !call.is_open()) {
             match call.outcome {
                 Outcome::Late { came_at, .. } if has_candidate && self.knows_not(*call) => {
                     self.remember(call.given_up(came_at));

@@ -2,7 +2,7 @@
 //! and `lease.rs`, and `src/group/peers.rs`.
 
 use crate::{
-    record::{Call, CallId, Credential, Generation, Outcome, Record, RelayId, TokenId},
+    record::{Call, CallId, Credential, Generation, Record, RelayId, TokenId},
     setup::{Rule, Setup},
     store::{Cursor, Version},
     timing::{CALL, DEATH_MARGIN, LEASE, LONG_AGO, NEVER, NOW, OVERLAP, SUCCESSION, Tick, WINDOW, age},
@@ -207,12 +207,12 @@ impl Relay {
         generation == Some(self.durable) || generation == Some(self.untaken)
     }
 
-    /// Up to when the current token is promised to whoever asks now (I3).
+    /// Until when a reader who asks now is promised that the current token works (I3).
     pub(crate) fn promised_until(&self, setup: &Setup, me: RelayId) -> Option<Tick> {
         let record = self.record.as_ref()?;
         let planned = record.credential.rotation_at;
         let is_durable = self.durable == record.credential.generation;
-        let counted = record.minting().filter(|call| setup.has(Rule::CountOpenCall) || call.outcome != Outcome::Open);
+        let counted = record.minting().filter(|call| setup.has(Rule::CountOpenCall) || !call.is_open());
         let invalidated = counted.map(|call| call.earliest).min();
         let lease = self.lease(me).unwrap_or(self.contact_at);
         let watched = if setup.has(Rule::DistrustLease) { self.contact_at } else { lease };

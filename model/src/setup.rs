@@ -5,7 +5,7 @@ use crate::record::CallId;
 /// What goes wrong, so often at most.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Faults {
-    /// A process stands still, for as long as it may be.
+    /// A process stands still, for any time.
     pub freezes: u8,
     /// A process ends, and another one may start.
     pub crashes: u8,

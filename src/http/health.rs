@@ -116,7 +116,7 @@ pub(super) async fn ready_in_detail(State(state): State<Arc<AppState>>, request:
         Err(problem) => return problem.into_response(),
     };
     let accounts: BTreeMap<&String, _> = details.iter().map(|(id, detail)| (id, detail.brief())).collect();
-    match readiness(&details, now) {
+    match readiness(&details) {
         Readiness::Unready => {
             let title = StatusCode::SERVICE_UNAVAILABLE.canonical_reason();
             let detail = "none of these accounts can be served";

@@ -70,7 +70,7 @@ impl Overview {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: state.uptime().as_secs(),
-            status: readiness(&accounts, now),
+            status: readiness(&accounts),
             settings: SettingsStatus::clone(&state.settings.load()),
             silent_keepers_s: silent.map(|(id, silence)| (id.to_string(), silence.as_secs())).collect(),
             accounts,
@@ -88,8 +88,8 @@ pub(super) fn details<'h>(
 }
 
 /// Whether these can be served.
-pub(super) fn readiness(details: &BTreeMap<String, Detail>, now: Timestamp) -> Readiness {
-    Readiness::of(details.values().map(|detail| detail.status().share(detail.kind, now)))
+pub(super) fn readiness(details: &BTreeMap<String, Detail>) -> Readiness {
+    Readiness::of(details.values().map(|detail| detail.status().share(detail.kind, detail.now)))
 }
 
 /// One credential at a moment; serialized without token material.

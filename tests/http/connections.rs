@@ -123,7 +123,7 @@ async fn shutdown_answers_what_is_in_flight_and_closes_the_rest() {
     report.write_all((post(body.len(), "") + body).as_bytes()).await.unwrap();
     let heard = reports.recv().await.unwrap();
 
-    fake.shutdown.cancel();
+    fake.relay.shutdown.cancel();
     assert!(read_to_end(&mut poll).await.starts_with("HTTP/1.1 304"));
     assert_eq!(read_to_end(&mut idle).await, "");
     assert_eq!(read_to_end(&mut silent).await, "");
@@ -148,7 +148,7 @@ async fn shutdown_waits_no_longer_than_the_grace() {
     let body = r#"{"access_token":"wire_token"}"#;
     stream.write_all((post(body.len(), "") + body).as_bytes()).await.unwrap();
     let _heard = reports.recv().await.unwrap();
-    fake.shutdown.cancel();
+    fake.relay.shutdown.cancel();
     timeout(LONG, served.serving).await.unwrap().unwrap();
 }
 
@@ -199,7 +199,7 @@ async fn ten_thousand_idle_connections_leave_the_relay_quick() {
         idle.push(served.connect().await);
     }
     timeout(LONG, ask(&served)).await.unwrap();
-    fake.shutdown.cancel();
+    fake.relay.shutdown.cancel();
     timeout(LONG, served.serving).await.unwrap().unwrap();
 }
 

@@ -38,7 +38,6 @@ use tokio::{
     net::TcpStream,
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
 
 /// May use every account.
 pub(crate) const KEY: &str = "a-key-of-thirty-two-characters-1";
@@ -52,7 +51,6 @@ pub(crate) const ODD_KEY: &str = "a-key/of+thirty-two~characters=4";
 
 pub(crate) struct FakeRelay {
     pub(crate) relay: Arc<AppState>,
-    pub(crate) shutdown: CancellationToken,
     publishers: BTreeMap<String, Publisher>,
     reports: Mutex<BTreeMap<String, mpsc::UnboundedReceiver<Report>>>,
 }
@@ -160,8 +158,7 @@ impl FakeRelay {
             timeouts,
         };
         let relay = Arc::new(AppState::new(Arc::new(registry), rules, Arc::new(metrics), Arc::new(SystemClock)));
-        let shutdown = relay.shutdown.clone();
-        Self { relay, shutdown, publishers, reports: Mutex::new(reports) }
+        Self { relay, publishers, reports: Mutex::new(reports) }
     }
 
     pub(crate) fn publish(&self, name: &str, status: Status) {
@@ -260,7 +257,7 @@ impl FakeRelay {
     ) -> Served {
         let listener = Listener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(listener.serve(service, options, self.shutdown.clone()));
+        let serving = tokio::spawn(listener.serve(service, options, self.relay.shutdown.clone()));
         Served { address, serving }
     }
 }

@@ -65,7 +65,7 @@ async fn shutdown_ends_the_wait_with_304() {
     let fake = FakeRelay::serving("old");
     let (answer, ()) = join!(fake.send(poll(60, r#"W/"main-7""#)), async {
         sleep(SOON).await;
-        fake.shutdown.cancel();
+        fake.relay.shutdown.cancel();
     });
     assert_eq!(answer.status, 304);
 }

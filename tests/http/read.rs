@@ -220,7 +220,7 @@ async fn the_wait_for_the_first_token_ends_in_time_and_at_shutdown() {
 
     let fake = FakeRelay::patient(&["main"], Timeouts::new(Duration::from_secs(3000)));
     fake.publish("main", Status::default());
-    let (answer, ()) = tokio::join!(fake.get("/token"), async { fake.shutdown.cancel() });
+    let (answer, ()) = tokio::join!(fake.get("/token"), async { fake.relay.shutdown.cancel() });
     answer.assert_problem(503);
 }
 

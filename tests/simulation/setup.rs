@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use token_relay::{issuer::wechat::Endpoint, keeper::schedule::Policy};
+use token_relay::{heartbeat::BEAT, issuer::wechat::Endpoint, keeper::schedule::Policy};
 
 use super::{
     rng::{DAY, HOUR, MINUTE, Rng, SECOND},
@@ -39,8 +39,6 @@ pub(crate) struct Setup {
     pub clients: (i64, i64),
 }
 
-pub(crate) const HEARTBEAT: i64 = 10 * SECOND;
-
 impl Setup {
     pub(crate) fn of(shape: Shape, rng: &mut Rng) -> Self {
         match shape {
@@ -63,7 +61,7 @@ impl Setup {
             unrest: rng.spread(8 * SECOND, 10 * MINUTE),
             length: 2 * HOUR,
             storm: 80 * MINUTE,
-            heartbeat: HEARTBEAT,
+            heartbeat: micros(BEAT),
             is_starved: false,
             is_wire_only: false,
             clients: (5 * MINUTE, 20 * SECOND),
@@ -113,7 +111,7 @@ impl Setup {
             unrest,
             length: 3 * storm,
             storm,
-            heartbeat: if is_full_beat { HEARTBEAT } else { 12 * HOUR },
+            heartbeat: if is_full_beat { micros(BEAT) } else { 12 * HOUR },
             is_starved: 86_400 / period + 10 > i64::from(calls_per_day / 2),
             is_wire_only: rng.percent(15),
             clients: (2 * HOUR, MINUTE),

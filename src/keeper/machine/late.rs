@@ -4,7 +4,7 @@
 //! after the stored one came, or was the last to be forced, it is the newer one. Else it waits in the record, until one probe can
 //! tell.
 
-use super::{Knowledge, Note, Now, ProbeSent, RotationMode, Sent, Verdict, replica::Unstored};
+use super::{Knowledge, Note, Now, ProbeSent, Sent, Verdict, replica::Unstored};
 use crate::{
     clock::{Bounds, Timestamp},
     credential::Generation,
@@ -20,9 +20,8 @@ impl Knowledge {
     pub(super) fn remember_unknown(&mut self, now: Now, sent: Sent) {
         let sent_at = sent.at.max(now.boot.minus(self.charge.policy.longest_call));
         // a sticky issuer gives the same token again
-        if let Some(replica) =
-            self.replica.as_mut().filter(|_| self.charge.policy.issuer.rotation == RotationMode::Rotating)
-        {
+        let is_rotating = self.is_rotating();
+        if let Some(replica) = self.replica.as_mut().filter(|_| is_rotating) {
             let call =
                 Call { sent: Bounds::between(sent_at, now.boot), ..sent.call(Outcome::Open { is_forced: false }) };
             replica.unstored = Some(Unstored::Unknown(call.given_up(now.boot)));
@@ -49,7 +48,7 @@ impl Knowledge {
         let stored = self.record.credential.as_ref();
         let is_same = stored.is_some_and(|stored| stored.token == credential.token);
         let is_living = stored.is_some_and(|stored| !stored.is_refused && now.boot < stored.deadline.earliest);
-        let is_rotating = self.charge.policy.issuer.rotation == RotationMode::Rotating;
+        let is_rotating = self.is_rotating();
         let has_followed = stored.is_some_and(|stored| stored.generation != after);
         let is_overtaken = has_followed && !is_newest && (is_living || is_rotating);
         let later_calls = self.record.calls.iter().filter(|call| call.may_invalidate(&credential)).count();

@@ -80,7 +80,7 @@ impl Call {
         matches!(self.outcome, Outcome::Open { .. })
     }
 
-    /// Whether it is, and asks a sticky issuer to rotate.
+    /// Whether it is about to be sent or under way, and asks a sticky issuer to rotate.
     pub const fn is_forced(&self) -> bool {
         matches!(self.outcome, Outcome::Open { is_forced: true })
     }

@@ -101,7 +101,7 @@ async fn a_lost_connection_is_said_at_once_and_the_page_lives_again_with_the_rel
     let Some((mut browser, served)) = opened(&fake, "/").await else { return };
     assert_eq!(browser.text("#lost"), "");
     let stopped_at = SystemClock.awake();
-    fake.shutdown.cancel();
+    fake.relay.shutdown.cancel();
     served.serving.await.unwrap();
     browser.until("it says so", "!document.getElementById('lost').hidden");
     assert!(SystemClock.awake().saturating_sub(stopped_at) < Duration::from_secs(5));

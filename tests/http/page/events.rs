@@ -134,7 +134,7 @@ async fn a_page_that_follows_ends_when_the_relay_stops() {
     let mut buffer = [0; 64];
     tokio::io::AsyncReadExt::read_exact(&mut stream, &mut buffer).await.unwrap();
     let began = Instant::now();
-    fake.shutdown.cancel();
+    fake.relay.shutdown.cancel();
     served.serving.await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

@@ -116,9 +116,11 @@ fn a_wall_clock_does_not_tell_for_how_long_a_lost_relay_s_call_is_reckoned_with(
         let record = on_our_clock(record.clone(), written, basis, clocks(now, s(0)));
         record.orphans.first().map(|orphan| orphan.until.latest)
     };
-    let [just_now, years_ago] = [now, now.minus(s(100_000_000))].map(|at| ClockOffset::between(written, at.into()));
+    let [just_now, a_day_ago, years_ago] =
+        [0, 86_400, 100_000_000].map(|ago| ClockOffset::between(written, now.minus(s(ago)).into()));
     assert_eq!(until(ClockBasis::Boot(years_ago)), Some(now.plus(s(3000)).minus(s(100_000_000))));
-    for basis in [ClockBasis::Boot(just_now), ClockBasis::Wall(years_ago), ClockBasis::Unknown] {
+    let [a_day_old, years_old] = [a_day_ago, years_ago].map(ClockBasis::Wall);
+    for basis in [ClockBasis::Boot(just_now), a_day_old, years_old, ClockBasis::Unknown] {
         assert_eq!(until(basis), Some(now.plus(s(3000))), "{basis:?}");
     }
 }

@@ -1,10 +1,6 @@
 //! What do several relays do with a store that forgot, went back, or holds what is not theirs?
 
 use super::*;
-use crate::{
-    clock::ClockOffset,
-    keeper::record::{ClockBasis, Orphan},
-};
 
 #[test]
 fn a_store_that_went_back_is_written_anew_and_nobody_goes_back() {
@@ -163,16 +159,4 @@ fn a_relay_that_was_cut_off_at_its_start_calls_a_sticky_issuer_whatever_it_has_r
     pair.cut = None;
     pair.pass(10);
     assert_eq!((pair.shown(0), pair.generation(0)), ("one", pair.generation(1)));
-}
-
-#[test]
-fn no_wall_clock_ends_the_wait_for_a_call_that_a_lost_relay_may_send() {
-    let (written, now) = (Timestamp::from_micros(9_000_000_000), now(Timestamp::from_micros(50_000_000), 0));
-    let orphan = Orphan { call: CallId(1), until: written.plus(s(3000)).into(), is_forced: false };
-    let record = Record { orphans: vec![orphan], ..Record::default() };
-    let a_day_old = ClockBasis::Wall(ClockOffset::between(written, now.boot.minus(s(86_400)).into()));
-    for basis in [a_day_old, ClockBasis::Unknown] {
-        let ours = learning::on_our_clock(record.clone(), written, basis, now);
-        assert_eq!(ours.orphans[0].until.latest, now.boot.plus(s(3000)));
-    }
 }
