@@ -34,6 +34,13 @@ pub enum RotationMode {
     Sticky,
 }
 
+impl RotationMode {
+    /// Whether a call that mints ends the credential before it while that lives: of a sticky issuer only one that is forced.
+    pub const fn ends_the_living(self, is_forced: bool) -> bool {
+        matches!(self, Self::Rotating) || is_forced
+    }
+}
+
 /// What an issuer says of itself. The keeper's rules follow from it, whoever the issuer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]

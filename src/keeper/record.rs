@@ -124,6 +124,9 @@ pub struct Credential {
     pub call: Option<CallId>,
     /// s: the moment before the first byte of the call that brought it.
     pub asked_at: Bounds,
+    /// The same of the last call that brought it again, as what is left of its life told: it was the newest one then, or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_again_at: Option<Bounds>,
     /// When the reply had come: it was minted before.
     pub came_at: Bounds,
     /// D: it never moves later.
@@ -227,6 +230,7 @@ impl Credential {
     fn shifted(self, by: ClockOffset) -> Self {
         Self {
             asked_at: self.asked_at.shifted(by),
+            asked_again_at: self.asked_again_at.map(|at| at.shifted(by)),
             came_at: self.came_at.shifted(by),
             deadline: self.deadline.shifted(by),
             rotation_at: self.rotation_at.shifted(by),
@@ -241,6 +245,11 @@ impl Credential {
     /// L: from the call to the deadline.
     pub fn life(&self) -> Duration {
         self.deadline.earliest.since(self.asked_at.earliest)
+    }
+
+    /// No call that had ended by then has ended it.
+    pub fn newest_at(&self) -> Timestamp {
+        self.asked_again_at.unwrap_or(self.asked_at).earliest
     }
 
     /// A call or probe of `sent_at` was answered with it.

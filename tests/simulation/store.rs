@@ -1,6 +1,8 @@
 //! What does the store do, a directory of one relay's own or one that several share: compare-and-set of bytes; and what is
 //! known here of how they came there?
 
+use std::borrow::Cow;
+
 use token_relay::store::{Sealed, Swap};
 
 use super::{
@@ -31,8 +33,10 @@ impl Kept {
         Self { bytes, boot_name, written_at: at, written_wall_ms, is_damaged: false }
     }
 
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(self.bytes.expose()).into_owned()
+    /// It is looked at after every step: a whole one, which most are, is checked much faster than a damaged one.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        let bytes = self.bytes.expose();
+        std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
     }
 }
 

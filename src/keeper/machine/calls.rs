@@ -65,6 +65,9 @@ impl Machine {
             Some(credential) if now.boot < credential.deadline.earliest => {
                 // never later: a generation's deadline is a promise
                 credential.deadline = credential.deadline.earliest.min(lives_until).into();
+                // no call before this one has ended it
+                credential.asked_again_at = Some(sent.at.into());
+                self.known.record.forget_earlier_calls();
                 self.known.succeeded();
                 self.known.record.retry_at = Some(now.boot.plus(self.known.charge.policy.sticky_pace()).into());
                 self.known.note(Note::SameToken);
@@ -82,7 +85,7 @@ impl Machine {
             IssueError::NotSent { .. } => self.known.record.debits.refund(Debit::Call { is_forced: sent.is_forced }),
             IssueError::Unknown { .. } => {
                 self.known.may_have_minted(call.sent);
-                self.known.invalidate(now, call.given_up(now.boot));
+                self.known.invalidate(now, call.given_up(now.boot), sent.is_forced);
                 self.known.remember_unknown(now, sent);
             }
             IssueError::Refused { .. } => {}
@@ -163,6 +166,7 @@ impl Knowledge {
             generation,
             call: Some(sent.id),
             asked_at: sent.at.into(),
+            asked_again_at: None,
             came_at: now.boot.into(),
             deadline: lifetime.deadline.into(),
             rotation_at: lifetime.rotation_at.into(),
@@ -172,8 +176,7 @@ impl Knowledge {
         };
         if let Some(replica) = &mut self.replica {
             // should the lease be lost by now, it is handed over
-            let is_forced = sent.is_forced;
-            replica.unstored = Some(Unstored::Token { credential: credential.clone(), after, is_forced });
+            replica.unstored = Some(Unstored::Token { credential: credential.clone(), after });
         }
         self.take_credential(now, credential);
         self.must_force = false;
@@ -191,8 +194,8 @@ impl Knowledge {
 
     /// The call may have minted: from now on the current credential may die of it (I8). Where none lives, all that counts is
     /// how long the call may still be under way.
-    pub(super) fn invalidate(&mut self, now: Now, call: Call) {
-        if !self.is_rotating() {
+    pub(super) fn invalidate(&mut self, now: Now, call: Call, is_forced: bool) {
+        if !self.ends_the_living(is_forced) {
             return;
         }
         // of several relays another one may hand a token over that all of them may have invalidated

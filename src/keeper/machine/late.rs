@@ -1,8 +1,8 @@
 //! What becomes of a call of ours when another relay has the lease by the time it ends?
 //!
 //! Nothing of it is lost: an unknown outcome is remembered in the record, and a token is handed over. If it was provably sent
-//! after the stored one came, or was the last to be forced, it is the newer one. Else it waits in the record, until one probe can
-//! tell.
+//! after the stored one came, it is the newer one. Else it waits in the record, until one probe can tell, or of a sticky issuer
+//! one normal call.
 
 use super::{Knowledge, Note, Now, ProbeSent, Sent, Verdict, replica::Unstored};
 use crate::{
@@ -19,38 +19,25 @@ impl Knowledge {
     /// frozen before its first byte may have sent it a moment ago, long after the intent that the others read.
     pub(super) fn remember_unknown(&mut self, now: Now, sent: Sent) {
         let sent_at = sent.at.max(now.boot.minus(self.charge.policy.longest_call));
-        // a sticky issuer gives the same token again
-        let is_rotating = self.is_rotating();
-        if let Some(replica) = self.replica.as_mut().filter(|_| is_rotating) {
+        let ends_the_living = self.ends_the_living(sent.is_forced);
+        if let Some(replica) = self.replica.as_mut().filter(|_| ends_the_living) {
             let call =
                 Call { sent: Bounds::between(sent_at, now.boot), ..sent.call(Outcome::Open { is_forced: false }) };
             replica.unstored = Some(Unstored::Unknown(call.given_up(now.boot)));
         }
     }
 
-    /// Whether a forced one is the newest for certain. A sticky issuer answers other calls with the token that it has: one that it
-    /// gave to another relay meanwhile, and that is not this one, is the earlier one, unless another forced call may have followed
-    /// or this one's time to be replaced had come.
-    pub(super) fn is_newest_by_force(&self, credential: &Credential) -> bool {
-        let asked_at = credential.asked_at.earliest;
-        // no other relay forces sooner after it
-        let until = asked_at.plus(self.charge.policy.forced_pace());
-        let is_last = self.record.forced_at.is_some_and(|at| asked_at <= at.latest && at.latest < until);
-        let stored = self.record.credential.as_ref();
-        is_last && stored.is_none_or(|stored| stored.came_at.latest < credential.rotation_at.earliest)
-    }
-
-    /// A token of ours is not stored yet. If nobody has rotated since we knew the stored one, our call came after it and wins, as it
-    /// does where it `is_newest` by the issuer's rules. Else nobody can tell which is newer: the stored one stays, ours is the
-    /// candidate, and its call may have invalidated the stored one. A third rotation now would kill one of the two at once.
-    pub(super) fn hand_over(&mut self, now: Now, mut credential: Credential, after: Generation, is_newest: bool) {
+    /// A token of ours is not stored yet. If nobody has rotated since we knew the stored one, our call came after it and wins.
+    /// Else nobody can tell which is newer: the stored one stays, ours is the candidate, and its call may have invalidated the stored
+    /// one. A third rotation now would kill one of the two at once.
+    pub(super) fn hand_over(&mut self, now: Now, mut credential: Credential, after: Generation) {
         self.writer.is_dirty = true;
         let stored = self.record.credential.as_ref();
         let is_same = stored.is_some_and(|stored| stored.token == credential.token);
         let is_living = stored.is_some_and(|stored| !stored.is_refused && now.boot < stored.deadline.earliest);
         let is_rotating = self.is_rotating();
         let has_followed = stored.is_some_and(|stored| stored.generation != after);
-        let is_overtaken = has_followed && !is_newest && (is_living || is_rotating);
+        let is_overtaken = has_followed && (is_living || is_rotating);
         let later_calls = self.record.calls.iter().filter(|call| call.may_invalidate(&credential)).count();
         if is_same {
             // a sticky issuer gives the same one to all
@@ -146,6 +133,7 @@ impl Knowledge {
                         generation: self.record.generation.next(now.wall),
                         call: Some(call.id),
                         asked_at: asked_at.into(),
+                        asked_again_at: None,
                         came_at: late.came_at,
                         deadline: late.deadline,
                         rotation_at: rotation_at.into(),

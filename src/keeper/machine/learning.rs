@@ -88,7 +88,8 @@ impl Knowledge {
             open.sent.latest = open.sent.latest.max(replica.learned_at);
         }
         self.may_have_minted(open.sent);
-        self.invalidate(now, open.given_up(now.boot.plus(self.charge.policy.longest_call)));
+        let is_forced = open.is_forced();
+        self.invalidate(now, open.given_up(now.boot.plus(self.charge.policy.longest_call)), is_forced);
         let delay = self.charge.policy.back_off(self.record.failures, None, &mut self.rng);
         self.put_off(now.boot.plus(delay));
         self.writer.is_dirty = true;
@@ -178,6 +179,7 @@ impl Knowledge {
 
     /// The record of several relays: what the store holds and what is known here become one.
     pub(super) fn agree(&mut self, now: Now, theirs: &Record, is_stale: bool) {
+        let expected = self.situation().invalidated();
         let Some(replica) = &mut self.replica else { return };
         let (me, unstored, ended) = (replica.me(), replica.unstored.take(), replica.ended);
         if theirs.holder.is_some() {
@@ -211,7 +213,6 @@ impl Knowledge {
         {
             ours.remember(open.given_up(now.boot.plus(self.charge.policy.longest_call)));
         }
-        let expected = ours.invalidated();
         self.record = ours.reconcile(theirs.clone(), precedence);
         if has_lost_call {
             self.relabel(now, served);
@@ -220,8 +221,8 @@ impl Knowledge {
         if is_stale {
             self.count_hearing_anew(now, theirs);
         }
-        if self.record.invalidated().map(|calls| calls.latest) < expected.map(|calls| calls.latest) && self.is_holder()
-        {
+        let invalidated = self.situation().invalidated();
+        if invalidated.map(|calls| calls.latest) < expected.map(|calls| calls.latest) && self.is_holder() {
             // the others have verified the token up to the call that they expect: they see first that it comes sooner
             self.put_off(now.boot.plus(SUCCESSION));
         }
@@ -258,10 +259,7 @@ impl Knowledge {
             known.for_each(|call| call.outcome = Outcome::Void);
         }
         match unstored.clone() {
-            Some(Unstored::Token { credential, after, is_forced }) => {
-                let is_newest = is_forced && self.is_newest_by_force(&credential);
-                self.hand_over(now, credential, after, is_newest);
-            }
+            Some(Unstored::Token { credential, after }) => self.hand_over(now, credential, after),
             Some(Unstored::Unknown(mut call)) => {
                 call.sent.latest = call.sent.latest.max(self.heard_at(now));
                 self.record.remember(call);
@@ -272,9 +270,9 @@ impl Knowledge {
         if let Some(replica) = &mut self.replica {
             // it stays until it is stored: this write may be lost as well, and another relay may rotate before
             replica.unstored = unstored.map(|unstored| match unstored {
-                Unstored::Token { mut credential, after, is_forced } => {
+                Unstored::Token { mut credential, after } => {
                     credential.generation = credential.generation.max(self.record.generation);
-                    Unstored::Token { credential, after, is_forced }
+                    Unstored::Token { credential, after }
                 }
                 unknown @ Unstored::Unknown(_) => unknown,
             });
@@ -293,6 +291,10 @@ impl Knowledge {
 
     pub(super) fn is_rotating(&self) -> bool {
         self.charge.policy.issuer.rotation == RotationMode::Rotating
+    }
+
+    pub(super) const fn ends_the_living(&self, is_forced: bool) -> bool {
+        self.charge.policy.issuer.rotation.ends_the_living(is_forced)
     }
 }
 

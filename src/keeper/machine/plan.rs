@@ -51,11 +51,13 @@ impl Situation<'_> {
 
     fn due_by(&self, credential: &Credential, side: Side) -> Timestamp {
         let expired_by = side(credential.deadline);
-        let minting = self.record.calls.iter().filter(|call| call.may_invalidate(credential));
-        let last_call = minting.map(|call| side(call.sent)).max().filter(|_| self.is_rotating());
+        let ending = self.ending_calls().filter(|call| call.may_invalidate(credential));
+        let last_call = ending.map(|call| side(call.sent)).max();
         match last_call {
             // who revokes a token wants it dead, whatever another call has invalidated
             _ if credential.is_revoked(self.record.revocation) => side(self.planned(credential)),
+            // the answer is the newest token, whatever calls there were
+            Some(_) if self.is_call_harmless() => Timestamp::LONG_AGO,
             // two tokens, and one probe will tell which is the newer: a call before would kill one at once
             _ if self.record.candidate().is_some() => expired_by,
             Some(sent) => expired_by.min(sent.plus(self.window())),

@@ -21,7 +21,7 @@ impl Machine {
             && self.reports.is_empty()
             && self.known.probes.refused_once_at.is_none();
         let may_be_ours = !self.known.record.calls.is_empty() || !self.known.record.orphans.is_empty();
-        let is_ended_by_others = self.known.can_be_ended() && !may_be_ours && verdict != Verdict::Replaced;
+        let is_ended_by_others = self.known.situation().can_be_ended() && !may_be_ours && verdict != Verdict::Replaced;
         let credential =
             self.known.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);
         match (&verdict, credential) {

@@ -42,7 +42,8 @@ impl Situation<'_> {
 
     /// Whether a lost relay may still send the call that it had announced.
     fn awaits_orphan(&self, now: Timestamp) -> bool {
-        let mut orphans = self.record.orphans.iter().filter(|orphan| self.is_rotating() || orphan.is_forced);
+        let rotation = self.policy.issuer.rotation;
+        let mut orphans = self.record.orphans.iter().filter(|orphan| rotation.ends_the_living(orphan.is_forced));
         orphans.any(|orphan| now < orphan.until.latest)
     }
 

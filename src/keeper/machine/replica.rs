@@ -141,8 +141,6 @@ pub(super) enum Unstored {
         credential: Credential,
         /// The generation that this relay knew when it called: the call was sent after that one came.
         after: Generation,
-        /// A sticky issuer was asked to rotate.
-        is_forced: bool,
     },
     /// No known outcome.
     Unknown(Call),

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     clock::Bounds,
-    issuer::RotationMode,
     keeper::record::{Credential, Revocation},
 };
 
@@ -21,7 +20,7 @@ const BETWEEN_ROTATIONS: Duration = Duration::from_secs(30);
 impl Machine {
     /// An operator revokes what is current.
     pub(super) fn revoke(&mut self, id: ReportId) {
-        if self.known.can_be_ended() {
+        if self.known.situation().can_be_ended() {
             self.revoking.push(Revoking { id, is_recorded: false });
         } else {
             let failure = ReportFailure::CannotRevoke;
@@ -55,12 +54,6 @@ impl Machine {
 }
 
 impl Knowledge {
-    /// Whether a call, of this relay or of somebody else, ends the token: not where the same one comes until its end.
-    pub(super) fn can_be_ended(&self) -> bool {
-        let issuer = self.charge.policy.issuer;
-        issuer.rotation == RotationMode::Rotating || issuer.can_be_forced
-    }
-
     /// A call has brought `token`: one rotation of a revocation, if it is another one than before.
     pub(super) fn count_rotation(&mut self, token: &Token) {
         let is_other = self.record.credential.as_ref().is_none_or(|current| current.token != *token);

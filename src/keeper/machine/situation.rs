@@ -8,7 +8,7 @@ use crate::{
     clock::{Bounds, Timestamp},
     credential::Generation,
     keeper::{
-        record::{Credential, Record},
+        record::{Call, Credential, Outcome, Record},
         schedule::{LEASE, SUCCESSION},
     },
 };
@@ -93,9 +93,26 @@ impl<'a> Situation<'a> {
         if self.is_replica { earliest } else { latest }
     }
 
-    /// Between which moments calls may have left that minted another credential than the current one.
+    /// Whether a call, of this relay or of somebody else, ends the token: not where the same one comes until its end.
+    pub(super) fn can_be_ended(&self) -> bool {
+        self.is_rotating() || self.policy.issuer.can_be_forced
+    }
+
+    /// The remembered calls of which any may have minted another credential than the current one, or may yet. A sticky issuer's does
+    /// so where it is forced, and those that are not are remembered only where they brought another token than the current one.
+    pub(super) fn ending_calls(&self) -> impl Iterator<Item = &'a Call> {
+        let (rotation, can_be_ended) = (self.policy.issuer.rotation, self.can_be_ended());
+        self.record.calls.iter().filter(move |call| match call.outcome {
+            _ if !can_be_ended => false,
+            Outcome::Open { is_forced } => rotation.ends_the_living(is_forced),
+            Outcome::Unknown { .. } | Outcome::Late(_) => true,
+            Outcome::Void => false,
+        })
+    }
+
+    /// Between which moments they may have left.
     pub(super) fn invalidated(&self) -> Option<Bounds> {
-        self.record.invalidated().filter(|_| self.is_rotating())
+        self.ending_calls().map(|call| call.sent).reduce(Bounds::or)
     }
 
     /// O − r.

@@ -110,7 +110,7 @@ impl Call {
 
     /// Whether it may have minted after `credential` was.
     pub fn may_invalidate(&self, credential: &Credential) -> bool {
-        let is_later = self.ended().is_none_or(|ended| credential.asked_at.earliest < ended.latest);
+        let is_later = self.ended().is_none_or(|ended| credential.newest_at() < ended.latest);
         credential.call != Some(self.id) && self.outcome != Outcome::Void && is_later
     }
 
@@ -118,7 +118,7 @@ impl Call {
     fn matters_to(&self, credential: &Credential) -> bool {
         match self.outcome {
             Outcome::Open { .. } => true,
-            Outcome::Void => credential.asked_at.earliest < self.sent.latest,
+            Outcome::Void => credential.newest_at() < self.sent.latest,
             Outcome::Unknown { .. } | Outcome::Late(_) => self.may_invalidate(credential),
         }
     }
@@ -195,11 +195,5 @@ impl Record {
         if let Some(credential) = &self.credential {
             self.calls.retain(|call| call.matters_to(credential));
         }
-    }
-
-    /// Between which moments calls may have left that minted another credential than the current one.
-    pub fn invalidated(&self) -> Option<Bounds> {
-        let minting = self.calls.iter().filter(|call| call.outcome != Outcome::Void);
-        minting.map(|call| call.sent).reduce(Bounds::or)
     }
 }

@@ -170,6 +170,7 @@ mod tests {
                 generation: Generation(generation),
                 call: None,
                 asked_at: at.into(),
+                asked_again_at: None,
                 came_at: at.into(),
                 deadline: at.plus(Duration::from_secs(7200)).into(),
                 rotation_at: at.plus(Duration::from_secs(3600)).into(),

@@ -81,6 +81,7 @@ fn full() -> Record {
             generation: Generation(1_795_536_000_000),
             call: Some(CallId(u64::MAX - 1)),
             asked_at: about(2100, 2101),
+            asked_again_at: None,
             came_at: about(2102, 2103),
             deadline: about(9300, 9301),
             rotation_at: about(5700, 5701),

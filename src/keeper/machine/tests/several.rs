@@ -259,6 +259,11 @@ impl Pair {
         self.step(who, Event::Reply(Err(code(errcode))));
     }
 
+    /// The call of that relay gets no reply.
+    fn lose_reply(&mut self, who: usize) {
+        self.step(who, Event::Reply(Err(unknown())));
+    }
+
     /// The keeper of a relay panics and is started again; what it had under way is lost. Its relay polls on.
     fn panics(&mut self, who: usize) {
         let (now, min_generation, relay) = (self.now(who), self.generation(who), &mut self.relays[who]);

@@ -78,9 +78,9 @@ fn a_forced_call_that_a_lost_relay_may_still_send_is_reckoned_with_too() {
     assert_eq!((pair.shown(1), pair.seconds(1)), ("two", 240));
 }
 
-/// The other relay's call was answered with the token that WeChat had before the forced one, and was promised for its whole life.
+/// The other relay's call was answered with the token that WeChat had before the forced one.
 #[test]
-fn a_token_that_was_forced_and_comes_late_is_the_newer_one() {
+fn of_a_token_that_was_forced_and_comes_late_a_normal_call_tells_that_it_is_the_newest() {
     let mut pair = insisting_on("one");
     pair.pass_until_call(0, 60);
     pair.relays[0].is_frozen = true;
@@ -88,12 +88,11 @@ fn a_token_that_was_forced_and_comes_late_is_the_newer_one() {
     pair.reply(1, "two");
     pair.pass(2);
     pair.reply(0, "three");
-    pair.pass(4);
-    assert_eq!([pair.shown(0), pair.shown(1)], ["three", "three"]);
+    one_normal_call_tells(pair, "three");
 }
 
-#[test]
-fn a_token_that_was_forced_and_comes_after_one_that_was_forced_later_is_not_taken_for_the_newer_one() {
+/// One relay is frozen in a forced call, and the other forces "two" meanwhile.
+fn forced_by_both() -> Pair {
     let mut pair = insisting_on("one");
     pair.pass_until_call(0, 60);
     pair.relays[0].is_frozen = true;
@@ -102,9 +101,42 @@ fn a_token_that_was_forced_and_comes_after_one_that_was_forced_later_is_not_take
         pair.reply(1, token);
     }
     pair.pass(2);
-    pair.reply(0, "three");
+    pair
+}
+
+/// Whether "two" or the other relay's token is the newest, the answer to one normal call tells, which is made at once.
+fn one_normal_call_tells(mut pair: Pair, newest: &str) {
+    let asked = pair.relays[1].calls;
     pair.pass(4);
     assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+    assert!(pair.seconds(0) < 240 && pair.seconds(1) < 240, "{} and {}", pair.seconds(0), pair.seconds(1));
+    assert_eq!(pair.relays[1].calls, asked + 1);
+    assert!(pair.store.text().contains(r#""is_forced":false"#), "{}", pair.store.text());
+    pair.reply(1, newest);
+    pair.pass(4);
+    assert_eq!([pair.shown(0), pair.shown(1)], [newest, newest]);
+    assert!(pair.seconds(0) > 6000 && pair.seconds(1) > 6000, "{} and {}", pair.seconds(0), pair.seconds(1));
+    pair.pass(600);
+    assert_eq!(pair.relays[1].calls, asked + 1);
+}
+
+#[test]
+fn of_two_forced_tokens_a_normal_call_tells_which_is_the_newest() {
+    for newest in ["two", "three"] {
+        let mut pair = forced_by_both();
+        pair.reply(0, "three");
+        one_normal_call_tells(pair, newest);
+    }
+}
+
+#[test]
+fn where_a_forced_call_s_reply_is_lost_a_normal_call_tells_whether_it_has_minted() {
+    for newest in ["two", "three"] {
+        let mut pair = forced_by_both();
+        pair.relays[0].is_frozen = false;
+        pair.lose_reply(0);
+        one_normal_call_tells(pair, newest);
+    }
 }
 
 #[test]
