@@ -34,13 +34,6 @@ pub enum RotationMode {
     Sticky,
 }
 
-impl RotationMode {
-    /// Whether a call that mints ends the credential before it while that lives: of a sticky issuer only one that is forced.
-    pub const fn ends_the_living(self, is_forced: bool) -> bool {
-        matches!(self, Self::Rotating) || is_forced
-    }
-}
-
 /// What an issuer says of itself. The keeper's rules follow from it, whoever the issuer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
@@ -70,6 +63,18 @@ pub struct Profile {
     pub secret_names_owner: bool,
     /// What its errors mean.
     pub errors: &'static ErrorTable,
+}
+
+impl Profile {
+    /// Whether a call may end a credential that lives: of a sticky issuer only one that is forced.
+    pub const fn ends_the_living(&self, is_forced: bool) -> bool {
+        matches!(self.rotation, RotationMode::Rotating) || is_forced
+    }
+
+    /// Whether the answer to a call is the newest credential, with what is left of its life, and the call ends none.
+    pub const fn tells_the_newest(&self, is_forced: bool) -> bool {
+        self.tells_remaining_life && !self.ends_the_living(is_forced)
+    }
 }
 
 /// What hands out one kind of credential for one account. It neither retries nor remembers: the keeper does.

@@ -268,10 +268,15 @@ impl CallChecks {
         self.probes.retain(|probe| probe.is_durable);
     }
 
-    /// No process knows of what was spent any more.
-    pub(crate) fn record_is_lost(&mut self) {
+    /// A relay may take what was spent to be of another day.
+    pub(crate) fn day_is_misjudged(&mut self) {
         self.calls.clear();
         self.probes.clear();
+    }
+
+    /// No process knows of what was spent any more.
+    pub(crate) fn record_is_lost(&mut self) {
+        self.day_is_misjudged();
         self.unknown = None;
         self.last_sent_at = None;
     }

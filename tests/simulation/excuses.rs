@@ -27,7 +27,7 @@
 //! 9. **One taken for dead.** An orphan call of a relay that was frozen for more than an hour: the others have stopped to reckon
 //!    with it, or every lost relay would shorten `expires_in` for ever.
 //! 10. **Nobody who knows.** A relay that takes the record by wall clocks that are wrong, because its writer is gone and no relay
-//!     that can be reached knows that one's clock.
+//!     that can be reached knows that one's clock. What was spent of the budgets may seem to be of another day.
 //! 11. **A revocation.** An operator kills what was promised: every token that there is when it is stored, for until then only
 //!     one relay has heard of it, and what a relay fetches later that has not heard of it yet. What is fetched by one that has
 //!     must live as promised.
@@ -159,6 +159,7 @@ impl World {
         if !is_owed {
             self.tally.count("record aged by a wrong wall clock");
             self.wechat.tokens.iter_mut().for_each(|token| token.is_beyond_proof = true);
+            self.calls.day_is_misjudged();
         }
     }
 

@@ -2,7 +2,6 @@
 
 use token_relay::{
     credential::Generation,
-    issuer::RotationMode,
     keeper::{
         machine::{Event, ReportId},
         record::SecretMark,
@@ -116,9 +115,9 @@ impl World {
         (0..self.setup.replicas).filter(|other| self.replicas[*other].host.boot_name == *boot).collect()
     }
 
-    /// An operator revokes the token. A sticky issuer's forced calls may be spent, and then it takes until they are not.
+    /// An operator revokes the token.
     fn kill_switch(&mut self, who: usize) {
-        if self.setup.policy.issuer.rotation == RotationMode::Rotating && self.replicas[who].machine.is_some() {
+        if self.replicas[who].machine.is_some() {
             self.tally.count("token revoked by an operator");
             let revocation = Event::Report(REVOCATION, Generation::default(), Grounds::Revocation);
             self.send_event(who, self.now, revocation);

@@ -37,7 +37,7 @@ impl World {
         self.tally.alive += if works { to - from } else { 0 };
         let Some(offer) = self.replicas[who].offer else { return self.unserved(who, from, works) };
         let until = self.replicas[who].host.at(offer.promise.until);
-        let furthest = to - 1 - (to - 1 - until).rem_euclid(SECOND);
+        let furthest = to - 1 - (to - 1).saturating_sub(until).rem_euclid(SECOND);
         for at in [from, between, furthest, to - 1] {
             if from <= at {
                 self.reply(who, at, offer);

@@ -85,7 +85,7 @@ impl Machine {
             IssueError::NotSent { .. } => self.known.record.debits.refund(Debit::Call { is_forced: sent.is_forced }),
             IssueError::Unknown { .. } => {
                 self.known.may_have_minted(call.sent);
-                self.known.invalidate(now, call.given_up(now.boot), sent.is_forced);
+                self.known.invalidate(now, call.given_up(self.known.over_by(now)), sent.is_forced);
                 self.known.remember_unknown(now, sent);
             }
             IssueError::Refused { .. } => {}
@@ -179,7 +179,6 @@ impl Knowledge {
             replica.unstored = Some(Unstored::Token { credential: credential.clone(), after });
         }
         self.take_credential(now, credential);
-        self.must_force = false;
         self.succeeded();
         // a rotating issuer's reply that is already past its planned rotation must not become a loop
         self.record.retry_at = None;
@@ -190,6 +189,12 @@ impl Knowledge {
         self.record.failures = 0;
         self.record.last_error = None;
         self.last_failure = None;
+    }
+
+    /// When a call is over at the issuer that we have given up: it may still be under way there. A rotating issuer is called again only
+    /// O − r after it was sent; the call that tells the newest token is made at once, and must not overtake it.
+    pub(super) fn over_by(&self, now: Now) -> Timestamp {
+        if self.is_rotating() { now.boot } else { now.boot.plus(self.charge.policy.longest_call) }
     }
 
     /// The call may have minted: from now on the current credential may die of it (I8). Where none lives, all that counts is

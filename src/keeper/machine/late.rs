@@ -19,11 +19,11 @@ impl Knowledge {
     /// frozen before its first byte may have sent it a moment ago, long after the intent that the others read.
     pub(super) fn remember_unknown(&mut self, now: Now, sent: Sent) {
         let sent_at = sent.at.max(now.boot.minus(self.charge.policy.longest_call));
-        let ends_the_living = self.ends_the_living(sent.is_forced);
+        let (ends_the_living, over_by) = (self.ends_the_living(sent.is_forced), self.over_by(now));
         if let Some(replica) = self.replica.as_mut().filter(|_| ends_the_living) {
             let call =
                 Call { sent: Bounds::between(sent_at, now.boot), ..sent.call(Outcome::Open { is_forced: false }) };
-            replica.unstored = Some(Unstored::Unknown(call.given_up(now.boot)));
+            replica.unstored = Some(Unstored::Unknown(call.given_up(over_by)));
         }
     }
 
@@ -38,7 +38,7 @@ impl Knowledge {
         let is_rotating = self.is_rotating();
         let has_followed = stored.is_some_and(|stored| stored.generation != after);
         let is_overtaken = has_followed && (is_living || is_rotating);
-        let later_calls = self.record.calls.iter().filter(|call| call.may_invalidate(&credential)).count();
+        let later_calls = self.situation().ending_calls().filter(|call| call.may_invalidate(&credential)).count();
         if is_same {
             // a sticky issuer gives the same one to all
             self.relabel(now, credential.generation);
@@ -52,7 +52,7 @@ impl Knowledge {
                 // Where the newer token is dead, its call may have ended ours too: nothing is promised of ours, and a call is due.
                 self.record.remember(candidate.given_up(credential.came_at));
             }
-        } else if is_rotating && later_calls > 1 {
+        } else if later_calls > 1 {
             // each of them may have minted, and the second of two mints ends ours at once
             let call = self.candidate(now, &credential);
             self.relabel(now, credential.generation);
@@ -175,8 +175,9 @@ impl Knowledge {
         self.new_credential(now);
     }
 
-    /// What probes have told was of another credential.
+    /// What probes and calls have told was of another credential.
     pub(super) fn new_credential(&mut self, now: Now) {
+        self.must_force = false;
         (self.probes.retry_at, self.probes.refused_once_at) = (None, None);
         self.probes.checked_offset_ms = now.offset_ms();
     }

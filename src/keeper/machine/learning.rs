@@ -210,6 +210,7 @@ impl Knowledge {
         }
         if precedence == Precedence::Neither
             && let Some(open) = ours.take_open_call()
+            && self.ends_the_living(open.is_forced())
         {
             ours.remember(open.given_up(now.boot.plus(self.charge.policy.longest_call)));
         }
@@ -294,7 +295,7 @@ impl Knowledge {
     }
 
     pub(super) const fn ends_the_living(&self, is_forced: bool) -> bool {
-        self.charge.policy.issuer.rotation.ends_the_living(is_forced)
+        self.charge.policy.issuer.ends_the_living(is_forced)
     }
 }
 

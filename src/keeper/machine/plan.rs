@@ -35,41 +35,42 @@ impl Situation<'_> {
 
     fn call_by(&self, now: Now, side: Side) -> Timestamp {
         let record = self.record;
-        let due = self.perhaps_living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_by(credential, side));
+        let due =
+            self.perhaps_living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_by(now, credential, side));
         let after_attempt = record.last_attempt_at.map(|at| side(at).min(now.boot).plus(ATTEMPT_GAP));
         let forced_at = record.forced_at.filter(|_| self.forces(now));
         let after_forced = forced_at.map(|at| side(at).plus(self.policy.forced_pace()));
         // a call whose process was killed may still be under way (I1)
         let after_orphan = record.calls.iter().filter_map(Call::ended).map(side).max();
         let retry_at = record.retry_at.map(side);
-        // a normal call does not rotate, and a revocation wants nothing else
-        let is_spent = self.is_revoking_by_force() && !self.forces(now) && self.living(now.boot).is_some();
-        let forced_relief = is_spent.then(|| record.debits.relief_at(now.boot, |spent| spent.forced));
+        // a normal call does not rotate, and a revocation wants nothing else, once it is known which token is the newest
+        let is_known = self.living(now.boot).is_some() && self.invalidated().is_none();
+        let is_spent = self.is_revoking_by_force() && !self.forces(now);
+        let forced_relief = (is_spent && is_known).then(|| record.debits.relief_at(now.boot, |spent| spent.forced));
         let demands = [after_attempt, after_forced, after_orphan, retry_at, forced_relief, Some(self.budget_at(now))];
         demands.into_iter().flatten().fold(due, Timestamp::max)
     }
 
-    fn due_by(&self, credential: &Credential, side: Side) -> Timestamp {
+    fn due_by(&self, now: Now, credential: &Credential, side: Side) -> Timestamp {
         let expired_by = side(credential.deadline);
         let ending = self.ending_calls().filter(|call| call.may_invalidate(credential));
         let last_call = ending.map(|call| side(call.sent)).max();
         match last_call {
             // who revokes a token wants it dead, whatever another call has invalidated
             _ if credential.is_revoked(self.record.revocation) => side(self.planned(credential)),
-            // the answer is the newest token, whatever calls there were
-            Some(_) if self.is_call_harmless() => Timestamp::LONG_AGO,
+            Some(_) if self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
             // two tokens, and one probe will tell which is the newer: a call before would kill one at once
             _ if self.record.candidate().is_some() => expired_by,
             Some(sent) => expired_by.min(sent.plus(self.window())),
             // a wrong secret is better known now than at the rotation, where a call costs nobody a token
-            None if self.has_untried_secret && self.is_call_harmless() => Timestamp::LONG_AGO,
+            None if self.has_untried_secret && self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
             None => side(self.planned(credential)),
         }
     }
 
-    /// Whether a call while the credential lives brings the same one again, with what is left of its life.
-    fn is_call_harmless(&self) -> bool {
-        !self.is_rotating() && self.policy.issuer.tells_remaining_life
+    /// Whether the answer to the next call is the newest token, whatever calls there were, and that call ends none.
+    fn next_tells_the_newest(&self, now: Now) -> bool {
+        self.policy.issuer.tells_the_newest(self.forces(now))
     }
 
     /// When the day's budget allows a call.
@@ -80,7 +81,7 @@ impl Situation<'_> {
     }
 
     fn is_revoking_by_force(&self) -> bool {
-        self.record.revocation.is_pending() && self.policy.issuer.can_be_forced
+        self.record.is_revoked_by_force(&self.policy.issuer)
     }
 
     /// Whether the next call asks a sticky issuer to rotate.
@@ -151,9 +152,10 @@ impl Situation<'_> {
     }
 
     /// When the candidate's probe is due: when WeChat accepts it only if it is the newer one, for the overlap after the current
-    /// token's mint is over. Without a current one there is nothing to decide between: a call is due.
+    /// token's mint is over. Without a current one there is nothing to decide between, or where a call tells: a call is due.
     pub(super) fn decide_at(&self, now: Now) -> Timestamp {
-        let (Some(current), Some(_)) = (&self.record.credential, self.record.candidate()) else {
+        let current = self.record.credential.as_ref().filter(|_| !self.next_tells_the_newest(now));
+        let (Some(current), Some(_)) = (current, self.record.candidate()) else {
             return Timestamp::NEVER;
         };
         let both_until = current.came_at.latest.plus(self.policy.issuer.overlap);

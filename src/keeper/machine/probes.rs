@@ -42,6 +42,7 @@ impl Machine {
             }
             (Verdict::Refused { .. } | Verdict::Replaced, Some(credential)) => {
                 credential.is_refused = true;
+                self.known.probes.refused = Some(credential.generation);
                 self.known.record.verified_at = None;
                 self.known.record.calm = Calm::default();
                 if is_ended_by_others {

@@ -36,14 +36,15 @@ impl Situation<'_> {
         let is_provisional =
             !is_durable || self.awaits_orphan(now.boot) || disagree(credential.clock_offset_ms, now.offset_ms());
         let until_at_least = if is_provisional { Timestamp::LONG_AGO } else { planned.plus(window) };
-        let slides = is_provisional || (self.is_rotating() && self.invalidated().is_none());
+        let is_replaced = self.record.is_replaced_while_it_lives(&self.policy.issuer);
+        let slides = is_provisional || (is_replaced && self.invalidated().is_none());
         Promise { until, sliding: slides.then_some(Sliding { window, until_at_least }), verified_until: None }
     }
 
     /// Whether a lost relay may still send the call that it had announced.
     fn awaits_orphan(&self, now: Timestamp) -> bool {
-        let rotation = self.policy.issuer.rotation;
-        let mut orphans = self.record.orphans.iter().filter(|orphan| rotation.ends_the_living(orphan.is_forced));
+        let issuer = self.policy.issuer;
+        let mut orphans = self.record.orphans.iter().filter(|orphan| issuer.ends_the_living(orphan.is_forced));
         orphans.any(|orphan| now < orphan.until.latest)
     }
 

@@ -86,11 +86,13 @@ impl Machine {
         }
         let mut status = self.status(now);
         if let (Phase::Recording(Then::Keep), Some(published)) = (&self.phase, &self.published) {
-            let shown = published.offer.as_ref().map(|offer| offer.generation);
-            let is_new = status.offer.as_ref().is_some_and(|offer| shown != Some(offer.generation));
+            let is_refused = |offer: &&Offer| Some(offer.generation) == self.known.probes.refused;
+            let shown = published.offer.as_ref().filter(|offer| !is_refused(offer));
+            let generation = shown.map(|offer| offer.generation);
+            let is_new = status.offer.as_ref().is_some_and(|offer| generation != Some(offer.generation));
             if is_new && !self.known.writer.is_settled(self.known.record.generation) {
-                status.offer.clone_from(&published.offer);
-                status.rotation_at = published.rotation_at;
+                status.offer = shown.cloned();
+                status.rotation_at = published.rotation_at.filter(|_| shown.is_some());
             }
         }
         if self.published.as_ref() != Some(&status) {

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use super::{
-    Knowledge, Machine, Note, Now, ReportAnswer, ReportFailure, ReportId, Revoking, Timestamp, Token,
+    Knowledge, Machine, Note, Now, Record, ReportAnswer, ReportFailure, ReportId, Revoking, Timestamp, Token,
     situation::Situation,
 };
 use crate::{
     clock::Bounds,
+    issuer::Profile,
     keeper::record::{Credential, Revocation},
 };
 
@@ -63,6 +64,19 @@ impl Knowledge {
                 self.note(Note::Revoked);
             }
         }
+    }
+}
+
+impl Record {
+    /// Whether a call of any relay may end the current credential: a rotating issuer's does, and a sticky one's while a revocation
+    /// is carried out by force.
+    pub(super) fn is_replaced_while_it_lives(&self, issuer: &Profile) -> bool {
+        issuer.ends_the_living(self.is_revoked_by_force(issuer))
+    }
+
+    /// Whether what is left of a revocation takes forced calls.
+    pub(super) const fn is_revoked_by_force(&self, issuer: &Profile) -> bool {
+        self.revocation.is_pending() && issuer.can_be_forced
     }
 }
 

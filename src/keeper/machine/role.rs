@@ -65,12 +65,12 @@ impl Knowledge {
     /// Which calls of other relays could go unrecorded.
     pub(super) fn watch(&self) -> Watch {
         let Some(replica) = &self.replica else { return Watch::Always };
-        match self.charge.policy.issuer.rotation {
-            RotationMode::Sticky => Watch::Always,
-            RotationMode::Rotating => Watch::Contact {
-                at: replica.contact_at.unwrap_or(Timestamp::LONG_AGO),
-                is_leased: matches!(self.role(), Role::Holder { .. }),
-            },
+        if !self.record.is_replaced_while_it_lives(&self.charge.policy.issuer) {
+            return Watch::Always;
+        }
+        Watch::Contact {
+            at: replica.contact_at.unwrap_or(Timestamp::LONG_AGO),
+            is_leased: matches!(self.role(), Role::Holder { .. }),
         }
     }
 }

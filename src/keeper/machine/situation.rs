@@ -20,6 +20,8 @@ pub(super) struct Probes {
     pub(super) last_at: Option<Timestamp>,
     /// The last rotation of this process that replaced a token: the report's cool-down counts from it too.
     pub(super) rotated_at: Option<Timestamp>,
+    /// The last one that was refused: it is served no more, not even until the one after it is stored.
+    pub(super) refused: Option<Generation>,
     /// No probe of our own accord before.
     pub(super) retry_at: Option<Timestamp>,
     /// A regular probe was refused then, and a second one is to say whether that is so.
@@ -33,7 +35,7 @@ pub(super) struct Probes {
 /// Which calls could go unrecorded (I3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watch {
-    /// None: nobody else calls, or all that do are given the same token.
+    /// None: nobody else calls, or no call ends the token.
     Always,
     /// None before the last contact with the store that other relays share. That this one has the lease, until [`LEASE`] later, does
     /// not say more for certain: the store may have lost that it has it.
@@ -101,10 +103,10 @@ impl<'a> Situation<'a> {
     /// The remembered calls of which any may have minted another credential than the current one, or may yet. A sticky issuer's does
     /// so where it is forced, and those that are not are remembered only where they brought another token than the current one.
     pub(super) fn ending_calls(&self) -> impl Iterator<Item = &'a Call> {
-        let (rotation, can_be_ended) = (self.policy.issuer.rotation, self.can_be_ended());
+        let (issuer, can_be_ended) = (self.policy.issuer, self.can_be_ended());
         self.record.calls.iter().filter(move |call| match call.outcome {
             _ if !can_be_ended => false,
-            Outcome::Open { is_forced } => rotation.ends_the_living(is_forced),
+            Outcome::Open { is_forced } => issuer.ends_the_living(is_forced),
             Outcome::Unknown { .. } | Outcome::Late(_) => true,
             Outcome::Void => false,
         })

@@ -152,7 +152,10 @@ impl Knowledge {
             // of several relays the next holder would promise on what the store says: there a call that ends a token waits for the
             // store
             _ if self.replica.is_some() && self.ends_the_living(is_forced) => false,
-            Some(last_chance) => self.writer.has_stored && last_chance <= now.boot,
+            Some(last_chance) => {
+                let betrays_nothing = self.charge.policy.issuer.tells_the_newest(is_forced);
+                self.writer.has_stored && (betrays_nothing || last_chance <= now.boot)
+            }
             None => self.writer.has_stored || self.charge.started_at.plus(NEVER_STORED_GRACE) <= now.boot,
         }
     }

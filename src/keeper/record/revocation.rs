@@ -25,7 +25,7 @@ impl Revocation {
     }
 
     /// Whether rotations are still to come.
-    pub fn is_pending(self) -> bool {
+    pub const fn is_pending(self) -> bool {
         self.rotations_left > 0
     }
 

@@ -39,7 +39,7 @@ const LAYOUT_2: &str = r#"
 "written":{"boot_id":"d5e2f27d-4dbe-4bd9-9f14-62e8524cdd47","boot_us":3024000000,"wall_ms":1795536922685},
 "record":{"generation":1795536000000,"holder":18446744073709551615,"revision":17,
 "credential":{"token":"current","generation":1795536000000,"call":18446744073709551614,
-"asked_at":[2100000000,2101000000],"came_at":[2102000000,2103000000],"deadline":[9300000000,9301000000],
+"asked_at":[2100000000,2101000000],"asked_again_at":[2150000000,2151000000],"came_at":[2102000000,2103000000],"deadline":[9300000000,9301000000],
 "rotation_at":[5700000000,5701000000],"is_refused":false,"clock_offset_ms":-1200},
 "handed_out":[{"digest":"2a51d3547c23a8de50f3e23285a0df35","until":[5800000000,5801000000],"generation":8}],"calls":[{"id":1,
 "sent":[2200000000,2201000000],"outcome":{"unknown":{"ended":[2208000000,2210000000]}}},{"id":2,
@@ -81,7 +81,7 @@ fn full() -> Record {
             generation: Generation(1_795_536_000_000),
             call: Some(CallId(u64::MAX - 1)),
             asked_at: about(2100, 2101),
-            asked_again_at: None,
+            asked_again_at: Some(about(2150, 2151)),
             came_at: about(2102, 2103),
             deadline: about(9300, 9301),
             rotation_at: about(5700, 5701),
@@ -225,6 +225,7 @@ fn errors_and_answers_are_read_as_they_were_written() {
 fn moments(record: &Record) -> Vec<Bounds> {
     let credential = record.credential.as_ref().unwrap();
     let mut moments = vec![credential.asked_at, credential.came_at, credential.deadline, credential.rotation_at];
+    moments.extend(credential.asked_again_at);
     moments.extend(record.handed_out.iter().map(|handed_out| handed_out.until));
     for call in &record.calls {
         moments.push(call.sent);
@@ -258,7 +259,7 @@ fn every_moment_moves_by_the_offset_of_the_clocks_and_is_known_as_much_less() {
         .into_iter()
         .map(|moment| Bounds::between(moment.earliest.plus(s(500)), moment.latest.plus(s(503))))
         .collect();
-    assert_eq!((moments(&moved), expected.len()), (expected, 20));
+    assert_eq!((moments(&moved), expected.len()), (expected, 21));
     // a budget is not given back early
     assert_eq!(moved.debits.relief_at(at(3600), |spent| spent.calls), at(1000 + 503 + 1800).plus(DAY));
     assert_eq!(full().shifted(ClockOffset::NONE), full());

@@ -92,10 +92,31 @@ fn a_sticky_issuer_is_forced_until_the_text_has_changed_twice() {
     assert_eq!((left(&rig), rig.shown()), (2, "one"), "it was asked too soon after another forced call");
     rig.run_to_call();
     rig.reply_token("two", 7200);
+    assert!(rig.seconds() <= 270, "the next forced call ends it: {}", rig.seconds());
     rig.run_to_call();
+    assert!(rig.seconds() <= 240, "{}", rig.seconds());
     rig.reply_token("three", 7200);
     assert_eq!((left(&rig), rig.shown(), &rig.calls[..]), (0, "three", &[false, true, true, true][..]));
-    assert!(!rig.authenticates("one"));
+    assert!(!rig.authenticates("one") && rig.seconds() > 7000);
+}
+
+#[test]
+fn where_all_forced_calls_got_no_reply_a_normal_one_tells_whether_the_token_lives() {
+    let mut rig = Rig::sticky();
+    rig.fetch("one", 7200);
+    rig.pass(s(600));
+    rig.revoke(1);
+    for number in 1..=6 {
+        assert_eq!((rig.calls.len(), rig.calls.last()), (1 + number, Some(&true)));
+        rig.reply(Err(unknown()));
+        rig.accept_to_call();
+    }
+    let asked_at = rig.boot;
+    assert_eq!((rig.calls.len(), rig.calls.last(), left(&rig)), (8, Some(&false), 2));
+    rig.reply_token("one", 6000);
+    assert_eq!((rig.shown(), rig.seconds()), ("one", 240), "a forced call may come whenever one is left again");
+    rig.run_to_call();
+    assert!(rig.boot.since(asked_at) > s(3000), "{:?}", rig.boot.since(asked_at));
 }
 
 #[test]

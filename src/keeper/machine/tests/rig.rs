@@ -219,6 +219,20 @@ impl Rig {
         self.run(|rig| rig.calls.len() > before);
     }
 
+    /// The same, and each probe until then is accepted.
+    pub(super) fn accept_to_call(&mut self) {
+        let before = self.calls.len();
+        for _ in 0..100 {
+            let probes = self.probes;
+            self.run(|rig| rig.calls.len() > before || rig.probes > probes);
+            if self.calls.len() > before {
+                return;
+            }
+            self.probed(accepted());
+        }
+        panic!("only probes come: {:?}", self.machine);
+    }
+
     /// Until the next probe is under way.
     pub(super) fn run_to_probe(&mut self) {
         let before = self.probes;

@@ -254,6 +254,13 @@ impl Pair {
         self.step(who, Event::Reply(Ok(Issued { token, life: s(7200) })));
     }
 
+    /// The token that this relay has, with what is left of its life.
+    fn reply_again(&mut self, who: usize) {
+        let current = self.relays[who].machine.known.record.credential.clone().unwrap();
+        let life = current.deadline.earliest.since(self.now(who).boot);
+        self.step(who, Event::Reply(Ok(Issued { token: current.token, life })));
+    }
+
     /// WeChat refuses the call of that relay.
     fn refuse(&mut self, who: usize, errcode: i64) {
         self.step(who, Event::Reply(Err(code(errcode))));

@@ -261,3 +261,25 @@ fn a_late_token_that_is_accepted_is_the_second_rotation_of_a_revocation() {
     assert_eq!([pair.shown(0), pair.shown(1)], ["late", "late"]);
     assert_eq!((pair.relays[1].calls, pair.status(1).rotations_to_revoke), (2, 0));
 }
+
+/// The relay that learns of a later token in the same step as of the verdict served the refused one until the later one was stored.
+#[test]
+fn a_token_that_was_refused_is_not_served_while_the_one_after_it_is_being_stored() {
+    let mut pair = frozen_in_a_call("one");
+    pair.pass(20);
+    let mut event = Some(Event::Report(ReportId(1), pair.generation(1), Grounds::Report));
+    while let Some(next) = event {
+        let actions = pair.only_step(1, next);
+        let is_probing = actions.iter().any(|action| matches!(action, Action::Probe(_)));
+        event = actions.into_iter().filter(|_| !is_probing).find_map(|action| pair.obey(1, action));
+    }
+    pair.reply(0, "two");
+    pair.pass(2);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["two", "one"]);
+    let actions = pair.only_step(1, Event::Probed(refused()));
+    let shown = actions.iter().filter_map(|action| match action {
+        Action::Publish(status) => Some(status.offer.as_ref().map(|offer| offer.token.expose())),
+        _ => None,
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), [None]);
+}

@@ -88,7 +88,7 @@ fn of_a_token_that_was_forced_and_comes_late_a_normal_call_tells_that_it_is_the_
     pair.reply(1, "two");
     pair.pass(2);
     pair.reply(0, "three");
-    one_normal_call_tells(pair, "three");
+    one_normal_call_tells(pair, "three", 4);
 }
 
 /// One relay is frozen in a forced call, and the other forces "two" meanwhile.
@@ -105,14 +105,17 @@ fn forced_by_both() -> Pair {
 }
 
 /// Whether "two" or the other relay's token is the newest, the answer to one normal call tells, which is made at once.
-fn one_normal_call_tells(mut pair: Pair, newest: &str) {
+fn one_normal_call_tells(mut pair: Pair, newest: &str, within_s: u64) {
     let asked = pair.relays[1].calls;
-    pair.pass(4);
+    pair.pass(within_s);
     assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
     assert!(pair.seconds(0) < 240 && pair.seconds(1) < 240, "{} and {}", pair.seconds(0), pair.seconds(1));
     assert_eq!(pair.relays[1].calls, asked + 1);
     assert!(pair.store.text().contains(r#""is_forced":false"#), "{}", pair.store.text());
-    pair.reply(1, newest);
+    match newest {
+        "two" => pair.reply_again(1),
+        _ => pair.reply(1, newest),
+    }
     pair.pass(4);
     assert_eq!([pair.shown(0), pair.shown(1)], [newest, newest]);
     assert!(pair.seconds(0) > 6000 && pair.seconds(1) > 6000, "{} and {}", pair.seconds(0), pair.seconds(1));
@@ -122,10 +125,12 @@ fn one_normal_call_tells(mut pair: Pair, newest: &str) {
 
 #[test]
 fn of_two_forced_tokens_a_normal_call_tells_which_is_the_newest() {
-    for newest in ["two", "three"] {
+    // soon, or when the one that waits could be probed as well
+    for (newest, later) in [("two", 0), ("three", 0), ("two", 400), ("three", 400)] {
         let mut pair = forced_by_both();
+        pair.pass(later);
         pair.reply(0, "three");
-        one_normal_call_tells(pair, newest);
+        one_normal_call_tells(pair, newest, 4);
     }
 }
 
@@ -135,7 +140,65 @@ fn where_a_forced_call_s_reply_is_lost_a_normal_call_tells_whether_it_has_minted
         let mut pair = forced_by_both();
         pair.relays[0].is_frozen = false;
         pair.lose_reply(0);
-        one_normal_call_tells(pair, newest);
+        let asked = pair.relays[1].calls;
+        pair.pass(7);
+        assert_eq!(pair.relays[1].calls, asked, "WeChat may still be at the forced one");
+        one_normal_call_tells(pair, newest, 8);
+    }
+}
+
+#[test]
+fn where_another_relay_hands_a_token_over_nothing_is_forced() {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, "one");
+    pair.pass_until_call(0, 8000);
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 200);
+    pair.reply_again(1);
+    pair.dead = Some("one");
+    let generation = pair.generation(1);
+    pair.step(1, Event::Report(ReportId(1), generation, Grounds::Report));
+    pair.pass_until_call(1, 60);
+    pair.reply_again(1);
+    assert!(pair.relays[1].machine.known.must_force);
+    pair.has_no_permits = true;
+    pair.reply(0, "two");
+    pair.pass(4);
+    assert_eq!(pair.shown(1), "two");
+    assert!(!pair.relays[1].machine.known.must_force);
+}
+
+/// That call ends nothing, so it needs no record.
+#[test]
+fn the_call_that_tells_is_made_without_redis_too() {
+    let mut pair = forced_by_both();
+    pair.relays[0].is_frozen = false;
+    pair.lose_reply(0);
+    pair.pass(2);
+    pair.cut = Some(1);
+    pair.pass_until_call(1, 30);
+    pair.reply_again(1);
+    assert!(pair.seconds(1) > 6000, "{}", pair.seconds(1));
+}
+
+/// The second call of a revocation is forced: beside a late token it would end the current one at once.
+#[test]
+fn a_revocation_does_not_force_while_nobody_knows_which_token_is_the_newest() {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, "one");
+    pair.pass(60);
+    let generation = pair.generation(0);
+    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Revocation));
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 200);
+    pair.reply(1, "two");
+    pair.pass(5);
+    pair.reply(0, "three");
+    pair.pass(5);
+    let asked = pair.relays[1].calls;
+    while pair.seconds(1) > 0 {
+        assert_eq!((pair.relays[1].calls, pair.shown(1)), (asked, "two"), "{} s are promised", pair.seconds(1));
+        pair.pass(1);
     }
 }
 
