@@ -355,3 +355,76 @@ fn no_more_calls_than_the_days_budget_are_made() {
     }
     assert!(rig.boot.since(began_at) >= s(24 * 3600));
 }
+
+#[test]
+fn a_store_that_takes_a_record_again_is_told_once_with_its_failures() {
+    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
+    rig.stored(Swap::Won);
+    rig.reply_token("one", 7200);
+    for _ in 0..3 {
+        rig.fails_to_store();
+        rig.run_to_write();
+    }
+    rig.stored(Swap::Won);
+    assert_eq!(
+        rig.notes.iter().filter(|note| note.contains("StoreRecovered")).collect::<Vec<_>>(),
+        ["StoreRecovered(3)"]
+    );
+}
+
+#[test]
+fn a_call_that_cannot_be_recorded_is_made_at_the_last_chance() {
+    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
+    rig.stored(Swap::Won);
+    rig.reply_token("one", 7200);
+    rig.stored(Swap::Won);
+    let rotation_at = rig.status.as_ref().unwrap().rotation_at.unwrap();
+    let ends_at = rig.status.as_ref().unwrap().offer.as_ref().unwrap().promise.until;
+    rig.at(rotation_at);
+    while rig.calls.len() == 1 {
+        rig.fails_to_store();
+        if rig.calls.len() == 1 {
+            rig.run_to_write();
+        }
+    }
+    let late = rig.boot.since(ends_at.minus(s(300)));
+    assert!(ends_at.minus(s(300)) <= rig.boot && late < s(1), "{late:?}");
+}
+
+#[test]
+fn a_probe_that_cannot_be_recorded_is_not_sent() {
+    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
+    rig.stored(Swap::Won);
+    rig.reply_token("one", 7200);
+    rig.stored(Swap::Won);
+    rig.pass(s(60));
+    rig.report(1);
+    rig.fails_to_store();
+    assert_eq!((rig.probes, rig.shown()), (0, "one"));
+    assert!(matches!(rig.answers[..], [(1, ReportAnswer::Failed { .. })]), "{:?}", rig.answers);
+}
+
+#[test]
+fn while_the_record_does_not_come_readers_are_told_when_one_is_fetched_all_the_same() {
+    let started_at = Timestamp::from_micros(1_000_000_000);
+    let load = |min_generation| {
+        let boot_id = BootId::from_text("a");
+        let started = rig::now(started_at, 0);
+        let mut machine = Machine::new(
+            policy(RotationMode::Rotating),
+            rig::identity(),
+            boot_id,
+            started,
+            Generation(min_generation),
+            1,
+        );
+        machine.step(started, Event::Tick);
+        let decision = machine.step(started, Event::Loaded(Err(StoreError("no answer".to_owned()))));
+        decision.actions.into_iter().find_map(|action| match action {
+            Action::Publish(status) => Some((status.offer.is_some(), status.next_attempt_at)),
+            _ => None,
+        })
+    };
+    assert_eq!(load(0), Some((false, Some(started_at.plus(NEVER_STORED_GRACE)))));
+    assert_eq!(load(7), None, "what this process has published before stays");
+}

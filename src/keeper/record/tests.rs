@@ -345,3 +345,40 @@ fn no_debit_is_lost_where_two_histories_meet_and_none_counts_twice() {
         assert_eq!(joined.clone().reconcile(other.clone(), Precedence::Neither).debits, joined.debits);
     }
 }
+
+#[test]
+fn eight_calls_of_unknown_outcome_are_kept_apart_and_of_more_the_oldest_count_as_one() {
+    let mut record = Record::default();
+    let call = |id: u64| {
+        let sent = at(1000 + i64::try_from(id).unwrap() * 10);
+        Call { id: CallId(id), sent: sent.into(), outcome: Outcome::Unknown { ended: sent.plus(s(8)).into() } }
+    };
+    for id in 1..=8 {
+        record.remember(call(id));
+    }
+    assert_eq!(record.calls.len(), 8);
+    record.remember(call(9));
+    assert_eq!(record.calls.len(), 8);
+    assert_eq!((record.calls[0].sent, record.calls[7].id), (Bounds::between(at(1010), at(1020)), CallId(9)));
+}
+
+#[test]
+fn of_one_credential_that_two_relays_tell_of_the_clearer_account_counts_and_each_refusal() {
+    let of = |generation, width: i64, is_refused| {
+        let credential = full().credential.unwrap();
+        let deadline = about(9300, 9300 + width);
+        let generation = Generation(generation);
+        let credential = Credential { generation, deadline, is_refused, ..credential };
+        Record { generation, credential: Some(credential), calls: Vec::new(), ..full() }
+    };
+    let joined = |ours: Record, theirs: Record| {
+        let credential = ours.reconcile(theirs, Precedence::Theirs).credential.unwrap();
+        (credential.generation.0, credential.deadline.uncertainty().as_secs(), credential.is_refused)
+    };
+    assert_eq!(joined(of(5, 1, false), of(5, 9, false)), (5, 1, false));
+    assert_eq!(joined(of(5, 9, false), of(5, 1, false)), (5, 1, false));
+    assert_eq!(joined(of(6, 9, false), of(5, 1, false)), (6, 9, false));
+    assert_eq!(joined(of(5, 1, true), of(5, 1, false)), (5, 1, true));
+    assert!(of(5, 1, true).is_news_to(&of(5, 1, false)), "a refusal is worth a write");
+    assert!(!of(5, 1, false).is_news_to(&of(5, 2, false)), "a second of clearness is not");
+}

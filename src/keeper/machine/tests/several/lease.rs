@@ -369,3 +369,43 @@ fn a_holder_that_waits_for_a_permit_keeps_its_place_until_another_relay_has_writ
     pair.step(0, Event::Reserved);
     assert_eq!(pair.relays[0].calls, 2);
 }
+
+#[test]
+fn at_rest_the_last_contact_is_never_old_and_a_follower_expects_the_next_call_at_the_planned_rotation() {
+    let mut pair = Pair::serving("one");
+    pair.pass(600);
+    for who in 0..2 {
+        let contact_at = pair.relays[who].machine.known.replica.as_ref().unwrap().contact_at.unwrap();
+        let now = pair.now(who).boot;
+        assert!(now.since(contact_at) <= s(60), "{:?}", now.since(contact_at));
+    }
+    let status = pair.status(1);
+    assert!(status.next_attempt_at.is_some());
+    assert_eq!(status.next_attempt_at, status.rotation_at);
+}
+
+#[test]
+fn a_store_that_was_away_is_no_trouble_any_more_when_it_is_back() {
+    let mut pair = Pair::serving("one");
+    pair.cut = Some(1);
+    pair.pass(30);
+    assert!(pair.status(1).store_trouble.is_some());
+    pair.cut = None;
+    pair.pass(30);
+    assert!(pair.status(1).store_trouble.is_none());
+    assert!(pair.relays[1].notes.iter().any(|note| note.starts_with("StoreRecovered")), "{:?}", pair.relays[1].notes);
+}
+
+#[test]
+fn only_a_token_of_another_relay_is_noted_as_followed() {
+    let mut pair = Pair::serving("one");
+    let followed =
+        |pair: &Pair, who: usize| pair.relays[who].notes.iter().filter(|note| note.starts_with("Followed")).count();
+    assert_eq!([followed(&pair, 0), followed(&pair, 1)], [0, 1]);
+    for token in ["two", "three"] {
+        pair.pass_until_call(0, 7200);
+        pair.reply(0, token);
+        pair.pass(5);
+    }
+    assert_eq!([followed(&pair, 0), followed(&pair, 1)], [0, 3]);
+}

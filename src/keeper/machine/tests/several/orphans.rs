@@ -65,6 +65,18 @@ fn a_forced_call_is_not_made_where_it_cannot_be_recorded() {
     pair.pass_until_call(0, 10);
 }
 
+/// A normal one brings the same token again, and ends none.
+#[test]
+fn a_normal_call_that_a_lost_relay_may_still_send_takes_nothing_from_a_sticky_token() {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.relays[0].is_frozen = true;
+    pair.pass_until_call(1, 60);
+    pair.reply(1, "one");
+    pair.pass(2);
+    assert!(matches!(pair.relays[1].machine.known.record.orphans[..], [Orphan { is_forced: false, .. }]));
+    assert!(pair.seconds(1) > 7000, "{}", pair.seconds(1));
+}
+
 /// It ends the token of another relay an overlap later, though nobody else's call of a sticky issuer does.
 #[test]
 fn a_forced_call_that_a_lost_relay_may_still_send_is_reckoned_with_too() {
