@@ -140,6 +140,21 @@ async fn a_client_that_stalls_and_a_wechat_that_stalls_end_in_time() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_slow_but_moves_is_waited_for() {
+    let gate = impatient(LIMITS).await;
+    let mut stream = gate.served.connect().await;
+    let target = format!("/x/echo?access_token={}", gate.token);
+    stream.write_all(head("POST", &target, "Content-Length: 8\r\nConnection: close\r\n").as_bytes()).await.unwrap();
+    for byte in b"8 bytes." {
+        tokio::time::sleep(SHORT / 2).await;
+        stream.write_all(&[*byte]).await.unwrap();
+    }
+    let back = read_to_end(&mut stream).await;
+    assert!(back.starts_with("HTTP/1.1 200"), "{back}");
+    still_serves(&gate).await;
+}
+
+#[tokio::test]
 async fn a_reply_that_breaks_is_broken_for_its_caller_and_for_nobody_else() {
     let gate = Gate::new().await;
     for fault in [Fault::Reset, Fault::Close, Fault::Truncated, Fault::BrokenChunk, Fault::Raw(b"not HTTP".to_vec())] {

@@ -50,3 +50,43 @@ pub(super) fn reply(platform: Platform, refusal: GatewayRefusal, rid: &str) -> R
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_platform_is_answered_in_its_own_codes_and_what_no_sdk_reads_by_its_status() {
+        use GatewayRefusal as Why;
+        let told = async |platform, refusal| {
+            let response = reply(platform, refusal, "rid");
+            let status = response.status().as_u16();
+            let body = to_bytes(response.into_body(), 1000).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            (status, body["errcode"].as_i64().unwrap())
+        };
+        let [wechat, wecom] = [Platform::WeChat, Platform::WeCom];
+        assert_eq!(
+            [told(wechat, Why::TooManyRequests).await, told(wecom, Why::TooManyRequests).await],
+            [(200, 45011), (200, 45009)]
+        );
+        assert_eq!(
+            [told(wechat, Why::UnknownToken).await, told(wecom, Why::UnknownToken).await],
+            [(200, 40001), (200, 40014)]
+        );
+        for (refusal, status) in [
+            (Why::Malformed, 400),
+            (Why::NoLivingToken, 503),
+            (Why::TooBusy, 503),
+            (Why::BodyStalled, 408),
+            (Why::BodyCut, 400),
+            (Why::NoConnection, 502),
+            (Why::BadReply, 502),
+            (Why::NoReply, 504),
+        ] {
+            assert_eq!(told(wechat, refusal).await, (status, -1), "{refusal:?}");
+        }
+    }
+}
