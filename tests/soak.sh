@@ -34,9 +34,10 @@ piece() {
   printf '%s\t%s\t%s\n' "$kind" "$amount" "$(figures <"$dir/piece.txt")" >>"$pieces"
 }
 
-# Account-years, relay-hours, faults and replies of a simulation; nothing of anything else.
+# Account-years, relay-hours, faults and replies of a simulation; reads, reloads, failovers and outages of a storm.
 figures() {
-  sed -nE 's/.*: ([0-9.]+) account-years, ([0-9]+) relay-hours, .* ([0-9]+) faults, ([0-9]+) replies .*/\1\t\2\t\3\t\4/p'
+  sed -nE -e 's/.*: ([0-9.]+) account-years, ([0-9]+) relay-hours, .* ([0-9]+) faults, ([0-9]+) replies .*/\1\t\2\t\3\t\4/p' \
+    -e 's/^storm: .* s, ([0-9]+) reads, .* ([0-9]+) reloads, ([0-9]+) failovers, ([0-9]+) outages;.*/\1\t\2\t\3\t\4/p'
 }
 
 simulate() {
@@ -50,18 +51,27 @@ kill_relays() {
   piece kills $((4 * $1)) TOKEN_RELAY_TEST_KILLS="$1" cargo test --quiet --locked --test relay two_hundred_kills
 }
 
+# Reads by the thousand, while all else goes on at once.
+storm() {
+  piece storm "$1" STORM_SECONDS="$1" cargo test --quiet --locked --test cluster storm:: -- --nocapture
+}
+
 report() {
   echo "one relay:       $(done_of one_relay) seeds, $(sum_of one_relay 3) account-years, $(sum_of one_relay 5) faults, $(sum_of one_relay 6) replies"
   echo "several relays:  $(done_of several_relays) seeds, $(sum_of several_relays 4) relay-hours, $(sum_of several_relays 5) faults, $(sum_of several_relays 6) replies"
   echo "kill -9:         $(done_of kills)"
+  echo "storm:           $(done_of storm) s, $(sum_of storm 3) reads, $(sum_of storm 4) reloads, $(sum_of storm 5) failovers, $(sum_of storm 6) outages"
   echo "no promise was broken"
 }
 
-cargo test --quiet --locked --test simulation --test relay --no-run
+cargo test --quiet --locked --test simulation --test relay --test cluster --no-run
+# a quarter of the time; memory is looked at over half an hour of it at most
+storm_seconds=$((minutes < 120 ? minutes * 15 : 1800))
 end=$((SECONDS + minutes * 60))
 while ((SECONDS < end)); do
   simulate one_relay 40 1001
   simulate several_relays 400 10001
   kill_relays 25
+  storm "$storm_seconds"
 done
 report

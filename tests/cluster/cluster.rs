@@ -110,6 +110,15 @@ impl Cluster {
         self.relays[index].as_ref().unwrap()
     }
 
+    /// Reads far more from each relay, until the reading ends.
+    pub(crate) fn load(&mut self, accounts: &[&str]) {
+        for (poller, relay) in self.pollers.iter_mut().zip(&self.relays) {
+            for account in accounts {
+                poller.load(relay.as_ref().unwrap(), account);
+            }
+        }
+    }
+
     /// Those that run, by their numbers.
     pub(crate) fn running(&self) -> Vec<usize> {
         (0..REPLICAS).filter(|&index| self.relays[index].is_some()).collect()

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What the page asks for. Two replicas, so that one is left after a failover.
-const SAFE: [&str; 2] = ["--min-replicas-to-write", "1"];
+pub(crate) const SAFE: [&str; 2] = ["--min-replicas-to-write", "1"];
 
 /// Short enough for some rotations within the test. What is promised outlasts a failover.
 async fn setup() -> Setup {

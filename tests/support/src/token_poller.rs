@@ -21,6 +21,8 @@ use crate::{
     wait::eventually,
 };
 
+mod load;
+
 /// A promise that reaches further is checked up to here: what kills a token early does so within an overlap.
 const LAST_LOOK: Duration = Duration::from_secs(6);
 
@@ -40,6 +42,9 @@ pub struct Seen {
     pub served_at: BTreeMap<String, Vec<(Duration, Duration)>>,
     /// When each generation was served first, by account and generation.
     pub first_served: BTreeMap<(String, u64), Duration>,
+    /// Answers under a load that promised no more than the one before. A token that is dead by then was promised too long by
+    /// that one.
+    pub repeated: u64,
     /// Requests that got no answer at all.
     pub lost: u64,
     /// When what was answered with 503 was asked, by account; not while the machine stood still.
