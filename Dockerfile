@@ -50,12 +50,14 @@ COPY --from=build /out/bin/token-relay /usr/local/bin/
 COPY --from=build --chown=65532:65532 /out/state /var/lib/token-relay
 # distroless has them, debian:bookworm-slim does not; where both do, they are the same file of Debian's.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+# `state.url = "file:state"`, which nobody has to set, is a directory in the volume. It is no variable, for that would win over a
+# settings file without a word: relays that are to share a Redis would each call WeChat.
+WORKDIR /var/lib/token-relay
 # What has to differ in a container. The environment wins over a settings file: to listen elsewhere, publish another port.
 # The admin listener has no password; it is open here so that a scraper on the same network reaches it. Do not publish it
 # beyond the host.
 ENV TOKEN_RELAY__SERVER__LISTEN=0.0.0.0:8080 \
-    TOKEN_RELAY__SERVER__ADMIN_LISTEN=0.0.0.0:9090 \
-    TOKEN_RELAY__STATE__URL=file:/var/lib/token-relay
+    TOKEN_RELAY__SERVER__ADMIN_LISTEN=0.0.0.0:9090
 # Not 9090: `docker run -P` publishes on every address of the host whatever stands here.
 EXPOSE 8080
 # Asks the relay's own /healthz, which fails when a keeper is stuck for 30 s; it does not fail because WeChat is away.
