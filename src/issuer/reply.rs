@@ -55,7 +55,6 @@ pub(super) fn errcode(reply: &Map<String, Value>) -> Result<i64, ReplyDefect> {
 /// A positive number of seconds as a number or a text of digits, at most [`LONGEST_LIFE_S`].
 fn seconds(value: &Value) -> Option<Duration> {
     let digits = match value {
-        Value::Number(number) if number.is_u64() => number.to_string(),
         Value::Number(number) => whole(number.as_f64()?)?,
         Value::String(text) => text.trim().to_owned(),
         _ => return None,

@@ -134,3 +134,16 @@ impl Issuer for TicketIssuer {
         Box::pin(self.ask(ticket))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_agents_own_ticket_goes_when_its_secret_does() {
+        let goes = |platform, kind| profile(platform, kind, Duration::from_secs(300)).secret_names_owner;
+        assert!(goes(Platform::WeCom, TicketKind::AgentConfig));
+        assert!(!goes(Platform::WeCom, TicketKind::Jsapi), "the corp's");
+        assert!(!goes(Platform::WeChat, TicketKind::Jsapi));
+    }
+}

@@ -12,7 +12,7 @@ use token_relay::{
 use wechat_sim::{Fault, Op, Times};
 
 use crate::{
-    call::{GOOD, ask, ask_token, issuer, not_sent, reply, settings, sim, unknown},
+    call::{GOOD, SECOND, ask, ask_token, issuer, not_sent, reply, settings, sim, unknown},
     probe::verdict,
 };
 
@@ -47,6 +47,29 @@ async fn the_fallback_host_is_not_asked_when_the_first_may_have_heard() {
         Err(IssueError::Refused { errcode: -1, .. })
     ));
     assert!(fallback.requests().is_empty());
+}
+
+/// Half of the time is over, and the call may have minted: a second one would end its token.
+#[tokio::test]
+async fn the_fallback_host_is_not_asked_when_the_first_is_slow() {
+    let (sim, fallback) = (sim().await, FakeServer::replying(reply("200 OK", GOOD)));
+    sim.fault(Op::Token, Fault::Slow(SECOND * 6 / 10), Times::Always);
+    let in_time = UpstreamSettings { timeout: SECOND, ..with_fallback(&sim.base_url(), &fallback.url("http")) };
+    assert!(ask_token(in_time).await.is_ok());
+    sim.clear_faults();
+    sim.fault(Op::Token, Fault::Hang, Times::Always);
+    let never = UpstreamSettings { timeout: SECOND, ..with_fallback(&sim.base_url(), &fallback.url("http")) };
+    unknown(ask_token(never).await);
+    assert!(fallback.requests().is_empty());
+}
+
+/// Half of the time is the second host's: the first one takes the connection and no more.
+#[tokio::test]
+async fn the_fallback_host_has_half_of_the_time() {
+    let sim = sim().await;
+    let silent = FakeServer::silent().url("https");
+    let settings = UpstreamSettings { timeout: SECOND, ..with_fallback(&silent, &sim.base_url()) };
+    assert!(ask_token(settings).await.is_ok());
 }
 
 #[tokio::test]

@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use test_support::{ClosedPort, FakeServer};
-use token_relay::issuer::upstream::UpstreamSettings;
+use token_relay::issuer::{Cause, IssueError, upstream::UpstreamSettings};
 
 use crate::call::{ask_token, not_sent, reply, settings};
 
 #[tokio::test]
 async fn what_fails_before_the_first_byte_was_not_sent() {
     let refused = ClosedPort::bind();
-    assert!(not_sent(ask_token(settings(&refused.url())).await).contains("refused"));
+    let outcome = ask_token(settings(&refused.url())).await;
+    assert!(
+        matches!(outcome, Err(IssueError::NotSent { cause: Cause::Network { .. } })),
+        "no certificate is to blame: {outcome:?}"
+    );
+    assert!(not_sent(outcome).contains("refused"));
     assert!(not_sent(ask_token(settings("http://wechat.invalid")).await).contains("dns error"));
     let plain = FakeServer::replying(reply("400 Bad Request", "no TLS here"));
     not_sent(ask_token(settings(&plain.url("https"))).await);
