@@ -129,7 +129,7 @@ impl World {
             self.unstored_call(who);
         }
         self.replicas[who].has_news = false;
-        let is_orphan = self.setup.is_shared && self.is_orphan_call(who, is_late);
+        let is_orphan = self.setup.is_shared && self.is_orphan_call(who, is_late, is_forced);
         let ends_at = self.send_call(who, is_forced, is_orphan);
         self.tally.calls += 1;
         let plan = self.oracles[who].plan;

@@ -1,8 +1,6 @@
 //! Who has heard of a token that an orphan call minted? By what the store holds and by who has polled it since, not by what relays
 //! make of it.
 
-use token_relay::issuer::RotationMode;
-
 use super::{
     rng::SECOND,
     setup::micros,
@@ -54,9 +52,9 @@ impl Orphan {
 
 impl World {
     /// A relay calls: whether that is an orphan call.
-    pub(crate) fn is_orphan_call(&self, who: usize, is_late: bool) -> bool {
+    pub(crate) fn is_orphan_call(&self, who: usize, is_late: bool, is_forced: bool) -> bool {
         // where it has the lease still, all know its intent
-        self.setup.policy.issuer.rotation == RotationMode::Rotating && is_late && self.holder() != Some(who)
+        self.setup.policy.issuer.ends_the_living(is_forced) && is_late && self.holder() != Some(who)
     }
 
     fn latest_orphans(&mut self) -> impl Iterator<Item = &mut Orphan> {

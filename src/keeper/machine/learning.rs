@@ -181,7 +181,7 @@ impl Knowledge {
     pub(super) fn agree(&mut self, now: Now, theirs: &Record, is_stale: bool) {
         let expected = self.situation().invalidated();
         let Some(replica) = &mut self.replica else { return };
-        let (me, unstored, ended) = (replica.me(), replica.unstored.take(), replica.ended);
+        let (me, mut unstored, ended) = (replica.me(), replica.unstored.take(), replica.ended);
         if theirs.holder.is_some() {
             replica.has_yielded = false;
         }
@@ -202,11 +202,11 @@ impl Knowledge {
             () if !has_minted && is_behind => Precedence::Neither,
             () => Precedence::Theirs,
         };
-        if let Some(Unstored::Token { credential, after, .. }) = &unstored
-            && token_before.as_ref() == Some(&credential.token)
+        if let Some(Unstored::Token { credential, after }) = &mut unstored
+            && let Some(current) = ours.credential.take_if(|current| current.token == credential.token)
         {
-            // ours is what it was before that token: it is taken in after theirs
-            (ours.credential, ours.generation) = (None, *after);
+            // ours is what it was before that token: it is taken in after theirs, and a refusal with it
+            (credential.is_refused, ours.generation) = (current.is_refused, *after);
         }
         if precedence == Precedence::Neither
             && let Some(open) = ours.take_open_call()

@@ -30,10 +30,8 @@ impl Machine {
 
     /// Does what the record was written for, if it may be done.
     fn go_on(&mut self, now: Now, then: Then, is_stored: bool) {
-        let is_forced = matches!(then, Then::Call { sent, .. } if sent.is_forced);
-        let may_go_on = !self.is_stopping
-            && self.known.may_call(now)
-            && (is_stored || self.known.may_go_unrecorded(now, is_forced));
+        let may_go_on =
+            !self.is_stopping && self.known.may_call(now) && (is_stored || self.known.may_go_unrecorded(now, &then));
         match then {
             Then::Keep => {
                 self.phase = Phase::Idle;
@@ -147,13 +145,18 @@ impl Knowledge {
 
     /// Whether the call whose intent could not be stored may be made all the same. With a living token only so late that a
     /// crash, which forgets the call, cannot betray what the stored record promises.
-    pub(super) fn may_go_unrecorded(&self, now: Now, is_forced: bool) -> bool {
+    pub(super) fn may_go_unrecorded(&self, now: Now, then: &Then) -> bool {
+        let call = match then {
+            Then::Call { sent, .. } => Some(*sent),
+            Then::Probe(_) | Then::Keep => None,
+        };
+        let is_forced = call.is_some_and(|sent| sent.is_forced);
         match self.last_chance(now) {
             // of several relays the next holder would promise on what the store says: there a call that ends a token waits for the
             // store
             _ if self.replica.is_some() && self.ends_the_living(is_forced) => false,
             Some(last_chance) => {
-                let betrays_nothing = self.charge.policy.issuer.tells_the_newest(is_forced);
+                let betrays_nothing = call.is_some() && self.charge.policy.issuer.tells_the_newest(is_forced);
                 self.writer.has_stored && (betrays_nothing || last_chance <= now.boot)
             }
             None => self.writer.has_stored || self.charge.started_at.plus(NEVER_STORED_GRACE) <= now.boot,

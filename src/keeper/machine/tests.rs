@@ -393,15 +393,17 @@ fn a_call_that_cannot_be_recorded_is_made_at_the_last_chance() {
 
 #[test]
 fn a_probe_that_cannot_be_recorded_is_not_sent() {
-    let mut rig = Rig::with(policy(RotationMode::Rotating), true);
-    rig.stored(Swap::Won);
-    rig.reply_token("one", 7200);
-    rig.stored(Swap::Won);
-    rig.pass(s(60));
-    rig.report(1);
-    rig.fails_to_store();
-    assert_eq!((rig.probes, rig.shown()), (0, "one"));
-    assert!(matches!(rig.answers[..], [(1, ReportAnswer::Failed { .. })]), "{:?}", rig.answers);
+    for rotation in [RotationMode::Rotating, RotationMode::Sticky] {
+        let mut rig = Rig::with(policy(rotation), true);
+        rig.stored(Swap::Won);
+        rig.reply_token("one", 7200);
+        rig.stored(Swap::Won);
+        rig.pass(s(60));
+        rig.report(1);
+        rig.fails_to_store();
+        assert_eq!((rig.probes, rig.shown()), (0, "one"));
+        assert!(matches!(rig.answers[..], [(1, ReportAnswer::Failed { .. })]), "{:?}", rig.answers);
+    }
 }
 
 #[test]

@@ -409,3 +409,38 @@ fn only_a_token_of_another_relay_is_noted_as_followed() {
     }
     assert_eq!([followed(&pair, 0), followed(&pair, 1)], [0, 3]);
 }
+
+/// Until the intent was stored the others promised without it: what they promised counts from then.
+#[test]
+fn a_call_counts_at_the_latest_from_when_its_intent_was_stored() {
+    let mut pair = Pair::serving("one");
+    pair.has_no_permits = true;
+    let before = pair.reservations;
+    while pair.reservations == before {
+        pair.pass(1);
+    }
+    let actions = pair.only_step(0, Event::Reserved);
+    let Some(Action::Store { expected, next }) =
+        actions.into_iter().find(|action| matches!(action, Action::Store { .. }))
+    else {
+        panic!("no intent")
+    };
+    pair.boot = pair.boot.plus(s(3));
+    let swap = pair.store.swap(expected.as_ref(), next);
+    pair.step(0, Event::Stored(swap));
+    let call = pair.relays[0].machine.known.record.open_call().unwrap();
+    assert_eq!(call.sent.uncertainty(), s(3));
+}
+
+#[test]
+fn a_poll_that_finds_nothing_new_is_a_contact() {
+    let mut pair = Pair::serving("one");
+    pair.boot = pair.boot.plus(s(1));
+    let (boot, relay) = (pair.boot, &mut pair.relays[1]);
+    relay.poll(boot, Some(&mut pair.store));
+    relay.mail = None;
+    pair.only_step(1, Event::Tick);
+    let relay = &pair.relays[1];
+    assert_eq!(relay.machine.known.replica.as_ref().unwrap().contact_at, relay.peers.contact_at());
+    assert_eq!(relay.peers.contact_at(), Some(pair.now(1).boot));
+}

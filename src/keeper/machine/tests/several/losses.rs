@@ -77,3 +77,28 @@ fn a_holder_whose_lease_the_store_has_lost_promises_nothing_into_the_second_call
     }
     assert_eq!(pair.seconds(1), 0, "the second call of two ends the token at once");
 }
+
+/// It was taken in anew from what the relay itself had kept to store it later, as if no probe had been made.
+#[test]
+fn a_token_that_was_refused_before_it_could_be_stored_stays_refused() {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, "one");
+    pair.pass_until_call(0, 8000);
+    pair.read_only = Some(0);
+    pair.reply(0, "two");
+    // in its last overlap calls and probes go unrecorded
+    pair.pass_until_call(0, 8000);
+    pair.reply_again(0);
+    assert_eq!(pair.shown(0), "two");
+    pair.dead = Some("two");
+    let generation = pair.generation(0);
+    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Report));
+    assert_eq!(pair.shown(0), "nothing");
+    // another relay has written meanwhile
+    let text = pair.store.text().replacen(r#""revision":"#, r#""revision":1"#, 1);
+    pair.store.write(Sealed::new(text.into_bytes()));
+    pair.read_only = None;
+    pair.lose_reply(0);
+    pair.pass(3);
+    assert_eq!(pair.shown(0), "nothing");
+}
