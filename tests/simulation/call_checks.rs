@@ -59,7 +59,7 @@ pub(crate) struct CallChecks {
     calls_per_day: usize,
     thrift: i64,
     /// The AppSecret was changed since the last call, while the relay runs: with a sticky issuer it is tried at once.
-    secret_was_changed: bool,
+    secret_changed_at: Option<i64>,
     reserved_at: Vec<i64>,
     /// Whether the last write of a relay alone was durable, as it was told. Of several no call goes without.
     pub is_stored: bool,
@@ -88,7 +88,7 @@ impl CallChecks {
             window: setup.window(),
             calls_per_day: setup.policy.calls_per_day as usize,
             thrift: micros(setup.policy.thrift()),
-            secret_was_changed: false,
+            secret_changed_at: None,
             reserved_at: vec![i64::MIN; setup.replicas],
             is_stored: setup.is_shared,
             last_sent_at: None,
@@ -111,8 +111,8 @@ impl CallChecks {
     }
 
     /// The operator has changed the AppSecret of a relay that runs. What was said of the last one does not bind it, as at a start.
-    pub(crate) fn secret_changed(&mut self) {
-        self.secret_was_changed = true;
+    pub(crate) fn secret_changed(&mut self, at: i64) {
+        self.secret_changed_at = Some(at);
         self.thrifty_since = None;
     }
 
@@ -146,7 +146,8 @@ impl CallChecks {
         if let Some(plan) = plan.filter(|plan| !self.is_shared && at < plan.deadline) {
             self.is_due(at, began_at, &plan);
         }
-        self.secret_was_changed = false;
+        // one that was decided before is made with the old one
+        self.secret_changed_at = self.secret_changed_at.filter(|changed_at| began_at <= *changed_at);
         forget(&mut self.calls, at);
         // once the day's older calls are forgotten and less than half is spent, a refused token may end the pause
         if let Some(since) = self.thrifty_since.filter(|_| self.is_half_spent()) {
@@ -185,7 +186,7 @@ impl CallChecks {
     /// A call while the shown token lives and is not refused has a reason: its rotation is due (I7), or the promises that an
     /// unknown call left have run out (I8).
     fn is_due(&self, at: i64, began_at: i64, plan: &Plan) {
-        if self.secret_was_changed && self.rotation == RotationMode::Sticky {
+        if self.secret_changed_at.is_some() && self.rotation == RotationMode::Sticky {
             return;
         }
         let unknown = self.unknown.filter(|(_, invalidated)| *invalidated == Some(plan.offer.id));
@@ -220,7 +221,8 @@ impl CallChecks {
                 if matches!(error, IssueError::Unknown { .. }) {
                     self.unknown = Some((sent.began_at, sent.offered));
                 }
-                self.thrifty_since = (is_half_spent && !self.is_shared && !self.secret_was_changed).then_some(at);
+                self.thrifty_since =
+                    (is_half_spent && !self.is_shared && self.secret_changed_at.is_none()).then_some(at);
             }
         }
         sent.began_at

@@ -348,7 +348,7 @@ impl World {
                 replica.is_stopping = true;
                 self.reports.stop_asked(at, who);
             }
-            Event::Reconfigured(..) => self.calls.secret_changed(),
+            Event::Reconfigured(..) => self.calls.secret_changed(self.now),
             Event::Tick | Event::Report(..) => {}
         }
         // what another relay wrote meanwhile is taken in when the call has ended
