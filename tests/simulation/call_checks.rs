@@ -50,7 +50,6 @@ pub(crate) struct Plan {
     pub deadline: i64,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct CallChecks {
     breach: Breach,
     rotation: RotationMode,
