@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::{BootId, ClockOffset},
     keeper::{
-        record::{Call, CallId, ClockBasis, Outcome, Precedence, Stored, Unreadable},
+        record::{Call, CallId, ClockBasis, Credential, Outcome, Precedence, Stored, Unreadable},
         schedule::SUCCESSION,
     },
 };
@@ -185,6 +185,8 @@ impl Knowledge {
         if theirs.holder.is_some() {
             replica.has_yielded = false;
         }
+        let refused = theirs.credential.as_ref().filter(|credential| credential.is_refused);
+        self.probes.refused = refused.map(|credential| credential.generation).or(self.probes.refused);
         let mut ours = std::mem::take(&mut self.record);
         let before = ours.credential.as_ref().map(|credential| credential.generation);
         let token_before = ours.credential.as_ref().map(|credential| credential.token.clone());
@@ -205,8 +207,9 @@ impl Knowledge {
         if let Some(Unstored::Token { credential, after }) = &mut unstored
             && let Some(current) = ours.credential.take_if(|current| current.token == credential.token)
         {
-            // ours is what it was before that token: it is taken in after theirs, and a refusal with it
-            (credential.is_refused, ours.generation) = (current.is_refused, *after);
+            // ours is what it was before that token: it is taken in after theirs, with what was learnt of it meanwhile
+            *credential = Credential { generation: credential.generation, ..current };
+            ours.generation = *after;
         }
         if precedence == Precedence::Neither
             && let Some(open) = ours.take_open_call()

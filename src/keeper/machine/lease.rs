@@ -115,7 +115,8 @@ impl Knowledge {
         let soon = now.boot.plus(POLL);
         let situation = self.situation();
         // from R on, a promise reaches as far as the last contact allows
-        let living = situation.living(now.boot).filter(|_| situation.is_rotating());
+        let is_replaced = self.record.is_replaced_while_it_lives(&self.charge.policy.issuer);
+        let living = situation.living(now.boot).filter(|_| is_replaced);
         let due = living.map_or(Timestamp::NEVER, |credential| situation.rotation_at(credential).max(soon));
         let is_unseen = match (self.role(), self.record.holder) {
             (Role::Blocked(Obstacle::Anothers(holder)), _) | (Role::Follower, Some(holder)) => {

@@ -44,7 +44,7 @@ impl Situation<'_> {
         let after_orphan = record.calls.iter().filter_map(Call::ended).map(side).max();
         let retry_at = record.retry_at.map(side);
         // a normal call does not rotate, and a revocation wants nothing else, once it is known which token is the newest
-        let is_known = self.living(now.boot).is_some() && self.invalidated().is_none();
+        let is_known = self.living(now.boot).is_some_and(|credential| self.last_call(credential, side).is_none());
         let is_spent = self.is_revoking_by_force() && !self.forces(now);
         let forced_relief = (is_spent && is_known).then(|| record.debits.relief_at(now.boot, |spent| spent.forced));
         let demands = [after_attempt, after_forced, after_orphan, retry_at, forced_relief, Some(self.budget_at(now))];
@@ -53,9 +53,7 @@ impl Situation<'_> {
 
     fn due_by(&self, now: Now, credential: &Credential, side: Side) -> Timestamp {
         let expired_by = side(credential.deadline);
-        let ending = self.ending_calls().filter(|call| call.may_invalidate(credential));
-        let last_call = ending.map(|call| side(call.sent)).max();
-        match last_call {
+        match self.last_call(credential, side) {
             // who revokes a token wants it dead, whatever another call has invalidated
             _ if credential.is_revoked(self.record.revocation) => side(self.planned(credential)),
             Some(_) if self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
@@ -66,6 +64,14 @@ impl Situation<'_> {
             None if self.has_untried_secret && self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
             None => side(self.planned(credential)),
         }
+    }
+
+    /// When the last call was sent that may have minted another one. While a sticky issuer's forced call may still be sent, no answer
+    /// tells what it will have done: it counts from when it is over.
+    fn last_call(&self, credential: &Credential, side: Side) -> Option<Timestamp> {
+        let is_over = |call: &&Call| self.is_rotating() || !call.is_open();
+        let ending = self.ending_calls().filter(|call| call.may_invalidate(credential)).filter(is_over);
+        ending.map(|call| side(call.sent)).max()
     }
 
     /// Whether the answer to the next call is the newest token, whatever calls there were, and that call ends none.

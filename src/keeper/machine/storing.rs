@@ -151,14 +151,12 @@ impl Knowledge {
             Then::Probe(_) | Then::Keep => None,
         };
         let is_forced = call.is_some_and(|sent| sent.is_forced);
-        match self.last_chance(now) {
+        let betrays_nothing = call.is_some() && self.charge.policy.issuer.tells_the_newest(is_forced);
+        match self.last_chance(now).filter(|_| !betrays_nothing) {
             // of several relays the next holder would promise on what the store says: there a call that ends a token waits for the
             // store
             _ if self.replica.is_some() && self.ends_the_living(is_forced) => false,
-            Some(last_chance) => {
-                let betrays_nothing = call.is_some() && self.charge.policy.issuer.tells_the_newest(is_forced);
-                self.writer.has_stored && (betrays_nothing || last_chance <= now.boot)
-            }
+            Some(last_chance) => self.writer.has_stored && last_chance <= now.boot,
             None => self.writer.has_stored || self.charge.started_at.plus(NEVER_STORED_GRACE) <= now.boot,
         }
     }

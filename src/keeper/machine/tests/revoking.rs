@@ -119,6 +119,32 @@ fn where_all_forced_calls_got_no_reply_a_normal_one_tells_whether_the_token_live
     assert!(rig.boot.since(asked_at) > s(3000), "{:?}", rig.boot.since(asked_at));
 }
 
+/// That call ends nothing, so it needs no record; but a crash loop must not become a loop of calls.
+#[test]
+fn a_process_that_could_not_store_yet_asks_after_a_minute_which_token_is_the_newest() {
+    let mut rig = Rig::sticky();
+    rig.fetch("one", 7200);
+    rig.pass(s(600));
+    rig.revoke(1);
+    for number in 1..=6 {
+        rig.reply(Err(unknown()));
+        if number < 6 {
+            rig.accept_to_call();
+        }
+    }
+    rig.stores_by_hand = true;
+    rig.restart();
+    let restarted_at = rig.boot;
+    while rig.calls.len() == 7 {
+        rig.run_to_write_or_call_of(8);
+        if rig.calls.len() == 7 {
+            rig.fails_to_store();
+        }
+    }
+    let after = rig.boot.since(restarted_at);
+    assert!((s(60)..s(80)).contains(&after) && rig.calls.last() == Some(&false), "{after:?} {:?}", rig.calls);
+}
+
 #[test]
 fn without_a_forced_call_left_a_living_token_is_revoked_when_there_is_one_again() {
     let mut rig = Rig::sticky();

@@ -244,6 +244,11 @@ impl Rig {
         self.run(|rig| rig.writing.is_some());
     }
 
+    /// Until something is being written, or so many calls were begun.
+    pub(super) fn run_to_write_or_call_of(&mut self, calls: usize) {
+        self.run(|rig| rig.writing.is_some() || rig.calls.len() == calls);
+    }
+
     pub(super) fn run_to_write_or_call(&mut self) {
         self.run(|rig| rig.writing.is_some() || !rig.calls.is_empty());
     }

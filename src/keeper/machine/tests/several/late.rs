@@ -283,3 +283,25 @@ fn a_token_that_was_refused_is_not_served_while_the_one_after_it_is_being_stored
     });
     assert_eq!(shown.collect::<Vec<_>>(), [None]);
 }
+
+/// The same where another relay has had it probed.
+#[test]
+fn a_token_that_another_relay_saw_refused_is_not_served_while_the_one_after_it_is_being_stored() {
+    let mut pair = frozen_in_a_call("one");
+    pair.pass(20);
+    pair.dead = Some("one");
+    let generation = pair.generation(1);
+    pair.step(1, Event::Report(ReportId(1), generation, Grounds::Report));
+    assert!(pair.store.text().contains(r#""is_refused":true"#), "{}", pair.store.text());
+    assert_eq!(pair.shown(0), "one");
+    let (boot, relay) = (pair.boot, &mut pair.relays[0]);
+    relay.is_frozen = false;
+    relay.poll(boot, Some(&mut pair.store));
+    let reply = Issued { token: Token::try_from("two".to_owned()).unwrap(), life: s(7200) };
+    let actions = pair.only_step(0, Event::Reply(Ok(reply)));
+    let shown = actions.iter().filter_map(|action| match action {
+        Action::Publish(status) => Some(status.offer.as_ref().map(|offer| offer.token.expose())),
+        _ => None,
+    });
+    assert!(!shown.collect::<Vec<_>>().contains(&Some("one")));
+}

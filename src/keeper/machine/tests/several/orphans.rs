@@ -5,7 +5,7 @@ use crate::{
     clock::ClockOffset,
     keeper::{
         machine::learning::on_our_clock,
-        record::{ClockBasis, Orphan},
+        record::{ClockBasis, Debit, FORCED_PER_DAY, Orphan},
     },
 };
 
@@ -212,6 +212,26 @@ fn a_revocation_does_not_force_while_nobody_knows_which_token_is_the_newest() {
         assert_eq!((pair.relays[1].calls, pair.shown(1)), (asked, "two"), "{} s are promised", pair.seconds(1));
         pair.pass(1);
     }
+}
+
+/// It may be sent at any moment: an answer before tells nothing, and would be asked for every 15 s.
+#[test]
+fn a_relay_that_is_cut_off_asks_nothing_about_a_forced_call_that_may_still_be_sent() {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, "one");
+    pair.pass(60);
+    let generation = pair.generation(0);
+    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Revocation));
+    pair.pass(2);
+    assert!(pair.relays[1].machine.known.record.open_call().is_some_and(Call::is_forced));
+    for _ in 0..FORCED_PER_DAY {
+        let at = pair.now(1).boot;
+        pair.relays[1].machine.known.record.debits.debit(at, Debit::Call { is_forced: true });
+    }
+    pair.relays[0].is_frozen = true;
+    pair.cut = Some(1);
+    pair.pass(1800);
+    assert_eq!(pair.relays[1].calls, 0);
 }
 
 #[test]
