@@ -6,7 +6,7 @@
 use std::{array, fs, path::Path, time::Duration};
 
 use fastrand::Rng;
-use rustix::process::Signal;
+use futures_util::future::join_all;
 use test_support::{SentinelGroup, Setup, eventually};
 use tokio::time::{Instant, sleep};
 use wechat_sim::{Fault, Op, Plan, Sim, Times};
@@ -18,7 +18,6 @@ use crate::{
 };
 
 const ACCOUNTS: [&str; 2] = ["main", "bank"];
-const TAKEN: &str = "the settings were read again, and count from now on";
 
 /// One client more, with another key each time.
 fn write_settings(config: &Path, number: u64) {
@@ -31,13 +30,7 @@ async fn settings_are_read_again(cluster: &Cluster, config: &Path, end: Instant)
     while Instant::now() < end {
         times += 1;
         write_settings(config, times);
-        for index in 0..REPLICAS {
-            cluster.relay(index).signal(Signal::HUP);
-        }
-        for index in 0..REPLICAS {
-            let relay = cluster.relay(index);
-            eventually("the settings are taken", async || relay.events(TAKEN).len() as u64 >= times).await;
-        }
+        join_all((0..REPLICAS).map(|index| cluster.relay(index).reload())).await;
         sleep(Duration::from_secs(5)).await;
     }
     times
@@ -86,11 +79,7 @@ async fn wechat_fails(sim: &Sim, end: Instant) -> u64 {
 
 /// The memory of each relay in RAM, in KiB.
 fn memory(cluster: &Cluster) -> [u64; REPLICAS] {
-    array::from_fn(|index| {
-        let status = fs::read_to_string(format!("/proc/{}/status", cluster.relay(index).pid())).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
-        resident.unwrap().trim().parse().unwrap()
-    })
+    array::from_fn(|index| cluster.relay(index).kib("VmRSS"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

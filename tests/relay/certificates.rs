@@ -5,7 +5,7 @@ use std::fs;
 use test_support::{Authority, CLIENT_KEY, Relay, TlsClient, client::Answer, eventually};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::{reload::read_again, tls::Tls};
+use crate::tls::Tls;
 
 /// A relay that asks clients for certificates of `clients`, and whose clients are in a file.
 struct Certified {
@@ -157,10 +157,10 @@ async fn on_a_connection_that_is_open_the_settings_of_now_count() {
     let mut stream = certified.with(&["crm.internal"], "").connect(relay.public).await.unwrap();
     assert_eq!(status_on(&mut stream).await, 200);
     certified.write("[clients.crm]\ncertificate = \"another.internal\"\n");
-    read_again(&relay).await;
+    relay.reload().await;
     assert_eq!(status_on(&mut stream).await, 401);
     certified.write("[clients.renamed]\ncertificate = \"crm.internal\"\n");
-    read_again(&relay).await;
+    relay.reload().await;
     assert_eq!(status_on(&mut stream).await, 200);
     assert_eq!(certified.tls.setup.calls().len(), 1);
 }

@@ -1,7 +1,7 @@
 //! Does a service that moved all its calls to the relay notice anything of rotations, and does the relay's memory stay flat?
 
 use std::{
-    fs, io,
+    io,
     net::{SocketAddr, TcpListener},
 };
 
@@ -118,13 +118,6 @@ async fn exchange(at: SocketAddr, head: String, size: usize) -> io::Result<usize
     }
 }
 
-/// The most memory that the process has had, in KiB.
-fn peak_kib(relay: &Relay) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", relay.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_files_of_10_mib_each_way_at_once_take_little_memory() {
     const SIZE: usize = 10 * 1024 * 1024;
@@ -133,7 +126,7 @@ async fn sixty_four_files_of_10_mib_each_way_at_once_take_little_memory() {
     let relay = setup.start().await;
     let token = relay.get("/token").await.token();
     let media = setup.sim.make_media("wxmain", MediaKind::Image, "image/png", SIZE as u64);
-    let before = peak_kib(&relay);
+    let before = relay.kib("VmHWM");
     let mut exchanges = JoinSet::new();
     for _ in 0..64 {
         let lines = "HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n";
@@ -147,7 +140,7 @@ async fn sixty_four_files_of_10_mib_each_way_at_once_take_little_memory() {
         assert!(echo > 100 && file > SIZE, "{echo} {file}");
     }
     assert_eq!(relay.metric("token_relay_gateway_requests_total{family=\"other\",class=\"2xx\"}").await, 64);
-    let grown = peak_kib(&relay).saturating_sub(before);
+    let grown = relay.kib("VmHWM").saturating_sub(before);
     println!("64 x 10 MiB up and down: {grown} KiB more at the peak");
     assert!(grown < 64 * 1024, "{grown} KiB: the bodies are not streamed");
     assert_eq!(relay.get("/token").await.token(), token);
@@ -161,11 +154,11 @@ async fn a_reply_of_a_gibibyte_comes_whole_and_takes_little_memory() {
     let relay = setup.start().await;
     let token = relay.get("/token").await.token();
     let media = setup.sim.make_media("wxmain", MediaKind::Video, "video/mp4", SIZE as u64);
-    let before = peak_kib(&relay);
+    let before = relay.kib("VmHWM");
     let lines = "HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
     let down = format!("GET /cgi-bin/media/get?access_token={token}&media_id={media} {lines}");
     assert!(exchange(relay.public, down, 0).await.unwrap() > SIZE);
-    let grown = peak_kib(&relay).saturating_sub(before);
+    let grown = relay.kib("VmHWM").saturating_sub(before);
     println!("1 GiB down: {grown} KiB more at the peak");
     assert!(grown < 16 * 1024, "{grown} KiB: the body is not streamed");
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use test_support::{Relay, Setup, client, eventually, free_port};
 
-use crate::{RELAY, reload::read_again};
+use crate::RELAY;
 
 const SENT_BY_A_RELAY: &str = "a relay has sent this request";
 
@@ -79,6 +79,6 @@ async fn the_addresses_of_a_host_lead_past_its_name_and_follow_the_settings() {
     let relay = setup.start().await;
     assert_eq!(relay.get("/token").await.status, 503, "nobody knows this name");
     write("[\"api.wechat.invalid=127.0.0.1\"]");
-    read_again(&relay).await;
+    relay.reload().await;
     eventually("a token is served", async || relay.get("/token").await.status == 200).await;
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 
 use rustix::process::Signal;
-use test_support::{CLIENT_KEY, Relay, SECRET, Setup, TokenPoller, client, eventually};
+use test_support::{CLIENT_KEY, Relay, SECRET, SETTINGS_TAKEN, Setup, TokenPoller, client, eventually};
 use tokio::time::Instant;
 use wechat_sim::{Fault, Op, Outcome, Sim, Times};
 
@@ -11,7 +11,6 @@ use crate::RELAY;
 
 mod files;
 
-const TAKEN: &str = "the settings were read again, and count from now on";
 pub(crate) const REFUSED: &str = "the changed settings cannot be used: the relay goes on with those that it has";
 
 /// A relay whose accounts and clients are in a file, and each secret in a file of its own.
@@ -66,16 +65,9 @@ pub(crate) async fn counted(relay: &Relay, message: &str, count: usize) {
     eventually(message, async || relay.events(message).len() >= count).await;
 }
 
-/// Sends SIGHUP and waits until the relay has read its settings again.
-pub(crate) async fn read_again(relay: &Relay) {
-    let before = relay.events(TAKEN).len();
-    relay.signal(Signal::HUP);
-    counted(relay, TAKEN, before + 1).await;
-}
-
 async fn reload(files: &Files, relay: &Relay) {
     files.write();
-    read_again(relay).await;
+    relay.reload().await;
 }
 
 /// Four services that read `main` all the time, each with a connection per request.
@@ -159,7 +151,7 @@ async fn a_wrong_appsecret_is_mended_without_a_restart_and_the_right_one_is_trie
     })
     .await;
     files.secret("main", "sentinel-the-right-appsecret");
-    eventually("it is taken without a signal", async || relay.events(TAKEN).len() == 1).await;
+    eventually("it is taken without a signal", async || relay.events(SETTINGS_TAKEN).len() == 1).await;
     assert_eq!(relay.get("/token?account=main").await.status, 200);
     assert_eq!(files.setup.calls().len(), 2);
 }
@@ -189,7 +181,7 @@ async fn accounts_come_go_and_change_while_others_are_served() {
     assert_eq!(relay.get("/token?account=shop").await.token(), second);
     assert_eq!(ended(reading).await.0, 0);
     assert_eq!(files.setup.calls().len(), 3);
-    let taken = relay.events(TAKEN);
+    let taken = relay.events(SETTINGS_TAKEN);
     let changes = |name: &str| taken.iter().map(|event| event[name].as_u64().unwrap()).collect::<Vec<_>>();
     assert_eq!(
         (changes("added"), changes("replaced"), changes("removed")),
@@ -268,7 +260,7 @@ async fn a_thousand_accounts_are_read_again_while_main_is_served() {
     let quiet = reads(&relay, |count| count < 2000).await;
     let asked = Instant::now();
     relay.signal(Signal::HUP);
-    let meanwhile = reads(&relay, |_| relay.events(TAKEN).is_empty()).await;
+    let meanwhile = reads(&relay, |_| relay.events(SETTINGS_TAKEN).is_empty()).await;
     println!(
         "1,000 accounts were read again in {:?}; p99 of {} reads meanwhile {} µs, of quiet ones {} µs",
         asked.elapsed(),

@@ -24,7 +24,7 @@ use tokio::{
 
 use crate::{
     RELAY,
-    reload::{REFUSED, counted, read_again},
+    reload::{REFUSED, counted},
 };
 
 const METRIC: &str = "token_relay_tls_certificate_not_after_timestamp_seconds";
@@ -206,7 +206,7 @@ async fn twenty_changes_of_the_certificate_fail_no_request_and_each_is_presented
     for number in 0..20 {
         let next = tls.ca.sign("localhost");
         tls.install(&next);
-        read_again(&relay).await;
+        relay.reload().await;
         let presented = tls.client().presented_at(relay.public).await.unwrap();
         assert!(is_presented(&next, &presented), "change {number}");
     }
@@ -241,7 +241,7 @@ async fn with_a_client_ca_only_those_with_a_certificate_of_it_are_served_and_sti
     assert!(token(&tls.client(), &relay).await.is_err(), "without a certificate");
     assert!(token(&with(&others), &relay).await.is_err(), "with one of another CA");
     fs::write(tls.file("clients"), others.pem()).unwrap();
-    read_again(&relay).await;
+    relay.reload().await;
     assert_eq!(token(&with(&others), &relay).await.unwrap(), 200);
     assert!(token(&with(&clients), &relay).await.is_err());
 }
@@ -306,7 +306,7 @@ async fn tls_is_turned_on_and_off_and_connections_are_limited_without_a_restart(
     let relay = setup.start().await;
     let change = async |text: &str| {
         fs::write(&config, text).unwrap();
-        read_again(&relay).await;
+        relay.reload().await;
     };
     let plain = async || client::get(relay.public, "/token?account=main", Some(CLIENT_KEY)).await;
     assert_eq!(plain().await.unwrap().status, 200);
@@ -337,6 +337,6 @@ async fn plain_http_beyond_the_machine_is_said_once_and_on_loopback_never() {
     drop(relay);
     setup.set("server.listen", "0.0.0.0:0");
     let relay = setup.start().await;
-    read_again(&relay).await;
+    relay.reload().await;
     assert_eq!(said(&relay), 1);
 }

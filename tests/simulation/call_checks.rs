@@ -57,7 +57,8 @@ pub(crate) struct CallChecks {
     window: i64,
     calls_per_day: usize,
     thrift: i64,
-    /// The AppSecret was changed since the last call, while the relay runs: with a sticky issuer it is tried at once.
+    /// When the AppSecret was changed, while the relay runs, until a call that was decided later: with a sticky issuer it is tried at
+    /// once.
     secret_changed_at: Option<i64>,
     reserved_at: Vec<i64>,
     /// Whether the last write of a relay alone was durable, as it was told. Of several no call goes without.

@@ -86,10 +86,9 @@ impl Machine {
         }
         let mut status = self.status(now);
         if let (Phase::Recording(Then::Keep), Some(published)) = (&self.phase, &self.published) {
-            let is_refused = |offer: &&Offer| Some(offer.generation) == self.known.probes.refused;
-            let shown = published.offer.as_ref().filter(|offer| !is_refused(offer));
-            let generation = shown.map(|offer| offer.generation);
-            let is_new = status.offer.as_ref().is_some_and(|offer| generation != Some(offer.generation));
+            let shown = published.offer.as_ref().filter(|offer| Some(offer.generation) != self.known.probes.refused);
+            let is_shown = |offer: &Offer| shown.is_some_and(|shown| shown.generation == offer.generation);
+            let is_new = status.offer.as_ref().is_some_and(|offer| !is_shown(offer));
             if is_new && !self.known.writer.is_settled(self.known.record.generation) {
                 status.offer = shown.cloned();
                 status.rotation_at = published.rotation_at.filter(|_| shown.is_some());

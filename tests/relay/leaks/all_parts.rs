@@ -18,7 +18,7 @@ use test_support::{
 use super::{Search, WRONG_KEY};
 use crate::{
     RELAY,
-    reload::{REFUSED, counted, read_again},
+    reload::{REFUSED, counted},
 };
 
 const PASSWORD: &str = "sentinel-password-of-redis";
@@ -153,7 +153,7 @@ async fn no_secret_is_told_at_trace_level_with_every_part_on_and_settings_that_c
     eventually("all are there", async || relay.look("/readyz").await.json()["status"] == "ready").await;
     parts.ask(&relay, &TARGETS, &mut search).await;
     parts.change("keys = [\"sentinel-billing-key-number-2-0123456789\"]");
-    read_again(&relay).await;
+    relay.reload().await;
     parts.change("kyes = [\"sentinel-billing-key-number-3-0123456789\"]");
     counted(&relay, REFUSED, 1).await;
     parts.ask(&relay, &TARGETS[..4], &mut search).await;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use rustix::process::Signal;
-use test_support::eventually;
+use test_support::{SETTINGS_TAKEN, eventually};
 
-use super::{Files, REFUSED, TAKEN, counted, reload, status_with};
+use super::{Files, REFUSED, counted, reload, status_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_files_are_named_in_one_line_and_the_old_settings_stay() {
@@ -76,7 +76,7 @@ async fn a_secret_that_kubernetes_swaps_or_that_is_gone_for_a_moment_is_followed
     assert!(relay.events(REFUSED)[0]["error"].as_str().unwrap().contains("clients.billing.key_file"));
     assert!(opens(2).await, "the old key stays");
     symlink("..data/billing_key", &link).unwrap();
-    counted(&relay, TAKEN, 2).await;
+    counted(&relay, SETTINGS_TAKEN, 2).await;
     assert!(opens(2).await);
 }
 

@@ -34,7 +34,7 @@ pub use log_capture::LogCapture;
 pub use ports::{ClosedPort, free_port};
 pub use redis_groups::{MASTER, RedisCluster, SentinelGroup};
 pub use redis_server::{RECORD_KEY, RedisServer};
-pub use relay_process::{CLIENT_KEY, Relay, SENTINEL};
+pub use relay_process::{CLIENT_KEY, Relay, SENTINEL, SETTINGS_TAKEN};
 pub use setup::{SECRET, Setup, appid};
 pub use small_disk::SmallDisk;
 pub use tls_client::{TlsClient, is_presented};

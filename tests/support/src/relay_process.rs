@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
@@ -20,13 +21,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     client::{self, Answer},
-    wait::PATIENCE,
+    wait::{PATIENCE, eventually},
 };
 
 /// Begins every secret of these tests and appears in none of their other texts.
 pub const SENTINEL: &str = "sentinel-";
 /// The key of the client `orders`, which may use every account.
 pub const CLIENT_KEY: &str = "sentinel-client-key-of-orders-0123456789";
+/// A relay says so when it has read its settings again.
+pub const SETTINGS_TAKEN: &str = "the settings were read again, and count from now on";
 /// How often a start or an end is looked for.
 const POLL: Duration = Duration::from_millis(2);
 
@@ -95,6 +98,20 @@ impl Relay {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    /// Sends it SIGHUP and waits until it has read its settings again.
+    pub async fn reload(&self) {
+        let before = self.events(SETTINGS_TAKEN).len();
+        self.signal(Signal::HUP);
+        eventually(SETTINGS_TAKEN, async || self.events(SETTINGS_TAKEN).len() > before).await;
+    }
+
+    /// A line of `/proc/PID/status` that counts KiB: `VmRSS` is the memory in RAM, `VmHWM` the most that it ever was.
+    pub fn kib(&self, line: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let found = status.lines().find(|text| text.split_once(':').is_some_and(|(name, _)| name == line)).unwrap();
+        found.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// Ends it as a power failure would: no signal handler, no last word.

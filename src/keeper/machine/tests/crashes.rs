@@ -159,7 +159,7 @@ fn a_relay_that_never_could_write_calls_only_after_a_minute_and_without_a_token(
     let began_at = rig.boot;
     while rig.calls.is_empty() {
         rig.fails_to_store();
-        rig.run_to_write_or_call();
+        rig.run_to_write_or_call(1);
     }
     assert!(rig.boot.since(began_at) >= s(60));
 }

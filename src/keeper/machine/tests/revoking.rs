@@ -136,7 +136,7 @@ fn a_process_that_could_not_store_yet_asks_after_a_minute_which_token_is_the_new
     rig.restart();
     let restarted_at = rig.boot;
     while rig.calls.len() == 7 {
-        rig.run_to_write_or_call_of(8);
+        rig.run_to_write_or_call(8);
         if rig.calls.len() == 7 {
             rig.fails_to_store();
         }

@@ -245,12 +245,8 @@ impl Rig {
     }
 
     /// Until something is being written, or so many calls were begun.
-    pub(super) fn run_to_write_or_call_of(&mut self, calls: usize) {
+    pub(super) fn run_to_write_or_call(&mut self, calls: usize) {
         self.run(|rig| rig.writing.is_some() || rig.calls.len() == calls);
-    }
-
-    pub(super) fn run_to_write_or_call(&mut self) {
-        self.run(|rig| rig.writing.is_some() || !rig.calls.is_empty());
     }
 
     fn run(&mut self, is_there: impl Fn(&Self) -> bool) {

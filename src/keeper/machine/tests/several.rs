@@ -261,6 +261,12 @@ impl Pair {
         self.step(who, Event::Reply(Ok(Issued { token: current.token, life })));
     }
 
+    /// A client or an operator says that what this relay serves is bad.
+    fn report(&mut self, who: usize, grounds: Grounds) {
+        let generation = self.generation(who);
+        self.step(who, Event::Report(ReportId(1), generation, grounds));
+    }
+
     /// WeChat refuses the call of that relay.
     fn refuse(&mut self, who: usize, errcode: i64) {
         self.step(who, Event::Reply(Err(code(errcode))));

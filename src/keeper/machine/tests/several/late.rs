@@ -262,6 +262,15 @@ fn a_late_token_that_is_accepted_is_the_second_rotation_of_a_revocation() {
     assert_eq!((pair.relays[1].calls, pair.status(1).rotations_to_revoke), (2, 0));
 }
 
+/// What readers are shown by this, one after the other.
+fn published(actions: &[Action]) -> Vec<Option<&str>> {
+    let shown = actions.iter().filter_map(|action| match action {
+        Action::Publish(status) => Some(status.offer.as_ref().map(|offer| offer.token.expose())),
+        _ => None,
+    });
+    shown.collect()
+}
+
 /// The relay that learns of a later token in the same step as of the verdict served the refused one until the later one was stored.
 #[test]
 fn a_token_that_was_refused_is_not_served_while_the_one_after_it_is_being_stored() {
@@ -277,11 +286,7 @@ fn a_token_that_was_refused_is_not_served_while_the_one_after_it_is_being_stored
     pair.pass(2);
     assert_eq!([pair.shown(0), pair.shown(1)], ["two", "one"]);
     let actions = pair.only_step(1, Event::Probed(refused()));
-    let shown = actions.iter().filter_map(|action| match action {
-        Action::Publish(status) => Some(status.offer.as_ref().map(|offer| offer.token.expose())),
-        _ => None,
-    });
-    assert_eq!(shown.collect::<Vec<_>>(), [None]);
+    assert_eq!(published(&actions), [None]);
 }
 
 /// The same where another relay has had it probed.
@@ -290,8 +295,7 @@ fn a_token_that_another_relay_saw_refused_is_not_served_while_the_one_after_it_i
     let mut pair = frozen_in_a_call("one");
     pair.pass(20);
     pair.dead = Some("one");
-    let generation = pair.generation(1);
-    pair.step(1, Event::Report(ReportId(1), generation, Grounds::Report));
+    pair.report(1, Grounds::Report);
     assert!(pair.store.text().contains(r#""is_refused":true"#), "{}", pair.store.text());
     assert_eq!(pair.shown(0), "one");
     let (boot, relay) = (pair.boot, &mut pair.relays[0]);
@@ -299,9 +303,5 @@ fn a_token_that_another_relay_saw_refused_is_not_served_while_the_one_after_it_i
     relay.poll(boot, Some(&mut pair.store));
     let reply = Issued { token: Token::try_from("two".to_owned()).unwrap(), life: s(7200) };
     let actions = pair.only_step(0, Event::Reply(Ok(reply)));
-    let shown = actions.iter().filter_map(|action| match action {
-        Action::Publish(status) => Some(status.offer.as_ref().map(|offer| offer.token.expose())),
-        _ => None,
-    });
-    assert!(!shown.collect::<Vec<_>>().contains(&Some("one")));
+    assert!(!published(&actions).contains(&Some("one")));
 }

@@ -91,8 +91,7 @@ fn a_token_that_was_refused_before_it_could_be_stored_stays_refused() {
     pair.reply_again(0);
     assert_eq!(pair.shown(0), "two");
     pair.dead = Some("two");
-    let generation = pair.generation(0);
-    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Report));
+    pair.report(0, Grounds::Report);
     assert_eq!(pair.shown(0), "nothing");
     // another relay has written meanwhile
     let text = pair.store.text().replacen(r#""revision":"#, r#""revision":1"#, 1);

@@ -47,8 +47,7 @@ fn insisting_on(token: &'static str) -> Pair {
     pair.reply(0, token);
     pair.pass(60);
     pair.dead = Some(token);
-    let generation = pair.generation(0);
-    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Report));
+    pair.report(0, Grounds::Report);
     pair.reply(0, token);
     pair
 }
@@ -168,8 +167,7 @@ fn where_another_relay_hands_a_token_over_nothing_is_forced() {
     pair.pass_until_call(1, 200);
     pair.reply_again(1);
     pair.dead = Some("one");
-    let generation = pair.generation(1);
-    pair.step(1, Event::Report(ReportId(1), generation, Grounds::Report));
+    pair.report(1, Grounds::Report);
     pair.pass_until_call(1, 60);
     pair.reply_again(1);
     assert!(pair.relays[1].machine.known.must_force);
@@ -193,14 +191,19 @@ fn the_call_that_tells_is_made_without_redis_too() {
     assert!(pair.seconds(1) > 6000, "{}", pair.seconds(1));
 }
 
+/// An operator revokes `token` of a sticky issuer: the first forced call is under way.
+fn revoking(token: &str) -> Pair {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, token);
+    pair.pass(60);
+    pair.report(0, Grounds::Revocation);
+    pair
+}
+
 /// The second call of a revocation is forced: beside a late token it would end the current one at once.
 #[test]
 fn a_revocation_does_not_force_while_nobody_knows_which_token_is_the_newest() {
-    let mut pair = Pair::of(policy(RotationMode::Sticky));
-    pair.reply(0, "one");
-    pair.pass(60);
-    let generation = pair.generation(0);
-    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Revocation));
+    let mut pair = revoking("one");
     pair.relays[0].is_frozen = true;
     pair.pass_until_call(1, 200);
     pair.reply(1, "two");
@@ -217,11 +220,7 @@ fn a_revocation_does_not_force_while_nobody_knows_which_token_is_the_newest() {
 /// It may be sent at any moment: an answer before tells nothing, and would be asked for every 15 s.
 #[test]
 fn a_relay_that_is_cut_off_asks_nothing_about_a_forced_call_that_may_still_be_sent() {
-    let mut pair = Pair::of(policy(RotationMode::Sticky));
-    pair.reply(0, "one");
-    pair.pass(60);
-    let generation = pair.generation(0);
-    pair.step(0, Event::Report(ReportId(1), generation, Grounds::Revocation));
+    let mut pair = revoking("one");
     pair.pass(2);
     assert!(pair.relays[1].machine.known.record.open_call().is_some_and(Call::is_forced));
     for _ in 0..FORCED_PER_DAY {
