@@ -126,11 +126,7 @@ impl Knowledge {
             return;
         };
         let basis = stored.written.shared_basis(&replica.peers, now, None);
-        let refused = self.record.credential.as_ref().is_some_and(|credential| credential.is_refused);
         self.record = on_our_clock(stored.record, stored.written.boot_us, basis, now);
-        if let Some(credential) = &mut self.record.credential {
-            credential.is_refused |= refused;
-        }
     }
 
     /// Takes in a record that is not the one last seen.

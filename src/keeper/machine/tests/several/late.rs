@@ -142,6 +142,39 @@ fn a_late_token_is_not_served_where_the_one_that_came_between_is_dead() {
     assert_eq!([pair.shown(0), pair.shown(1)], ["nothing", "nothing"]);
 }
 
+/// A rotation settles it at once: a candidate would wait for a probe.
+#[test]
+fn a_late_token_is_no_candidate_where_the_one_that_came_between_is_dead() {
+    let mut pair = overtaken_by("newer");
+    pair.pass(60);
+    pair.has_no_permits = true;
+    pair.dead = Some("newer");
+    pair.report(1, Grounds::Report);
+    pair.reply(0, "late");
+    pair.pass(10);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["nothing", "nothing"]);
+    assert_eq!(pair.told(0, "HandedOver"), 0, "{:?}", pair.relays[0].notes);
+    pair.step(1, Event::Reserved);
+    pair.reply(1, "last");
+    pair.pass(400);
+    assert_eq!(([pair.shown(0), pair.shown(1)], probes_of(&pair, "late")), (["last", "last"], 0));
+}
+
+/// A later number for the same token would wake everybody who waits for the next one.
+#[test]
+fn a_late_token_that_nobody_overtook_is_stored_under_the_generation_that_it_was_served_as() {
+    let mut pair = with_a_late_token_that_is_not_stored();
+    pair.pass(2);
+    let served_as = pair.generation(0);
+    assert_eq!(pair.shown(0), "t2");
+    pair.report(1, Grounds::Report); // the other one writes meanwhile
+    pair.pass(2);
+    pair.read_only = None;
+    pair.pass(10);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["t2", "t2"]);
+    assert_eq!([pair.generation(0), pair.generation(1)], [served_as; 2]);
+}
+
 /// Seed 2031 of several relays.
 #[test]
 fn a_late_token_that_two_calls_may_have_ended_is_not_served() {

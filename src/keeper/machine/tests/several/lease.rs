@@ -105,6 +105,19 @@ fn a_report_that_reaches_a_follower_costs_one_probe_of_the_holder_s() {
 }
 
 #[test]
+fn a_report_of_a_follower_that_waits_for_a_rotation_is_taken_in_once() {
+    let mut pair = Pair::serving("one");
+    pair.pass(60);
+    pair.dead = Some("one");
+    pair.report(1, Grounds::Report);
+    pair.pass_until_call(0, 4);
+    assert_eq!(pair.relays[0].machine.reports.len(), 1, "it waits, and is not heard again at every step");
+    pair.reply(0, "two");
+    pair.pass(2);
+    assert_eq!(pair.relays[1].answers, [ReportAnswer::Superseded]);
+}
+
+#[test]
 fn a_report_at_a_follower_that_comes_too_soon_is_answered_so() {
     let mut pair = Pair::serving("one");
     pair.pass(60);

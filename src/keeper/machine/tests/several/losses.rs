@@ -101,3 +101,27 @@ fn a_token_that_was_refused_before_it_could_be_stored_stays_refused() {
     pair.pass(3);
     assert_eq!(pair.shown(0), "nothing");
 }
+
+/// The token of the frozen relay, which has the later generation, would hide the one that the others have meanwhile.
+#[test]
+fn a_late_token_that_a_store_that_went_back_does_not_know_is_the_candidate_too() {
+    let mut pair = Pair::serving("one");
+    pair.pass(60);
+    let before = pair.store.clone();
+    for _ in 0..4 {
+        pair.pass(40);
+        pair.report(0, Grounds::Report); // writes, each with a later revision
+    }
+    pair.pass_until_call(0, 7200);
+    pair.relays[0].is_frozen = true;
+    goes_back(&mut pair, &before);
+    pair.a_day_behind = Some(1);
+    pair.panics(1);
+    pair.pass_until_call(1, 800);
+    pair.reply(1, "newer");
+    pair.pass(2);
+    pair.reply(0, "late");
+    pair.pass(3);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["newer", "newer"]);
+    assert_eq!(pair.told(0, "HandedOver { is_candidate: true }"), 1, "{:?}", pair.relays[0].notes);
+}

@@ -23,6 +23,8 @@ fn a_call_that_minted_nothing_is_taken_back_where_the_others_took_it_for_unknown
         assert_eq!(relay.machine.known.record.orphans, []);
     }
     assert!(pair.seconds(1) > promised, "{} after {promised}", pair.seconds(1));
+    assert_eq!(pair.relays[1].calls, 0, "the other one sees first that the call comes sooner");
+    pair.pass_until_call(1, 4);
 }
 
 #[test]

@@ -143,7 +143,13 @@ fn a_relay_that_was_cut_off_at_its_start_asks_the_others_for_the_writers_clock_w
     starts_and_is_cut_off(&mut pair);
     pair.pass(30);
     pair.cut = None;
-    pair.pass(4);
+    let began_at = pair.boot;
+    while !pair.relays[1].machine.known.awaits_clock() {
+        pair.pass_step();
+        assert!(pair.boot.since(began_at) < s(4), "it did not wait");
+    }
+    assert_eq!(pair.relays[1].wake_at.since(pair.now(1).boot), STEP, "it looks again soon");
+    pair.pass(3);
     assert_eq!((pair.shown(1), pair.told(1, "AgedByWall")), ("one", 0), "{:?}", pair.relays[1].notes);
 }
 
