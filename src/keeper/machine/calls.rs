@@ -161,6 +161,9 @@ impl Knowledge {
         let (after, generation) = (self.record.generation, self.record.generation.next(now.wall));
         self.record.calls.clear();
         self.count_rotation(&token);
+        if self.record.credential.as_ref().is_some_and(|current| current.token == token) {
+            self.record.renumber(generation);
+        }
         let credential = Credential {
             token,
             generation,

@@ -98,10 +98,7 @@ impl Knowledge {
     /// served never goes back (I4).
     pub(super) fn relabel(&mut self, now: Now, ours: Generation) {
         if self.record.generation < ours {
-            self.record.generation = ours.next(now.wall);
-            if let Some(stored) = &mut self.record.credential {
-                stored.generation = self.record.generation;
-            }
+            self.record.renumber(ours.next(now.wall));
         }
     }
 

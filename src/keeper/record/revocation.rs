@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Credential;
+use super::{Credential, Record};
 use crate::credential::Generation;
 
 /// So many rotations kill a token: WeChat keeps the two newest.
@@ -50,6 +50,20 @@ impl Credential {
     /// Whether an operator has revoked it.
     pub fn is_revoked(&self, revocation: Revocation) -> bool {
         revocation.covers(self.generation)
+    }
+}
+
+impl Record {
+    /// The current token under a later generation. What was revoked of it stays revoked: it is no other token.
+    pub fn renumber(&mut self, generation: Generation) {
+        let revocation = self.revocation;
+        if let Some(current) = &mut self.credential {
+            if current.is_revoked(revocation) {
+                self.revocation.up_to = generation;
+            }
+            current.generation = generation;
+        }
+        self.generation = generation;
     }
 }
 

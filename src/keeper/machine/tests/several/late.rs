@@ -175,6 +175,21 @@ fn a_late_token_that_nobody_overtook_is_stored_under_the_generation_that_it_was_
     assert_eq!([pair.generation(0), pair.generation(1)], [served_as; 2]);
 }
 
+/// It was given a generation after the late one's, and with it authenticated again.
+#[test]
+fn a_revoked_token_stays_revoked_where_another_relay_hands_a_later_one_over() {
+    let mut pair = overtaken_by("newer");
+    pair.pass(60);
+    pair.has_no_permits = true;
+    pair.step(1, Event::Report(ReportId(1), Generation::default(), Grounds::Revocation));
+    let revoked_as = pair.generation(1);
+    pair.reply(0, "late");
+    pair.pass(3);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["newer", "newer"]);
+    assert!(pair.generation(1) > revoked_as, "else this shows nothing");
+    assert!(pair.status(0).is_revoked && pair.status(1).is_revoked);
+}
+
 /// Seed 2031 of several relays.
 #[test]
 fn a_late_token_that_two_calls_may_have_ended_is_not_served() {

@@ -194,6 +194,19 @@ fn a_longer_life_told_of_the_same_token_counts_only_if_the_issuer_tells_what_is_
 }
 
 #[test]
+fn a_revoked_token_whose_life_is_told_longer_stays_revoked() {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, "one");
+    pair.pass(60);
+    pair.report(0, Grounds::Revocation);
+    let first = pair.generation(0);
+    pair.reply(0, "one"); // the forced call did not rotate, and tells 60 s more than before
+    pair.pass(2);
+    assert!(pair.generation(0) > first, "else this shows nothing");
+    assert!(pair.status(0).is_revoked && pair.status(1).is_revoked);
+}
+
+#[test]
 fn a_token_that_could_not_be_stored_is_promised_no_further_than_the_lease_proves() {
     let mut pair = Pair::serving("one");
     pair.pass_until_call(0, 7200);
