@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
 use token_relay::store::{Sealed, Swap};
 
 use super::{
@@ -33,10 +34,8 @@ impl Kept {
         Self { bytes, boot_name, written_at: at, written_wall_ms, is_damaged: false }
     }
 
-    /// It is looked at after every step: a whole one, which most are, is checked much faster than a damaged one.
     pub(crate) fn text(&self) -> Cow<'_, str> {
-        let bytes = self.bytes.expose();
-        std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+        String::from_utf8_lossy(self.bytes.expose())
     }
 }
 
@@ -108,14 +107,15 @@ impl Store {
     }
 
     pub(crate) fn contains(&self, text: &str) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.text().contains(text))
+        self.bytes().is_some_and(|bytes| memmem::find(bytes.expose(), text.as_bytes()).is_some())
     }
 
     /// The number after `field` in the stored record.
     pub(crate) fn number(&self, field: &str) -> Option<u64> {
-        let text = self.kept.as_ref()?.text();
-        let digits = text.split(&format!("\"{field}\":")).nth(1)?;
-        digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        let (bytes, name) = (self.bytes()?.expose(), format!("\"{field}\":"));
+        let digits = &bytes[memmem::find(bytes, name.as_bytes())? + name.len()..];
+        let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+        std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
     }
 
     pub(crate) fn judgement(&self, host: &Host, at: i64) -> Judgement {

@@ -120,7 +120,7 @@ impl World {
             let (seen, fresh) = (self.replicas[who].group.latest, self.rng.seed());
             self.store_of(who).history.enter(seen, fresh);
         }
-        let revoked = self.store.number("up_to");
+        let revoked = if is_shared { self.store.number("up_to") } else { None };
         let store = self.store_of(who);
         let swap = store.swap(expected, next, is_shared);
         if swap == Swap::Won && is_shared {

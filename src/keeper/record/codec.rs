@@ -20,6 +20,9 @@ const VERSION: u32 = 2;
 /// How far two clocks may disagree before it means something, and how wrong an age by the wall clock may be.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
+/// A little more than most records have, in bytes: they are written at once, and grow no buffer.
+const USUAL_SIZE: usize = 1536;
+
 /// Why bytes are not a record. Never with a byte of them: they may hold a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -89,7 +92,9 @@ impl Record {
     pub fn encode(&self, identity: &Identity, boot_id: &BootId, now: Now) -> Sealed {
         let written = Stamp { boot_id: boot_id.clone(), boot_us: now.boot, wall_ms: now.wall };
         let layout = Layout { version: VERSION, identity, written, record: self };
-        Sealed::new(serde_json::to_vec(&layout).expect("a record of numbers and strings is JSON"))
+        let mut bytes = Vec::with_capacity(USUAL_SIZE);
+        serde_json::to_writer(&mut bytes, &layout).expect("a record of numbers and strings is JSON");
+        Sealed::new(bytes)
     }
 }
 
