@@ -8,6 +8,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use token_relay::{
+    clock::Timestamp,
     credential::{Generation, Promise, TicketKind, Token},
     issuer::{Platform, ticket, wecom},
     keeper::{
@@ -44,6 +45,7 @@ enum What {
     TokenComes,
     TokenGoes,
     Fault,
+    Secret,
 }
 
 /// The account's, as its own keeper has it.
@@ -115,6 +117,12 @@ pub(crate) struct TicketWorld {
     seen: Seen,
     durable: Seen,
     is_calling: bool,
+    /// Loads, writes, calls and probes whose answers are to come.
+    under_way: u32,
+    /// How many times the AppSecret was changed; and before the last write, for a call's counts from its intent.
+    secret: u32,
+    recorded_with: u32,
+    changes_in_next_write: bool,
     calls: VecDeque<i64>,
     last_call_at: i64,
     until: i64,
@@ -170,6 +178,10 @@ impl TicketWorld {
             seen: Seen::default(),
             durable: Seen::default(),
             is_calling: false,
+            under_way: 0,
+            secret: 0,
+            recorded_with: 0,
+            changes_in_next_write: false,
             calls: VecDeque::new(),
             last_call_at: -DAY,
             until: 20 * DAY,
@@ -206,7 +218,12 @@ impl TicketWorld {
                 self.step(Event::Reserved);
             }
             What::ToRelay(life, event) if life == self.life => {
-                self.is_calling &= !matches!(event, Event::Reply(_));
+                let is_reply = matches!(event, Event::Reply(_));
+                self.is_calling &= !is_reply;
+                self.under_way -= 1;
+                if is_reply && self.recorded_with != self.secret {
+                    (self.seen, self.durable) = Default::default();
+                }
                 self.step(event);
             }
             What::Wake(_) | What::Permit(_) | What::ToRelay(..) => {}
@@ -228,6 +245,7 @@ impl TicketWorld {
                 self.queue.push(self.now + away, What::TokenComes);
             }
             What::Fault => self.fault(),
+            What::Secret => self.change_secret(),
         }
     }
 
@@ -259,7 +277,8 @@ impl TicketWorld {
                     (ticket.ends_at, ticket.is_revoked) = (self.now, true);
                 }
             }
-            _ if self.kept == Kept::AgentToken => {}
+            _ if self.kept == Kept::AgentToken && self.rng.coin() => self.change_secret(),
+            _ if self.kept == Kept::AgentToken => self.changes_in_next_write = true,
             _ => {
                 self.tally.count("the access token is refused");
                 if self.access_token == AccessToken::Good {
@@ -269,12 +288,27 @@ impl TicketWorld {
         }
     }
 
+    /// What is known of a token that the secret before has brought goes with it.
+    fn change_secret(&mut self) {
+        self.tally.count("another secret");
+        self.trace.line(self.now, format_args!("another secret"));
+        self.secret += 1;
+        (self.seen, self.durable) = Default::default();
+        if self.machine.is_some() {
+            self.step(Event::Reconfigured(self.policy, self.mark()));
+        }
+    }
+
+    fn mark(&self) -> SecretMark {
+        SecretMark::of("wx1", &self.secret.to_string())
+    }
+
     fn end_process(&mut self) {
         (self.machine, self.offer) = (None, None);
         self.life += 1;
         self.timer += 1;
         self.drop_reservation();
-        self.is_calling = false;
+        (self.is_calling, self.under_way) = (false, 0);
         self.seen = self.durable.clone();
         let away = if self.rng.coin() { self.rng.spread(SECOND, 4 * HOUR) } else { SECOND };
         self.queue.push(self.now + away, What::Start);
@@ -288,7 +322,7 @@ impl TicketWorld {
             Identity { base_url: "https://a".to_owned(), appid: "wx1".to_owned(), endpoint: "jsapi".to_owned() };
         let (boot, now, seed) = (self.host.boot_id(), self.host.now(self.now), self.rng.seed());
         let machine = Machine::new(self.policy, identity, boot, now, Generation::default(), seed);
-        self.machine = Some(machine.asking_with(SecretMark::of("wx1", "secret")));
+        self.machine = Some(machine.asking_with(self.mark()));
         (self.last_call_at, self.started_at) = (-DAY, self.now);
         self.seen.is_read_on(&self.host.boot_name);
         self.step(Event::Tick);
@@ -302,6 +336,8 @@ impl TicketWorld {
         for action in decision.actions {
             self.obey(action);
         }
+        let goes_on = decision.wake_at < Timestamp::NEVER || self.under_way > 0 || self.is_waiting;
+        self.breach.unless(goes_on, self.now, "I10", || "nothing will ever happen".to_owned());
         self.timer += 1;
         let wake_at = self.host.at(decision.wake_at).min(self.now + HOUR).max(self.now);
         self.queue.push(wake_at, What::Wake(self.timer));
@@ -312,6 +348,8 @@ impl TicketWorld {
     }
 
     fn obey(&mut self, action: Action) {
+        let has_answer = matches!(action, Action::Load | Action::Store { .. } | Action::Send { .. } | Action::Probe(_));
+        self.under_way += u32::from(has_answer);
         match action {
             Action::Load => self.tell(1, Event::Loaded(Ok(self.stored.clone()))),
             Action::Store { expected, next } => self.store(expected.as_ref(), next),

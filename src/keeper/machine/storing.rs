@@ -47,18 +47,18 @@ impl Machine {
                 self.withdraw(now);
             }
             Then::Probe(sent) if may_go_on => {
+                let record = &self.known.record;
+                let candidate = record.candidate().filter(|_| sent.reason == ProbeReason::Candidate);
+                let current = record.credential.as_ref().map(|credential| &credential.token);
+                let Some(token) = candidate.map(|(_, late)| &late.token).or(current).cloned() else {
+                    // another AppSecret came meanwhile, and the token went with the one before
+                    self.undo(&then);
+                    self.phase = Phase::Idle;
+                    return;
+                };
                 self.known.probes.last_at = Some(sent.at);
                 self.phase = Phase::Probing(sent);
-                let candidate = self
-                    .known
-                    .record
-                    .candidate()
-                    .filter(|_| sent.reason == ProbeReason::Candidate)
-                    .map(|(_, late)| &late.token);
-                let current = self.known.record.credential.as_ref().map(|credential| &credential.token);
-                if let Some(token) = candidate.or(current).cloned() {
-                    self.act(Action::Probe(token));
-                }
+                self.act(Action::Probe(token));
             }
             Then::Probe(sent) => {
                 self.undo(&then);

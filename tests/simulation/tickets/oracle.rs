@@ -18,8 +18,9 @@ impl TicketWorld {
                 }
                 // Of an agent's token the relay knows that a call of its own had it minted. But not a process that has not seen the
                 // one before: the process before it may have called without a record since that call was due, at the end if it was
-                // known, and if not soon after the last look.
-                let end = self.seen.known.get(&last).map(|end| end.earliest);
+                // known, and if not soon after the last look, or earlier because somebody had ended it.
+                let is_revoked = self.tickets[usize::try_from(last).expect("few")].is_revoked;
+                let end = self.seen.known.get(&last).map(|end| end.earliest).filter(|_| !is_revoked);
                 let is_watched = self.started_at <= seen_at || end.is_some_and(|end| self.started_at <= end);
                 let is_own = self.kept == Kept::AgentToken && is_watched;
                 let (earliest, latest) = (seen_at.min(sent_at) + LIFE, came_at + LIFE);

@@ -15,7 +15,10 @@ use super::{
 
 impl TicketWorld {
     pub(super) fn store(&mut self, expected: Option<&Sealed>, next: Sealed) {
-        self.recorded_at = self.now;
+        (self.recorded_at, self.recorded_with) = (self.now, self.secret);
+        if std::mem::take(&mut self.changes_in_next_write) {
+            self.queue.push(self.now + 1, What::Secret);
+        }
         let swap = match self.rng.between(0, 99) {
             _ if expected != self.stored.as_ref() => Swap::Lost(self.stored.clone()),
             0 => Swap::Unknown(StoreError("no space left on device".to_owned())),

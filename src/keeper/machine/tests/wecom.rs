@@ -61,6 +61,25 @@ fn a_refused_secret_leaves_the_living_token_served_to_its_end() {
     assert_eq!(rig.boot.since(failed_at), HOUR);
 }
 
+/// The token goes with the old secret, and then there was nothing to probe: the keeper stood still for ever.
+#[test]
+fn a_secret_that_is_changed_while_a_probe_is_being_recorded_is_tried_at_once() {
+    let mut rig = with_a_token_of_known_age();
+    rig.pass(s(60));
+    rig.stores_by_hand = true;
+    rig.report(1);
+    rig.run_to_write();
+    rig.step(Event::Reconfigured(policy(), SecretMark::of("ww1", "another")));
+    rig.stores_by_hand = false;
+    rig.stored(Swap::Won);
+    assert!(rig.probes == 0 && rig.is_calling(), "{:?}", rig.machine);
+    rig.reply_token("three", 7200);
+    assert_eq!(rig.shown(), "three");
+    assert!(matches!(rig.answers[..], [(1, ReportAnswer::Superseded)]), "{:?}", rig.answers);
+    rig.step(Event::Shutdown);
+    assert!(rig.is_stopped);
+}
+
 #[test]
 fn another_secret_is_tried_at_once_and_takes_no_token_of_the_one_before() {
     let mut rig = with_a_token_of_known_age();
