@@ -148,12 +148,14 @@ pub(super) fn lookup(path: &[&str]) -> PathKind {
         ["clients", name, key] => name.parse::<ClientName>().map_or_else(PathKind::BadName, |_| key_of(CLIENT, key)),
         [section] if keys_of(section).is_some() => PathKind::Table,
         ["server", "tls", key] => key_of(keys_of("server.tls").unwrap_or_default(), key),
-        [section, key] if let Some(keys) = keys_of(section) => key_of(keys, key),
-        [_] | [_, _] => {
-            PathKind::Unknown(SECTIONS.iter().map(|(name, _)| *name).chain(["accounts", "clients"]).collect())
-        }
+        [section, key] => keys_of(section).map_or_else(unknown_section, |keys| key_of(keys, key)),
+        [_] => unknown_section(),
         _ => PathKind::Unknown(Vec::new()),
     }
+}
+
+fn unknown_section() -> PathKind {
+    PathKind::Unknown(SECTIONS.iter().map(|(name, _)| *name).chain(["accounts", "clients"]).collect())
 }
 
 pub(super) fn keys_of(section: &str) -> Option<&'static [Key]> {
