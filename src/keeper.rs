@@ -3,10 +3,14 @@
 //! One task per credential, the only writer of its credential. Every I/O runs in a task of its own, to its end (I13), and
 //! comes back as an event; the keeper's loop never waits for anything but the next event.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_channel::mpsc;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::OptionFuture};
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -14,7 +18,7 @@ use crate::{
     clock::{Clock, Now},
     credential::{CredentialId, Generation, log_credential},
     group::{Group, Member},
-    heartbeat::{BEAT, Heartbeat},
+    heartbeat::{BEAT, Heartbeat, next_beat_in},
     issuer::Issuer,
     keeper::{
         log::KeeperLog,
@@ -98,7 +102,7 @@ impl Keeper {
         Self {
             changes,
             member: parts.group.as_ref().map(|group| group.join(parts.id.clone())),
-            log: KeeperLog::new(parts.id.clone(), parts.setup.policy.issuer.errors, end.metrics, end.history),
+            log: KeeperLog::new(parts.id.clone(), end.metrics, end.history),
             heartbeat: end.heartbeat,
             publisher: end.publisher,
             reports: end.reports,
@@ -155,7 +159,7 @@ impl Keeper {
         let started = self.parts.clock.now();
         let mut machine = self.machine(started);
         let (arrivals, mut arriving) = mpsc::unbounded();
-        let mut run = Run::new(arrivals, io, started.boot);
+        let mut run = Run::new(arrivals, io);
         let mut event = Event::Tick;
         let mut is_stopping = false;
         loop {
@@ -166,17 +170,18 @@ impl Keeper {
             }
             let now = self.parts.clock.now();
             let decision = machine.step(now, event);
-            run.wake_at = decision.wake_at;
             for action in decision.actions {
                 self.perform(&mut run, now, action);
             }
             if run.is_over {
                 return;
             }
-            let next_wake_in = run.next_wake_in(self.parts.clock.boot_now());
+            let now = self.parts.clock.boot_now();
+            let next_wake_in = decision.wake_at.since(now).min(next_beat_in(now));
             event = tokio::select! {
                 biased;
-                Ok(arrival) = arriving.recv() => arrival.event(),
+                // no event will ever come of what panicked: so does the keeper
+                Ok(arrival) = arriving.recv() => arrival.unwrap_or_else(|panic| resume_unwind(panic)),
                 () = stop.cancelled(), if !is_stopping => {
                     is_stopping = true;
                     Event::Shutdown
@@ -184,7 +189,8 @@ impl Keeper {
                 () = run.reservation.granted() => Event::Reserved,
                 Ok(report) = self.reports.recv() => run.reported(report),
                 Ok(setup) = self.changes.recv() => self.changed(*setup),
-                () = changed(self.member.as_ref()) => Event::Tick,
+                // another relay may have written the record
+                Some(()) = OptionFuture::from(self.member.as_ref().map(Member::changed)) => Event::Tick,
                 () = sleep(next_wake_in) => Event::Tick,
             };
         }
@@ -298,13 +304,5 @@ impl Keeper {
             }
             None => self.log.metrics().report(Grounds::Report, outcome),
         }
-    }
-}
-
-/// Until another relay has written the record, perhaps; for ever where there is none.
-async fn changed(member: Option<&Member>) {
-    match member {
-        Some(member) => member.changed().await,
-        None => std::future::pending().await,
     }
 }

@@ -52,9 +52,9 @@ pub struct Status {
     /// L: the whole life of the offered credential; zero where none is offered.
     pub life: Duration,
     /// What is left of the rolling day's budgets.
-    pub budget: BudgetLeft,
+    pub budget: Budget,
     /// The budgets before anything is spent.
-    pub whole_budget: BudgetLeft,
+    pub whole_budget: Budget,
 }
 
 /// Which relay calls the platform for a credential.
@@ -165,15 +165,27 @@ pub enum StoreTrouble {
     Newer(u32),
 }
 
-/// Calls that may still be made in the rolling 24 hours (I6).
+/// How many of each kind: that 24 hours allow, that were spent in them, or that are left (I6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BudgetLeft {
-    /// Of `calls_per_day`.
+pub struct Budget {
+    /// Calls to the token API, forced ones included.
     pub calls: u32,
-    /// Of the forced calls.
+    /// Forced calls.
     pub forced: u32,
-    /// Of the probes.
+    /// Probes.
     pub probes: u32,
+}
+
+impl Budget {
+    /// Of each kind what `by` makes of both numbers.
+    #[must_use]
+    pub fn zip(self, other: Self, by: fn(u32, u32) -> u32) -> Self {
+        Self {
+            calls: by(self.calls, other.calls),
+            forced: by(self.forced, other.forced),
+            probes: by(self.probes, other.probes),
+        }
+    }
 }
 
 /// The situation of a credential.

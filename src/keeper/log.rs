@@ -3,19 +3,13 @@
 //! Repeated lines are damped: the first three of a kind are warnings (an operator's remedy: the first), the rest is DEBUG
 //! with a count, and recovery is INFO.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::machine::{NotRestored, Note};
 use crate::{
     clock::WallTime,
     credential::{CredentialId, log_credential},
-    issuer::{ErrorTable, IssueError, Issued, Remedy, Verdict},
+    issuer::{IssueError, Issued, Verdict},
     metrics::{CallOutcome, CallResult, CredentialMetrics, ProbeOutcome},
     recent::{Happening, History},
     status::Failure,
@@ -28,23 +22,16 @@ const LOUD: u32 = 3;
 #[derive(Debug)]
 pub struct KeeperLog {
     id: CredentialId,
-    /// What the issuer's errors mean.
-    errors: &'static ErrorTable,
     metrics: Arc<CredentialMetrics>,
     history: History,
     /// Inconclusive probes in a row.
-    without_verdict: AtomicU32,
+    without_verdict: u32,
 }
 
 impl KeeperLog {
-    /// For the credential `id`, whose issuer's errors mean what `errors` says.
-    pub fn new(
-        id: CredentialId,
-        errors: &'static ErrorTable,
-        metrics: Arc<CredentialMetrics>,
-        history: History,
-    ) -> Self {
-        Self { id, errors, metrics, history, without_verdict: AtomicU32::new(0) }
+    /// For the credential `id`.
+    pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>, history: History) -> Self {
+        Self { id, metrics, history, without_verdict: 0 }
     }
 
     /// What is counted of this credential.
@@ -53,7 +40,7 @@ impl KeeperLog {
     }
 
     /// Logs and counts what happened at `at`, and writes it down.
-    pub fn note(&self, at: WallTime, note: &Note) {
+    pub fn note(&mut self, at: WallTime, note: &Note) {
         let id = &self.id;
         match note {
             Note::Restored { generation, seconds_left: 0 } => {
@@ -145,11 +132,8 @@ impl KeeperLog {
         }
         let id = &self.id;
         let (errcode, repeated) = (failure.error.errcode(), failure.repeated);
-        let (error, hint) = (self.errors.describe(&failure.error), self.errors.hint(&failure.error));
-        let loud = match self.errors.remedy(&failure.error) {
-            Remedy::Operator(_) => 1,
-            Remedy::Soon | Remedy::Wait(_) => LOUD,
-        };
+        let (error, hint) = (failure.errors.describe(&failure.error), failure.errors.hint(&failure.error));
+        let loud = if failure.needs_operator() { 1 } else { LOUD };
         if repeated <= loud {
             log_credential!(warn, id, errcode, %error, repeated, ?next_in, %hint, "fetch failed");
         } else {
@@ -157,10 +141,10 @@ impl KeeperLog {
         }
     }
 
-    fn probed(&self, verdict: &Verdict) {
+    fn probed(&mut self, verdict: &Verdict) {
         let id = &self.id;
         if !matches!(verdict, Verdict::Inconclusive { .. }) {
-            self.without_verdict.store(0, Ordering::Relaxed);
+            self.without_verdict = 0;
         }
         match verdict {
             Verdict::Accepted => {
@@ -177,7 +161,8 @@ impl KeeperLog {
             }
             Verdict::Inconclusive { cause } => {
                 self.metrics.probe(ProbeOutcome::Inconclusive);
-                let repeated = self.without_verdict.fetch_add(1, Ordering::Relaxed) + 1;
+                self.without_verdict += 1;
+                let repeated = self.without_verdict;
                 if repeated <= LOUD {
                     log_credential!(warn, id, reason = %cause, repeated, "probe: no verdict, the current one stays");
                 } else {
@@ -216,17 +201,18 @@ mod tests {
     #[test]
     fn rotations_and_failures_come_into_the_history_and_those_of_a_kind_in_a_row_as_one() {
         let (id, history) = (CredentialId::access_token("main".parse().unwrap()), History::default());
-        let log = KeeperLog::new(id.clone(), &ERRORS, Metrics::new().credential(&id), history.clone());
+        let mut log = KeeperLog::new(id.clone(), Metrics::new().credential(&id), history.clone());
         let failed = |second: i64, repeated| {
             let error = IssueError::Refused { errcode: 40164, errmsg: String::new() };
             let at = WallTime::from_millis(second * 1000);
             let failure = Failure { error, errors: &ERRORS, at, repeated }.into();
-            log.note(at, &Note::CallFailed { failure, retry_in: Duration::ZERO });
+            (at, Note::CallFailed { failure, retry_in: Duration::ZERO })
         };
         let rotated = Note::Rotated { generation: Generation(1), life: Duration::from_secs(7200), after_failures: 0 };
         log.note(WallTime::from_millis(1000), &rotated);
         for (second, repeated) in [(2, 1), (3, 2), (4, 1)] {
-            failed(second, repeated);
+            let (at, note) = failed(second, repeated);
+            log.note(at, &note);
         }
         log.note(WallTime::from_millis(5000), &Note::SameToken);
         log.note(WallTime::from_millis(6000), &Note::EndedByOthers);

@@ -4,7 +4,7 @@
 //! same machine runs behind the keeper's shell and in the simulation. It does one thing at a time (`Phase`); every rule
 //! is a moment that it computes anew from the [`Record`] (`promise`, `plan`), never a timer that it would have to cancel.
 
-use std::{fmt, mem, sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use super::{
     record::{CLOCK_TOLERANCE, Call, CallId, Debit, Identity, Outcome, Record, SecretMark},
@@ -47,7 +47,7 @@ mod tests;
 
 use knowledge::{Charge, Knowledge};
 pub use messages::{Action, Decision, Event, NotRestored, Note, ReportAnswer, ReportId};
-use phase::{Phase, ProbeReason, ProbeSent, Revoking, Sent, Then, Waiting};
+use phase::{Phase, ProbeReason, ProbeSent, Sent, Then, Waiting};
 use replica::Replica;
 use situation::{Probes, Situation, Watch};
 use writer::Writer;
@@ -62,6 +62,7 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 const LOAD_RETRY: Duration = Duration::from_secs(1);
 
 /// The decisions of one keeper.
+#[derive(Debug)]
 pub struct Machine {
     known: Knowledge,
     /// How far the wall clock was ahead of the boot clock when that was last told.
@@ -70,19 +71,12 @@ pub struct Machine {
     is_loaded: bool,
     phase: Phase,
     reports: Vec<Waiting>,
-    revoking: Vec<Revoking>,
+    /// Revocations that wait until what is under way has ended, and those in the record, which wait until that is stored.
+    revoking: Vec<ReportId>,
+    recorded: Vec<ReportId>,
     published: Option<Status>,
     is_stopping: bool,
     actions: Vec<Action>,
-}
-
-impl fmt::Debug for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine")
-            .field("phase", &self.phase)
-            .field("record", &self.known.record)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Machine {
@@ -106,6 +100,7 @@ impl Machine {
             phase: Phase::Loading { ask_at: Some(started.boot) },
             reports: Vec::new(),
             revoking: Vec::new(),
+            recorded: Vec::new(),
             published: None,
             is_stopping: false,
             actions: Vec::new(),
@@ -179,7 +174,7 @@ impl Machine {
             self.take_revocations(now);
         }
         match self.phase {
-            Phase::Loading { .. } if self.is_stopping && !self.is_loaded => self.stop(now),
+            Phase::Loading { .. } if self.is_stopping => self.stop(now),
             Phase::Loading { ask_at: Some(at) } if at <= now.boot => {
                 self.phase = Phase::Loading { ask_at: None };
                 self.act(Action::Load);
@@ -229,7 +224,7 @@ impl Machine {
     fn stop(&mut self, now: Now) {
         let ending = ReportAnswer::Failed { again_at: now.boot, failure: ReportFailure::ShuttingDown };
         self.answer_all(&ending);
-        self.revoking.iter_mut().for_each(|revoking| revoking.is_recorded = true);
+        self.recorded.append(&mut self.revoking);
         self.answer_revocations(&ending);
         self.phase = Phase::Stopped;
         self.act(Action::Stop);

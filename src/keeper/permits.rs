@@ -54,10 +54,7 @@ struct Waiter<'a> {
 
 /// The right to make one call; the next in the queue gets it on drop.
 #[derive(Debug)]
-pub struct Permit {
-    // `None` only while it is handed on
-    permits: Option<Arc<Permits>>,
-}
+pub struct Permit(Arc<Permits>);
 
 impl Permits {
     /// `count` permits, all free.
@@ -78,7 +75,7 @@ impl Permits {
             let mut queue = self.queue();
             if queue.in_use < queue.total {
                 queue.in_use += 1;
-                return Permit { permits: Some(self.clone()) };
+                return Permit(self.clone());
             }
             queue.places += 1;
             let place = Place { is_calm: !is_urgent, number: queue.places };
@@ -89,19 +86,10 @@ impl Permits {
         turn.await.expect("only a waiter that has left takes its sender out of the queue unsent")
     }
 
-    fn hand_on(self: Arc<Self>) {
-        self.queue().in_use -= 1;
-        self.give_out();
-    }
-
     /// Gives what is free to those who wait.
     fn give_out(self: &Arc<Self>) {
         while let Some(next) = self.next_turn() {
-            if let Err(mut unwanted) = next.send(Permit { permits: Some(self.clone()) }) {
-                // its waiter has just left: take the permit back without handing it on, and ask the next
-                unwanted.permits = None;
-                self.queue().in_use -= 1;
-            }
+            next.send(Permit(self.clone())).ok(); // a waiter that has just left hands it on by dropping it
         }
     }
 
@@ -155,9 +143,8 @@ impl Reservation {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(permits) = self.permits.take() {
-            permits.hand_on();
-        }
+        self.0.queue().in_use -= 1;
+        self.0.give_out();
     }
 }
 

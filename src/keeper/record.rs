@@ -30,7 +30,7 @@ mod token_text;
 pub use calls::{Call, CallId, LateToken, Outcome};
 pub use calm::{Calm, SHORT_CALM};
 pub use codec::{CLOCK_TOLERANCE, ClockBasis, Stored, Unreadable};
-pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, Spent, UNASKED_PROBES_PER_DAY};
+pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, UNASKED_PROBES_PER_DAY};
 pub use forwarded::{ForwardedAnswer, ForwardedReport};
 pub use handed_out::HandedOut;
 pub use reconcile::Precedence;
@@ -209,18 +209,16 @@ impl Record {
     #[must_use]
     pub fn without_moments(self) -> Self {
         let calls = self.calls.into_iter().filter(Call::is_open).collect();
-        let (credential, handed_out, unanswered_at, verified_at, probed_at) = Default::default();
-        let (calm, forwarded, forced_at) = Default::default();
         Self {
-            credential,
-            handed_out,
+            credential: None,
+            handed_out: Vec::new(),
             calls,
-            unanswered_at,
-            verified_at,
-            probed_at,
-            calm,
-            forwarded,
-            forced_at,
+            unanswered_at: None,
+            verified_at: None,
+            probed_at: None,
+            calm: Calm::default(),
+            forwarded: None,
+            forced_at: None,
             ..self
         }
     }

@@ -1,6 +1,6 @@
 //! What is under way between a start of the keeper, or a start after a panic, and the next?
 
-use std::{any::Any, collections::HashMap, panic::AssertUnwindSafe, panic::resume_unwind, time::Duration};
+use std::{collections::HashMap, panic::AssertUnwindSafe, thread};
 
 use futures_channel::mpsc;
 use futures_util::FutureExt;
@@ -8,8 +8,6 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    clock::Timestamp,
-    heartbeat::next_beat_in,
     keeper::{
         machine::{Event, ReportId},
         permits::Reservation,
@@ -18,31 +16,17 @@ use crate::{
     report::Grounds,
 };
 
-/// What comes back from the keeper's I/O.
-pub(super) enum Arrival {
-    Event(Event),
-    /// The I/O panicked: so does the keeper, for no event will ever come of it.
-    Panicked(Box<dyn Any + Send>),
-}
-
-impl Arrival {
-    pub(super) fn event(self) -> Event {
-        match self {
-            Self::Event(event) => event,
-            Self::Panicked(panic) => resume_unwind(panic),
-        }
-    }
-}
+/// What comes back from the keeper's I/O, or that it panicked. Boxed, so that the queue stays small.
+pub(super) type Arrival = Box<thread::Result<Event>>;
 
 /// One run of the loop: from a start, or a start after a panic, to the next.
 pub(super) struct Run {
-    arrivals: mpsc::UnboundedSender<Box<Arrival>>,
+    arrivals: mpsc::UnboundedSender<Arrival>,
     pub(super) io: TaskTracker,
     pub(super) reservation: Reservation,
     pub(super) setting_aside: Option<JoinHandle<()>>,
     pub(super) waiting: HashMap<ReportId, Waiting>,
     reports_taken: u64,
-    pub(super) wake_at: Timestamp,
     pub(super) is_over: bool,
 }
 
@@ -53,7 +37,7 @@ pub(super) struct Waiting {
 }
 
 impl Run {
-    pub(super) fn new(arrivals: mpsc::UnboundedSender<Box<Arrival>>, io: TaskTracker, now: Timestamp) -> Self {
+    pub(super) fn new(arrivals: mpsc::UnboundedSender<Arrival>, io: TaskTracker) -> Self {
         Self {
             arrivals,
             io,
@@ -61,23 +45,15 @@ impl Run {
             setting_aside: None,
             waiting: HashMap::new(),
             reports_taken: 0,
-            wake_at: now,
             is_over: false,
         }
-    }
-
-    pub(super) fn next_wake_in(&self, now: Timestamp) -> Duration {
-        self.wake_at.since(now).min(next_beat_in(now))
     }
 
     /// Runs `work` in a task of its own, to its end; what it brings is the next event.
     pub(super) fn start(&self, work: impl Future<Output = Event> + Send + 'static) {
         let arrivals = self.arrivals.clone();
         self.io.spawn(async move {
-            let arrival = match AssertUnwindSafe(work).catch_unwind().await {
-                Ok(event) => Arrival::Event(event),
-                Err(panic) => Arrival::Panicked(panic),
-            };
+            let arrival = AssertUnwindSafe(work).catch_unwind().await;
             arrivals.unbounded_send(Box::new(arrival)).ok(); // the run may have ended in a panic
         });
     }

@@ -93,7 +93,7 @@ impl Policy {
 
     /// With more than this left of what it was given, a client of a token of this `life` fetches early. The most that an SDK
     /// keeps back is silenceper's 1500 s.
-    pub fn early_margin(&self, life: Duration) -> Duration {
+    pub fn early_margin(life: Duration) -> Duration {
         if life < SHORT_LIFE { life / 5 } else { EARLY_MARGIN }
     }
 
@@ -132,8 +132,8 @@ impl Policy {
     pub fn back_off(&self, failures: u32, life_left: Option<Duration>, rng: &mut fastrand::Rng) -> Duration {
         let doubled = self.retry_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
         let jittered = doubled.saturating_add(doubled.mul_f64(0.25 * rng.f64()));
-        let most = life_left.map_or(self.issuer.retry_max_without_any, |left| (left / 4).max(ATTEMPT_GAP));
-        jittered.min(self.retry_max).min(most.max(ATTEMPT_GAP)).max(ATTEMPT_GAP)
+        let most = life_left.map_or(self.issuer.retry_max_without_any, |left| left / 4);
+        jittered.min(self.retry_max).min(most).max(ATTEMPT_GAP)
     }
 
     /// The least time after a failed call once half the day's calls are spent, so that the rest of the day is never

@@ -336,7 +336,7 @@ async fn a_reservation_that_was_given_up_takes_no_permit_from_the_next_one() {
         Handle::new(parts.id.clone(), process.metrics.credential(&parts.id), Heartbeat::starting(Duration::ZERO));
     let mut keeper = Keeper::new(parts, end, mpsc::unbounded().1);
     let now = process.clock.now();
-    let mut run = Run::new(mpsc::unbounded().0, TaskTracker::new(), now.boot);
+    let mut run = Run::new(mpsc::unbounded().0, TaskTracker::new());
     let taken = permits.acquire(false).await;
     for action in [Action::Reserve { is_urgent: false }, Action::Release, Action::Reserve { is_urgent: false }] {
         keeper.perform(&mut run, now, action);

@@ -21,9 +21,9 @@ impl Knowledge {
         let sent_at = sent.at.max(now.boot.minus(self.charge.policy.longest_call));
         let (ends_the_living, over_by) = (self.ends_the_living(sent.is_forced), self.over_by(now));
         if let Some(replica) = self.replica.as_mut().filter(|_| ends_the_living) {
-            let call =
-                Call { sent: Bounds::between(sent_at, now.boot), ..sent.call(Outcome::Open { is_forced: false }) };
-            replica.unstored = Some(Unstored::Unknown(call.given_up(over_by)));
+            let outcome = Outcome::Unknown { ended: over_by.into() };
+            replica.unstored =
+                Some(Unstored::Unknown(Call { id: sent.id, sent: Bounds::between(sent_at, now.boot), outcome }));
         }
     }
 
@@ -58,10 +58,9 @@ impl Knowledge {
             self.relabel(now, credential.generation);
             self.record.remember(call.given_up(credential.came_at));
         } else {
-            let is_later = self.record.generation < credential.generation;
-            self.record.generation =
-                if is_later { credential.generation } else { self.record.generation.next(now.wall) };
-            credential.generation = self.record.generation;
+            if credential.generation <= self.record.generation {
+                credential.generation = self.record.generation.next(now.wall);
+            }
             let unpromised_at = self.heard_at(now).plus(self.charge.policy.window()).min(credential.deadline.earliest);
             credential.rotation_at = credential.rotation_at.not_before(unpromised_at);
             self.take_credential(now, credential);

@@ -80,9 +80,8 @@ impl Knowledge {
 
     /// The record's writer ended between a call's intent and its outcome: an unknown call, which may still be under way at
     /// WeChat. A call that overtook it would bring a token that the orphan then invalidates, and nobody would know.
-    pub(super) fn crashed_in(&mut self, now: Now, open: Call) {
+    pub(super) fn crashed_in(&mut self, now: Now, mut open: Call) {
         self.record.failures = self.record.failures.saturating_add(1);
-        let mut open = open;
         if let Some(replica) = &self.replica {
             // until the intent was seen, promises were made without it
             open.sent.latest = open.sent.latest.max(replica.learned_at);
@@ -246,7 +245,7 @@ impl Knowledge {
 
     /// What the others cannot know: what a call of this relay brought that is not durable yet, and that one has ended which
     /// they reckon with.
-    pub(super) fn add_own(&mut self, now: Now, unstored: Option<Unstored>, ended: Option<(CallId, bool)>) {
+    pub(super) fn add_own(&mut self, now: Now, mut unstored: Option<Unstored>, ended: Option<(CallId, bool)>) {
         if self.is_holder()
             && let Some(open) = self.record.take_open_call()
         {
@@ -267,15 +266,11 @@ impl Knowledge {
             None => {}
         }
         self.record.forget_earlier_calls();
+        if let Some(Unstored::Token { credential, .. }) = &mut unstored {
+            credential.generation = credential.generation.max(self.record.generation);
+        }
         if let Some(replica) = &mut self.replica {
-            // it stays until it is stored: this write may be lost as well, and another relay may rotate before
-            replica.unstored = unstored.map(|unstored| match unstored {
-                Unstored::Token { mut credential, after } => {
-                    credential.generation = credential.generation.max(self.record.generation);
-                    Unstored::Token { credential, after }
-                }
-                unknown @ Unstored::Unknown(_) => unknown,
-            });
+            replica.unstored = unstored; // until it is stored: this write may be lost as well, and another relay may rotate before
         }
     }
 

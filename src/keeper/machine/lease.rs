@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 impl Machine {
     /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
     pub(super) fn follow(&mut self, now: Now) {
-        if self.known.writer.trouble.is_none() && !self.is_stopping && self.known.is_lease_free() {
+        if self.known.writer.trouble.is_none() && self.known.is_lease_free() {
             let is_living = self.known.situation().living(now.boot).is_some();
             let spread = if is_living { SPREAD.mul_f64(self.known.rng.f64()) } else { Duration::ZERO };
             let Some(replica) = &mut self.known.replica else { return };
@@ -86,9 +86,6 @@ impl Machine {
 
     /// Gives the lease back, so that another relay takes it at its next look.
     pub(super) fn give_lease_back(&mut self, now: Now) {
-        if let Some(replica) = &mut self.known.replica {
-            replica.is_confirmed = false;
-        }
         self.known.record.holder = None;
         self.write(now, Then::Keep);
     }

@@ -62,14 +62,6 @@ pub(super) enum ProbeReason {
     Regular,
 }
 
-/// A revocation that waits until it is stored.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Revoking {
-    pub(super) id: ReportId,
-    /// It stands in the record, which is being written.
-    pub(super) is_recorded: bool,
-}
-
 /// A report that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {

@@ -1,6 +1,8 @@
 //! What do readers see?
 
-use super::{Action, Generation, Grounds, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Promise, Status, Then};
+use super::{
+    Action, Generation, Grounds, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Policy, Promise, Status, Then,
+};
 use crate::{
     keeper::record::{self, DAY, Debits},
     status::{Doubt, HandedOut},
@@ -53,7 +55,7 @@ impl Machine {
         let situation = self.known.situation();
         let life = self.known.record.credential.as_ref().map(record::Credential::life).unwrap_or_default();
         Doubt {
-            margin: self.known.charge.policy.early_margin(life),
+            margin: Policy::early_margin(life),
             from: situation.doubt_from(now, Grounds::EarlyFetch),
             burst_from: situation.doubt_from(now, Grounds::Burst),
         }

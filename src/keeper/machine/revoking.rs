@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    Knowledge, Machine, Note, Now, Record, ReportAnswer, ReportFailure, ReportId, Revoking, Timestamp, Token,
+    Knowledge, Machine, Note, Now, Record, ReportAnswer, ReportFailure, ReportId, Timestamp, Token,
     situation::Situation,
 };
 use crate::{
@@ -22,7 +22,7 @@ impl Machine {
     /// An operator revokes what is current.
     pub(super) fn revoke(&mut self, id: ReportId) {
         if self.known.situation().can_be_ended() {
-            self.revoking.push(Revoking { id, is_recorded: false });
+            self.revoking.push(id);
         } else {
             let failure = ReportFailure::CannotRevoke;
             self.answer(id, ReportAnswer::Failed { again_at: Timestamp::NEVER, failure });
@@ -31,8 +31,7 @@ impl Machine {
 
     /// Takes the revocations in that wait for it, when nothing is under way. They are answered when that is stored.
     pub(super) fn take_revocations(&mut self, now: Now) {
-        let waits = self.revoking.iter().any(|revoking| !revoking.is_recorded);
-        if !waits {
+        if self.revoking.is_empty() {
             return;
         }
         let record = &mut self.known.record;
@@ -41,14 +40,12 @@ impl Machine {
         self.known.drop_backoff(now);
         self.known.writer.is_dirty = true;
         self.known.note(Note::Revoking(up_to));
-        self.revoking.iter_mut().for_each(|revoking| revoking.is_recorded = true);
+        self.recorded.append(&mut self.revoking);
     }
 
     /// Answers those that stand in the record, which was stored or not.
     pub(super) fn answer_revocations(&mut self, answer: &ReportAnswer) {
-        let (recorded, waiting) = std::mem::take(&mut self.revoking).into_iter().partition(|one| one.is_recorded);
-        self.revoking = waiting;
-        for Revoking { id, .. } in recorded as Vec<_> {
+        for id in std::mem::take(&mut self.recorded) {
             self.answer(id, answer.clone());
         }
     }

@@ -67,19 +67,13 @@ pub enum ClockBasis {
     Unknown,
 }
 
-#[derive(Serialize)]
-struct Layout<'a> {
+/// What is written is borrowed, what is read is not.
+#[derive(Serialize, Deserialize)]
+struct Layout<I, R> {
     version: u32,
-    identity: &'a Identity,
+    identity: I,
     written: Stamp,
-    record: &'a Record,
-}
-
-#[derive(Deserialize)]
-struct Read {
-    identity: Identity,
-    written: Stamp,
-    record: Record,
+    record: R,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +102,7 @@ impl Stored {
         if version > VERSION {
             return Err(Unreadable::Newer(version));
         }
-        let read: Read = serde_json::from_slice(bytes.expose()).map_err(|_| Unreadable::Foreign)?;
+        let read: Layout<Identity, Record> = serde_json::from_slice(bytes.expose()).map_err(|_| Unreadable::Foreign)?;
         Ok(Self { record: read.record, written: read.written, is_ours: read.identity == *identity })
     }
 }

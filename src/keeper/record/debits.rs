@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{ClockOffset, Timestamp},
-    status::BudgetLeft,
+    status::Budget,
 };
 
 /// The rolling window of every budget.
@@ -48,12 +48,12 @@ pub struct Debits {
 struct DebitSpan {
     /// By another clock: the latest that it can have been.
     since: Timestamp,
-    spent: Spent,
+    spent: Budget,
 }
 
 impl From<(Timestamp, u32, u32, u32)> for DebitSpan {
     fn from((since, calls, forced, probes): (Timestamp, u32, u32, u32)) -> Self {
-        Self { since, spent: Spent { calls, forced, probes } }
+        Self { since, spent: Budget { calls, forced, probes } }
     }
 }
 
@@ -63,26 +63,7 @@ impl From<DebitSpan> for (Timestamp, u32, u32, u32) {
     }
 }
 
-/// Counts of one span of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Spent {
-    /// Calls to the token API, forced ones included.
-    pub calls: u32,
-    /// Forced calls.
-    pub forced: u32,
-    /// Probes.
-    pub probes: u32,
-}
-
-impl Spent {
-    fn greater(self, other: Self) -> Self {
-        Self {
-            calls: self.calls.max(other.calls),
-            forced: self.forced.max(other.forced),
-            probes: self.probes.max(other.probes),
-        }
-    }
-
+impl Budget {
     fn count(&mut self, debit: Debit, change: impl Fn(u32) -> u32) {
         match debit {
             Debit::Call { is_forced } => {
@@ -111,7 +92,7 @@ impl Debits {
         let mut joined: Vec<DebitSpan> = Vec::with_capacity(spans.len());
         for span in spans {
             match joined.last_mut().filter(|last| span.since.since(last.since) < SAME_SPAN) {
-                Some(last) => last.spent = last.spent.greater(span.spent),
+                Some(last) => last.spent = last.spent.zip(span.spent, u32::max),
                 None => joined.push(span),
             }
         }
@@ -123,7 +104,7 @@ impl Debits {
         self.spans.retain(|span| now < span.forgotten_at());
         let is_open = self.spans.last().is_some_and(|span| now.since(span.since) < DEBIT_SPAN);
         if !is_open {
-            self.spans.push(DebitSpan { since: now, spent: Spent::default() });
+            self.spans.push(DebitSpan { since: now, spent: Budget::default() });
         }
         if let Some(span) = self.spans.last_mut() {
             span.spent.count(debit, |spent| spent.saturating_add(1));
@@ -138,32 +119,23 @@ impl Debits {
     }
 
     /// What was spent in the day before `now`.
-    pub fn spent(&self, now: Timestamp) -> Spent {
+    pub fn spent(&self, now: Timestamp) -> Budget {
         let live = self.spans.iter().filter(|span| now < span.forgotten_at());
-        live.fold(Spent::default(), |sum, span| Spent {
-            calls: sum.calls.saturating_add(span.spent.calls),
-            forced: sum.forced.saturating_add(span.spent.forced),
-            probes: sum.probes.saturating_add(span.spent.probes),
-        })
+        live.fold(Budget::default(), |sum, span| sum.zip(span.spent, u32::saturating_add))
     }
 
     /// What is left where nothing was spent.
-    pub const fn whole(calls_per_day: u32) -> BudgetLeft {
-        BudgetLeft { calls: calls_per_day, forced: FORCED_PER_DAY, probes: PROBES_PER_DAY }
+    pub const fn whole(calls_per_day: u32) -> Budget {
+        Budget { calls: calls_per_day, forced: FORCED_PER_DAY, probes: PROBES_PER_DAY }
     }
 
     /// What is left at `now`.
-    pub fn left(&self, now: Timestamp, calls_per_day: u32) -> BudgetLeft {
-        let (spent, whole) = (self.spent(now), Self::whole(calls_per_day));
-        BudgetLeft {
-            calls: whole.calls.saturating_sub(spent.calls),
-            forced: whole.forced.saturating_sub(spent.forced),
-            probes: whole.probes.saturating_sub(spent.probes),
-        }
+    pub fn left(&self, now: Timestamp, calls_per_day: u32) -> Budget {
+        Self::whole(calls_per_day).zip(self.spent(now), u32::saturating_sub)
     }
 
     /// When the next span is forgotten that holds something for which `counts`.
-    pub fn relief_at(&self, now: Timestamp, counts: impl Fn(&Spent) -> u32) -> Timestamp {
+    pub fn relief_at(&self, now: Timestamp, counts: impl Fn(&Budget) -> u32) -> Timestamp {
         let holding = self.spans.iter().filter(|span| now < span.forgotten_at() && counts(&span.spent) > 0);
         holding.map(DebitSpan::forgotten_at).min().unwrap_or(now)
     }

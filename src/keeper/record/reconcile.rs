@@ -40,14 +40,12 @@ impl Record {
                 (main.forwarded, main.orphans) = (other.forwarded.clone(), other.orphans.clone());
             }
             Precedence::Neither => {
+                main.debits = std::mem::take(&mut main.debits).join(other.debits.clone());
                 main.forwarded = main.forwarded.or_else(|| other.forwarded.clone());
                 for orphan in &other.orphans {
                     main.add_orphan(Timestamp::LONG_AGO, *orphan);
                 }
             }
-        }
-        if precedence == Precedence::Neither {
-            main.debits = std::mem::take(&mut main.debits).join(other.debits.clone());
         }
         main.take_credential_of(&other, precedence);
         if precedence != Precedence::Theirs {

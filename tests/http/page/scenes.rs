@@ -7,7 +7,7 @@ use token_relay::{
     credential::Generation,
     issuer::{Cause, IssueError, wechat::ERRORS},
     recent::Happening,
-    status::{BudgetLeft, Failure, Lease, Status},
+    status::{Budget, Failure, Lease, Status},
 };
 
 use crate::fake_relay::{FakeRelay, offering};
@@ -115,7 +115,7 @@ fn status(left: u64, rotation_in: Option<u64>) -> Status {
     let offer = status.offer.as_mut().unwrap();
     (offer.generation, offer.promise.until, offer.promise.sliding) = (Generation(generation), after(left), None);
     let rotation_at = Some(rotation_in.map_or(now, after));
-    let budget = BudgetLeft { calls: 374, forced: 6, probes: 298 };
+    let budget = Budget { calls: 374, forced: 6, probes: 298 };
     let life = Duration::from_secs(LIFE);
     Status {
         rotation_at,
@@ -123,7 +123,7 @@ fn status(left: u64, rotation_in: Option<u64>) -> Status {
         lease: Lease::Alone,
         life,
         budget,
-        whole_budget: BudgetLeft { calls: 400, forced: 6, probes: 300 },
+        whole_budget: Budget { calls: 400, forced: 6, probes: 300 },
         ..status
     }
 }
