@@ -216,13 +216,13 @@ impl Keeper {
 
     fn perform(&mut self, run: &mut Run, now: Now, action: Action) {
         match action {
-            Action::Load => match &self.member {
-                Some(member) => member.want(),
-                None => {
-                    let (store, id) = (self.parts.store.clone(), self.parts.id.clone());
-                    run.start(async move { Event::Loaded(store.load(&id).await) });
+            Action::Load => {
+                if let Some(member) = &self.member {
+                    return member.want();
                 }
-            },
+                let (store, id) = (self.parts.store.clone(), self.parts.id.clone());
+                run.start(async move { Event::Loaded(store.load(&id).await) });
+            }
             Action::SetAside => self.set_aside(run),
             Action::Store { expected, next } => {
                 let (store, id) = (self.parts.store.clone(), self.parts.id.clone());
