@@ -47,10 +47,24 @@ impl<'r> Presented<'r> {
         Self { headers: &head.headers, certificate: head.extensions.get() }
     }
 
+    /// Who it says that it is.
+    pub(super) fn sender(self) -> Result<Sender, Problem> {
+        let values = self.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+        Ok(Sender { key: key_in(values)?, certificate: self.certificate.cloned() })
+    }
+
     /// Whether it presents a key, good or bad.
     pub(super) fn has_key(self) -> bool {
         self.headers.contains_key(header::AUTHORIZATION)
     }
+}
+
+/// Who sends a request, without the request: to be asked again after a wait. `Debug` shows no key, for it has a digest of one.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    /// Of the key in `Authorization`, which counts before a certificate.
+    key: Option<KeyDigest>,
+    certificate: Option<CertificateNames>,
 }
 
 /// What a client may do.
@@ -102,20 +116,23 @@ impl Clients {
         self.identify_by(values, presented.certificate)
     }
 
-    /// The same by the values of `Authorization`, of which there may be one.
+    /// The same by the values of `Authorization`.
     pub(super) fn identify_by<'v>(
         &self,
         values: impl IntoIterator<Item = &'v [u8]>,
         certificate: Option<&CertificateNames>,
     ) -> Result<&Arc<Client>, Problem> {
-        let mut given = values.into_iter();
-        let key = match (given.next(), given.next()) {
-            (Some(value), None) => bearer(value),
-            (None, _) => return self.by_certificate(certificate),
-            (Some(_), Some(_)) => return Err(Problem::Unauthorized("Authorization is given more than once")),
-        };
-        let key = key.ok_or(Problem::Unauthorized("Authorization is not of the form Bearer <relay key>"))?;
-        self.by_key(&KeyDigest::of(key)).ok_or(Problem::Unauthorized("the relay key is not known"))
+        self.find(key_in(values)?.as_ref(), certificate)
+    }
+
+    /// The same by who said before that it is.
+    pub(super) fn still(&self, sender: &Sender) -> Result<&Arc<Client>, Problem> {
+        self.find(sender.key.as_ref(), sender.certificate.as_ref())
+    }
+
+    fn find(&self, key: Option<&KeyDigest>, certificate: Option<&CertificateNames>) -> Result<&Arc<Client>, Problem> {
+        let Some(key) = key else { return self.by_certificate(certificate) };
+        self.by_key(key).ok_or(Problem::Unauthorized("the relay key is not known"))
     }
 
     /// The digest of what an SDK presents as its secret, and the client whose key that is, if the key may stand in a URL.
@@ -211,6 +228,19 @@ impl Client {
 fn only<'a>(mut names: impl Iterator<Item = &'a AccountName>) -> Option<&'a AccountName> {
     let first = names.next()?;
     names.next().is_none().then_some(first)
+}
+
+/// The digest of the key in the values of `Authorization`, of which there may be one.
+fn key_in<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Result<Option<KeyDigest>, Problem> {
+    let mut given = values.into_iter();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match bearer(value) {
+            Some(key) => Ok(Some(KeyDigest::of(key))),
+            None => Err(Problem::Unauthorized("Authorization is not of the form Bearer <relay key>")),
+        },
+        (Some(_), Some(_)) => Err(Problem::Unauthorized("Authorization is given more than once")),
+    }
 }
 
 /// What follows `Bearer` and at least one space; the scheme in any case (RFC 9110, 11.1).

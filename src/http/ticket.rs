@@ -15,7 +15,7 @@ use super::{
     limits,
     problem::Problem,
     query,
-    token::{self, LongPoll, Outcome},
+    token::{self, Asking, LongPoll, Outcome},
 };
 use crate::{
     credential::TicketKind,
@@ -40,8 +40,13 @@ impl Ticket {
         let rules = state.rules.load();
         let client = rules.clients.identify(presented)?;
         let access_token = client.authorize(handles, account)?;
-        let handle = handles.ticket(access_token.id.account().as_str(), kind).ok_or(Problem::NoSuchTicket)?;
+        let ticket = Self::of(handles, access_token, kind)?;
         limits::request(state, client).map_err(Problem::too_many_requests)?;
+        Ok(ticket)
+    }
+
+    fn of(handles: &Handles, access_token: &Arc<Handle>, kind: TicketKind) -> Result<Self, Problem> {
+        let handle = handles.ticket(access_token.id.account().as_str(), kind).ok_or(Problem::NoSuchTicket)?;
         Ok(Self { handle: handle.clone(), access_token: access_token.clone() })
     }
 
@@ -75,15 +80,32 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match resolved {
-        Ok((ticket, poll)) => token::respond(ticket.outcome(&state, &poll).await),
+        Ok(asked) => wait(&state, asked).await.unwrap_or_else(IntoResponse::into_response),
         Err(problem) => problem.into_response(),
     }
 }
 
-fn resolve(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Ticket, LongPoll), Problem> {
+async fn wait(
+    state: &AppState,
+    (ticket, kind, poll, asking): (Ticket, TicketKind, LongPoll, Asking),
+) -> Result<Response, Problem> {
+    let outcome = ticket.outcome(state, &poll).await;
+    let access_token = asking.access_token(state)?;
+    let now = Ticket::of(&state.registry.handles(), &access_token, kind)?;
+    if Arc::ptr_eq(&now.handle, &ticket.handle) {
+        return Ok(token::respond(outcome));
+    }
+    Ok(token::respond(now.outcome(state, &LongPoll::default()).await))
+}
+
+fn resolve(
+    state: &AppState,
+    presented: Presented<'_>,
+    uri: &Uri,
+) -> Result<(Ticket, TicketKind, LongPoll, Asking), Problem> {
     state.rules.load().clients.identify(presented)?;
     let (account, kind) = (query::account(uri.query())?, query::ticket_kind(uri.query())?);
     let poll = LongPoll::of_request(presented.headers, uri)?;
     let ticket = Ticket::authorize(state, &state.registry.handles(), presented, account.as_deref(), kind)?;
-    Ok((ticket, poll))
+    Ok((ticket, kind, poll, Asking::of(presented, uri.query())?))
 }

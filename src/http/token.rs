@@ -1,6 +1,6 @@
 //! How is a token read: at once, by long poll, or after the first one has come?
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{
     AppState,
-    auth::{Client, Clients, Presented},
+    auth::{Client, Clients, Presented, Sender},
     described::{AccountQuery, HeldTag, Refused, TokenRead, Unavailable, WaitQuery},
     limits,
     problem::Problem,
@@ -65,22 +65,51 @@ pub(super) fn offered<A>(
     responses(TokenRead, Refused, Unavailable),
 )]
 pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let resolved = admit(&state, Presented::by(&request), request.uri());
+    let asked = admit(&state, Presented::by(&request), request.uri());
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
-    match resolved {
-        Ok((handle, poll)) => serve(&state, &handle, &poll, state.timeouts().first_token).await,
+    match asked {
+        Ok(asked) => wait(&state, asked).await.unwrap_or_else(IntoResponse::into_response),
         Err(problem) => problem.into_response(),
     }
 }
 
+/// Who asks for which account: to be looked up again after a wait, in which the settings may have been changed. A key that was
+/// taken out opens nothing any more, and the account may be gone, or stand for another app.
+pub(super) struct Asking {
+    sender: Sender,
+    account: Option<String>,
+}
+
+impl Asking {
+    pub(super) fn of(presented: Presented<'_>, query: Option<&str>) -> Result<Self, Problem> {
+        Ok(Self { sender: presented.sender()?, account: query::account(query)?.map(Cow::into_owned) })
+    }
+
+    /// The access token that it may have now.
+    pub(super) fn access_token(&self, state: &AppState) -> Result<Arc<Handle>, Problem> {
+        let (rules, handles) = (state.rules.load(), state.registry.handles());
+        Ok(rules.clients.still(&self.sender)?.authorize(&handles, self.account.as_deref())?.clone())
+    }
+}
+
+async fn wait(state: &AppState, (handle, poll, asking): (Arc<Handle>, LongPoll, Asking)) -> Result<Response, Problem> {
+    let longest = state.timeouts().first_token;
+    let response = serve(state, &handle, &poll, longest).await;
+    let now = asking.access_token(state)?;
+    if Arc::ptr_eq(&now, &handle) {
+        return Ok(response);
+    }
+    Ok(serve(state, &now, &LongPoll::default(), longest).await)
+}
+
 /// What a request asks for, counted as one of its client's.
-fn admit(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Arc<Handle>, LongPoll), Problem> {
+fn admit(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Arc<Handle>, LongPoll, Asking), Problem> {
     let (rules, handles) = (state.rules.load(), state.registry.handles());
     let poll = LongPoll::of_request(presented.headers, uri);
     let (handle, poll, client) = resolve(rules.clients.identify(presented), &handles, uri.query(), poll)?;
     limits::request(state, client).map_err(Problem::too_many_requests)?;
-    Ok((handle.clone(), poll))
+    Ok((handle.clone(), poll, Asking::of(presented, uri.query())?))
 }
 
 /// The credential and the poll that a request asks for, and who sends it. The whole query is read before any account is looked up.

@@ -112,16 +112,21 @@ impl FakeRelay {
 
     /// The same, with pages that may be signed.
     pub(crate) fn with_pages(self, pages: Pages) -> Self {
-        let empty = Rules {
+        let rules = self.take_out_all_clients();
+        let rules = Arc::into_inner(rules).expect("nobody reads them yet");
+        self.relay.rules.store(Arc::new(Rules { pages, ..rules }));
+        self
+    }
+
+    /// As a reload does; the rules that there were.
+    pub(crate) fn take_out_all_clients(&self) -> Arc<Rules> {
+        self.relay.rules.swap(Arc::new(Rules {
             clients: Clients::new([]),
             apps: Apps::default(),
             pages: Pages::default(),
             gateway: None,
             timeouts: Timeouts::new(Duration::ZERO),
-        };
-        let rules = Arc::into_inner(self.relay.rules.swap(Arc::new(empty))).expect("nobody reads them yet");
-        self.relay.rules.store(Arc::new(Rules { pages, ..rules }));
-        self
+        }))
     }
 
     pub(crate) fn with_gateway(names: &[&str], timeouts: Timeouts, apps: Apps, gateway: Option<Gateway>) -> Self {

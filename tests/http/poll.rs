@@ -61,6 +61,26 @@ async fn a_rotation_ends_the_wait() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_taken_out_during_the_wait_gets_neither_token_nor_ticket() {
+    let fake = FakeRelay::of(&["main", "main.jsapi"]);
+    let tickets = Request::get("/ticket?type=jsapi&wait=60").header("authorization", bearer(KEY));
+    for (name, poll) in
+        [("main", poll(60, r#"W/"main-7""#)), ("main.jsapi", tickets.header("if-none-match", r#"W/"main.jsapi-7""#))]
+    {
+        fake.offer("main", 7, "old", 3541);
+        fake.offer("main.jsapi", 7, "old", 3541);
+        let (answer, rules) = join!(fake.send(poll), async {
+            sleep(SOON).await;
+            let rules = fake.take_out_all_clients();
+            fake.offer(name, 8, "new", 7000);
+            rules
+        });
+        answer.assert_problem(401);
+        fake.relay.rules.store(rules);
+    }
+}
+
+#[tokio::test]
 async fn shutdown_ends_the_wait_with_304() {
     let fake = FakeRelay::serving("old");
     let (answer, ()) = join!(fake.send(poll(60, r#"W/"main-7""#)), async {
