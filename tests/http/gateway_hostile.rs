@@ -170,6 +170,34 @@ async fn a_reply_that_breaks_is_broken_for_its_caller_and_for_nobody_else() {
     still_serves(&gate).await;
 }
 
+/// The chunks count (RFC 9112, 6.3): with the length passed on, what was longer was the answer to the client's next request.
+#[tokio::test]
+async fn of_two_framings_of_a_reply_only_one_comes_back() {
+    let gate = Gate::new().await;
+    for (body, length) in [(r#"{"errcode":0,"x":1}"#, 3), (r#"{"errcode":0,"x":1}"#, 300), ("plain text", 3)] {
+        let raw = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+            body.len()
+        );
+        gate.sim.fault(SEND, Fault::Raw(raw.into_bytes()), Times::Next(1));
+        let answer = gate.message(&gate.token).await;
+        assert!(answer.status == 200 && answer.body.contains(body), "{length}: {answer:?}");
+        let said = answer.header("content-length").map(str::to_owned);
+        assert!(said.is_none_or(|said| said == body.len().to_string()), "{answer:?}");
+    }
+    still_serves(&gate).await;
+}
+
+#[tokio::test]
+async fn a_protocol_that_wechat_switches_to_unasked_is_a_bad_reply() {
+    let gate = Gate::new().await;
+    let raw = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n".to_vec();
+    gate.sim.fault(SEND, Fault::Raw(raw), Times::Next(1));
+    let answer = gate.message(&gate.token).await;
+    assert_eq!((answer.status, errcode(&answer)), (502, -1));
+    still_serves(&gate).await;
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_takes_its_call_with_it() {
     let gate = Gate::new().await;

@@ -4,7 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, Method, Request, Response, Uri},
+    http::{HeaderMap, Method, Request, Response, StatusCode, Uri},
 };
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -80,6 +80,10 @@ impl Call {
         let mut reply = pin!(client.send(request));
         loop {
             match timeout(self.silence, &mut reply).await {
+                // what it would switch to nobody has asked for
+                Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(Failure::Final(GatewayRefusal::BadReply));
+                }
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => {
                     debug!(path = self.path, reason = reason(&error, &self.secrets), "gateway: a call failed");
