@@ -5,7 +5,6 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
@@ -33,6 +32,7 @@ use crate::{
     telemetry::LogControl,
 };
 
+mod descriptors;
 mod fixed;
 mod issuers;
 mod listening;
@@ -128,7 +128,7 @@ impl Ready {
 
     async fn logging_to(settings: &Settings, logs: Arc<Logs>) -> Result<Self, ServeError> {
         let life = Lifecycle::new();
-        allow_descriptors(settings.server.max_connections);
+        let settings = &descriptors::fitted(settings);
         let (store, redis) = open_store(settings)?;
         let server = &settings.server;
         let public = bind("server.listen", server.listen).await?;
@@ -214,29 +214,14 @@ impl Live {
 
     /// Everything that may fail comes first: nothing is changed by half.
     async fn change_to(&mut self, settings: &Settings) -> Result<Changes, ServeError> {
+        let settings = &descriptors::fitted(settings);
         let rules = rules(settings)?;
         let keepers = keepers(settings, &self.place, &self.app.registry)?;
         self.place.permits.resize(settings.wechat.max_calls);
         self.app.rules.store(Arc::new(rules));
-        if self.listening.change_to(&settings.server) {
-            allow_descriptors(settings.server.max_connections);
-        }
+        self.listening.change_to(&settings.server);
         self.listening.announce_certificate(&self.app.metrics, self.app.clock.now().wall);
         Ok(self.keepers.change_to(keepers).await)
-    }
-}
-
-/// Files and upstream connections beside the clients'.
-const OTHER_DESCRIPTORS: usize = 256;
-
-/// Raises the soft limit of open files, often 1024, to the hard one: every connection needs one.
-fn allow_descriptors(max_connections: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, ..limit };
-    let allowed = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
-    let needed = u64::try_from(max_connections.saturating_add(OTHER_DESCRIPTORS)).unwrap_or(u64::MAX);
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < needed) {
-        warn!(allowed, needed, "the limit of open files (ulimit -n) is below server.max_connections");
     }
 }
 

@@ -34,12 +34,11 @@ impl Listening {
         Self { public: Arc::new(ArcSwap::from_pointee(public)), admin: Arc::new(ArcSwap::from_pointee(admin)), grace }
     }
 
-    /// Whether there may be more or fewer connections than before.
-    pub(super) fn change_to(&self, server: &ServerSettings) -> bool {
+    /// From now on by these settings.
+    pub(super) fn change_to(&self, server: &ServerSettings) {
         let (public, admin) = options(server, self.grace);
         self.admin.store(Arc::new(admin));
-        let before = self.public.swap(Arc::new(public));
-        before.limits.max_connections != server.max_connections
+        self.public.store(Arc::new(public));
     }
 
     /// When the certificate ends, if there is one.
