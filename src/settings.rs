@@ -16,6 +16,7 @@ mod account;
 mod client;
 mod entry;
 mod error;
+mod file;
 mod layers;
 mod read;
 mod readable;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::entry::{Entry, Table, value_or_file};
+use super::entry::{Entry, SecretValue, Table, value_or_file};
 use super::{AccountSettings, AppSettings, Endpoint, KeyDigest, Layers, Platform, SettingsError};
 use crate::account::{AccountName, NameError};
 use crate::credential::{NotATicket, TicketKind};
@@ -50,7 +50,7 @@ fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
     let (secret, file) = (table.entry("secret"), table.entry("secret_file"));
     let none = secret.error(format!("no secret: give this or {}", file.key()));
     let app = app(table)?;
-    let secret = value_or_file(secret, file)?.ok_or(none)?.secret;
+    let secret = app_secret(value_or_file(secret, file)?.ok_or(none)?)?;
     let calls_per_day = match table.entry("calls_per_day") {
         entry if entry.is_set() => entry.number(1..=10_000)?,
         _ => match app {
@@ -62,6 +62,16 @@ fn account(table: &Table<'_>) -> Result<AccountSettings, SettingsError> {
     let tickets = tickets(&table.entry("tickets"), app.platform())?;
     let jssdk_domains = jssdk_domains(&table.entry("jssdk_domains"), &tickets)?;
     Ok(AccountSettings { app, secret, calls_per_day, accept_appsecret, tickets, jssdk_domains })
+}
+
+/// What cannot be one is not tried: WeChat would answer 40125, and WeCom bans an address that tries wrong ones.
+fn app_secret(given: SecretValue<'_>) -> Result<SecretString, SettingsError> {
+    if given.secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(given.secret);
+    }
+    Err(given.source.error(
+        "must be printable ASCII without a space, as the platform's console shows it; a file may end with one line end",
+    ))
 }
 
 /// What belongs to one platform is refused on the other.

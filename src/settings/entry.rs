@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::fs::File;
-use std::io::Read;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
@@ -13,13 +11,14 @@ use config::{Map, Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::SettingsError;
+use super::file;
 use super::values::Invalid;
 
 /// No time is longer than this, so that sums of times and clocks never overflow.
 pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// A secret's file is at most this many bytes: `/dev/zero` is a file too.
-const SECRET_FILE_MAX: u64 = 64 * 1024;
+/// A secret's file is at most this many bytes.
+const SECRET_FILE_MAX: usize = 64 * 1024;
 
 /// One table of the merged settings, under its dotted path.
 pub(super) struct Table<'a> {
@@ -175,12 +174,7 @@ impl<'a> Entry<'a> {
     pub(super) fn secret_file(&self, path: &Path) -> Result<SecretString, SettingsError> {
         let refused = |problem: &str| self.error(format!("{} {problem}", shown(path)));
         let unreadable = |e| refused(&format!("cannot be read: {e}"));
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(SECRET_FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > SECRET_FILE_MAX {
-            return Err(refused("is longer than 64 KiB"));
-        }
+        let bytes = file::read(path, SECRET_FILE_MAX).map_err(unreadable)?;
         let text = String::from_utf8(bytes).map_err(|_| refused("is not UTF-8"))?;
         let end = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
         if end.is_empty() { Err(refused("is empty")) } else { Ok(end.into()) }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueKind};
 
 use super::entry::{Table, as_table};
 use super::error::SettingsError;
+use super::file;
 use super::schema::{self, PathKind};
 
 /// The variable that names the settings file, where `--config` does not.
@@ -17,6 +18,9 @@ pub const CONFIG_VARIABLE: &str = "TOKEN_RELAY_CONFIG";
 /// Variables with this prefix are settings. Kubernetes makes `TOKEN_RELAY_PORT` and the like for a service of our name: those
 /// have one underscore and are no settings.
 const PREFIX: &str = "TOKEN_RELAY__";
+
+/// The longest settings file, in bytes: ten thousand accounts take two million.
+const LONGEST: usize = 16 * 1024 * 1024;
 
 /// The layers, merged: later wins, tables merge, lists replace. Every value knows the file or the variable that it came from.
 ///
@@ -144,8 +148,10 @@ impl Layer {
     }
 
     fn of_file(path: &Path, named_by: &str) -> Result<Self, SettingsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| SettingsError::file(path, format!("cannot be read: {e}"), named_by))?;
+        let unreadable =
+            |problem: &dyn Display| SettingsError::file(path, format!("cannot be read: {problem}"), named_by);
+        let bytes = file::read(path, LONGEST).map_err(|e| unreadable(&e))?;
+        let text = String::from_utf8(bytes).map_err(|_| unreadable(&"it is not UTF-8"))?;
         let origin = path.display().to_string();
         let root = FileFormat::Toml.parse(Some(&origin), &text).map_err(|cause| {
             SettingsError::file(path, format!("is not valid TOML{}", position(&cause.to_string())), named_by)

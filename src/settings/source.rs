@@ -109,7 +109,7 @@ mod tests {
             dir.join("key"),
         );
         fs::write(dir.join("relay.toml"), text).unwrap();
-        fs::write(dir.join("secret"), "a secret").unwrap();
+        fs::write(dir.join("secret"), "a-secret").unwrap();
         fs::write(dir.join("key"), "a-key-of-32-characters-or-a-few-more").unwrap();
         Source::new(None, [("TOKEN_RELAY_CONFIG".into(), dir.join("relay.toml").into())])
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::logs::AccessLevel;
 use crate::store::redis::Prefix;
@@ -138,8 +138,15 @@ impl LogFilter {
 impl FromStr for LogFilter {
     type Err = Invalid;
 
+    /// A word alone that is no level is refused: it would be taken for a module, and nothing else would be logged.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = |_| Invalid(r#"log directives such as "info" or "info,token_relay=debug""#);
-        EnvFilter::try_new(text).map(|_| Self(text.to_owned())).map_err(invalid)
+        let invalid = Invalid(
+            r#"log directives such as "info" or "info,token_relay=debug", without a space; the levels are error, warn, info, debug and trace"#,
+        );
+        let is_good = |part: &str| part.contains(['=', '[']) || part.parse::<LevelFilter>().is_ok();
+        if text.contains([' ', '\t', ';']) || !text.split(',').all(is_good) {
+            return Err(invalid);
+        }
+        EnvFilter::try_new(text).map(|_| Self(text.to_owned())).map_err(|_| invalid)
     }
 }

@@ -9,11 +9,11 @@ use crate::given::{KEY, Written, load, quoted, toml};
 #[test]
 fn an_empty_variable_unsets_a_twin() {
     let written = Written::new();
-    let (secret, key) = (written.file("secret", "from the file\n"), written.file("key", format!("{KEY}\r\n")));
+    let (secret, key) = (written.file("secret", "from-the-file\n"), written.file("key", format!("{KEY}\r\n")));
     let secret_file = [("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET_FILE", secret.to_str().unwrap())];
     assert!(load(None, secret_file).is_err());
     let settings = load(None, secret_file.into_iter().chain([("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET", "")])).unwrap();
-    assert_eq!(settings.accounts["main"].secret.expose_secret(), "from the file");
+    assert_eq!(settings.accounts["main"].secret.expose_secret(), "from-the-file");
     let key_file =
         [("TOKEN_RELAY__CLIENTS__ORDERS__KEY", ""), ("TOKEN_RELAY__CLIENTS__ORDERS__KEY_FILE", key.to_str().unwrap())];
     assert_eq!(load(None, key_file).unwrap().clients["orders"].keys[0].sha256, KeyDigest::of(KEY.as_bytes()));
@@ -23,15 +23,7 @@ fn an_empty_variable_unsets_a_twin() {
 #[test]
 fn exactly_one_line_end_is_trimmed_from_a_secret_file() {
     let written = Written::new();
-    let kept = [
-        ("s", "s"),
-        ("s\n", "s"),
-        ("s\r\n", "s"),
-        ("s\n\n", "s\n"),
-        (" s ", " s "),
-        ("s\r", "s\r"),
-        ("a\nb\n", "a\nb"),
-    ];
+    let kept = [("s", "s"), ("s\n", "s"), ("s\r\n", "s")];
     let from_file = |text: &str| {
         let file = written.file("secret", text);
         let variables = ["", "_FILE"].map(|end| format!("TOKEN_RELAY__ACCOUNTS__MAIN__SECRET{end}"));
@@ -40,7 +32,8 @@ fn exactly_one_line_end_is_trimmed_from_a_secret_file() {
     for (text, secret) in kept {
         assert_eq!(from_file(text).unwrap().accounts["main"].secret.expose_secret(), secret, "{text:?}");
     }
-    for text in ["", "\n", "\r\n"] {
+    // none of these can be an AppSecret
+    for text in ["", "\n", "\r\n", "s\n\n", " s ", "s\r", "a\nb\n", "\u{feff}s", "s\u{a0}"] {
         assert_eq!(from_file(text).unwrap_err().key(), "accounts.main.secret_file", "{text:?}");
     }
 }
@@ -63,9 +56,7 @@ fn three_ways(secret: &str) -> [String; 3] {
 
 #[test]
 fn a_secret_that_looks_like_something_else_stays_as_it_is() {
-    for secret in
-        ["0001", "1e5", "true", "null", " a ", "a,b", "a=b", "[x]", "${X}", "\"q\"", "0x1f", "密", "1979-05-27", "***"]
-    {
+    for secret in ["0001", "1e5", "true", "null", "a,b", "a=b", "[x]", "${X}", "\"q\"", "0x1f", "1979-05-27", "***"] {
         assert_eq!(three_ways(secret), [secret; 3]);
     }
 }
@@ -74,7 +65,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
-    fn every_printable_secret_survives(secret in "\\PC{1,80}") {
+    fn every_printable_secret_survives(secret in "[!-~]{1,80}") {
         prop_assert_eq!(three_ways(&secret), [secret.clone(), secret.clone(), secret]);
     }
 }
