@@ -11,11 +11,8 @@ use std::{
 
 use lease_model::{Explored, Faults, Setup, exhaust};
 
-/// Has not come to its end yet: it is explored only when it is named.
-const UNFINISHED: &str = "2 relays, freeze, crash, loss";
-
 /// Name, relays, calls, and what goes wrong.
-const CONFIGURATIONS: [(&str, usize, u8, Faults); 16] = [
+const CONFIGURATIONS: [(&str, usize, u8, Faults); 17] = [
     ("2 relays, no fault", 2, 4, Faults::NONE),
     ("2 relays, freeze", 2, 4, Faults::FREEZE),
     ("2 relays, crash", 2, 4, Faults::CRASH),
@@ -26,12 +23,13 @@ const CONFIGURATIONS: [(&str, usize, u8, Faults); 16] = [
     ("2 relays, freeze, loss", 2, 3, Faults { losses: 1, ..Faults::FREEZE }),
     ("2 relays, crash, loss", 2, 3, Faults { losses: 1, ..Faults::CRASH }),
     ("2 relays, freeze, crash", 2, 3, Faults { crashes: 1, ..Faults::FREEZE }),
-    (UNFINISHED, 2, 3, Faults { crashes: 1, losses: 1, ..Faults::FREEZE }),
+    ("2 relays, freeze, crash, loss", 2, 3, Faults { crashes: 1, losses: 1, ..Faults::FREEZE }),
     ("3 relays, freeze", 3, 3, Faults::FREEZE),
     ("3 relays, crash", 3, 3, Faults::CRASH),
     ("3 relays, loss", 3, 3, Faults::LOSS),
     ("3 relays, crash, loss", 3, 3, Faults { losses: 1, ..Faults::CRASH }),
     ("3 relays, freeze, loss", 3, 3, Faults { losses: 1, ..Faults::FREEZE }),
+    ("3 relays, freeze, crash", 3, 3, Faults { crashes: 1, ..Faults::FREEZE }),
 ];
 
 fn main() -> ExitCode {
@@ -40,8 +38,7 @@ fn main() -> ExitCode {
     let mut exit = if asked.iter().all(is_known) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     println!("{:<32} {:>12} {:>12} {:>6} {:>8}", "configuration", "states", "steps", "depth", "seconds");
     for (name, relays, calls, faults) in CONFIGURATIONS {
-        let is_asked = if asked.is_empty() { name != UNFINISHED } else { asked.iter().any(|asked| asked == name) };
-        if !is_asked {
+        if !asked.is_empty() && asked.iter().all(|asked| asked != name) {
             continue;
         }
         let (explored, took) = timed(Setup { relays, calls, faults, without: &[] });
