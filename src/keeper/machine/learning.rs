@@ -22,8 +22,7 @@ impl Knowledge {
             self.record.calls.clear(); // a call of another boot has ended
         }
         if self.record.generation < self.charge.min_generation {
-            self.record.credential = None;
-            self.record.generation = self.charge.min_generation;
+            self.lost_in_a_panic(now);
         }
         let latest = now.boot.plus(self.charge.policy.issuer.wait_after_restart);
         self.record.retry_at = self.record.retry_at.map(|at| at.latest.min(latest).into());
@@ -56,6 +55,18 @@ impl Knowledge {
         let promised = self.situation().promise(credential, now).seconds_left(now.boot);
         let seconds_left = if credential.is_refused { 0 } else { promised };
         self.note(Note::Restored { generation: credential.generation, seconds_left });
+    }
+
+    /// This process has served a later token than the stored one, and lost it in a panic before it was stored. If the stored call is
+    /// still open, it has brought that token, and the stored one lives on for the overlap: to drop it would have a call made at once,
+    /// and kill it.
+    fn lost_in_a_panic(&mut self, now: Now) {
+        let served = self.charge.min_generation;
+        if self.record.open_call().is_some() {
+            self.record.renumber(served.next(now.wall));
+        } else {
+            (self.record.credential, self.record.generation) = (None, served);
+        }
     }
 
     /// The last failure is the record's.

@@ -238,3 +238,22 @@ fn of_many_tokens_reported_in_a_row_the_last_16_are_known() {
     let last: Vec<_> = (5..20).map(|number| TokenDigest::of(&format!("t{number}"))).collect();
     assert_eq!(handed_out(&rig), last);
 }
+
+/// To drop the stored one would have a call made at once, and kill it while it is promised. Seed 4837 of one relay.
+#[test]
+fn a_token_lost_in_a_panic_before_it_was_stored_leaves_the_one_before_served_and_alive() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    rig.stores_by_hand = true;
+    let called_at = rig.boot;
+    rig.reply_token("two", 7200);
+    rig.fails_to_store();
+    assert_eq!(rig.shown(), "two");
+    rig.stores_by_hand = false;
+    rig.panics();
+    assert_eq!(rig.shown(), "one");
+    assert!((200..=240).contains(&rig.seconds()), "{}", rig.seconds());
+    rig.accept_to_call();
+    assert!(rig.boot.since(called_at) >= s(240), "{:?}", rig.boot.since(called_at));
+}

@@ -150,6 +150,15 @@ impl Rig {
         self.step(Event::Tick);
     }
 
+    /// The keeper panics, and is started again in the same process.
+    pub(super) fn panics(&mut self) {
+        let served = self.status.as_ref().and_then(|status| status.offer.as_ref()).map(|offer| offer.generation);
+        let (now, boot_id) = (self.now(), self.boot_id.clone());
+        self.machine = Machine::new(self.policy, identity(), boot_id, now, served.unwrap_or_default(), 7);
+        self.writing = None;
+        self.step(Event::Tick);
+    }
+
     pub(super) fn step(&mut self, event: Event) {
         self.news.push_back(event);
         while let Some(event) = self.news.pop_front() {
