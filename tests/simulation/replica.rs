@@ -132,9 +132,11 @@ impl Replica {
     }
 
     /// Whether a rotating issuer's reply to a call of `sent_at` may replace the shown token: not one that expires while the
-    /// shown one is promised, for the next call would kill that one.
+    /// shown one is promised, for the next call would kill that one; unless an operator has revoked it, and wants it dead.
     pub(crate) fn may_take(&self, at: i64, sent_at: i64, issued: &Issued) -> bool {
-        let promised = self.offer.filter(|offer| offer.promise.seconds_left(self.host.boot(at)) > 0);
+        let is_revoked = self.outlook.as_ref().is_some_and(|outlook| outlook.is_revoked);
+        let offer = self.offer.filter(|_| !is_revoked);
+        let promised = offer.filter(|offer| offer.promise.seconds_left(self.host.boot(at)) > 0);
         let verified = |offer: &Offer| offer.promise.until <= self.host.boot(at);
         promised.filter(|offer| !verified(offer)).is_none_or(|offer| {
             let lives_until = sent_at + micros(issued.life);

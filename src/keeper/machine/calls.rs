@@ -51,8 +51,13 @@ impl Machine {
                 self.known.must_force = profile.can_be_forced;
                 let forces = self.known.situation().forces(now);
                 let pace = if forces { ATTEMPT_GAP } else { self.known.charge.policy.insisting_pace() };
-                self.known.record.retry_at = Some(now.boot.plus(pace).into());
+                let again_at = now.boot.plus(pace);
+                self.known.record.retry_at = Some(again_at.into());
                 self.known.note(Note::SameToken);
+                if !forces {
+                    // nothing better is to come soon, however often it is asked
+                    self.answer_all(&ReportAnswer::Failed { again_at, failure: ReportFailure::TooSoon });
+                }
             }
             _ if !profile.tells_remaining_life => self.known.sighted(now, sent, issued),
             // handed over by a relay that was frozen before its call, so that its life counts from long before it was

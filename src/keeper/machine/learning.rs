@@ -93,6 +93,8 @@ impl Knowledge {
     /// WeChat. A call that overtook it would bring a token that the orphan then invalidates, and nobody would know.
     pub(super) fn crashed_in(&mut self, now: Now, mut open: Call) {
         self.record.failures = self.record.failures.saturating_add(1);
+        // its first byte left some time after the intent, at the latest now
+        self.record.last_attempt_at = Some(now.boot.into());
         if let Some(replica) = &self.replica {
             // until the intent was seen, promises were made without it
             open.sent.latest = open.sent.latest.max(replica.learned_at);

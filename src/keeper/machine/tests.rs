@@ -4,7 +4,8 @@
 use super::*;
 use crate::{
     clock::WallTime,
-    issuer::{ErrorTable, Hint, Rule},
+    issuer::{ErrorTable, Hint, Rule, wechat::Endpoint},
+    keeper::record::FORCED_PER_DAY,
     language::Bilingual,
 };
 
@@ -389,6 +390,23 @@ fn a_call_that_cannot_be_recorded_is_made_at_the_last_chance() {
     }
     let late = rig.boot.since(ends_at.minus(s(300)));
     assert!(ends_at.minus(s(300)) <= rig.boot && late < s(1), "{late:?}");
+}
+
+/// Where the pace is short, a call was always due soon, and the report waited for ever. Seed 9215 of one relay.
+#[test]
+fn a_report_is_answered_where_the_issuer_insists_and_the_day_s_forced_calls_are_spent() {
+    let issuer = Endpoint::StableToken.profile(s(5));
+    let mut rig = Rig::new(Policy { issuer, report_cooldown: Duration::ZERO, ..policy(RotationMode::Sticky) });
+    rig.fetch("one", 7200);
+    rig.pass(s(60));
+    for _ in 0..FORCED_PER_DAY {
+        rig.machine.known.record.debits.debit(rig.boot, Debit::Call { is_forced: true });
+    }
+    rig.report(1);
+    rig.probed(refused());
+    assert!(rig.is_calling());
+    rig.reply_token("one", 7000);
+    assert!(matches!(rig.answers[..], [(1, ReportAnswer::Failed { .. })]), "{:?}", rig.answers);
 }
 
 #[test]

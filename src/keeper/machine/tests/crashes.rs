@@ -257,3 +257,22 @@ fn a_token_lost_in_a_panic_before_it_was_stored_leaves_the_one_before_served_and
     rig.accept_to_call();
     assert!(rig.boot.since(called_at) >= s(240), "{:?}", rig.boot.since(called_at));
 }
+
+/// By its intent it came up to the time of a write too soon. Seed 2848 of one relay.
+#[test]
+fn the_gap_after_a_call_that_was_lost_counts_from_when_it_can_have_left_at_the_latest() {
+    let mut rig = Rig::with(policy(RotationMode::Sticky), true);
+    rig.stored(Swap::Won);
+    rig.reply_token("one", 7200);
+    rig.stored(Swap::Won);
+    rig.run_to_write();
+    rig.boot = rig.boot.plus(s(3));
+    rig.stored(Swap::Won);
+    assert!(rig.is_calling());
+    rig.stores_by_hand = false;
+    let killed_at = rig.boot;
+    rig.restart();
+    rig.restart_with(SecretMark::of("wx1", "another")); // which waits for nothing else
+    rig.run_to_call();
+    assert!(rig.boot.since(killed_at) >= s(1), "{:?}", rig.boot.since(killed_at));
+}
