@@ -40,6 +40,8 @@ pub(crate) struct Oracle {
     rolled: Option<(u64, TokenId, i64)>,
     /// The record was judged by the wall clock since R was last shown: by this process, or by one before it that showed nothing.
     is_judged_by_wall: bool,
+    /// R was judged by a wall clock, and is not written down by this boot's clock yet: the next process may judge it anew.
+    is_guessed: bool,
     /// This process read no credential of a known age.
     pub is_blind: bool,
     /// The wait that the last failure demands.
@@ -62,6 +64,7 @@ impl Oracle {
             is_failing: false,
             rolled: None,
             is_judged_by_wall: false,
+            is_guessed: false,
             is_blind: false,
             last_failure_waits: 0,
             spins: 0,
@@ -95,6 +98,9 @@ impl Oracle {
     /// The record was read: by the wall clock, which made what it tells of older by so much, or not.
     pub(crate) fn record_read(&mut self, is_judged_by_wall: bool, aged_by: i64) {
         self.is_judged_by_wall |= is_judged_by_wall;
+        if std::mem::replace(&mut self.is_guessed, is_judged_by_wall) {
+            self.rolled = None;
+        }
         self.deadlines.iter_mut().for_each(|(_, deadline)| *deadline -= aged_by);
     }
 
@@ -107,7 +113,7 @@ impl Oracle {
         self.refused = None;
         if is_deceived {
             self.deadlines.clear();
-            self.rolled = None;
+            (self.rolled, self.is_guessed) = (None, true);
         }
         self.is_blind = true;
         if !is_readable {
@@ -175,6 +181,7 @@ impl Oracle {
     pub(crate) fn stored(&mut self, holds_all: bool) {
         if holds_all {
             self.is_kept_current = true;
+            self.is_guessed = false;
             self.unstored_before = None;
             self.refused = self.refused.map(|(generation, id, _)| (generation, id, true));
         }
