@@ -76,7 +76,8 @@ impl World {
                 self.store.kept = None;
             }
             Action::Store { expected, next } => {
-                let next = Kept::by(&replica.host, at, next);
+                // it says when it was decided: a freeze may lie between
+                let next = Kept::by(&replica.host, replica.stepped_at, next);
                 if self.trace.is_on {
                     self.trace.line(at, format_args!("[{who}]   writes {}", next.text()));
                 }
