@@ -49,8 +49,12 @@ impl<'r> Presented<'r> {
 
     /// Who it says that it is.
     pub(super) fn sender(self) -> Result<Sender, Problem> {
-        let values = self.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-        Ok(Sender { key: key_in(values)?, certificate: self.certificate.cloned() })
+        Ok(Sender { key: key_in(self.authorization())?, certificate: self.certificate.cloned() })
+    }
+
+    /// The values of `Authorization`.
+    fn authorization(self) -> impl Iterator<Item = &'r [u8]> {
+        self.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes)
     }
 
     /// Whether it presents a key, good or bad.
@@ -112,8 +116,7 @@ impl Clients {
 
     /// The client that presents its key in `Authorization`, or without one a certificate with its name.
     pub(super) fn identify(&self, presented: Presented<'_>) -> Result<&Arc<Client>, Problem> {
-        let values = presented.headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-        self.identify_by(values, presented.certificate)
+        self.identify_by(presented.authorization(), presented.certificate)
     }
 
     /// The same by the values of `Authorization`.
@@ -235,10 +238,11 @@ fn key_in<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Result<Option<KeyDi
     let mut given = values.into_iter();
     match (given.next(), given.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => match bearer(value) {
-            Some(key) => Ok(Some(KeyDigest::of(key))),
-            None => Err(Problem::Unauthorized("Authorization is not of the form Bearer <relay key>")),
-        },
+        (Some(value), None) => {
+            let key =
+                bearer(value).ok_or(Problem::Unauthorized("Authorization is not of the form Bearer <relay key>"))?;
+            Ok(Some(KeyDigest::of(key)))
+        }
         (Some(_), Some(_)) => Err(Problem::Unauthorized("Authorization is given more than once")),
     }
 }

@@ -126,11 +126,12 @@ pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request)
 
 /// The ticket and the page of a request. The whole query is read before any account is looked up.
 fn resolve(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Ticket, String), Problem> {
-    state.rules.load().clients.identify(presented)?;
+    let rules = state.rules.load();
+    let client = rules.clients.identify(presented)?;
     let (account, page) = (query::account(uri.query())?, query::page_url(uri.query())?);
     let kind = query::signed_for(uri.query())?;
     let handles = state.registry.handles();
-    let ticket = Ticket::authorize(state, &handles, presented, account.as_deref(), kind)?;
+    let ticket = Ticket::authorize(state, &handles, client, account.as_deref(), kind)?;
     Ok((ticket, page.into_owned()))
 }
 

@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     AppState,
-    auth::Presented,
+    auth::{Client, Presented},
     described::{AccountQuery, HeldTag, Refused, TicketQuery, TicketRead, Unavailable, WaitQuery},
     limits,
     problem::Problem,
@@ -29,18 +29,15 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// The ticket of this kind that the sender of a request asks for, of the account that it names. It counts the request.
+    /// The ticket of this kind that `client` asks for, of the account that it names. It counts the request.
     pub(super) fn authorize(
         state: &AppState,
         handles: &Handles,
-        presented: Presented<'_>,
+        client: &Client,
         account: Option<&str>,
         kind: TicketKind,
     ) -> Result<Self, Problem> {
-        let rules = state.rules.load();
-        let client = rules.clients.identify(presented)?;
-        let access_token = client.authorize(handles, account)?;
-        let ticket = Self::of(handles, access_token, kind)?;
+        let ticket = Self::of(handles, client.authorize(handles, account)?, kind)?;
         limits::request(state, client).map_err(Problem::too_many_requests)?;
         Ok(ticket)
     }
@@ -103,9 +100,10 @@ fn resolve(
     presented: Presented<'_>,
     uri: &Uri,
 ) -> Result<(Ticket, TicketKind, LongPoll, Asking), Problem> {
-    state.rules.load().clients.identify(presented)?;
+    let (rules, asking) = (state.rules.load(), Asking::of(presented, uri.query())?);
+    let client = asking.client(&rules.clients)?;
     let (account, kind) = (query::account(uri.query())?, query::ticket_kind(uri.query())?);
     let poll = LongPoll::of_request(presented.headers, uri)?;
-    let ticket = Ticket::authorize(state, &state.registry.handles(), presented, account.as_deref(), kind)?;
-    Ok((ticket, kind, poll, Asking::of(presented, uri.query())?))
+    let ticket = Ticket::authorize(state, &state.registry.handles(), client, account.as_deref(), kind)?;
+    Ok((ticket, kind, poll, asking))
 }

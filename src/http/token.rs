@@ -1,6 +1,6 @@
 //! How is a token read: at once, by long poll, or after the first one has come?
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -78,18 +78,24 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
 /// taken out opens nothing any more, and the account may be gone, or stand for another app.
 pub(super) struct Asking {
     sender: Sender,
-    account: Option<String>,
+    query: Option<String>,
 }
 
 impl Asking {
     pub(super) fn of(presented: Presented<'_>, query: Option<&str>) -> Result<Self, Problem> {
-        Ok(Self { sender: presented.sender()?, account: query::account(query)?.map(Cow::into_owned) })
+        Ok(Self { sender: presented.sender()?, query: query.map(str::to_owned) })
+    }
+
+    /// The client that it is by these rules.
+    pub(super) fn client<'c>(&self, clients: &'c Clients) -> Result<&'c Arc<Client>, Problem> {
+        clients.still(&self.sender)
     }
 
     /// The access token that it may have now.
     pub(super) fn access_token(&self, state: &AppState) -> Result<Arc<Handle>, Problem> {
-        let (rules, handles) = (state.rules.load(), state.registry.handles());
-        Ok(rules.clients.still(&self.sender)?.authorize(&handles, self.account.as_deref())?.clone())
+        let (rules, handles, poll) = (state.rules.load(), state.registry.handles(), Ok(LongPoll::default()));
+        let (handle, ..) = resolve(self.client(&rules.clients), &handles, self.query.as_deref(), poll)?;
+        Ok(handle.clone())
     }
 }
 
@@ -107,9 +113,10 @@ async fn wait(state: &AppState, (handle, poll, asking): (Arc<Handle>, LongPoll, 
 fn admit(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Arc<Handle>, LongPoll, Asking), Problem> {
     let (rules, handles) = (state.rules.load(), state.registry.handles());
     let poll = LongPoll::of_request(presented.headers, uri);
-    let (handle, poll, client) = resolve(rules.clients.identify(presented), &handles, uri.query(), poll)?;
+    let asking = Asking::of(presented, uri.query())?;
+    let (handle, poll, client) = resolve(asking.client(&rules.clients), &handles, uri.query(), poll)?;
     limits::request(state, client).map_err(Problem::too_many_requests)?;
-    Ok((handle.clone(), poll, Asking::of(presented, uri.query())?))
+    Ok((handle.clone(), poll, asking))
 }
 
 /// The credential and the poll that a request asks for, and who sends it. The whole query is read before any account is looked up.

@@ -2,6 +2,8 @@
 //!
 //! A connection more than that would take the file that a call to WeChat needs, the admin listener, or the store.
 
+use std::borrow::Cow;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
@@ -12,23 +14,24 @@ const OTHERS: u64 = 256;
 
 /// The settings with as many connections as this process has files for. The soft limit, often 1024, is raised to the hard one
 /// before; where that is not enough, it is logged.
-pub(super) fn fitted(settings: &Settings) -> Settings {
-    let mut fitted = settings.clone();
+pub(super) fn fitted(settings: &Settings) -> Cow<'_, Settings> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     let files = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
     let asked = settings.server.max_connections;
     let most = files.map_or(asked, |files| connections(files, settings.gateway.enabled));
-    if most < asked {
-        warn!(
-            files,
-            server.max_connections = asked,
-            connections = most,
-            "the limit of open files (ulimit -n) is too low for server.max_connections: fewer are taken at once"
-        );
-        fitted.server.max_connections = most;
+    if most >= asked {
+        return Cow::Borrowed(settings);
     }
-    fitted
+    warn!(
+        files,
+        server.max_connections = asked,
+        connections = most,
+        "the limit of open files (ulimit -n) is too low for server.max_connections: fewer are taken at once"
+    );
+    let mut fitted = settings.clone();
+    fitted.server.max_connections = most;
+    Cow::Owned(fitted)
 }
 
 /// How many so many files suffice for. With a gateway half of the connections may each have one to WeChat.

@@ -8,7 +8,7 @@ use std::{io, path::Path};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags, open},
-    io::{Errno, read as read_some},
+    io::{Errno, read as read_some, retry_on_intr},
 };
 
 /// How long nothing may come of a pipe.
@@ -24,15 +24,15 @@ pub(super) fn read(path: &Path, longest: usize) -> io::Result<Vec<u8>> {
     let fd = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
     let (mut bytes, mut piece) = (Vec::new(), [0; PIECE]);
     loop {
-        match read_some(&fd, &mut piece) {
+        match retry_on_intr(|| read_some(&fd, &mut piece)) {
             Ok(0) => return Ok(bytes),
             Ok(length) => bytes.extend_from_slice(&piece[..length]),
             Err(Errno::AGAIN) => {
-                if poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&SILENCE))? == 0 {
+                let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+                if retry_on_intr(|| poll(&mut fds, Some(&SILENCE)))? == 0 {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "it is a pipe of which nothing comes"));
                 }
             }
-            Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         if bytes.len() > longest {

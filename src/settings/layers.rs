@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::fmt::{self, Display};
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, FileFormat, Format, Map, Source, Value, ValueKind};
@@ -148,10 +149,10 @@ impl Layer {
     }
 
     fn of_file(path: &Path, named_by: &str) -> Result<Self, SettingsError> {
-        let unreadable =
-            |problem: &dyn Display| SettingsError::file(path, format!("cannot be read: {problem}"), named_by);
-        let bytes = file::read(path, LONGEST).map_err(|e| unreadable(&e))?;
-        let text = String::from_utf8(bytes).map_err(|_| unreadable(&"it is not UTF-8"))?;
+        let as_text = |bytes| String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"));
+        let text = file::read(path, LONGEST)
+            .and_then(as_text)
+            .map_err(|e| SettingsError::file(path, format!("cannot be read: {e}"), named_by))?;
         let origin = path.display().to_string();
         let root = FileFormat::Toml.parse(Some(&origin), &text).map_err(|cause| {
             SettingsError::file(path, format!("is not valid TOML{}", position(&cause.to_string())), named_by)

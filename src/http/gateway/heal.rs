@@ -44,7 +44,7 @@ impl Reply {
     pub(super) fn unread(response: Response<Incoming>) -> Self {
         let (mut head, body) = response.into_parts();
         if head.headers.contains_key(header::TRANSFER_ENCODING) {
-            // the chunks have told where the body ends, and the length may say something else (RFC 9112, 6.3)
+            // where the body ends the chunks say, and not the length (RFC 9112, 6.3)
             head.headers.remove(header::CONTENT_LENGTH);
         }
         Self { head, read: Bytes::new(), rest: Some(body) }

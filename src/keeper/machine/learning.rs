@@ -63,7 +63,7 @@ impl Knowledge {
     fn lost_in_a_panic(&mut self, now: Now) {
         let served = self.charge.min_generation;
         if self.record.open_call().is_some() {
-            self.record.renumber(served.next(now.wall));
+            self.relabel(now, served);
         } else {
             (self.record.credential, self.record.generation) = (None, served);
         }

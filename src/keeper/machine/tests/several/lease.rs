@@ -200,7 +200,7 @@ fn a_revoked_token_whose_life_is_told_longer_stays_revoked() {
     pair.pass(60);
     pair.report(0, Grounds::Revocation);
     let first = pair.generation(0);
-    pair.reply(0, "one"); // the forced call did not rotate, and tells 60 s more than before
+    pair.reply(0, "one"); // the forced call brings the same token, with 60 s more than was left
     pair.pass(2);
     assert!(pair.generation(0) > first, "else this shows nothing");
     assert!(pair.status(0).is_revoked && pair.status(1).is_revoked);
