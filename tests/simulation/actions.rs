@@ -77,7 +77,8 @@ impl World {
             }
             Action::Store { expected, next } => {
                 // it says when it was decided: a freeze may lie between
-                let next = Kept::by(&replica.host, replica.stepped_at, next);
+                replica.wrote_at = replica.stepped_at;
+                let next = Kept::by(&replica.host, replica.wrote_at, next);
                 if self.trace.is_on {
                     self.trace.line(at, format_args!("[{who}]   writes {}", next.text()));
                 }
@@ -105,15 +106,19 @@ impl World {
                     || replica.host.is_in_doubt
                     || !is_promised
                     || self.calls.is_regular_probe_due(at, micros(self.setup.policy.probe_every));
-                self.calls.probes(at, is_wanted || is_shared);
+                self.calls.probes(at, replica.wrote_at, is_wanted || is_shared);
                 self.send_probe(who, &token);
             }
             Action::Publish(outlook) => self.show(who, outlook),
             Action::Answer(REVOCATION, _) => {}
             Action::Answer(id, answer) => self.reports.answered(at, id, &answer, replica.offer, &self.calls),
             Action::Note(Note::Revoking(_)) => self.operator_revokes(),
-            Action::Note(Note::RefusedOnce) => self.calls.is_second_opinion_due = true,
+            Action::Note(Note::RefusedOnce) => self.calls.refused_once(),
             Action::Note(Note::AgedByWall) => self.aged_by_wall(who),
+            Action::Note(Note::Probed(verdict)) => {
+                self.calls.probed(&verdict, micros(self.setup.policy.probe_pace()));
+                self.trace.line(at, format_args!("[{who}]   {:?}", Note::Probed(verdict)));
+            }
             Action::Note(note) => self.trace.line(at, format_args!("[{who}]   {note:?}")),
             Action::Stop => self.stopped(who),
         }

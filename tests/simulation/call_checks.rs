@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use token_relay::{
-    issuer::{IssueError, Issued, RotationMode},
+    issuer::{IssueError, Issued, RotationMode, Verdict},
     keeper::record::{FORCED_PER_DAY, PROBES_PER_DAY, UNASKED_PROBES_PER_DAY},
     store::Swap,
 };
@@ -73,8 +73,8 @@ pub(crate) struct CallChecks {
     probes: VecDeque<Spent>,
     pub calls_made: u64,
     pub probes_made: u64,
-    /// A regular probe was refused, and its token not given up.
-    pub is_second_opinion_due: bool,
+    /// A regular probe was refused, and its token not given up: how long after it there is another one, until one decides.
+    second_opinion: Option<i64>,
     /// How many calls had been made when WeChat last refused the current token.
     pub calls_at_refusal: u64,
 }
@@ -99,7 +99,7 @@ impl CallChecks {
             probes: VecDeque::new(),
             calls_made: 0,
             probes_made: 0,
-            is_second_opinion_due: false,
+            second_opinion: None,
             calls_at_refusal: 0,
         }
     }
@@ -211,7 +211,7 @@ impl CallChecks {
         forget(&mut self.calls, at);
         let is_half_spent = self.is_half_spent();
         match reply {
-            Ok(_) => self.unknown = None,
+            Ok(_) => (self.unknown, self.second_opinion) = (None, None),
             Err(IssueError::NotSent { .. }) => {
                 if let Some(index) = self.calls.iter().rposition(|call| call.at == sent.began_at) {
                     self.calls.remove(index);
@@ -235,23 +235,32 @@ impl CallChecks {
     /// Whether nothing was probed for so long, or a moment ago, perhaps without a final verdict; and only so often a day.
     pub(crate) fn is_regular_probe_due(&self, at: i64, every: i64) -> bool {
         let last = self.probes.back().map_or(i64::MIN / 2, |probe| probe.at);
-        let is_second = self.is_second_opinion_due && at - last >= 3 * SECOND;
+        let is_second = self.second_opinion.is_some_and(|pause| at - last >= pause);
         let is_due = every > 0 && (is_second || at - last >= every / 10 * 9 - 10 * SECOND);
-        // one may have been sent long after its debit, by a process that was stopped between the two
         let today = self.probes.iter().filter(|probe| at - probe.at < DAY).count();
-        is_due && today <= UNASKED_PROBES_PER_DAY as usize
+        is_due && today < UNASKED_PROBES_PER_DAY as usize
     }
 
-    pub(crate) fn probes(&mut self, at: i64, is_wanted: bool) {
-        self.is_second_opinion_due = false;
+    /// A regular probe was refused, and another one decides.
+    pub(crate) fn refused_once(&mut self) {
+        self.second_opinion = Some(3 * SECOND);
+    }
+
+    /// A probe ended, and decided or not; then there is none sooner than at its pace.
+    pub(crate) fn probed(&mut self, verdict: &Verdict, pace: i64) {
+        let is_undecided = matches!(verdict, Verdict::Inconclusive { .. });
+        self.second_opinion = self.second_opinion.filter(|_| is_undecided).map(|_| pace);
+    }
+
+    /// A probe leaves that was debited at `began_at`: its time is counted from then, as that of calls.
+    pub(crate) fn probes(&mut self, at: i64, began_at: i64, is_wanted: bool) {
         // a probe costs a debit, and has a reason: a report, a promise that has run out, a clock that was set, or its time
         self.breach.unless(is_wanted, at, "I5", || "a probe that nobody asked for".to_owned());
         self.probes_made += 1;
-        self.probes.push_back(Spent { at, is_forced: false, is_durable: self.is_stored });
+        self.probes.push_back(Spent { at: began_at, is_forced: false, is_durable: self.is_stored });
         forget(&mut self.probes, at);
         let probes = self.probes.len();
-        // one may have been sent long after its debit, by a process that was stopped between the two
-        self.breach.unless(probes <= PROBES_PER_DAY as usize + 1, at, "I6", || format!("{probes} probes in 24 h"));
+        self.breach.unless(probes <= PROBES_PER_DAY as usize, at, "I6", || format!("{probes} probes in 24 h"));
     }
 
     /// The keeper is gone: what was not durable is forgotten, and a call under way became an unknown one.

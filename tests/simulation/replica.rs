@@ -100,6 +100,8 @@ pub(crate) struct Replica {
     pub has_rest: bool,
     /// The step that decided what is being done was then.
     pub stepped_at: i64,
+    /// When that was of its last write.
+    pub wrote_at: i64,
     /// Which token it probed last.
     pub probed: TokenId,
     /// Its keeper was given a record that another relay wrote.

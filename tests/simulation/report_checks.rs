@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use token_relay::{
     issuer::RotationMode,
-    keeper::machine::{ReportAnswer, ReportId},
+    keeper::{
+        machine::{ReportAnswer, ReportId},
+        record::FORCED_PER_DAY,
+    },
 };
 
 use super::{
@@ -50,8 +53,8 @@ impl ReportChecks {
     pub(crate) fn new(breach: Breach, setup: &Setup) -> Self {
         let calls_per_report = match setup.policy.issuer.rotation {
             RotationMode::Rotating => 1,
-            // where an outsider's forced call stands in the way of ours, a report outlasts several at this pace
-            RotationMode::Sticky if setup.policy.forced_pace() < PATIENCE => 6,
+            // where an outsider's forced call stands in the way of ours, a report outlasts all of the day at this pace
+            RotationMode::Sticky if setup.policy.forced_pace() < PATIENCE => 1 + u64::from(FORCED_PER_DAY),
             RotationMode::Sticky => 2,
         };
         let (is_shared, stop_by) = (setup.is_shared, vec![None; setup.replicas]);

@@ -130,6 +130,9 @@ impl WeChat {
             }
             return (same, self.tokens[same].expires_at - at);
         }
+        if is_ours && !is_forced && self.is_answered_by_ours(at) {
+            self.outsider_was_first();
+        }
         // WeChat says only that a life is "within 7200 seconds": now and then one is shorter than the promises before it
         let is_odd = self.has_odd_lives && self.rotation == RotationMode::Rotating && rng.percent(1);
         let life = if is_odd { rng.pick(&[5, 30, 200]) } else { rng.pick(&self.lives_s) } * SECOND;
@@ -153,6 +156,12 @@ impl WeChat {
         }
         let newest = self.tokens.len().checked_sub(1)?;
         (self.tokens[newest].expires_at - at > self.overlap).then_some(newest)
+    }
+
+    /// Without somebody else, a sticky issuer would have answered this call with our newest token.
+    fn is_answered_by_ours(&self, at: i64) -> bool {
+        let ours = self.ours.last().map(|id| &self.tokens[*id]);
+        self.rotation == RotationMode::Sticky && ours.is_some_and(|token| token.expires_at - at > self.overlap)
     }
 
     fn mint(&mut self, at: i64, life: i64, is_ours: bool) -> TokenId {
