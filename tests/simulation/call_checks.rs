@@ -14,7 +14,7 @@ use super::{
     rng::{DAY, SECOND},
     setup::{Setup, micros},
     tally::clock,
-    wechat::TokenId,
+    wechat::{TokenId, token_id},
 };
 
 /// Something that was spent of a budget. A crash forgets it if its debit was not durable, and then a new process cannot
@@ -211,7 +211,11 @@ impl CallChecks {
         forget(&mut self.calls, at);
         let is_half_spent = self.is_half_spent();
         match reply {
-            Ok(_) => (self.unknown, self.second_opinion) = (None, None),
+            Ok(issued) => {
+                self.unknown = None;
+                let is_same = sent.offered == Some(token_id(issued.token.expose()));
+                self.second_opinion = self.second_opinion.filter(|_| is_same);
+            }
             Err(IssueError::NotSent { .. }) => {
                 if let Some(index) = self.calls.iter().rposition(|call| call.at == sent.began_at) {
                     self.calls.remove(index);
