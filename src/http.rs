@@ -75,7 +75,7 @@ use crate::{
     registry::Registry,
 };
 use asked::Asked;
-use auth::Presented;
+use listener::ClientEnd;
 use loops::Loops;
 use problem::Problem;
 
@@ -251,6 +251,19 @@ impl HttpService {
     where
         B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
     {
+        self.answer_while(request, peer, None)
+    }
+
+    /// The same, where it can be known whether the client has given up.
+    fn answer_while<'s, B>(
+        &'s self,
+        request: axum::http::Request<B>,
+        peer: SocketAddr,
+        end: Option<&ClientEnd>,
+    ) -> Answering<'s>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+    {
         // An answer at once is 200 and no error: only `All` logs it, so nothing is prepared for it otherwise.
         let asked = self.logged(&request, peer, |level| level == AccessLevel::All);
         if let Some(response) = self.at_once(&request) {
@@ -258,7 +271,10 @@ impl HttpService {
             return Either::Left(ready(response));
         }
         let asked = asked.or_else(|| self.logged(&request, peer, |level| level != AccessLevel::Off));
-        Either::Right(Box::pin(self.route_and_count(without_empty_body(request), peer, asked)))
+        let mut request = without_empty_body(request);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        end.and_then(|end| request.extensions_mut().insert(end.clone()));
+        Either::Right(Box::pin(self.route_and_count(request, peer, asked)))
     }
 
     /// What the access log needs of a request, if the level that is set is due.
@@ -284,7 +300,7 @@ impl HttpService {
         if request.method() != Method::GET || request.uri().path() != "/token" {
             return None;
         }
-        self.read_at_once(|state| token::at_once(state, Presented::by(request), request.uri()))
+        self.read_at_once(|state| token::at_once(state, request))
     }
 
     /// What `answer` makes of a `GET /token`, counted if it is an answer.
@@ -295,8 +311,7 @@ impl HttpService {
         Some(answer)
     }
 
-    async fn route_and_count(&self, mut request: Request, peer: SocketAddr, asked: Option<Box<Asked>>) -> Response {
-        request.extensions_mut().insert(ConnectInfo(peer));
+    async fn route_and_count(&self, request: Request, peer: SocketAddr, asked: Option<Box<Asked>>) -> Response {
         let route = self.route(request.uri().path());
         let mut response = match &self.reads {
             Some(state) if loops::is_of_relay(&request) => self.loops.refuse(state, request, peer, route).await,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::Uri,
     response::{IntoResponse, Response},
 };
 
@@ -73,7 +72,7 @@ impl Ticket {
     responses(TicketRead, Refused, Unavailable),
 )]
 pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let resolved = resolve(&state, Presented::by(&request), request.uri());
+    let resolved = resolve(&state, &request);
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match resolved {
@@ -95,15 +94,12 @@ async fn wait(
     Ok(token::respond(now.outcome(state, &LongPoll::default()).await))
 }
 
-fn resolve(
-    state: &AppState,
-    presented: Presented<'_>,
-    uri: &Uri,
-) -> Result<(Ticket, TicketKind, LongPoll, Asking), Problem> {
-    let (rules, asking) = (state.rules.load(), Asking::of(presented, uri.query())?);
+fn resolve(state: &AppState, request: &Request) -> Result<(Ticket, TicketKind, LongPoll, Asking), Problem> {
+    let (rules, query) = (state.rules.load(), request.uri().query());
+    let asking = Asking::of(Presented::by(request), query)?;
     let client = asking.client(&rules.clients)?;
-    let (account, kind) = (query::account(uri.query())?, query::ticket_kind(uri.query())?);
-    let poll = LongPoll::of_request(presented.headers, uri)?;
+    let (account, kind) = (query::account(query)?, query::ticket_kind(query)?);
+    let poll = LongPoll::of_request(request)?;
     let ticket = Ticket::authorize(state, &state.registry.handles(), client, account.as_deref(), kind)?;
     Ok((ticket, kind, poll, asking))
 }

@@ -1,11 +1,11 @@
 //! How is a token read: at once, by long poll, or after the first one has come?
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{self, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use tokio::time::sleep;
@@ -15,6 +15,7 @@ use super::{
     auth::{Client, Clients, Presented, Sender},
     described::{AccountQuery, HeldTag, Refused, TokenRead, Unavailable, WaitQuery},
     limits,
+    listener::ClientEnd,
     problem::Problem,
     query,
 };
@@ -29,13 +30,12 @@ const CACHE_SECONDS: u64 = 60;
 const HEAD: usize = 192;
 
 /// The answer to a `GET /token`, if it is 200 and needs no wait.
-pub(super) fn at_once(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Option<Response> {
-    let poll = LongPoll::of_request(presented.headers, uri);
+pub(super) fn at_once<B>(state: &AppState, request: &http::Request<B>) -> Option<Response> {
     offered(
         state,
-        |clients| clients.identify(presented),
-        uri.query(),
-        poll,
+        |clients| clients.identify(Presented::by(request)),
+        request.uri().query(),
+        LongPoll::of_request(request),
         |prepared, seconds, _| ok(prepared, seconds),
     )
 }
@@ -65,7 +65,7 @@ pub(super) fn offered<A>(
     responses(TokenRead, Refused, Unavailable),
 )]
 pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let asked = admit(&state, Presented::by(&request), request.uri());
+    let asked = admit(&state, &request);
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     match asked {
@@ -110,11 +110,11 @@ async fn wait(state: &AppState, (handle, poll, asking): (Arc<Handle>, LongPoll, 
 }
 
 /// What a request asks for, counted as one of its client's.
-fn admit(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Arc<Handle>, LongPoll, Asking), Problem> {
-    let (rules, handles) = (state.rules.load(), state.registry.handles());
-    let poll = LongPoll::of_request(presented.headers, uri);
-    let asking = Asking::of(presented, uri.query())?;
-    let (handle, poll, client) = resolve(asking.client(&rules.clients), &handles, uri.query(), poll)?;
+fn admit(state: &AppState, request: &Request) -> Result<(Arc<Handle>, LongPoll, Asking), Problem> {
+    let (rules, handles, query) = (state.rules.load(), state.registry.handles(), request.uri().query());
+    let asking = Asking::of(Presented::by(request), query)?;
+    let poll = LongPoll::of_request(request);
+    let (handle, poll, client) = resolve(asking.client(&rules.clients), &handles, query, poll)?;
     limits::request(state, client).map_err(Problem::too_many_requests)?;
     Ok((handle.clone(), poll, asking))
 }
@@ -136,15 +136,18 @@ pub(super) struct LongPoll {
     /// The lines of `If-None-Match`, joined by commas.
     tags: Vec<u8>,
     wait: Duration,
+    /// Where it can be known whether it still waits.
+    client: Option<ClientEnd>,
 }
 
 impl LongPoll {
     /// What the client says. Without `wait`, `If-None-Match` is ignored: a client that never learnt of the long poll must
     /// not be answered without a token because a library of its own sends the header.
-    pub(super) fn of_request(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
-        let Some(wait) = query::wait(uri.query())? else { return Ok(Self::default()) };
-        let lines = headers.get_all(header::IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
-        Ok(Self { tags: lines.collect::<Vec<_>>().join(&b','), wait })
+    pub(super) fn of_request<B>(request: &http::Request<B>) -> Result<Self, Problem> {
+        let Some(wait) = query::wait(request.uri().query())? else { return Ok(Self::default()) };
+        let lines = request.headers().get_all(header::IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
+        let client = request.extensions().get().cloned();
+        Ok(Self { tags: lines.collect::<Vec<_>>().join(&b','), wait, client })
     }
 
     /// Whether the client holds the answer with this tag, by the weak comparison of RFC 9110.
@@ -152,6 +155,14 @@ impl LongPoll {
         let opaque = |tag: &[u8]| -> bool { tag.strip_prefix(b"W/").unwrap_or(tag) == &etag[b"W/".len()..] };
         let mut tags = self.tags.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         !self.tags.is_empty() && tags.any(|tag| tag == b"*" || opaque(tag))
+    }
+
+    /// Returns once the client has closed its side, if that can be known.
+    async fn given_up(&self) {
+        match &self.client {
+            Some(client) => client.closed().await,
+            None => pending().await,
+        }
     }
 }
 
@@ -182,7 +193,7 @@ pub(super) fn respond(outcome: Outcome) -> Response {
 /// What may be served of `handle`, at once if the client does not hold it. Where nothing can be served, it waits for at most
 /// `longest`, and only while a call is under way or about to begin (I11).
 pub(super) async fn outcome(state: &AppState, handle: &Handle, poll: &LongPoll, longest: Duration) -> Outcome {
-    let poll_until = state.clock.boot_now().plus(poll.wait);
+    let mut poll_until = state.clock.boot_now().plus(poll.wait);
     let mut wait_until = None;
     loop {
         let published = handle.published();
@@ -214,6 +225,8 @@ pub(super) async fn outcome(state: &AppState, handle: &Handle, poll: &LongPoll, 
             () = handle.changed_since(&published) => {}
             () = sleep(pause) => {}
             () = state.shutdown.cancelled() => {}
+            // it may have closed only its own side, and reads on: its poll is over, and what there is is said
+            () = poll.given_up(), if now < poll_until => poll_until = now,
         }
     }
 }
@@ -302,7 +315,7 @@ mod tests {
     use super::*;
 
     fn poll(tags: &str) -> LongPoll {
-        LongPoll { tags: tags.as_bytes().to_vec(), wait: Duration::ZERO }
+        LongPoll { tags: tags.as_bytes().to_vec(), ..LongPoll::default() }
     }
 
     #[test]

@@ -92,7 +92,7 @@ async fn a_rotation_reaches_every_poll_whoever_else_hangs_up_or_reads_nothing() 
         let mut poll = ask(&served).await;
         // one that reads nothing has answers waiting before that of its poll
         let before = if number % 4 == 1 { get("/token", "X: y\r\n").repeat(100) } else { String::new() };
-        let polled = before + &get("/token?wait=60", "If-None-Match: W/\"main-7\"\r\n");
+        let polled = before + &long_poll();
         poll.write_all(polled.as_bytes()).await.unwrap();
         polls.push(poll);
     }
@@ -110,13 +110,59 @@ async fn a_rotation_reaches_every_poll_whoever_else_hangs_up_or_reads_nothing() 
     }
 }
 
+/// A long poll for another token than the one that there is.
+fn long_poll() -> String {
+    get("/token?wait=60", "If-None-Match: W/\"main-7\"\r\n")
+}
+
+#[tokio::test]
+async fn a_poll_that_its_client_gives_up_makes_room_for_others() {
+    let (fake, served) = serving(Limits { max_connections: 2, ..LIMITS }).await;
+    for whole_answers in [0, 1] {
+        let mut polls = [served.connect().await, served.connect().await];
+        for poll in &mut polls {
+            poll.write_all((get("/token", "").repeat(whole_answers) + &long_poll()).as_bytes()).await.unwrap();
+        }
+        let mut next = served.connect().await;
+        next.write_all(get("/token", "").as_bytes()).await.unwrap();
+        assert!(timeout(SHORT, next.read_u8()).await.is_err(), "both places are taken");
+        drop(polls);
+        let answer = timeout(LONG / 2, read_answer(&mut next)).await.expect("sooner than their wait is over");
+        assert!(answer.contains("wire_token"));
+        drop(next);
+        shows(&fake, "connections{listener=\"public\"} 0\n").await;
+    }
+}
+
+#[tokio::test]
+async fn a_poll_of_a_half_closed_client_is_answered_at_once_and_what_follows_a_poll_is_not_lost() {
+    let (fake, served) = serving(LIMITS).await;
+    let mut halves = served.connect().await;
+    halves.write_all(long_poll().as_bytes()).await.unwrap();
+    sleep(SHORT).await;
+    halves.shutdown().await.unwrap();
+    let said = timeout(LONG / 2, read_to_end(&mut halves)).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 304"), "{said}");
+
+    let mut busy = served.connect().await;
+    busy.write_all(long_poll().as_bytes()).await.unwrap();
+    sleep(SHORT).await;
+    busy.write_all((get("/nowhere", "") + &get("/token", "")).as_bytes()).await.unwrap();
+    assert!(timeout(SHORT, busy.read_u8()).await.is_err(), "it waits on");
+    fake.offer("main", 8, "next_token", 7000);
+    busy.shutdown().await.unwrap();
+    let said = read_to_end(&mut busy).await;
+    let statuses: Vec<_> = said.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(statuses, ["200", "404", "200"], "{said}");
+}
+
 #[tokio::test]
 async fn shutdown_answers_what_is_in_flight_and_closes_the_rest() {
     let (fake, served) = serving(LIMITS).await;
     let mut silent = served.connect().await;
     let mut idle = ask(&served).await;
     let mut poll = ask(&served).await;
-    poll.write_all(get("/token?wait=60", "If-None-Match: W/\"main-7\"\r\n").as_bytes()).await.unwrap();
+    poll.write_all(long_poll().as_bytes()).await.unwrap();
     let mut report = ask(&served).await;
     let mut reports = fake.take_reports("main");
     let body = r#"{"access_token":"wire_token"}"#;

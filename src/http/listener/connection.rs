@@ -26,6 +26,7 @@ use super::{
         fast_path::{self, HandedOver, Times},
     },
     Limits, ListenerOptions,
+    client_end::ClientEnd,
     rewind::Rewind,
 };
 use crate::tls::{CertificateNames, ServerTls, names_of_client};
@@ -106,19 +107,20 @@ async fn serve_by_hyper<S: AsyncRead + AsyncWrite + Unpin>(
     shutdown: &CancellationToken,
 ) {
     let HandedOver { stream, read, head_within } = connection;
-    let stream = TokioIo::new(Rewind::new(read, stream));
+    let (stream, end) = (Rewind::new(read, stream), ClientEnd::default());
     let asked = AtomicBool::new(false);
     let answering = service_fn(|mut request: hyper::Request<Incoming>| {
         asked.store(true, Relaxed);
         if let Some(names) = &names {
             request.extensions_mut().insert(names.clone());
         }
-        service.answer(request, peer).map(Ok::<_, Infallible>)
+        service.answer_while(request, peer, Some(&end)).map(Ok::<_, Infallible>)
     });
-    let mut connection = pin!(builder(limits.header_timeout).serve_connection(stream, answering));
+    let mut connection = pin!(builder(limits.header_timeout).serve_connection(TokioIo::new(&stream), answering));
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => Some(ended),
+        () = end.watch(|cx| stream.poll_end(cx)) => return,
         // hyper has a time for heads too, but it began when the connection was handed over
         () = late(head_within, &asked), if head_within < limits.header_timeout => {
             return debug!(listener = service.side.name(), "connection ended: no head in time");
