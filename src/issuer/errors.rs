@@ -8,6 +8,11 @@ use crate::language::{Bilingual, Language};
 pub(super) const MINUTE: Duration = minutes(1);
 pub(super) const HOUR: Duration = minutes(60);
 
+/// Refusals of an address: at the whitelist's pace of one call a minute, five minutes.
+const REFUSED_CALLS: u32 = 5;
+/// Calls that were not sent: with the usual back-off, five minutes while a token lives, and two where none does.
+const UNSENT_CALLS: u32 = 10;
+
 pub(super) const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
@@ -126,13 +131,15 @@ impl ErrorTable {
         text.to(language).into()
     }
 
-    /// Whether `error` is about the address of the machine that called: another machine may be answered.
-    pub fn is_about_this_host(&self, error: &IssueError) -> bool {
+    /// After how many failures like `error` in a row another machine should try, if it may fare better: its address may be on the
+    /// whitelist, or its way to the issuer open. Either is some minutes, in which an operator may have mended it.
+    pub fn calls_before_another(&self, error: &IssueError) -> Option<u32> {
         match error {
-            IssueError::NotSent { .. } | IssueError::Unknown { .. } => false,
+            IssueError::NotSent { cause: Cause::NoAccessToken } | IssueError::Unknown { .. } => None,
+            IssueError::NotSent { .. } => Some(UNSENT_CALLS),
             IssueError::Refused { errcode, .. } => match self.rule(*errcode).hint {
-                Hint::Whitelist(_) => true,
-                Hint::Text(_) => false,
+                Hint::Whitelist(_) => Some(REFUSED_CALLS),
+                Hint::Text(_) => None,
             },
         }
     }
@@ -219,6 +226,21 @@ mod tests {
         ] {
             assert_eq!(OTHER.remedy(&error), Remedy::Soon);
             assert_eq!((&*OTHER.hint(&error), &*OTHER.describe(&error)), (hint, text));
+        }
+    }
+
+    #[test]
+    fn another_machine_should_try_where_this_one_s_address_or_way_may_be_at_fault() {
+        let not_sent = |cause| IssueError::NotSent { cause };
+        for (error, calls) in [
+            (refused(5, "from 1.2.3.4"), Some(REFUSED_CALLS)),
+            (refused(-1, ""), None),
+            (not_sent(Cause::NoConnection(MINUTE)), Some(UNSENT_CALLS)),
+            (not_sent(Cause::Relay), Some(UNSENT_CALLS)),
+            (not_sent(Cause::NoAccessToken), None),
+            (IssueError::Unknown { cause: Cause::NoReply(MINUTE) }, None),
+        ] {
+            assert_eq!(OTHER.calls_before_another(&error), calls, "{error}");
         }
     }
 

@@ -76,7 +76,7 @@ impl KeeperLog {
                 log_credential!(
                     warn,
                     id,
-                    "this relay's IP is refused: the lease is given back, so that another relay may call"
+                    "this relay's IP is refused, or its calls do not get out: the lease is given back, so that another relay may call"
                 );
             }
             Note::HandedOver { is_candidate } => {

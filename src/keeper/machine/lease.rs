@@ -20,9 +20,6 @@ use crate::{
     keeper::record::Orphan,
 };
 
-/// A holder whose address was refused so often in a row gives the lease back: at the whitelist's pace of one call a minute,
-/// that is five minutes, in which an operator may have put it on.
-const REFUSED_CALLS: u32 = 5;
 /// A call that a frozen relay may still send invalidates whatever credential it finds. A relay that has not woken for so long
 /// is taken for dead.
 const ORPHAN: Duration = Duration::from_secs(3600);
@@ -139,10 +136,9 @@ impl Knowledge {
         found.map_or(Timestamp::NEVER, |_| now.boot.plus(AGAIN))
     }
 
-    /// Whether another relay should try: this one's address has been refused for some minutes.
+    /// Whether another relay should try: for some minutes this one's address has been refused, or its calls did not get out.
     pub(super) fn should_yield(&self) -> bool {
-        let errors = self.charge.policy.issuer.errors;
-        let last = self.last_failure.as_ref().filter(|_| self.is_holder());
-        last.is_some_and(|failure| failure.repeated >= REFUSED_CALLS && errors.is_about_this_host(&failure.error))
+        let Some(last) = self.last_failure.as_ref().filter(|_| self.is_holder()) else { return false };
+        last.errors.calls_before_another(&last.error).is_some_and(|calls| calls <= last.repeated)
     }
 }

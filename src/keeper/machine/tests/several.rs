@@ -272,6 +272,11 @@ impl Pair {
         self.step(who, Event::Reply(Err(code(errcode))));
     }
 
+    /// The call of that relay does not get out.
+    fn cannot_send(&mut self, who: usize) {
+        self.step(who, Event::Reply(Err(not_sent())));
+    }
+
     /// The call of that relay gets no reply.
     fn lose_reply(&mut self, who: usize) {
         self.step(who, Event::Reply(Err(unknown())));

@@ -308,6 +308,44 @@ fn a_holder_whose_ip_is_refused_for_minutes_gives_the_lease_to_a_relay_that_is_n
 }
 
 #[test]
+fn a_holder_whose_calls_do_not_get_out_for_minutes_gives_the_lease_to_a_relay_whose_do() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    let began = pair.boot;
+    for _ in 1..10 {
+        pair.cannot_send(0);
+        assert!(pair.status(0).lease.is_ours() && !pair.status(1).lease.is_ours());
+        pair.pass_until_call(0, 70);
+    }
+    pair.cannot_send(0);
+    let minutes = pair.boot.since(began).as_secs() / 60;
+    assert!((3..=6).contains(&minutes), "{minutes} minutes");
+    pair.pass_until_call(1, 70);
+    assert!(!pair.status(0).lease.is_ours() && pair.status(1).lease.is_ours());
+    pair.reply(1, "two");
+    pair.pass(2);
+    assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+}
+
+#[test]
+fn where_no_relay_s_calls_get_out_they_take_turns_and_try_no_more_often_than_one_would() {
+    let mut pair = Pair::serving("one");
+    pair.pass_until_call(0, 7200);
+    let began = (pair.boot, pair.relays[0].calls);
+    let mut turns = [0, 0];
+    while pair.boot.since(began.0) < s(3000) {
+        for (who, turns) in turns.iter_mut().enumerate() {
+            pair.cannot_send(who);
+            *turns += u32::from(pair.status(who).lease.is_ours());
+        }
+        pair.pass(5);
+    }
+    let calls = pair.relays[0].calls - began.1 + pair.relays[1].calls;
+    assert!(turns[0] > 100 && turns[1] > 100, "{turns:?}");
+    assert!((30..=70).contains(&calls), "{calls} calls in 50 minutes");
+}
+
+#[test]
 fn where_every_ip_is_refused_the_relays_take_turns_and_call_no_more_often_than_one_would() {
     let mut pair = Pair::serving("one");
     pair.pass_until_call(0, 7200);
