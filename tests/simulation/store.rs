@@ -30,8 +30,10 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn by(host: &Host, at: i64, bytes: Sealed) -> Self {
-        let (boot_name, written_wall_ms) = (host.boot_name.clone(), host.wall_ms(at));
-        Self { bytes, boot_name, written_at: at, written_wall_ms, is_damaged: false }
+        // by the wall clock of then: it may have been set since
+        let written_wall_ms = number(bytes.expose(), "wall_ms").and_then(|ms| i64::try_from(ms).ok());
+        let written_wall_ms = written_wall_ms.unwrap_or_else(|| host.wall_ms(at));
+        Self { bytes, boot_name: host.boot_name.clone(), written_at: at, written_wall_ms, is_damaged: false }
     }
 
     pub(crate) fn text(&self) -> Cow<'_, str> {
@@ -112,10 +114,7 @@ impl Store {
 
     /// The number after `field` in the stored record.
     pub(crate) fn number(&self, field: &str) -> Option<u64> {
-        let (bytes, name) = (self.bytes()?.expose(), format!("\"{field}\":"));
-        let digits = &bytes[memmem::find(bytes, name.as_bytes())? + name.len()..];
-        let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
-        std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+        number(self.bytes()?.expose(), field)
     }
 
     pub(crate) fn judgement(&self, host: &Host, at: i64) -> Judgement {
@@ -162,4 +161,11 @@ impl Store {
         kept.is_damaged = true;
         how
     }
+}
+
+fn number(bytes: &[u8], field: &str) -> Option<u64> {
+    let name = format!("\"{field}\":");
+    let digits = &bytes[memmem::find(bytes, name.as_bytes())? + name.len()..];
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }

@@ -72,6 +72,7 @@ impl Knowledge {
             probes: &self.probes,
             durable: self.writer.durable,
             watch: self.watch(),
+            started_at: self.charge.started_at,
             is_replica: self.replica.is_some(),
             must_force: self.must_force,
             has_untried_secret: self.was_given_secret && self.has_another_secret(),

@@ -40,6 +40,9 @@ impl Situation<'_> {
         let after_attempt = record.last_attempt_at.map(|at| side(at).min(now.boot).plus(ATTEMPT_GAP));
         let forced_at = record.forced_at.filter(|_| self.forces(now));
         let after_forced = forced_at.map(|at| side(at).plus(self.policy.forced_pace()));
+        // the keeper before may have served it a moment ago with `expires_in` 1, by a probe that is in no record
+        let served = self.living(now.boot).filter(|credential| !credential.is_revoked(record.revocation));
+        let after_start = served.filter(|_| self.is_rotating()).map(|_| self.started_at.plus(ATTEMPT_GAP));
         // a call whose process was killed may still be under way (I1)
         let after_orphan = record.calls.iter().filter_map(Call::ended).map(side).max();
         let retry_at = record.retry_at.map(side);
@@ -47,7 +50,8 @@ impl Situation<'_> {
         let is_known = self.living(now.boot).is_some_and(|credential| self.last_call(credential, side).is_none());
         let is_spent = self.is_revoking_by_force() && !self.forces(now);
         let forced_relief = (is_spent && is_known).then(|| record.debits.relief_at(now.boot, |spent| spent.forced));
-        let demands = [after_attempt, after_forced, after_orphan, retry_at, forced_relief, Some(self.budget_at(now))];
+        let budget_at = Some(self.budget_at(now));
+        let demands = [after_attempt, after_start, after_forced, after_orphan, retry_at, forced_relief, budget_at];
         demands.into_iter().flatten().fold(due, Timestamp::max)
     }
 

@@ -4,6 +4,7 @@ use super::{
     Action, Generation, Grounds, Machine, NEVER_STORED_GRACE, Now, Offer, Phase, Policy, Promise, Status, Then,
 };
 use crate::{
+    clock::WallTime,
     keeper::record::{self, DAY, Debits},
     status::{Doubt, HandedOut},
 };
@@ -43,11 +44,17 @@ impl Machine {
             doubt: self.doubt(now),
             is_revoked: served.is_some_and(|credential| credential.is_revoked(self.known.record.revocation)),
             rotations_to_revoke: self.known.record.revocation.rotations_left,
-            ended_by_others_at: self.known.record.ended_by_others_at.filter(|at| now.wall.is_within(DAY, *at)),
+            ended_by_others_at: self.ended_by_others_at(now),
             life: served.map(record::Credential::life).unwrap_or_default(),
             budget: self.known.record.debits.left(now.boot, self.known.charge.policy.calls_per_day),
             whole_budget: Debits::whole(self.known.charge.policy.calls_per_day),
         }
+    }
+
+    /// Of the last day. A clock that was wrong may have told a moment that is far ahead.
+    fn ended_by_others_at(&self, now: Now) -> Option<WallTime> {
+        let at = self.known.record.ended_by_others_at;
+        at.filter(|at| now.wall.is_within(DAY, *at) && at.is_within(DAY, now.wall))
     }
 
     /// What early fetches mean.

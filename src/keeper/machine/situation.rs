@@ -62,6 +62,8 @@ pub(super) struct Situation<'a> {
     /// The generation whose credential is durable.
     pub(super) durable: Generation,
     pub(super) watch: Watch,
+    /// When this keeper began.
+    pub(super) started_at: Timestamp,
     /// Other relays may call.
     pub(super) is_replica: bool,
     /// A sticky issuer answered with the refused token.

@@ -146,6 +146,26 @@ fn an_unknown_call_is_not_repeated_before_every_promise_has_run_out() {
 }
 
 #[test]
+fn what_the_keeper_before_may_have_promised_for_a_second_holds_and_a_dead_token_waits_for_nothing() {
+    for (died_for, waits) in [(s(0), s(1)), (s(7000), s(0))] {
+        let mut rig = Rig::rotating();
+        rig.fetch("one", 7200);
+        rig.run_to_call();
+        let began_at = rig.boot;
+        rig.reply(Err(unknown()));
+        // just now it was served with `expires_in` 1, by a probe
+        rig.boot = began_at.plus(s(240)).plus(died_for);
+        let started_at = rig.boot;
+        rig.restart();
+        if died_for.is_zero() {
+            rig.probed(accepted());
+            rig.run_to_call();
+        }
+        assert_eq!((rig.boot.since(started_at), rig.calls.len()), (waits, 3));
+    }
+}
+
+#[test]
 fn a_token_that_expires_before_older_promises_do_is_not_taken_and_they_hold() {
     let mut rig = Rig::rotating();
     rig.fetch("one", 7200);

@@ -152,6 +152,12 @@ fn a_token_that_somebody_else_has_ended_is_replaced_after_two_refusals() {
     assert!(rig.status.as_ref().unwrap().ended_by_others_at.is_some());
     rig.pass(s(10));
     assert!(rig.status.as_ref().unwrap().ended_by_others_at.is_none(), "for a day");
+    // found while the wall clock was far ahead
+    let in_40_days =
+        rig.machine.known.record.ended_by_others_at.map(|at| WallTime::from_millis(at.as_millis() + 42 * 86_400_000));
+    rig.machine.known.record.ended_by_others_at = in_40_days;
+    rig.pass(s(60));
+    assert!(in_40_days.is_some() && rig.status.as_ref().unwrap().ended_by_others_at.is_none());
 }
 
 #[test]
