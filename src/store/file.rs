@@ -106,12 +106,14 @@ impl StateDirectory {
         Arc::new(Self { dir: dir.to_owned(), directory: Mutex::new(directory.map(Arc::new)) })
     }
 
-    /// The open directory; opened now where it was not, or was removed since.
+    /// The open directory; opened now where it was not, or is not there any more.
     fn directory(&self) -> Result<Arc<Directory>, StoreError> {
         let mut open = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(directory) = open.as_ref().filter(|directory| !directory.is_removed()) {
+        if let Some(directory) = open.as_ref().filter(|directory| !directory.is_gone()) {
             return Ok(directory.clone());
         }
+        // with its lock, which may be on the very same file
+        *open = None;
         let directory = Directory::open(&self.dir).map_err(|error| StoreError(error.to_string()))?;
         Ok(open.insert(Arc::new(directory)).clone())
     }

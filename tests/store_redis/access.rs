@@ -94,6 +94,22 @@ async fn another_password_is_taken_without_another_store() {
 }
 
 #[tokio::test]
+async fn hints_come_again_with_the_password_of_now() {
+    let server = RedisServer::with(&["--requirepass", "sentinel_one"]);
+    let at = |login: &str| secret_url(&format!("redis://{login}127.0.0.1:{}/0", server.port));
+    let store = store(at(":sentinel_one@").expose());
+    let mut hints = store.hint();
+    assert_eq!(swap(&store, None, "one").await, Swap::Won);
+    in_time(hints.changed()).await.unwrap();
+    // as an operator changes it: both are taken, the relays are told, the old one is taken out, and nobody's connection ends
+    server.tell_as(":sentinel_one@", &["CONFIG", "SET", "requirepass", "sentinel_two"]);
+    assert!(store.log_in_as(&at(":sentinel_two@"), None));
+    hints.borrow_and_update();
+    server.tell_as(":sentinel_two@", &["CLIENT", "KILL", "TYPE", "pubsub"]);
+    in_time(hints.changed()).await.unwrap();
+}
+
+#[tokio::test]
 async fn without_the_permission_to_publish_or_to_be_told_a_swap_still_wins() {
     let log = LogCapture::default();
     let _guard = log.listen();

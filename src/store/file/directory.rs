@@ -67,9 +67,10 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Whether somebody has removed it: what is written into it now would be nowhere.
-    pub(super) fn is_removed(&self) -> bool {
-        rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+    /// Whether somebody has removed it, so that what is written into it now would be nowhere, or its file system has gone: NFS and FUSE
+    /// know the descriptor no more (ESTALE, ENOTCONN) while the path leads to a new one.
+    pub(super) fn is_gone(&self) -> bool {
+        rustix::fs::fstat(&self.fd).map_or(true, |stat| stat.st_nlink == 0)
     }
 
     /// Where the record of `name` is.

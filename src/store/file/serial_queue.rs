@@ -9,10 +9,14 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
+    sync::{Mutex, OwnedMutexGuard, Semaphore},
     task::spawn_blocking,
     time::timeout,
 };
+
+/// Operations under way at once, of all credentials together. The runtime's pool has 512 threads, which look-ups of names need too:
+/// where the disk never answers, thousands of credentials must not take them all.
+static PLACES: Semaphore = Semaphore::const_new(64);
 
 /// Runs blocking operations one after the other, each on a thread of the runtime's pool, and waits for none longer than
 /// its limit. An operation that overruns goes on, and until it ends all others fail at once: a stuck disk costs one
@@ -46,9 +50,11 @@ impl SerialQueue {
             return Err(Stuck::Earlier);
         }
         let work = async {
-            let turn = Turn { stuck: Arc::clone(&self.stuck), _running: Arc::clone(&self.running).lock_owned().await };
+            let turn = Arc::clone(&self.running).lock_owned().await;
+            let turn = Turn { stuck: Arc::clone(&self.stuck), running: Some(turn) };
+            let place = PLACES.acquire().await;
             spawn_blocking(move || {
-                let _turn = turn;
+                let _held = (turn, place);
                 operation()
             })
             .await
@@ -68,14 +74,16 @@ impl SerialQueue {
     }
 }
 
-/// Held by the one operation that runs; its end, a panic too, clears the mark and then lets the next one run.
+/// Held by the one operation that runs; its end, a panic too, lets the next one run and then clears the mark. In the other order a
+/// mark that was set in between would stay for ever.
 struct Turn {
     stuck: Arc<AtomicBool>,
-    _running: OwnedMutexGuard<()>,
+    running: Option<OwnedMutexGuard<()>>,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        self.running = None;
         self.stuck.store(false, Ordering::Release);
     }
 }

@@ -78,7 +78,7 @@ impl Way {
         let info = info.set_tcp_settings(tcp.set_user_timeout(CONNECT_LIMIT * 2));
         let open = |settings| Client::open(info.clone().set_redis_settings(settings)).ok();
         let (client, subscriber) = (open(quiet())?, open(self.subscriber())?);
-        Some(Address { shown: shown.into(), host: bare.into(), client, subscriber, way: self.clone() })
+        Some(Address { shown: shown.into(), host: bare.into(), port, client, subscriber, way: self.clone() })
     }
 
     fn addr(&self, host: String, port: u16) -> ConnectionAddr {
@@ -109,6 +109,7 @@ fn quiet() -> RedisConnectionInfo {
 pub(super) struct Address {
     shown: Arc<str>,
     pub(super) host: Arc<str>,
+    pub(super) port: u16,
     /// Knows no password: the connection logs in by itself, because the crate calls every failure "authentication failed".
     pub(super) client: Client,
     /// Logs in: the crate has no command for it on a subscribing connection.

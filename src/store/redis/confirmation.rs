@@ -11,31 +11,38 @@ use std::{
 };
 
 use redis::{Cmd, Value, aio::MultiplexedConnection};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 /// For the replicas to confirm: the connection answers nothing else meanwhile.
 const WAIT: Duration = Duration::from_millis(500);
 
+/// How often the replicas are counted again.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+
 /// The writes of one connection, and up to where the replicas have confirmed them.
 pub(super) struct Confirmation {
-    replicas: u64,
+    /// How many have to. It only grows: a primary that is cut off sees fewer and fewer.
+    replicas: AtomicU64,
     /// Writes that were answered.
     written: AtomicU64,
     /// Up to which write was asked last, and whether they are confirmed.
-    latest: Mutex<(u64, bool)>,
+    latest: Mutex<Latest>,
+}
+
+struct Latest {
+    write: u64,
+    is_confirmed: bool,
+    /// When the replicas were counted.
+    counted: Instant,
 }
 
 impl Confirmation {
     /// `None` where a server of this `INFO` takes writes without replicas.
     pub(super) fn needed(info: &str) -> Option<Self> {
         field(info, "min_slaves_good_slaves")?;
-        let replicas: u64 = field(info, "connected_slaves")?.parse().ok()?;
-        Some(Self::of(replicas))
-    }
-
-    fn of(replicas: u64) -> Self {
-        // with the primary they are a majority
-        Self { replicas: replicas.div_ceil(2).max(1), written: AtomicU64::default(), latest: Mutex::default() }
+        let replicas = AtomicU64::new(majority(info)?);
+        let latest = Latest { write: 0, is_confirmed: false, counted: Instant::now() };
+        Some(Self { replicas, written: AtomicU64::default(), latest: Mutex::new(latest) })
     }
 
     /// Whether everything is confirmed that was answered on this connection so far. Writes that are answered at the same time
@@ -47,20 +54,42 @@ impl Confirmation {
     pub(super) async fn of_all(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<bool> {
         let mine = self.written.fetch_add(1, Ordering::SeqCst) + 1;
         let mut latest = self.latest.lock().await;
-        if latest.0 >= mine {
-            return Ok(latest.1);
+        if latest.write >= mine {
+            return Ok(latest.is_confirmed);
+        }
+        if latest.counted.elapsed() >= COUNT_EVERY {
+            latest.counted = Instant::now();
+            self.count(connection).await?;
         }
         let all = self.written.load(Ordering::SeqCst);
+        let replicas = self.replicas.load(Ordering::SeqCst);
         let mut wait = Cmd::new();
-        wait.arg("WAIT").arg(self.replicas).arg(u64::try_from(WAIT.as_millis()).expect("it is short"));
+        wait.arg("WAIT").arg(replicas).arg(u64::try_from(WAIT.as_millis()).expect("it is short"));
         let is_confirmed = match connection.send_packed_command(&wait).await? {
-            Value::Int(confirmed) => u64::try_from(confirmed).is_ok_and(|confirmed| confirmed >= self.replicas),
+            Value::Int(confirmed) => u64::try_from(confirmed).is_ok_and(|confirmed| confirmed >= replicas),
             Value::ServerError(refused) => return Err(refused.into()),
             _ => false,
         };
-        *latest = (all, is_confirmed);
+        (latest.write, latest.is_confirmed) = (all, is_confirmed);
         Ok(is_confirmed)
     }
+
+    /// After a failover the replicas come one after the other.
+    async fn count(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+        if let Value::BulkString(info) =
+            connection.send_packed_command(Cmd::new().arg("INFO").arg("replication")).await?
+        {
+            let replicas = majority(&String::from_utf8_lossy(&info)).unwrap_or(0);
+            self.replicas.fetch_max(replicas, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+/// How many of the replicas in this `INFO` are a majority, with the primary.
+fn majority(info: &str) -> Option<u64> {
+    let replicas: u64 = field(info, "connected_slaves")?.parse().ok()?;
+    Some(replicas.div_ceil(2).max(1))
 }
 
 /// A field of an `INFO`.
@@ -75,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_majority_is_asked_of_a_server_that_takes_no_writes_without_replicas() {
-        let needed = |info: &str| Confirmation::needed(info).map(|confirmation| confirmation.replicas);
+        let needed = |info: &str| Confirmation::needed(info).map(|confirmation| confirmation.replicas.into_inner());
         assert_eq!(needed("role:master\r\nconnected_slaves:2\r\n"), None);
         for (connected, replicas) in [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
             let info = format!("role:master\r\nconnected_slaves:{connected}\r\nmin_slaves_good_slaves:0\r\n");

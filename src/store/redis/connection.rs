@@ -130,13 +130,14 @@ impl Connection {
         self.locator.log_in_as(servers)
     }
 
-    /// The server of the current connection, which is made if there is none.
+    /// The server of the current connection, which is made if there is none, with the login of now: that of the connection may have
+    /// been changed since.
     ///
     /// # Errors
     ///
     /// Why there is none, which was logged.
     pub(super) async fn server(&self) -> Result<Address, String> {
-        self.live().await.map(|live| live.address)
+        self.live().await.map(|live| self.locator.again(&live.address))
     }
 
     /// Seen at each connection: its server.

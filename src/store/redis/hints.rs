@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use redis::{
-    Msg, RedisError,
+    ErrorKind, Msg, RedisError,
     aio::{PubSubSink, PubSubStream},
 };
 use tokio::{
@@ -97,7 +97,8 @@ impl Hints {
             subscribed.map_err(|_: Elapsed| ListenError::Lost(errors::no_answer(address, CONNECT_LIMIT)))?;
         listening.map_err(|error: RedisError| {
             let reason = errors::no_connection(address, &error);
-            if error.code() == Some("NOPERM") { ListenError::Refused(reason) } else { ListenError::Lost(reason) }
+            let is_refused = error.code() == Some("NOPERM") || error.kind() == ErrorKind::AuthenticationFailed;
+            if is_refused { ListenError::Refused(reason) } else { ListenError::Lost(reason) }
         })
     }
 

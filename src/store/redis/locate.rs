@@ -69,6 +69,11 @@ impl Locator {
         are_the_same
     }
 
+    /// The same server, with the login of now.
+    pub(super) fn again(&self, address: &Address) -> Address {
+        self.servers.load().found(&address.host, address.port).unwrap_or_else(|| address.clone())
+    }
+
     /// Scheme, hosts and ports of `state.url`.
     pub(super) fn shown(&self) -> &str {
         &self.shown
