@@ -6,6 +6,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::NoServerSessionStorage,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -93,6 +94,11 @@ impl ServerTls {
         };
         let mut config = config.with_single_cert(chain, key).map_err(|error| refusal(&error))?;
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        if client_ca.is_some() {
+            // a resumed session brings the certificate of the first along, and nobody looks again whether it has ended
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), not_before, not_after })
     }
 

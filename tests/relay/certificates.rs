@@ -4,6 +4,7 @@ use std::fs;
 
 use test_support::{Authority, CLIENT_KEY, Relay, TlsClient, client::Answer, eventually};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::rustls::HandshakeKind;
 
 use crate::tls::Tls;
 
@@ -148,6 +149,19 @@ async fn the_limit_of_a_client_counts_for_its_certificate() {
         }
     }
     panic!("twenty requests at once are all answered, though one a second may be");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_with_a_certificate_is_never_resumed_for_it_may_have_ended_meanwhile() {
+    let certified = Certified::new(CLIENTS).await;
+    let relay = certified.tls.setup.start().await;
+    let client = certified.with(&["crm.internal"], "");
+    eventually("there is a token", async || status(&client, &relay, "/token?account=main", None).await == 200).await;
+    for _ in 0..3 {
+        let mut stream = client.connect(relay.public).await.unwrap();
+        assert_eq!(status_on(&mut stream).await, 200);
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
