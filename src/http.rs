@@ -121,6 +121,18 @@ pub struct Rules {
     pub timeouts: Timeouts,
 }
 
+impl Rules {
+    /// The same in the place of `earlier`: the gateway calls that are under way count.
+    #[must_use]
+    pub fn after(self, earlier: &Self) -> Self {
+        let gateway = match (self.gateway, &earlier.gateway) {
+            (Some(gateway), Some(earlier)) => Some(gateway.after(earlier)),
+            (gateway, _) => gateway,
+        };
+        Self { gateway, ..self }
+    }
+}
+
 /// How long a request may wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {

@@ -34,6 +34,24 @@ struct Running {
     setups: mpsc::UnboundedSender<Box<Setup>>,
 }
 
+/// A keeper that is about to run.
+struct Ready {
+    id: CredentialId,
+    identity: Arc<Identity>,
+    setups: mpsc::UnboundedSender<Box<Setup>>,
+    keeper: Box<Keeper>,
+}
+
+/// A change that readers see, and that the keepers have to follow.
+#[must_use]
+pub struct Change {
+    ending: Vec<Task>,
+    gone: Vec<CredentialId>,
+    /// Of those that end.
+    replacing: Vec<Ready>,
+    changes: Changes,
+}
+
 /// How many keepers a change of the settings touched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -53,30 +71,17 @@ impl Keepers {
 
     /// Starts a keeper for each of `parts`. A credential that has one already gets none beside it: end that one first.
     pub fn add(&mut self, parts: Vec<Parts>) {
-        let (mut handles, mut keepers) = (Vec::with_capacity(parts.len()), BTreeMap::new());
-        for parts in parts {
-            let id = parts.id.clone();
-            if self.running.contains_key(&id) || keepers.contains_key(&id) {
-                continue;
-            }
-            let heartbeat = Heartbeat::starting(parts.clock.awake());
-            let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
-            let (identity, (setups, changes)) = (parts.identity.clone(), mpsc::unbounded());
-            keepers.insert(id, (identity, setups, Box::new(Keeper::new(parts, end, changes))));
-            handles.push(Arc::new(handle));
-        }
+        let parts = parts.into_iter().filter(|parts| !self.running.contains_key(&parts.id));
+        let (handles, ready) = self.ready(parts.collect());
         // the keeper of a ticket looks here for its account's access token
         self.registry.insert(&handles);
-        for (id, (identity, setups, keeper)) in keepers {
-            let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
-            self.running.insert(id, Running { task, identity, setups });
-        }
+        self.start(ready);
     }
 
-    /// Makes the keepers those of `parts`, all of the same store and clock as before. One whose record has the same owner as
-    /// before goes on with its new setup; where the owner is another one, or none any more, it ends. A credential is served until
-    /// its keeper has ended, or has a successor.
-    pub async fn change_to(&mut self, parts: Vec<Parts>) -> Changes {
+    /// Begins to make the keepers those of `parts`, all of the same store and clock as before. One whose record has the same owner
+    /// as before goes on with its new setup; where the owner is another one, or none any more, it ends. From now on readers see the
+    /// credentials of `parts` and no others: an account that stands for another app must not be served with the token of the last.
+    pub fn begin_change(&mut self, parts: Vec<Parts>) -> Change {
         let mut gone: BTreeSet<_> = self.running.keys().cloned().collect();
         let (mut added, mut replaced) = (Vec::new(), Vec::new());
         for parts in parts {
@@ -90,29 +95,55 @@ impl Keepers {
         }
         let gone: Vec<_> = gone.into_iter().collect();
         let changes = Changes { added: added.len(), removed: gone.len(), replaced: replaced.len() };
-        self.add(added);
-        let ending = gone.iter().chain(replaced.iter().map(|parts| &parts.id));
-        self.stop(ending).await;
+        let ((mut handles, added), (others, replacing)) = (self.ready(added), self.ready(replaced));
+        handles.extend(others);
+        self.registry.change(&handles, &gone);
+        self.start(added);
+        let ending = gone.iter().chain(replacing.iter().map(|ready| &ready.id));
+        let ending = ending.filter_map(|id| self.running.remove(id)).map(|running| running.task).collect();
+        Change { ending, gone, replacing, changes }
+    }
+
+    /// Waits until the keepers have ended that shall, each after the call that it has under way (I13), and starts their successors.
+    pub async fn finish_change(&mut self, change: Change) -> Changes {
+        let Change { ending, gone, replacing, changes } = change;
+        join_all(ending.into_iter().map(Task::stop)).await;
         self.forget(&gone);
-        self.add(replaced);
+        self.start(replacing);
         changes
     }
 
     /// Ends the keeper of `id`: a call under way runs to its end (I13), and until then the credential is served. Its record
     /// stays in the store.
     pub async fn end(&mut self, id: &CredentialId) {
-        self.stop([id]).await;
-        self.forget(std::slice::from_ref(id));
+        if let Some(running) = self.running.remove(id) {
+            running.task.stop().await;
+        }
+        let id = std::slice::from_ref(id);
+        self.registry.remove(id);
+        self.forget(id);
     }
 
-    /// All at once: each may have to wait for a call.
-    async fn stop<'i>(&mut self, ids: impl IntoIterator<Item = &'i CredentialId>) {
-        let running = ids.into_iter().filter_map(|id| self.running.remove(id));
-        join_all(running.map(|running| running.task.stop())).await;
+    /// What readers see of these, and the keepers to be started.
+    fn ready(&self, parts: Vec<Parts>) -> (Vec<Arc<Handle>>, Vec<Ready>) {
+        let ready = |parts: Parts| {
+            let id = parts.id.clone();
+            let heartbeat = Heartbeat::starting(parts.clock.awake());
+            let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
+            let (identity, (setups, changes)) = (parts.identity.clone(), mpsc::unbounded());
+            (Arc::new(handle), Ready { id, identity, setups, keeper: Box::new(Keeper::new(parts, end, changes)) })
+        };
+        parts.into_iter().map(ready).unzip()
+    }
+
+    fn start(&mut self, ready: Vec<Ready>) {
+        for Ready { id, identity, setups, keeper } in ready {
+            let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
+            self.running.insert(id, Running { task, identity, setups });
+        }
     }
 
     fn forget(&self, ids: &[CredentialId]) {
-        self.registry.remove(ids);
         for id in ids {
             self.metrics.remove(id);
         }

@@ -6,7 +6,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ptr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -61,28 +64,32 @@ impl Registry {
 
     /// Adds these handles, in place of those of the same credentials. All at once: each change copies the map.
     pub fn insert(&self, added: &[Arc<Handle>]) {
-        self.0.rcu(|handles| {
-            let mut all = handles.all.clone();
-            for handle in added {
-                let account = all.entry(handle.id.account().clone()).or_default();
-                account.insert(handle.id.kind(), handle.clone());
-            }
-            handles.with(all)
-        });
+        self.change(added, &[]);
     }
 
     /// Removes the handles of these, where there are any.
     pub fn remove(&self, ids: &[CredentialId]) {
-        self.0.rcu(|handles| {
+        self.change(&[], ids);
+    }
+
+    /// Both at once: no reader sees the one without the other. Who waits for a change of a handle that is no longer here is woken.
+    pub fn change(&self, added: &[Arc<Handle>], removed: &[CredentialId]) {
+        let before = self.0.rcu(|handles| {
             let mut all = handles.all.clone();
-            for id in ids {
+            for id in removed {
                 if let Some(account) = all.get_mut(id.account()) {
                     account.remove(&id.kind());
                 }
             }
+            for handle in added {
+                let account = all.entry(handle.id.account().clone()).or_default();
+                account.insert(handle.id.kind(), handle.clone());
+            }
             all.retain(|_, account| !account.is_empty());
             handles.with(all)
         });
+        let changed = removed.iter().chain(added.iter().map(|handle| &handle.id));
+        changed.filter_map(|id| before.get(id)).for_each(|handle| handle.retire());
     }
 }
 
@@ -91,6 +98,10 @@ impl Handles {
         let access_token = |kinds: &BTreeMap<_, Arc<Handle>>| kinds.get(&CredentialKind::AccessToken).cloned();
         let access_tokens = all.iter().filter_map(|(name, kinds)| Some((name.clone(), access_token(kinds)?))).collect();
         Self { all, access_tokens, found: self.found.clone() }
+    }
+
+    fn get(&self, id: &CredentialId) -> Option<&Arc<Handle>> {
+        self.all.get(id.account())?.get(&id.kind())
     }
 
     /// The access token of the account called `account`.
@@ -174,6 +185,7 @@ pub struct Handle {
 struct Board {
     published: ArcSwap<Published>,
     waiters: Waiters,
+    is_retired: AtomicBool,
 }
 
 /// The keeper's end of a [`Handle`].
@@ -218,10 +230,21 @@ impl Handle {
         self.board.published.load()
     }
 
-    /// Waits until something is published after `seen`: for the long poll and the first token.
+    /// Waits until something is published after `seen`, or the handle is retired: for the long poll and the first token.
     pub async fn changed_since(&self, seen: &Published) {
         // while it is borrowed, no other one is at its address
-        self.board.waiters.wait(|| !ptr::eq(seen, &raw const **self.board.published.load())).await;
+        let is_another = || !ptr::eq(seen, &raw const **self.board.published.load());
+        self.board.waiters.wait(|| self.is_retired() || is_another()).await;
+    }
+
+    /// Whether it has left the registry: its credential is another one's now, or nobody's. It makes no sense to wait for it.
+    pub fn is_retired(&self) -> bool {
+        self.board.is_retired.load(Relaxed)
+    }
+
+    fn retire(&self) {
+        self.board.is_retired.store(true, Relaxed);
+        self.board.waiters.wake();
     }
 
     /// Reports to the keeper on these grounds that `generation` is bad, and waits for its answer; the caller bounds the wait. `None`: the keeper

@@ -6,6 +6,7 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 use secrecy::ExposeSecret;
+use tokio::signal::unix::Signal;
 use tracing::{info, warn};
 
 use crate::{
@@ -43,7 +44,8 @@ use fixed::Fixed;
 pub(crate) use issuers::upstream_settings;
 use issuers::{IssuerOf, Issuers};
 use listening::Listening;
-use reload::{Reloader, hangups, warn_of_readable};
+pub(crate) use reload::hangups;
+use reload::{Reloader, warn_of_readable};
 use rules::rules;
 
 /// Why a relay does not start.
@@ -90,7 +92,7 @@ struct Live {
 }
 
 /// Runs a relay with the settings of `source` until it is asked to stop, and follows their changes. `settings` were read of it,
-/// from `files`.
+/// from `files`; `hangups` came since then.
 ///
 /// # Errors
 /// When it cannot start. How a run ended is in [`End`].
@@ -99,9 +101,10 @@ pub(crate) async fn serve(
     source: Source,
     files: Arc<Watched>,
     logs: LogControl,
+    hangups: Signal,
 ) -> Result<End, ServeError> {
     let grace = settings.server.shutdown_grace;
-    let (signals, hangups) = (Signals::listen().map_err(ServeError::Signals)?, hangups().map_err(ServeError::Signals)?);
+    let signals = Signals::listen().map_err(ServeError::Signals)?;
     let ready = Ready::logging_to(&settings, logs.logs()).await?;
     warn_of_readable(&files, &Watched::default());
     let fixed = Fixed::of(&settings);
@@ -215,13 +218,15 @@ impl Live {
     /// Everything that may fail comes first: nothing is changed by half.
     async fn change_to(&mut self, settings: &Settings) -> Result<Changes, ServeError> {
         let settings = &descriptors::fitted(settings);
-        let rules = rules(settings)?;
+        let rules = rules(settings)?.after(&self.app.rules.load());
         let keepers = keepers(settings, &self.place, &self.app.registry)?;
         self.place.permits.resize(settings.wechat.max_calls);
+        // the credentials first: by the rules a request finds an account, and no app's request shall find another one's
+        let change = self.keepers.begin_change(keepers);
         self.app.rules.store(Arc::new(rules));
         self.listening.change_to(&settings.server);
         self.listening.announce_certificate(&self.app.metrics, self.app.clock.now().wall);
-        Ok(self.keepers.change_to(keepers).await)
+        Ok(self.keepers.finish_change(change).await)
     }
 }
 

@@ -142,13 +142,20 @@ impl fmt::Display for Line<'_> {
 
 /// The path, and the names in the query.
 fn target(uri: &Uri) -> String {
-    let shown =
-        |part: &str, longest| if part.len() > longest { "…".to_owned() } else { printable(part, &[], longest) };
-    let parts: Vec<_> = uri.path().split('/').map(|part| shown(part, LONGEST_PART)).collect();
-    let path = printable(&parts.join("/"), &[], LONGEST_PATH);
+    let path = path(uri.path());
     let names = uri.query().into_iter().flat_map(query::pairs).take(NAMES);
-    let names: Vec<_> = names.map(|(name, _)| shown(name, LONGEST_NAME)).collect();
+    let names: Vec<_> = names.map(|(name, _)| part(name, LONGEST_NAME)).collect();
     if names.is_empty() { path } else { format!("{path}?{}", names.join("&")) }
+}
+
+/// A path as logs may have it.
+pub(super) fn path(path: &str) -> String {
+    let parts: Vec<_> = path.split('/').map(|of_path| part(of_path, LONGEST_PART)).collect();
+    printable(&parts.join("/"), &[], LONGEST_PATH)
+}
+
+fn part(part: &str, longest: usize) -> String {
+    if part.len() > longest { "…".to_owned() } else { printable(part, &[], longest) }
 }
 
 #[cfg(test)]

@@ -145,16 +145,13 @@ impl Clients {
         (digest, client)
     }
 
-    /// Who sends a request, as far as its head says so: by `Authorization`, by what an SDK presents as its secret, or by the
-    /// certificate.
+    /// Who sends a request, as far as its head says so: by what an SDK presents as its secret, by `Authorization`, or by the
+    /// certificate. The secret first, for a route that takes one looks at nothing else.
     pub(super) fn sender(&self, presented: Presented<'_>, uri: &Uri) -> Option<&Arc<Client>> {
-        let by_secret = || {
-            let mut parameters = uri.query().into_iter().flat_map(query::pairs);
-            let (_, secret) = parameters.find(|(name, _)| matches!(*name, "secret" | "corpsecret"))?;
-            self.by_secret(&query::decode(secret)?).1
-        };
-        let in_query = if presented.has_key() { None } else { by_secret() };
-        in_query.or_else(|| self.identify(presented).ok())
+        let parameters = uri.query().into_iter().flat_map(query::pairs);
+        let secrets = parameters.filter(|(name, _)| matches!(*name, "secret" | "corpsecret"));
+        let mut by_secret = secrets.filter_map(|(_, secret)| self.by_secret(&query::decode(secret)?).1);
+        by_secret.next().or_else(|| self.identify(presented).ok())
     }
 
     /// The client with this key.

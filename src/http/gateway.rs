@@ -27,7 +27,7 @@ mod refusal;
 mod target;
 mod upload;
 
-use super::{AppState, Rules, auth::Presented, body::Unread, drop_in, handed_out, limits, problem::Problem};
+use super::{AppState, Rules, asked, auth::Presented, body::Unread, drop_in, handed_out, limits, problem::Problem};
 use crate::{
     account::AccountName,
     credential::{Generation, log_credential},
@@ -47,7 +47,7 @@ use heal::Reply;
 use target::Place;
 use upload::Upload;
 
-/// Requests under way at once; with a small `server.max_connections` half of those, so that a WeChat that hangs leaves room
+/// Requests under way at once, before and after a reload; with a small `server.max_connections` half of those, so that a WeChat that hangs leaves room
 /// for `GET /token`.
 const REQUESTS: usize = 2048;
 /// Of senders that the relay does not know (a user's own token), so that they take no room from those that it knows.
@@ -62,6 +62,14 @@ pub struct Gateway {
     /// Where there are accounts of WeCom.
     wecom: Option<GatewayClient>,
     secrets: HashMap<AccountName, SecretString>,
+    /// How many requests it takes.
+    most: usize,
+    places: Arc<Places>,
+}
+
+/// What calls under way take.
+#[derive(Debug)]
+struct Places {
     requests: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     copies: Arc<Semaphore>,
@@ -77,15 +85,21 @@ impl Gateway {
         secrets: impl IntoIterator<Item = (AccountName, SecretString)>,
         max_connections: usize,
     ) -> Result<Self, UpstreamError> {
-        let requests = REQUESTS.min(max_connections.div_ceil(2));
+        let places = |count| Arc::new(Semaphore::new(count));
+        let places = Places { requests: places(REQUESTS), strangers: places(STRANGERS), copies: places(COPIES_KIB) };
         Ok(Self {
             wechat: GatewayClient::new(settings)?,
             wecom: None,
             secrets: secrets.into_iter().collect(),
-            requests: Arc::new(Semaphore::new(requests)),
-            strangers: Arc::new(Semaphore::new(STRANGERS.min(requests))),
-            copies: Arc::new(Semaphore::new(COPIES_KIB)),
+            most: REQUESTS.min(max_connections.div_ceil(2)),
+            places: Arc::new(places),
         })
+    }
+
+    /// The same in the place of `earlier`, whose calls under way count.
+    #[must_use]
+    pub(super) fn after(self, earlier: &Self) -> Self {
+        Self { places: earlier.places.clone(), ..self }
     }
 
     /// The same, with a way to the WeCom of `settings`.
@@ -104,11 +118,15 @@ impl Gateway {
     }
 
     fn permit(&self, credential: &Credential) -> Result<OwnedSemaphorePermit, GatewayRefusal> {
-        let permits = match credential {
-            Credential::User => &self.strangers,
-            Credential::Token { .. } | Credential::AppSecret { .. } | Credential::Own(_) => &self.requests,
+        let (permits, total) = match credential {
+            Credential::User => (&self.places.strangers, STRANGERS),
+            Credential::Token { .. } | Credential::AppSecret { .. } | Credential::Own(_) => {
+                (&self.places.requests, REQUESTS)
+            }
         };
-        permits.clone().try_acquire_owned().map_err(|_| GatewayRefusal::TooBusy)
+        let has_place = total - permits.available_permits() < self.most;
+        let permit = has_place.then(|| permits.clone().try_acquire_owned().ok()).flatten();
+        permit.ok_or(GatewayRefusal::TooBusy)
     }
 }
 
@@ -154,7 +172,7 @@ fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRef
         }
     }
     state.metrics.gateway.refused(refusal);
-    debug!(%address, path = uri.path(), refusal = refusal.name(), rid, "gateway: not passed on");
+    debug!(%address, path = asked::path(uri.path()), refusal = refusal.name(), rid, "gateway: not passed on");
     refusal::reply(state.rules.load().apps.main_platform(), refusal, &rid)
 }
 
@@ -243,7 +261,7 @@ async fn forward(
         () = &mut end => Err(GatewayRefusal::NoReply),
     };
     match reply {
-        Ok(reply) => Ok(answer(reply, &call, end, permit)),
+        Ok(reply) => Ok(answer(reply, &call, upload, end, permit)),
         Err(refusal) => {
             upload.give_up();
             Err(refusal)
@@ -259,7 +277,7 @@ async fn admit(
     head: &Parts,
 ) -> Result<(Credential, OwnedSemaphorePermit), GatewayRefusal> {
     let (unknown, untold) = (GatewayRefusal::UnknownToken, GatewayRefusal::NoLivingToken);
-    let credential = handed_out::heard_of(state, || decide(state, rules, head), unknown, untold).await?;
+    let credential = handed_out::heard_of(state, head, || decide(state, rules, head), unknown, untold).await?;
     let within_limit = limits::request_of_sender(state, rules, head);
     within_limit.map_err(|_| GatewayRefusal::TooManyRequests)?;
     let permit = gateway.permit(&credential)?;
@@ -285,7 +303,7 @@ async fn exchange(
     let Some((handle, generation)) = put_in.token else {
         return send(state, gateway, call, Sending::First(upload.clone())).await;
     };
-    upload.keep_copy(&gateway.copies);
+    upload.keep_copy(&gateway.places.copies);
     let mut reply = send(state, gateway, call, Sending::First(upload.clone())).await?;
     if call.method != Method::HEAD {
         reply.peek(call.silence).await?;
@@ -302,7 +320,7 @@ async fn exchange(
     log_credential!(
         debug,
         &handle.id,
-        path = call.path,
+        path = asked::path(&call.path),
         "gateway: the token was refused, the call is repeated with a new one"
     );
     PutIn::token(&handle, place, &offer).put(given, call);
@@ -317,7 +335,7 @@ async fn send(state: &AppState, gateway: &Gateway, call: &Call, sending: Sending
 }
 
 /// The reply as the client gets it.
-fn answer(reply: Reply, call: &Call, end: Pin<Box<Sleep>>, permit: OwnedSemaphorePermit) -> Response {
+fn answer(reply: Reply, call: &Call, upload: Upload, end: Pin<Box<Sleep>>, permit: OwnedSemaphorePermit) -> Response {
     let Reply { head, read, rest } = reply;
     let body = Download {
         read,
@@ -325,6 +343,7 @@ fn answer(reply: Reply, call: &Call, end: Pin<Box<Sleep>>, permit: OwnedSemaphor
         is_head_only: call.method == Method::HEAD,
         silence: Silence::of(call.silence),
         end,
+        upload,
         _permit: permit,
     };
     let mut response = Response::new(Body::new(body));

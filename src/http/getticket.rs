@@ -115,9 +115,9 @@ async fn answer(
     peer: ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let found = || find(route, &state, &head);
-    let found = handed_out::heard_of(&state, found, Refusal::UnknownAccessToken, Refusal::NoToken).await;
+    let found = handed_out::heard_of(&state, &head, found, Refusal::UnknownAccessToken, Refusal::NoToken).await;
     let found = found.and_then(|handle| {
         let within_limit = limits::request_of_sender(&state, &state.rules.load(), &head);
         within_limit.map(|()| handle).map_err(|_| Refusal::TooManyRequests)
@@ -133,6 +133,7 @@ async fn answer(
             }
         }
         Err(refusal) if state.rules.load().gateway.is_some() && !route.is_final(refusal) => {
+            head.extensions.insert(handed_out::Heard);
             return gateway::pass(state, peer, Request::from_parts(head, body)).await;
         }
         Err(refusal) => refusal,

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use axum::http::request::Parts;
 use tokio::time::{sleep, timeout};
 
 use super::AppState;
@@ -12,13 +13,20 @@ use crate::{group::poller::POLL, registry::Unheard};
 
 /// What the others have fetched is heard of with the next poll, and the read after it.
 const WITHIN: Duration = POLL.saturating_add(Duration::from_millis(500));
-/// How often it is decided anew meanwhile. After a start, the record is there within some milliseconds.
-const AGAIN: Duration = Duration::from_millis(20);
+/// When it is decided anew first: after a start, the record is there within some milliseconds. Then each time twice as long after,
+/// for whoever asks needs no key, and a decision reads the whole query and looks at every account.
+const SOON: Duration = Duration::from_millis(20);
+const SELDOM: Duration = Duration::from_millis(320);
 
-/// What `decide` decides, anew for as long as the token that it finds `unknown` may yet be heard of. Where it may be even then, the
-/// refusal is `untold`.
+/// In the extensions of a request: it was waited for what its token is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard;
+
+/// What `decide` decides of a request with this head, anew for as long as the token that it finds `unknown` may yet be heard of,
+/// unless that was waited for already. Where it may be even then, the refusal is `untold`.
 pub(super) async fn heard_of<T, R: Copy + PartialEq>(
     state: &AppState,
+    head: &Parts,
     decide: impl Fn() -> Result<T, R>,
     unknown: R,
     untold: R,
@@ -31,12 +39,15 @@ pub(super) async fn heard_of<T, R: Copy + PartialEq>(
     let unheard_of = || state.registry.handles().unheard_of();
     let within = match unheard_of() {
         Unheard::Nothing => return first,
+        _ if head.extensions.get::<Heard>().is_some() => Duration::ZERO,
         Unheard::OfTheGroup => WITHIN,
         Unheard::Anything => state.timeouts().first_token,
     };
     let decided = async {
+        let mut pause = SOON;
         loop {
-            sleep(AGAIN).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(SELDOM);
             let decision = decide();
             if !is_unknown(&decision) || unheard_of() == Unheard::Nothing {
                 return decision;

@@ -198,7 +198,7 @@ pub(super) async fn outcome(state: &AppState, handle: &Handle, poll: &LongPoll, 
     loop {
         let published = handle.published();
         let now = state.clock.boot_now();
-        let stopping = state.shutdown.is_cancelled();
+        let stopping = state.shutdown.is_cancelled() || handle.is_retired();
         let pause = match published.servable(now) {
             Some((prepared, seconds)) if !poll.has(&prepared.etag) => return Outcome::Ok(prepared.clone(), seconds),
             Some((prepared, seconds)) if stopping || now >= poll_until => {

@@ -175,6 +175,11 @@ impl Process {
     }
 
     /// A client reports the token: before its probe the keeper writes a debit.
+    async fn change_to(&mut self, parts: Vec<Parts>) -> Changes {
+        let change = self.keepers.begin_change(parts);
+        self.keepers.finish_change(change).await
+    }
+
     async fn report(&self) {
         let handle = self.handle();
         let generation = handle.published().status.offer.as_ref().unwrap().generation;
@@ -384,7 +389,7 @@ async fn changed_settings_reach_a_keeper_that_runs_and_another_owner_of_the_reco
     seconds(1).await;
     let (handle, next) = (process.handle(), Arc::new(FakeIssuer::default()));
     let same = Parts { setup: setup_with(next.clone()), ..process.parts("main") };
-    let changes = process.keepers.change_to(vec![same.clone(), process.parts("shop")]).await;
+    let changes = process.change_to(vec![same.clone(), process.parts("shop")]).await;
     assert_eq!(changes, Changes { added: 1, ..Changes::default() });
     assert!(Arc::ptr_eq(&handle, &process.handle()), "it goes on");
     seconds(4000).await;
@@ -395,11 +400,32 @@ async fn changed_settings_reach_a_keeper_that_runs_and_another_owner_of_the_reco
     );
 
     let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*same.identity).clone() });
-    let changes = process.keepers.change_to(vec![Parts { identity, ..same }]).await;
+    let changes = process.change_to(vec![Parts { identity, ..same }]).await;
     assert_eq!(changes, Changes { replaced: 1, removed: 1, added: 0 });
     assert_eq!(process.keepers.count(), 1);
     assert!(process.registry.handles().access_token("shop").is_none());
     seconds(1).await;
     assert!(!Arc::ptr_eq(&handle, &process.handle()) && process.served().is_some());
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_another_owner_is_served_no_more_though_its_keeper_ends_later() {
+    let (store, issuer) = (FakeStore::new(), FakeIssuer { takes: Duration::from_secs(5), ..FakeIssuer::default() });
+    let mut process = Process::start(store, issuer);
+    seconds(10).await;
+    let (handle, served) = (process.handle(), process.handle().published());
+    assert!(process.served().is_some());
+    seconds(3).await;
+    let parts = process.parts("main");
+    let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() });
+    let change = process.keepers.begin_change(vec![Parts { identity, ..parts }]);
+    assert!(process.served().is_none() && !Arc::ptr_eq(&handle, &process.handle()));
+    assert!(handle.is_retired() && !process.handle().is_retired());
+    handle.changed_since(&served).now_or_never().expect("nobody waits for it any more");
+    assert_eq!(process.keepers.count(), 0, "not before the one of the same credential has ended");
+    process.keepers.finish_change(change).await;
+    seconds(10).await;
+    assert!(process.served().is_some());
     assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
 }

@@ -43,7 +43,7 @@ enum ReloadError {
 }
 
 /// SIGHUP, listened to from now on: until then it ends the process.
-pub(super) fn hangups() -> io::Result<Signal> {
+pub(crate) fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 

@@ -142,28 +142,15 @@ impl FakeRelay {
             publishers.insert((*name).to_owned(), end.publisher);
             reports.insert((*name).to_owned(), end.reports);
         }
-        let client = |name: &str, key: &str, accounts: Option<&[&str]>, gateway: bool| {
-            let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
-            (
-                name.to_owned(),
-                KeyDigest::of(key.as_bytes()),
-                Access { accounts, gateway, admin: name == "all", ..Access::default() },
-            )
-        };
-        let rules = Rules {
-            clients: Clients::new([
-                client("all", KEY, None, true),
-                client("one", MAIN_KEY, Some(&["main"]), false),
-                client("two", BOTH_KEY, Some(&["main", "shop"]), true),
-                client("odd", ODD_KEY, None, true),
-            ]),
-            apps,
-            pages: Pages::default(),
-            gateway,
-            timeouts,
-        };
+        let rules = rules(timeouts, apps, gateway);
         let relay = Arc::new(AppState::new(Arc::new(registry), rules, Arc::new(metrics), Arc::new(SystemClock)));
         Self { relay, publishers, reports: Mutex::new(reports) }
+    }
+
+    /// Takes changed settings, as a reload does.
+    pub(crate) fn reload(&self, timeouts: Timeouts, apps: Apps, gateway: Option<Gateway>) {
+        let rules = rules(timeouts, apps, gateway).after(&self.relay.rules.load());
+        self.relay.rules.store(Arc::new(rules));
     }
 
     pub(crate) fn publish(&self, name: &str, status: Status) {
@@ -351,5 +338,29 @@ pub(crate) fn offering(generation: u64, token: &str, seconds: u64) -> Status {
         is_loaded: true,
         lease: Lease::Alone,
         ..Status::default()
+    }
+}
+
+/// What the settings say of requests, with the keys above.
+fn rules(timeouts: Timeouts, apps: Apps, gateway: Option<Gateway>) -> Rules {
+    let client = |name: &str, key: &str, accounts: Option<&[&str]>, gateway: bool| {
+        let accounts = accounts.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
+        (
+            name.to_owned(),
+            KeyDigest::of(key.as_bytes()),
+            Access { accounts, gateway, admin: name == "all", ..Access::default() },
+        )
+    };
+    Rules {
+        clients: Clients::new([
+            client("all", KEY, None, true),
+            client("one", MAIN_KEY, Some(&["main"]), false),
+            client("two", BOTH_KEY, Some(&["main", "shop"]), true),
+            client("odd", ODD_KEY, None, true),
+        ]),
+        apps,
+        pages: Pages::default(),
+        gateway,
+        timeouts,
     }
 }

@@ -46,6 +46,19 @@ pub(crate) fn settings(base_url: &str, fallback: Option<&str>) -> UpstreamSettin
     }
 }
 
+fn apps() -> Apps {
+    let app = |name: &str, accepts: bool| {
+        let appsecret = accepts.then(|| KeyDigest::of(APPSECRET.as_bytes()));
+        (format!("wx{name}"), App { account: name.parse().unwrap(), endpoint: Endpoint::Token, appsecret })
+    };
+    Apps::new([app("main", false), app("shop", true)])
+}
+
+fn gateway(settings: &UpstreamSettings, max_connections: usize) -> Gateway {
+    let secrets = ["main", "shop"].map(|name| (name.parse::<AccountName>().unwrap(), APPSECRET.into()));
+    Gateway::new(settings, secrets, max_connections).unwrap()
+}
+
 impl Gate {
     pub(crate) async fn new() -> Self {
         let long = Duration::from_secs(60);
@@ -59,19 +72,19 @@ impl Gate {
         settings: impl FnOnce(&Sim) -> UpstreamSettings,
     ) -> Self {
         let sim = Sim::builder().app("wxmain", APPSECRET).app("wxshop", APPSECRET).start().await.unwrap();
-        let app = |name: &str, accepts: bool| {
-            let appsecret = accepts.then(|| KeyDigest::of(APPSECRET.as_bytes()));
-            (format!("wx{name}"), App { account: name.parse().unwrap(), endpoint: Endpoint::Token, appsecret })
-        };
-        let apps = Apps::new([app("main", false), app("shop", true)]);
-        let secrets = ["main", "shop"].map(|name| (name.parse::<AccountName>().unwrap(), APPSECRET.into()));
-        let gateway = Gateway::new(&settings(&sim), secrets, limits.max_connections).unwrap();
-        let fake = FakeRelay::with_gateway(&["main", "main.jsapi", "shop"], timeouts, apps, Some(gateway));
+        let gateway = gateway(&settings(&sim), limits.max_connections);
+        let fake = FakeRelay::with_gateway(&["main", "main.jsapi", "shop"], timeouts, apps(), Some(gateway));
         let [token, shop] = ["wxmain", "wxshop"].map(|app| sim.rotate_outside(app, Kind::Rotating).access_token);
         fake.offer("main", 7, &token, 3541);
         fake.offer("shop", 7, &shop, 3541);
         let served = fake.serve(limits).await;
         Self { sim, fake: Arc::new(fake), served, token }
+    }
+
+    /// As changed settings do it: another gateway in the place of this one.
+    pub(crate) fn reload(&self, max_connections: usize) {
+        let next = gateway(&settings(&self.sim.base_url(), None), max_connections);
+        self.fake.reload(Timeouts::new(Duration::from_secs(60)), apps(), Some(next));
     }
 
     pub(crate) async fn send(&self, method: &str, target: &str, headers: &str, body: &str) -> Answer {

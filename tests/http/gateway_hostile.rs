@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use test_support::{client, eventually};
 use token_relay::http::{Limits, Timeouts};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use wechat_sim::{Fault, Op, Times};
 
 use crate::{
@@ -217,6 +220,42 @@ async fn a_client_that_leaves_takes_its_call_with_it() {
     drop(stream);
     eventually("the upload ends", ended).await;
     still_serves(&gate).await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_answer_has_come_already_holds_no_connection() {
+    let hasty = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", hasty.local_addr().unwrap());
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = hasty.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"errcode\":40004}").await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    });
+    let gate = Gate::with(Timeouts::new(LONG), LIMITS, |_| settings(&base_url, None)).await;
+    let mut stream = gate.served.connect().await;
+    let request = head("POST", &format!("/x/echo?access_token={}", gate.token), "Content-Length: 1000000\r\n");
+    stream.write_all((request + "half").as_bytes()).await.unwrap();
+    assert!(read_to_end(&mut stream).await.contains("40004"), "and the connection ends, though the rest never comes");
+    answering.await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_under_way_count_after_a_reload_too() {
+    let timeouts = Timeouts { silence: LONG, ..Timeouts::new(LONG) };
+    let limits = Limits { max_connections: 2, ..LIMITS };
+    let gate = Gate::with(timeouts, limits, |sim| settings(&sim.base_url(), None)).await;
+    gate.sim.fault(SEND, Fault::Hang, Times::Next(1));
+    let mut hanging = gate.served.connect().await;
+    let lines = format!("Content-Length: {}\r\n", MESSAGE.len());
+    let request = head("POST", &format!("{SEND}?access_token={}", gate.token), &lines) + MESSAGE;
+    hanging.write_all(request.as_bytes()).await.unwrap();
+    eventually("the call hangs", async || gate.sim.route(SEND).calls == 1).await;
+    gate.reload(limits.max_connections);
+    assert_eq!(gate.message(&gate.token).await.status, 503);
+    gate.reload(4);
+    assert_eq!(gate.message(&gate.token).await.status, 200, "there is another place");
 }
 
 #[tokio::test]

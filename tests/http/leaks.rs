@@ -23,6 +23,8 @@ async fn child_with_the_log_at_its_loudest() {
     said.push(fake.get("/token?access_token=sentinel_y&wait=x").await);
     assert_eq!(fake.get("/token").await.status, 200);
     said.extend(drop_in(&fake).await);
+    // a key in the place of a host's path
+    said.push(fake.get(&format!("/{KEY}/cgi-bin/user/get")).await);
     let served = fake.serve(LIMITS).await;
     for key in ["sentinel_key", "sentinel_key\x7f", "sentinel_\u{e9} key"] {
         served.exchange(format!("GET /cgi-bin/token?secret={key} HTTP/1.1\r\n\r\n").as_bytes()).await;

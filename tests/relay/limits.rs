@@ -43,6 +43,9 @@ async fn a_client_over_its_limit_of_requests_is_refused_in_every_shape_and_anoth
     assert_eq!(answer.json()["detail"], detail);
     let fetch = format!("/cgi-bin/token?grant_type=client_credential&appid=wxmain&secret={CLIENT_KEY}");
     over(&fetch, None, &|answer| answer.json()["errcode"] == 45011).await;
+    // a login is paid by whose key is its secret, whatever else its head says
+    let login = format!("/sns/jscode2session?corpsecret=x&appid=wxmain&secret={CLIENT_KEY}&js_code=x&grant_type=x");
+    over(&login, Some("no-key-of-anybody-0123456789abcdef"), &|answer| answer.json()["errcode"] == 45011).await;
     over("/cgi-bin/get_api_domain_ip", Some(CLIENT_KEY), &|answer| answer.json()["errcode"] == 45011).await;
     for _ in 0..20 {
         assert_eq!(client::get(relay.public, "/token", Some(OTHER_KEY)).await.unwrap().status, 200);

@@ -28,7 +28,7 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::ConfigVerifierExt;
 use secrecy::ExposeSecret;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
@@ -43,6 +43,9 @@ const IDLE: Duration = Duration::from_secs(15);
 const UNREAD: Duration = Duration::from_secs(60);
 /// Idle connections that are kept to one host.
 const IDLE_CONNECTIONS: usize = 64;
+/// Look-ups of names under way at once. Where DNS says nothing each holds a thread for 10 s and more, of the runtime's 512, which the
+/// state store needs too.
+static LOOK_UPS: Semaphore = Semaphore::const_new(32);
 /// The longest reason that is logged, in characters.
 const LONGEST_REASON: usize = 256;
 
@@ -137,13 +140,18 @@ fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
     })
 }
 
-/// The addresses of a host: those that are given, or those of a look-up.
+/// The addresses of a host: those that are given, or those of a look-up. One that was given up goes on with its place.
 async fn resolve(given: HostAddresses, name: Name) -> io::Result<vec::IntoIter<SocketAddr>> {
-    let addresses: Vec<_> = match given.of(name.as_str()) {
-        Some(addresses) => addresses.to_vec(),
-        None => GaiResolver::new().oneshot(name).await?.collect(),
-    };
-    Ok(addresses.into_iter())
+    if let Some(addresses) = given.of(name.as_str()) {
+        return Ok(addresses.to_vec().into_iter());
+    }
+    let place = LOOK_UPS.acquire().await.map_err(io::Error::other)?;
+    let look_up = tokio::spawn(async move {
+        let addresses = GaiResolver::new().oneshot(name).await;
+        drop(place);
+        addresses
+    });
+    Ok(look_up.await.map_err(io::Error::other)??.collect::<Vec<_>>().into_iter())
 }
 
 /// hyper-util's tunnel takes 443 for every host without a port, whatever its scheme.

@@ -14,6 +14,8 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use super::upload::Upload;
+
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A reply's body: what was read of it already, and the rest as it comes.
@@ -25,6 +27,8 @@ pub(super) struct Download {
     pub(super) silence: Silence,
     /// Ends the call, however lively it is.
     pub(super) end: Pin<Box<Sleep>>,
+    /// What was sent for it.
+    pub(super) upload: Upload,
     /// Counts as a request under way until the last byte.
     pub(super) _permit: OwnedSemaphorePermit,
 }
@@ -53,6 +57,17 @@ impl Silence {
     }
 }
 
+impl Drop for Download {
+    /// Who was answered early may owe the rest of the body for ever.
+    fn drop(&mut self) {
+        self.upload.give_up();
+    }
+}
+
+fn too_long<T>() -> Poll<Option<Result<T, BoxError>>> {
+    Poll::Ready(Some(Err("the reply took too long".into())))
+}
+
 impl HttpBody for Download {
     type Data = Bytes;
     type Error = BoxError;
@@ -62,6 +77,9 @@ impl HttpBody for Download {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read)))));
         }
         loop {
+            if self.end.as_mut().poll(context).is_ready() {
+                return too_long();
+            }
             let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
             if let Poll::Ready(frame) = Pin::new(rest).poll_frame(context) {
                 self.silence.is_running = false;
@@ -75,10 +93,8 @@ impl HttpBody for Download {
                 }
                 continue;
             }
-            if self.silence.poll(context).is_pending() {
-                ready!(self.end.as_mut().poll(context));
-            }
-            return Poll::Ready(Some(Err("the reply took too long".into())));
+            ready!(self.silence.poll(context));
+            return too_long();
         }
     }
 

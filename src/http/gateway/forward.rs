@@ -14,7 +14,7 @@ use super::{
     client::{GatewayClient, reason},
     upload::Upload,
 };
-use crate::{issuer::Platform, metrics::GatewayRefusal};
+use crate::{http::asked, issuer::Platform, metrics::GatewayRefusal};
 
 /// How long a call may take with its whole body, both ways.
 pub(super) const WHOLE: Duration = Duration::from_secs(600);
@@ -86,7 +86,11 @@ impl Call {
                 }
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => {
-                    debug!(path = self.path, reason = reason(&error, &self.secrets), "gateway: a call failed");
+                    debug!(
+                        path = asked::path(&self.path),
+                        reason = reason(&error, &self.secrets),
+                        "gateway: a call failed"
+                    );
                     return Err(if error.is_connect() {
                         Failure::NotConnected
                     } else if sending.is_cut() {

@@ -97,8 +97,10 @@ impl Upload {
     /// client's own connection could not end before.
     pub(super) fn give_up(&self) {
         let mut state = self.state();
-        state.body = Body::empty();
-        state.progress = Progress::Cut;
+        if state.progress != Progress::Ended {
+            state.body = Body::empty();
+            state.progress = Progress::Cut;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
