@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
+
 use crate::lifecycle::End;
 use crate::settings::{Layers, Loaded, Settings, SettingsError, Source};
 use crate::{serve, telemetry};
@@ -21,6 +23,9 @@ pub use keygen::keygen;
 pub use online::check_online;
 pub use revoke::revoke;
 pub use status::{StatusView, status};
+
+/// The variable by which tokio knows how many threads to use.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +67,13 @@ pub fn refuse_core_dumps() {
 /// Runs the relay until it is asked to stop.
 pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let source = Source::new(config, env);
+    let runtime = runtime()?;
+    // before the settings are read, which takes a while where there are thousands of accounts
+    let hangups = runtime.block_on(async { serve::hangups() }).map_err(|error| failed(&error))?;
     let Loaded { settings, files } = source.load();
     let settings = settings?;
     let (_writers, logs) = telemetry::start(&settings.log).map_err(|error| failed(&error))?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| failed(&error))?;
-    let ended = runtime.block_on(serve::serve(settings, source, files, logs));
+    let ended = runtime.block_on(serve::serve(settings, source, files, logs, hangups));
     // a thread on a stuck disk must not hold the process
     runtime.shutdown_background();
     match ended.map_err(|error| failed(&error))? {
@@ -75,6 +82,16 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
             Err(CommandError::Failed("ended before it was asked to, or not in time; see the log".to_owned()))
         }
     }
+}
+
+/// tokio panics where its variable has no number that can be one.
+fn runtime() -> Result<Runtime, CommandError> {
+    let threads = std::env::var_os(THREADS);
+    let is_bad = |threads: &OsString| !threads.to_str().is_some_and(|text| text.parse::<usize>().is_ok_and(|n| n > 0));
+    if threads.as_ref().is_some_and(is_bad) {
+        return Err(CommandError::Failed(format!("{THREADS} must be a number of threads, at least 1")));
+    }
+    Runtime::new().map_err(|error| failed(&error))
 }
 
 fn failed(error: &dyn std::error::Error) -> CommandError {

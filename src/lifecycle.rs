@@ -43,6 +43,8 @@ pub struct Lifecycle {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// A file that grew over the limit (`ulimit -f`): the write fails, as on a full disk, and the process lives.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -51,7 +53,11 @@ impl Signals {
     /// # Errors
     /// When the system does not let us.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+        })
     }
 }
 

@@ -2,9 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it in tests, but not in what they share")]
 
-use std::iter;
-use std::net::TcpListener;
-use std::path::Path;
+use std::{
+    fs::File,
+    io::Write as _,
+    iter,
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use test_support::{ClosedPort, FakeServer, Finished, run};
@@ -152,6 +159,33 @@ fn without_a_command_it_serves_and_bad_settings_end_it_with_78() {
         let output = relay(arguments, &[]);
         assert_eq!(output.code, Some(78));
         assert!(output.stderr.contains("accounts"));
+    }
+}
+
+#[test]
+fn a_hangup_while_the_settings_are_read_does_not_end_it() {
+    // a pipe that somebody may still write to is waited for: so long reading takes
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("relay.toml");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RWXU).unwrap();
+    let mut writer = File::options().read(true).write(true).open(&file).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_token-relay"));
+    let mut child = child.env_clear().env("TOKEN_RELAY_CONFIG", &file).stderr(Stdio::null()).spawn().unwrap();
+    writer.write_all(b"[accounts]\n").unwrap();
+    while rustix::io::ioctl_fionread(&writer).unwrap() > 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::HUP).unwrap();
+    drop(writer);
+    assert_eq!(child.wait().unwrap().code(), Some(78), "it has read all, and there is no account");
+}
+
+#[test]
+fn a_number_of_threads_that_cannot_be_one_is_named() {
+    for threads in ["0", "-1", "two", ""] {
+        let output = relay(&["serve"], &[("TOKIO_WORKER_THREADS", threads)]);
+        assert_eq!(output.code, Some(1), "{threads}");
+        assert!(output.stderr.contains("TOKIO_WORKER_THREADS must be a number of threads"), "{}", output.stderr);
     }
 }
 

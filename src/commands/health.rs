@@ -19,12 +19,16 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// places are taken, on the admin listener, which has places of its own. Where the public listener speaks TLS it asks the admin
 /// listener alone: the certificate names the relay as others call it, not its loopback address, and may be wanted of clients
 /// too. Needs only these keys, so that neither an unreadable secret nor a mistake in a file edited since the start makes a live
-/// relay look dead.
+/// relay look dead. Where the file cannot even be parsed, the environment and the defaults say where it listens.
 ///
 /// # Errors
 /// Any answer but 200, or none within 3 s; a bad `server.listen`; TLS without an admin listener.
 pub fn health(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
-    let layers = Layers::read(config, env)?;
+    let (layers, broken) = Layers::read_what_can_be(config, env);
+    ask_one(&layers).map_err(|failed| broken.map_or(failed, CommandError::from))
+}
+
+fn ask_one(layers: &Layers) -> Outcome {
     let (address, admin) = match (layers.own_address()?, layers.own_admin_address()) {
         (public, admin) if !layers.own_address_has_tls() => (public, admin),
         (_, Some(admin)) => (admin, None),

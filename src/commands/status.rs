@@ -45,8 +45,9 @@ pub fn status(
     view: StatusView,
     watch: bool,
 ) -> Outcome {
-    let admin = Admin::of(&Layers::read(config, env)?)?;
-    runtime()?.block_on(async {
+    let (layers, broken) = Layers::read_what_can_be(config, env);
+    let admin = Admin::of(&layers)?;
+    let seen = runtime()?.block_on(async {
         if !watch {
             return look(&admin, view).await;
         }
@@ -54,7 +55,12 @@ pub fn status(
             failed = follow(&admin, view) => Err(failed),
             _asked = ctrl_c() => Ok(String::new()),
         }
-    })
+    });
+    match (seen, broken) {
+        // perhaps it listens where the file says
+        (Err(CommandError::Failed(_)), Some(broken)) => Err(broken.into()),
+        (seen, _) => seen,
+    }
 }
 
 async fn look(admin: &Admin, view: StatusView) -> Outcome {

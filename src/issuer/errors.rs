@@ -20,8 +20,8 @@ pub(super) const fn minutes(minutes: u64) -> Duration {
 /// The hint for a host whose certificate is not trusted: the same for every issuer that there is.
 pub(super) const CERTIFICATE: Bilingual = Bilingual::new(
     "the host's certificate is not trusted: check the CA certificates (SSL_CERT_FILE), this machine's clock, and whether \
-     something on the way intercepts TLS",
-    "对方的证书不受信任：检查 CA 证书（SSL_CERT_FILE）、本机时钟，以及途中是否有设备拦截 TLS",
+     something on the way intercepts TLS; no restart",
+    "对方的证书不受信任：检查 CA 证书（SSL_CERT_FILE）、本机时钟，以及途中是否有设备拦截 TLS；不用重启",
 );
 /// The hint for a host whose name leads back to a relay.
 const RELAY: Bilingual = Bilingual::new(

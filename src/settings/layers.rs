@@ -42,14 +42,27 @@ impl Layers {
         file: Option<&Path>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
+        match Self::read_what_can_be(file, env) {
+            (layers, None) => Ok(layers),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// The same for who needs a key or two of a relay that runs: where the file cannot be read, that is the error, and the layers are
+    /// those without it.
+    pub fn read_what_can_be(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> (Self, Option<SettingsError>) {
         // Sorted, so that the first problem is the same one every time.
         let env: BTreeMap<OsString, OsString> = env.into_iter().collect();
         let named = file_named_by(&env);
         let file = match (file, &named) {
-            (Some(path), _) => Layer::of_file(path, "--config")?,
-            (None, Some(path)) => Layer::of_file(path, CONFIG_VARIABLE)?,
-            (None, None) => Layer::default(),
+            (Some(path), _) => Layer::of_file(path, "--config"),
+            (None, Some(path)) => Layer::of_file(path, CONFIG_VARIABLE),
+            (None, None) => Ok(Layer::default()),
         };
+        let (file, error) = file.map_or_else(|error| (Layer::default(), Some(error)), |layer| (layer, None));
         let layers = [Layer::of_defaults(), file, Layer::of_environment(&env)];
         let mut builder = Config::builder();
         let mut refused = Vec::new();
@@ -58,7 +71,7 @@ impl Layers {
             builder = builder.add_source(layer);
         }
         let merged = builder.build().expect("no layer fails: every path in it was looked up in the schema").cache;
-        Ok(Self { merged, refused })
+        (Self { merged, refused }, error)
     }
 
     /// Whether no key was refused.

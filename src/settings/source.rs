@@ -58,6 +58,8 @@ impl Source {
     pub fn load(&self) -> Loaded {
         let mut files = Watched::default();
         self.file.clone().or_else(|| file_named_by(&self.env)).into_iter().for_each(|file| files.look_at(file));
+        // the roots by which WeChat's certificate is judged: every client to it is made anew with the settings
+        openssl_probe::probe().cert_file.into_iter().for_each(|bundle| files.look_at(bundle));
         let settings = Layers::read(self.file.as_deref(), self.env.clone()).and_then(|layers| {
             layers.named_files().into_iter().for_each(|file| files.look_at(file));
             files.readable = layers.secret_files().into_iter().filter(|file| readable::by_everybody(file)).collect();
@@ -121,7 +123,8 @@ mod tests {
         for name in ["relay.toml", "secret", "key"] {
             let Loaded { settings, files } = source.load();
             settings.unwrap();
-            assert_eq!((files.contents.len(), files.have_changed()), (3, false));
+            let bundle = usize::from(openssl_probe::probe().cert_file.is_some());
+            assert_eq!((files.contents.len(), files.have_changed()), (3 + bundle, false));
             let bytes = fs::read(dir.path().join(name)).unwrap();
             fs::remove_file(dir.path().join(name)).unwrap();
             assert!(files.have_changed(), "{name} is gone");

@@ -134,7 +134,11 @@ pub const FACTS: &[Fact] = &[
             "rotations_to_revoke",
             "Rotations until what an operator has revoked is dead; 0 when nothing is",
         )),
-        read: |status, _| Value::Number(status.rotations_to_revoke.into()),
+        // until the record is read nobody knows, and 0 would say that all is done
+        read: |status, _| match status.is_loaded {
+            true => Value::Number(status.rotations_to_revoke.into()),
+            false => Value::Absent(Bilingual::new("not known yet", "还不知道")),
+        },
     },
     Fact {
         member: Some("another_caller"),

@@ -3,6 +3,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use test_support::{Relay, Setup, SmallDisk, TokenPoller, eventually};
 
 use crate::RELAY;
@@ -92,4 +93,18 @@ async fn a_crash_after_a_rotation_that_could_not_be_stored_serves_no_dead_token(
     assert!(setup.calls().len() <= calls + 1, "a relay that never could write does not call in a crash loop (I6)");
     disk.free();
     eventually("it serves", async || relay.get("/token").await.status == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_of_the_size_of_files_costs_durability_and_not_the_process() {
+    let setup = hasty().await;
+    let relay = setup.start().await;
+    eventually("it serves", async || relay.get("/token").await.status == 200).await;
+    let pid = i32::try_from(relay.pid()).ok().and_then(Pid::from_raw);
+    let limit = |current| prlimit(pid, Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
+    limit(Some(16));
+    eventually("nothing is stored", async || store_ok(&relay).await == 0).await;
+    eventually("it serves on", async || relay.get("/token").await.status == 200).await;
+    limit(None);
+    eventually("it is stored again", async || store_ok(&relay).await == 1).await;
 }

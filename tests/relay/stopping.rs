@@ -143,7 +143,22 @@ async fn health_tells_by_its_exit_code_whether_the_running_relay_lives() {
     assert_eq!(frozen.status.code(), Some(1), "{frozen:?}");
     relay.signal(Signal::CONT);
     eventually("it is alive again", async || health(&relay).status.success()).await;
+    // a file that the relay refused at a reload is no reason to end it
+    let file = setup.path().join("broken.toml");
+    std::fs::write(&file, "[server\n").unwrap();
+    let listeners = [("LISTEN", relay.public), ("ADMIN_LISTEN", relay.admin)];
+    let with_file = |words: &[&str]| {
+        let mut command = Command::new(RELAY);
+        command.env_clear().env("TOKEN_RELAY_CONFIG", &file).args(words);
+        command.envs(listeners.map(|(key, at)| (format!("TOKEN_RELAY__SERVER__{key}"), at.to_string())));
+        command.output().unwrap()
+    };
+    eventually("it is alive", async || with_file(&["health"]).status.success()).await;
+    eventually("it says how it is", async || with_file(&["status", "--json"]).status.success()).await;
+    assert_eq!(with_file(&["check"]).status.code(), Some(78));
     relay.signal(Signal::TERM);
     relay.ended().await;
     assert_eq!(health(&relay).status.code(), Some(1));
+    let dead = with_file(&["health"]);
+    assert_eq!(dead.status.code(), Some(78), "it may listen where the file says: {dead:?}");
 }

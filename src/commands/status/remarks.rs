@@ -49,7 +49,7 @@ fn of_credential(credential: &Credential, is_silent: bool) -> impl Iterator<Item
         credential.trouble.as_ref().map(|trouble| remark(&trouble.message, &trouble.hint)),
         credential.store_trouble.as_ref().map(|trouble| remark(trouble, NOT_STORED_ADVICE.english)),
         credential.another_caller.then(|| remark(ANOTHER_CALLER.english, ANOTHER_CALLER_ADVICE.english)),
-        (credential.rotations_to_revoke > 0).then(|| remark(REVOKING.english, REVOKING_ADVICE.english)),
+        (credential.rotations_to_revoke > Some(0)).then(|| remark(REVOKING.english, REVOKING_ADVICE.english)),
     ]
     .into_iter()
     .flatten()

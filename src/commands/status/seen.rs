@@ -36,7 +36,8 @@ pub(super) struct Credential {
     pub(super) next_call_in_s: Option<u64>,
     pub(super) calls_per_day: u64,
     pub(super) budget_left: Budget,
-    pub(super) rotations_to_revoke: u64,
+    /// `None`: not known yet.
+    pub(super) rotations_to_revoke: Option<u64>,
     pub(super) another_caller: bool,
     pub(super) lease: Lease,
     pub(super) trouble: Option<Trouble>,
