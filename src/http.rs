@@ -36,6 +36,7 @@ mod apps;
 mod asked;
 mod auth;
 mod body;
+mod client_end;
 mod described;
 mod drop_in;
 mod fast_path;
@@ -75,7 +76,8 @@ use crate::{
     registry::Registry,
 };
 use asked::Asked;
-use listener::ClientEnd;
+use client_end::ClientEnd;
+
 use loops::Loops;
 use problem::Problem;
 

@@ -14,12 +14,9 @@ use super::HttpService;
 use crate::tls::ServerTls;
 
 mod acceptor;
-mod client_end;
 mod connection;
 mod rewind;
 mod sources;
-
-pub(super) use client_end::ClientEnd;
 
 use acceptor::{Accepted, Acceptor};
 use connection::{serve_connection, serve_stream};

@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use super::{
     AppState,
     auth::{Client, Clients, Presented, Sender},
+    client_end::ClientEnd,
     described::{AccountQuery, HeldTag, Refused, TokenRead, Unavailable, WaitQuery},
     limits,
-    listener::ClientEnd,
     problem::Problem,
     query,
 };

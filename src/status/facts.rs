@@ -135,9 +135,9 @@ pub const FACTS: &[Fact] = &[
             "Rotations until what an operator has revoked is dead; 0 when nothing is",
         )),
         // until the record is read nobody knows, and 0 would say that all is done
-        read: |status, _| match status.is_loaded {
-            true => Value::Number(status.rotations_to_revoke.into()),
-            false => Value::Absent(Bilingual::new("not known yet", "还不知道")),
+        read: |status, _| {
+            let unknown = Value::Absent(Bilingual::new("not known yet", "还不知道"));
+            if status.is_loaded { Value::Number(status.rotations_to_revoke.into()) } else { unknown }
         },
     },
     Fact {

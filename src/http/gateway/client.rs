@@ -3,7 +3,13 @@
 //! `issuer/upstream.rs` keeps no idle connection, because there a reused one that closes under the write makes an unknown call.
 //! Here such a call is its client's to repeat, and a TLS handshake for each request would cost more than the request.
 
-use std::{error::Error, io, net::SocketAddr, time::Duration, vec};
+use std::{
+    error::Error,
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    time::Duration,
+    vec,
+};
 
 use axum::{
     body::Body,
@@ -17,7 +23,7 @@ use hyper_util::{
             Client, Error as ClientError,
             connect::{
                 HttpConnector,
-                dns::{GaiResolver, Name},
+                dns::Name,
                 proxy::{SocksV5, Tunnel},
             },
         },
@@ -28,7 +34,7 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::ConfigVerifierExt;
 use secrecy::ExposeSecret;
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{net::TcpStream, sync::Semaphore, task::spawn_blocking, time::timeout};
 use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
@@ -140,18 +146,17 @@ fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
     })
 }
 
-/// The addresses of a host: those that are given, or those of a look-up. One that was given up goes on with its place.
+/// The addresses of a host: those that are given, or those of a look-up. One that was given up goes on, and keeps its place.
 async fn resolve(given: HostAddresses, name: Name) -> io::Result<vec::IntoIter<SocketAddr>> {
     if let Some(addresses) = given.of(name.as_str()) {
-        return Ok(addresses.to_vec().into_iter());
+        return Ok(Vec::from(addresses).into_iter());
     }
     let place = LOOK_UPS.acquire().await.map_err(io::Error::other)?;
-    let look_up = tokio::spawn(async move {
-        let addresses = GaiResolver::new().oneshot(name).await;
-        drop(place);
-        addresses
+    let look_up = spawn_blocking(move || {
+        let _place = place;
+        (name.as_str(), 0).to_socket_addrs()
     });
-    Ok(look_up.await.map_err(io::Error::other)??.collect::<Vec<_>>().into_iter())
+    look_up.await.map_err(io::Error::other)?
 }
 
 /// hyper-util's tunnel takes 443 for every host without a port, whatever its scheme.

@@ -23,10 +23,10 @@ use tracing::debug;
 use super::{
     super::{
         HttpService,
+        client_end::ClientEnd,
         fast_path::{self, HandedOver, Times},
     },
     Limits, ListenerOptions,
-    client_end::ClientEnd,
     rewind::Rewind,
 };
 use crate::tls::{CertificateNames, ServerTls, names_of_client};

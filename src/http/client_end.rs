@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The client's end of one connection, in the extensions of its requests. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(in super::super) struct ClientEnd(Arc<State>);
+pub(super) struct ClientEnd(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,7 +27,7 @@ struct Asking<'s>(&'s AtomicBool);
 
 impl ClientEnd {
     /// Returns once the client has closed its side: it has given up, or sends nothing more and reads on.
-    pub(in super::super) async fn closed(&self) {
+    pub(super) async fn closed(&self) {
         self.0.is_asked.store(true, Relaxed);
         let _asking = Asking(&self.0.is_asked);
         self.0.closed.cancelled().await;
