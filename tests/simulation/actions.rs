@@ -114,6 +114,7 @@ impl World {
             Action::Answer(id, answer) => self.reports.answered(at, id, &answer, replica.offer, &self.calls),
             Action::Note(Note::Revoking(_)) => self.operator_revokes(),
             Action::Note(Note::RefusedOnce) => self.calls.refused_once(),
+            Action::Note(Note::LeaseYielded) => self.tally.count("lease given back to one whose calls may get out"),
             Action::Note(Note::AgedByWall) => self.aged_by_wall(who),
             Action::Note(Note::Probed(verdict)) => {
                 self.calls.probed(&verdict, micros(self.setup.policy.probe_pace()));

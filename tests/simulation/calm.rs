@@ -62,7 +62,7 @@ impl World {
             replica.frozen_until = replica.frozen_until.min(self.now);
             (replica.cut_in_until, replica.cut_out_until, replica.minority_until) = (0, 0, 0);
             (replica.kill_in, replica.freeze_in, replica.freeze_before_send) = (None, None, false);
-            replica.kills_to_come = 0;
+            (replica.kills_to_come, replica.no_egress_until) = (0, 0);
             self.push(self.now + SECOND, What::Start(who));
         }
         self.push(self.now + HEAL_LIMIT, What::Judge(0));

@@ -87,6 +87,8 @@ pub(crate) enum Kind {
     DamagedRecord,
     Shutdown,
     Cut,
+    /// A relay's calls do not get out, and those of the others do.
+    NoEgress,
     LostWrites,
     /// Another primary is elected, and the one before answers on for a while.
     Failover,
@@ -94,8 +96,8 @@ pub(crate) enum Kind {
 
 use Kind::{
     Calls, Cut, DamagedRecord, Failover, Freeze, FreezeAtAction, FreezeBeforeSend, Kill, KillAtAction, KillLoop,
-    KillSwitch, LostWrites, NewSecret, Outsider, Panic, Probes, Reboot, Reports, Revocation, Shutdown, Slots, Suspend,
-    WallJump,
+    KillSwitch, LostWrites, NewSecret, NoEgress, Outsider, Panic, Probes, Reboot, Reports, Revocation, Shutdown, Slots,
+    Suspend, WallJump,
 };
 
 /// Of a relay alone. Its directory is no network that cuts it off, and what it was told to be durable is: it was synced.
@@ -145,9 +147,9 @@ const SHARING: [Kind; 19] = [
     Panic,
     Panic,
 ];
-const SHARING_AT_TIMES: [Kind; 17] = [
-    Outsider, Revocation, KillSwitch, Reports, WallJump, Reboot, LostWrites, LostWrites, LostWrites, Failover,
-    Failover, Failover, Failover, Suspend, KillLoop, NewSecret, Slots,
+const SHARING_AT_TIMES: [Kind; 19] = [
+    NoEgress, NoEgress, Outsider, Revocation, KillSwitch, Reports, WallJump, Reboot, LostWrites, LostWrites,
+    LostWrites, Failover, Failover, Failover, Failover, Suspend, KillLoop, NewSecret, Slots,
 ];
 
 /// Of every remedy of WECHAT.md's table, and one that nobody knows.

@@ -73,6 +73,10 @@ impl World {
                 self.send_event(who, self.now, Event::Shutdown);
             }
             Kind::Cut => self.cut(who),
+            Kind::NoEgress => {
+                self.tally.count("one relay's calls do not get out");
+                self.replicas[who].no_egress_until = self.now + self.rng.spread(MINUTE, 40 * MINUTE);
+            }
             Kind::LostWrites => self.lose_writes(),
             Kind::Failover => self.fail_over(),
         }

@@ -94,6 +94,8 @@ pub(crate) struct Replica {
     /// Its requests do not reach the store, its answers do not reach it.
     pub cut_out_until: i64,
     pub cut_in_until: i64,
+    /// Its calls to WeChat do not get out.
+    pub no_egress_until: i64,
     /// Its requests reach a primary that is cut off, whose writes no replica confirms.
     pub minority_until: i64,
     /// It was frozen in the midst of a step, the rest of which comes before anything else.

@@ -47,7 +47,8 @@ impl World {
     /// A relay sends a call. Returns when the last that can come of it has come.
     pub(crate) fn send_call(&mut self, who: usize, is_forced: bool, is_orphan: bool) -> i64 {
         let (sent_at, life) = (self.now, self.replicas[who].life);
-        let fault = self.troubles.call(sent_at, &mut self.rng);
+        let in_general = self.troubles.call(sent_at, &mut self.rng);
+        let fault = if sent_at < self.replicas[who].no_egress_until { Some(CallFault::NotSent) } else { in_general };
         self.trace.line(sent_at, format_args!("[{who}]   CALLS, forced {is_forced}, orphan {is_orphan}, {fault:?}"));
         let arrives_at = sent_at + self.rng.pick(&[0, 1, 30_000, 200_000, 3 * SECOND]);
         let replies_at = arrives_at + self.rng.spread(1000, 4 * SECOND);
