@@ -22,6 +22,9 @@ use crate::{
 
 /// A part of a path that is longer is not shown, for it may be a secret in the wrong place. WeChat's longest has 35 characters.
 const LONGEST_PART: usize = 40;
+/// A part of this length that has a digit or a capital letter may be one as well: an AppSecret has 32 hex digits, a relay key 32
+/// characters and more, and WeChat's long parts have neither.
+const RANDOM_PART: usize = 24;
 /// The same of a name in the query, where `?TOKEN` has no value. WeChat's longest has 23; a relay key or an AppSecret has 32.
 const LONGEST_NAME: usize = 31;
 /// Names of one query that are shown.
@@ -155,7 +158,9 @@ pub(super) fn path(path: &str) -> String {
 }
 
 fn part(part: &str, longest: usize) -> String {
-    if part.len() > longest { "…".to_owned() } else { printable(part, &[], longest) }
+    let is_random = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    let may_be_secret = part.len() > longest || part.len() >= RANDOM_PART && part.bytes().any(is_random);
+    if may_be_secret { "…".to_owned() } else { printable(part, &[], longest) }
 }
 
 #[cfg(test)]
@@ -210,6 +215,11 @@ mod tests {
             (&format!("/token?{long}"), "/token?…".to_owned()),
             (&format!("/token?{long}=1&a"), "/token?…&a".to_owned()),
             (&format!("/{long}{long}/x"), "/…/x".to_owned()),
+            (&format!("/{long}/cgi-bin/clear_quota/v2"), "/…/cgi-bin/clear_quota/v2".to_owned()),
+            (
+                "/cgi-bin/express/business/test_update_order_x",
+                "/cgi-bin/express/business/test_update_order_x".to_owned(),
+            ),
             (&format!("/x?{}", "a=1&".repeat(99)), format!("/x?{}", ["a"; NAMES].join("&"))),
             (&"/ab".repeat(999), "/ab".repeat(999)[..LONGEST_PATH].to_owned()),
         ] {

@@ -4,7 +4,12 @@ use axum::{body::Body, http::Request};
 use test_support::{LogCapture, child_test};
 use token_relay::{registry::Reported, report::ReportLimit};
 
-use crate::fake_relay::{Answer, FakeRelay, KEY, LIMITS, answer, idle};
+use wechat_sim::{Fault, Op, Times};
+
+use crate::{
+    fake_relay::{Answer, FakeRelay, KEY, LIMITS, answer, idle},
+    gateway::Gate,
+};
 
 #[tokio::test]
 #[ignore = "run by the test that follows, in a process of its own"]
@@ -23,8 +28,11 @@ async fn child_with_the_log_at_its_loudest() {
     said.push(fake.get("/token?access_token=sentinel_y&wait=x").await);
     assert_eq!(fake.get("/token").await.status, 200);
     said.extend(drop_in(&fake).await);
-    // a key in the place of a host's path
-    said.push(fake.get(&format!("/{KEY}/cgi-bin/user/get")).await);
+    // a key as a part of the path, where it is refused and where it is passed on
+    let gate = Gate::new().await;
+    gate.get(&format!("/{KEY}/cgi-bin/user/get")).await;
+    gate.sim.fault(Op::Any, Fault::Reset, Times::Next(1));
+    gate.get(&format!("/{KEY}/cgi-bin/user/get?access_token={}", gate.token)).await;
     let served = fake.serve(LIMITS).await;
     for key in ["sentinel_key", "sentinel_key\x7f", "sentinel_\u{e9} key"] {
         served.exchange(format!("GET /cgi-bin/token?secret={key} HTTP/1.1\r\n\r\n").as_bytes()).await;
@@ -35,6 +43,7 @@ async fn child_with_the_log_at_its_loudest() {
     said.push(fake.admin("/status").await);
     assert!(!format!("{:?}{said:?}", fake.relay).contains("sentinel"));
     let log = log.text();
+    assert!(log.contains("gateway: a call failed") && log.contains("gateway: not passed on"), "{log}");
     assert!(log.contains("status=429") && log.contains("status=401") && log.contains("wrong_key"), "{log}");
     assert!(!log.contains("sentinel") && !log.contains(KEY), "{log}");
 }

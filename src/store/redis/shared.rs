@@ -23,7 +23,9 @@ impl RedisStore {
         let json = serde_json::to_string(&presence).expect("numbers and a text can be written as JSON");
         eval.arg(me.0).arg(presence.beat).arg(json).arg(MOST_NAMED + 1);
         let poll = Self::poll_of(self.connection.write(&eval).await?);
-        let poll = poll.ok_or_else(|| self.connection.odd_reply("EVAL"))?;
+        // or somebody else has written into it
+        let of_key = || format!("EVAL for the key {}", self.keys.relays);
+        let poll = poll.ok_or_else(|| self.connection.odd_reply(&of_key()))?;
         self.history.saw(poll.cursor);
         Ok(poll)
     }
