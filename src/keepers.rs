@@ -2,15 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
     sync::Arc,
 };
 
 use futures_channel::mpsc;
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use crate::{
+    clock::Clock,
     credential::CredentialId,
-    heartbeat::Heartbeat,
+    heartbeat::{BEAT, Heartbeat},
     keeper::{Keeper, Parts, Setup, record::Identity},
     lifecycle::{Lifecycle, Task},
     metrics::Metrics,
@@ -39,6 +42,8 @@ struct Ready {
     id: CredentialId,
     identity: Arc<Identity>,
     setups: mpsc::UnboundedSender<Box<Setup>>,
+    heartbeat: Heartbeat,
+    clock: Arc<dyn Clock>,
     keeper: Box<Keeper>,
 }
 
@@ -107,7 +112,11 @@ impl Keepers {
     /// Waits until the keepers have ended that shall, each after the call that it has under way (I13), and starts their successors.
     pub async fn finish_change(&mut self, change: Change) -> Changes {
         let Change { ending, gone, replacing, changes } = change;
-        join_all(ending.into_iter().map(Task::stop)).await;
+        let mut ended = pin!(join_all(ending.into_iter().map(Task::stop)));
+        while timeout(BEAT, &mut ended).await.is_err() {
+            // who waits for its turn is not dead
+            replacing.iter().for_each(|ready| ready.heartbeat.beat(ready.clock.awake()));
+        }
         self.forget(&gone);
         self.start(replacing);
         changes
@@ -127,17 +136,18 @@ impl Keepers {
     /// What readers see of these, and the keepers to be started.
     fn ready(&self, parts: Vec<Parts>) -> (Vec<Arc<Handle>>, Vec<Ready>) {
         let ready = |parts: Parts| {
-            let id = parts.id.clone();
-            let heartbeat = Heartbeat::starting(parts.clock.awake());
-            let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
+            let (id, clock) = (parts.id.clone(), parts.clock.clone());
+            let heartbeat = Heartbeat::starting(clock.awake());
+            let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat.clone());
             let (identity, (setups, changes)) = (parts.identity.clone(), mpsc::unbounded());
-            (Arc::new(handle), Ready { id, identity, setups, keeper: Box::new(Keeper::new(parts, end, changes)) })
+            let keeper = Box::new(Keeper::new(parts, end, changes));
+            (Arc::new(handle), Ready { id, identity, setups, heartbeat, clock, keeper })
         };
         parts.into_iter().map(ready).unzip()
     }
 
     fn start(&mut self, ready: Vec<Ready>) {
-        for Ready { id, identity, setups, keeper } in ready {
+        for Ready { id, identity, setups, keeper, .. } in ready {
             let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
             self.running.insert(id, Running { task, identity, setups });
         }

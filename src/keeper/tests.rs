@@ -429,3 +429,19 @@ async fn the_token_of_another_owner_is_served_no_more_though_its_keeper_ends_lat
     assert!(process.served().is_some());
     assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_waits_for_the_end_of_the_one_before_it_is_not_silent() {
+    let issuer = FakeIssuer { takes: Duration::from_secs(60), ..FakeIssuer::default() };
+    let mut process = Process::start(FakeStore::new(), issuer);
+    seconds(1).await;
+    let (parts, registry, clock) = (process.parts("main"), process.registry.clone(), process.clock.clone());
+    let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() });
+    let change = process.keepers.begin_change(vec![Parts { identity, ..parts }]);
+    let looking = async {
+        seconds(50).await;
+        assert_eq!(registry.handles().silent(clock.awake()).count(), 0);
+    };
+    let (changes, ()) = tokio::join!(process.keepers.finish_change(change), looking);
+    assert_eq!(changes.replaced, 1);
+}
