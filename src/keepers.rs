@@ -7,7 +7,11 @@ use std::{
 };
 
 use futures_channel::mpsc;
-use futures_util::future::join_all;
+use futures_util::{
+    StreamExt,
+    future::{join, join_all},
+    stream::FuturesUnordered,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -50,10 +54,11 @@ struct Ready {
 /// A change that readers see, and that the keepers have to follow.
 #[must_use]
 pub struct Change {
-    ending: Vec<Task>,
     gone: Vec<CredentialId>,
-    /// Of those that end.
-    replacing: Vec<Ready>,
+    /// Their keepers.
+    ending: Vec<Task>,
+    /// Each with the keeper before it.
+    replacing: Vec<(Option<Task>, Ready)>,
     changes: Changes,
 }
 
@@ -104,21 +109,40 @@ impl Keepers {
         handles.extend(others);
         self.registry.change(&handles, &gone);
         self.start(added);
-        let ending = gone.iter().chain(replacing.iter().map(|ready| &ready.id));
-        let ending = ending.filter_map(|id| self.running.remove(id)).map(|running| running.task).collect();
-        Change { ending, gone, replacing, changes }
+        let mut end = |id: &CredentialId| self.running.remove(id).map(|running| running.task);
+        let ending = gone.iter().filter_map(&mut end).collect();
+        let replacing = replacing.into_iter().map(|ready| (end(&ready.id), ready)).collect();
+        Change { gone, ending, replacing, changes }
     }
 
     /// Waits until the keepers have ended that shall, each after the call that it has under way (I13), and starts their successors.
     pub async fn finish_change(&mut self, change: Change) -> Changes {
-        let Change { ending, gone, replacing, changes } = change;
-        let mut ended = pin!(join_all(ending.into_iter().map(Task::stop)));
-        while timeout(BEAT, &mut ended).await.is_err() {
-            // who waits for its turn is not dead
-            replacing.iter().for_each(|ready| ready.heartbeat.beat(ready.clock.awake()));
+        let Change { gone, ending, replacing, changes } = change;
+        let waiting: Vec<_> =
+            replacing.iter().map(|(_, ready)| (ready.heartbeat.clone(), ready.clock.clone())).collect();
+        let after = async |(before, ready): (Option<Task>, Ready)| {
+            if let Some(before) = before {
+                before.stop().await;
+            }
+            ready
+        };
+        let ended = join_all(ending.into_iter().map(Task::stop));
+        {
+            let replaced = async {
+                let mut ready: FuturesUnordered<_> = replacing.into_iter().map(after).collect();
+                while let Some(ready) = ready.next().await {
+                    self.start(vec![ready]);
+                }
+            };
+            let mut all = pin!(join(replaced, ended));
+            while timeout(BEAT, &mut all).await.is_err() {
+                // who waits for its turn is not dead
+                for (heartbeat, clock) in &waiting {
+                    heartbeat.beat(clock.awake());
+                }
+            }
         }
         self.forget(&gone);
-        self.start(replacing);
         changes
     }
 

@@ -122,6 +122,11 @@ impl Peers {
         holder != self.me && unchanged_since.plus(TAKE_OVER).max(connected_at.plus(RETURN)) <= contact_at
     }
 
+    /// Whether another relay shows that it lives.
+    pub fn has_company(&self) -> bool {
+        self.seen.iter().any(|(id, peer)| *id != self.me && !self.is_gone(*id, peer.changed_at))
+    }
+
     /// Whether that relay has shown itself.
     pub fn has_seen(&self, id: ReplicaId) -> bool {
         self.seen.contains_key(&id)

@@ -133,7 +133,9 @@ async fn answer(
             }
         }
         Err(refusal) if state.rules.load().gateway.is_some() && !route.is_final(refusal) => {
-            head.extensions.insert(handed_out::Heard);
+            if matches!(refusal, Refusal::UnknownAccessToken | Refusal::NoToken) {
+                head.extensions.insert(handed_out::Heard);
+            }
             return gateway::pass(state, peer, Request::from_parts(head, body)).await;
         }
         Err(refusal) => refusal,

@@ -26,12 +26,14 @@ pub struct KeeperLog {
     history: History,
     /// Inconclusive probes in a row.
     without_verdict: u32,
+    /// Leases given back since the last good reply.
+    yielded: u32,
 }
 
 impl KeeperLog {
     /// For the credential `id`.
     pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>, history: History) -> Self {
-        Self { id, metrics, history, without_verdict: 0 }
+        Self { id, metrics, history, without_verdict: 0, yielded: 0 }
     }
 
     /// What is counted of this credential.
@@ -56,6 +58,7 @@ impl KeeperLog {
             }
             Note::Rotated { generation, life, after_failures } => {
                 self.metrics.call(CallOutcome::Issued);
+                self.yielded = 0;
                 self.metrics.rotated();
                 self.history.add(at, Happening::Rotated);
                 match after_failures {
@@ -65,19 +68,26 @@ impl KeeperLog {
             }
             Note::SameToken => {
                 self.metrics.call(CallOutcome::Same);
+                self.yielded = 0;
                 log_credential!(debug, id, "the same one was returned");
             }
             Note::Followed(generation) => {
                 self.history.add(at, Happening::Followed);
                 log_credential!(info, id, %generation, "taken from the relay that holds the lease");
             }
+            // where no relay's calls get out, all take turns
+            Note::LeaseTaken if self.yielded > 0 => {
+                log_credential!(debug, id, "this relay calls WeChat for this credential again");
+            }
             Note::LeaseTaken => log_credential!(info, id, "this relay calls WeChat for this credential from now on"),
             Note::LeaseYielded => {
-                log_credential!(
-                    warn,
-                    id,
-                    "this relay's IP is refused, or its calls do not get out: the lease is given back, so that another relay may call"
-                );
+                self.yielded += 1;
+                let told = "this relay's IP is refused, or its calls do not get out: the lease is given back, so that another relay may call";
+                if self.yielded == 1 {
+                    log_credential!(warn, id, "{told}");
+                } else {
+                    log_credential!(debug, id, "{told}");
+                }
             }
             Note::HandedOver { is_candidate } => {
                 log_credential!(warn, id, is_candidate, "came after the lease was lost: handed over");

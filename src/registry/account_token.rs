@@ -18,7 +18,7 @@ use crate::{
     report::Grounds,
 };
 
-/// How often the account is looked up again while it has no token: its handle may be replaced, which no handle announces.
+/// How often the account is looked up again while it has no token: it may have no handle, whose coming nobody announces.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A token that WeChat refuses for tickets, and accepts when it is probed, is not reported again for so long: each report costs

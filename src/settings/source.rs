@@ -20,6 +20,8 @@ const LONGEST: u64 = 64 * 1024 * 1024;
 /// It holds the settings of the environment, secrets included: `Debug` shows none of it.
 pub struct Source {
     file: Option<PathBuf>,
+    /// The roots by which WeChat's certificate is judged.
+    bundle: Option<PathBuf>,
     env: BTreeMap<OsString, OsString>,
 }
 
@@ -51,15 +53,19 @@ impl std::fmt::Debug for Source {
 impl Source {
     /// Settings from `file`, or from the one that the environment names, and from the environment as it is now.
     pub fn new(file: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        Self { file: file.map(Path::to_owned), env: env.into_iter().filter(|(name, _)| is_ours(name)).collect() }
+        // where it is named it is watched for, even if it is not there yet
+        let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+        let bundle = named.or_else(|| openssl_probe::probe().cert_file);
+        let env = env.into_iter().filter(|(name, _)| is_ours(name)).collect();
+        Self { file: file.map(Path::to_owned), bundle, env }
     }
 
     /// Reads everything. What is in each file is looked at before it counts: a change in between is seen as one later.
     pub fn load(&self) -> Loaded {
         let mut files = Watched::default();
         self.file.clone().or_else(|| file_named_by(&self.env)).into_iter().for_each(|file| files.look_at(file));
-        // the roots by which WeChat's certificate is judged: every client to it is made anew with the settings
-        openssl_probe::probe().cert_file.into_iter().for_each(|bundle| files.look_at(bundle));
+        // every client to WeChat is made anew with the settings
+        self.bundle.clone().into_iter().for_each(|bundle| files.look_at(bundle));
         let settings = Layers::read(self.file.as_deref(), self.env.clone()).and_then(|layers| {
             layers.named_files().into_iter().for_each(|file| files.look_at(file));
             files.readable = layers.secret_files().into_iter().filter(|file| readable::by_everybody(file)).collect();
@@ -123,7 +129,7 @@ mod tests {
         for name in ["relay.toml", "secret", "key"] {
             let Loaded { settings, files } = source.load();
             settings.unwrap();
-            let bundle = usize::from(openssl_probe::probe().cert_file.is_some());
+            let bundle = usize::from(source.bundle.is_some());
             assert_eq!((files.contents.len(), files.have_changed()), (3 + bundle, false));
             let bytes = fs::read(dir.path().join(name)).unwrap();
             fs::remove_file(dir.path().join(name)).unwrap();

@@ -20,7 +20,7 @@ use crate::credential::CredentialId;
 mod directory;
 mod serial_queue;
 
-use directory::Directory;
+use directory::{Directory, Standing};
 use serial_queue::SerialQueue;
 
 /// The longest that an operation may take. A disk slower than this counts as stuck.
@@ -109,12 +109,12 @@ impl StateDirectory {
     /// The open directory; opened now where it was not, or is not there any more.
     fn directory(&self) -> Result<Arc<Directory>, StoreError> {
         let mut open = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(directory) = open.as_ref().filter(|directory| !directory.is_gone()) {
-            return Ok(directory.clone());
-        }
-        // with its lock, which may be on the very same file
-        *open = None;
-        let directory = Directory::open(&self.dir).map_err(|error| StoreError(error.to_string()))?;
+        let directory = match open.as_ref().map(|directory| (directory, directory.standing())) {
+            Some((directory, Standing::There)) => return Ok(directory.clone()),
+            Some((_, Standing::Lost)) => Directory::reopen(&self.dir),
+            Some((_, Standing::Removed)) | None => Directory::open(&self.dir),
+        };
+        let directory = directory.map_err(|error| StoreError(error.to_string()))?;
         Ok(open.insert(Arc::new(directory)).clone())
     }
 }

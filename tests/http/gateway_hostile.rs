@@ -7,6 +7,7 @@ use token_relay::http::{Limits, Timeouts};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    time::sleep,
 };
 use wechat_sim::{Fault, Op, Times};
 
@@ -227,17 +228,28 @@ async fn an_upload_whose_answer_has_come_already_holds_no_connection() {
     let hasty = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", hasty.local_addr().unwrap());
     let answering = tokio::spawn(async move {
-        let (mut stream, _) = hasty.accept().await.unwrap();
-        stream.read_u8().await.unwrap();
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"errcode\":40004}").await.unwrap();
-        let mut rest = Vec::new();
-        let _ = stream.read_to_end(&mut rest).await;
+        for _ in 0..2 {
+            let (mut stream, _) = hasty.accept().await.unwrap();
+            stream.read_u8().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{\"errcode\":40004}").await.unwrap();
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        }
     });
     let gate = Gate::with(Timeouts::new(LONG), LIMITS, |_| settings(&base_url, None)).await;
     let mut stream = gate.served.connect().await;
     let request = head("POST", &format!("/x/echo?access_token={}", gate.token), "Content-Length: 1000000\r\n");
-    stream.write_all((request + "half").as_bytes()).await.unwrap();
+    stream.write_all((request.clone() + "half").as_bytes()).await.unwrap();
     assert!(read_to_end(&mut stream).await.contains("40004"), "and the connection ends, though the rest never comes");
+    // who sends all before it reads is not cut off
+    let mut stream = gate.served.connect().await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    for _ in 0..10 {
+        stream.write_all(&vec![b'x'; 100_000]).await.unwrap();
+        sleep(SHORT).await;
+    }
+    assert!(read_answer(&mut stream).await.contains("40004"));
+    drop(stream);
     answering.await.unwrap();
 }
 

@@ -4,9 +4,11 @@
 //! Here such a call is its client's to repeat, and a TLS handshake for each request would cost more than the request.
 
 use std::{
+    collections::HashMap,
     error::Error,
     io,
     net::{SocketAddr, ToSocketAddrs},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
     vec,
 };
@@ -49,9 +51,9 @@ const IDLE: Duration = Duration::from_secs(15);
 const UNREAD: Duration = Duration::from_secs(60);
 /// Idle connections that are kept to one host.
 const IDLE_CONNECTIONS: usize = 64;
-/// Look-ups of names under way at once. Where DNS says nothing each holds a thread for 10 s and more, of the runtime's 512, which the
-/// state store needs too.
-static LOOK_UPS: Semaphore = Semaphore::const_new(32);
+/// Look-ups of one name under way at once. Where DNS says nothing each holds a thread for 10 s and more, of the runtime's 512, which
+/// the state store needs too.
+const LOOK_UPS: usize = 32;
 /// The longest reason that is logged, in characters.
 const LONGEST_REASON: usize = 256;
 
@@ -119,7 +121,11 @@ impl GatewayClient {
 /// Connections without TLS, through the proxy if there is one.
 fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
     let addresses = settings.resolve.clone();
-    let mut direct = HttpConnector::new_with_resolver(service_fn(move |name| resolve(addresses.clone(), name)));
+    let places = Places::default();
+    let mut direct = HttpConnector::new_with_resolver(service_fn(move |name: Name| {
+        let (addresses, places) = (addresses.clone(), places.of(name.as_str()));
+        resolve(addresses, places, name)
+    }));
     direct.enforce_http(false);
     direct.set_nodelay(true);
     // hyper has no timer for writing: a connection to a host that reads no further would stand for ever.
@@ -146,12 +152,24 @@ fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
     })
 }
 
+/// The places of look-ups, for each of the few names that the settings have: one that is never answered takes none of another's.
+#[derive(Clone, Default)]
+struct Places(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
+
+impl Places {
+    fn of(&self, name: &str) -> Arc<Semaphore> {
+        // a map of handles cannot be left half changed
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(LOOK_UPS))).clone()
+    }
+}
+
 /// The addresses of a host: those that are given, or those of a look-up. One that was given up goes on, and keeps its place.
-async fn resolve(given: HostAddresses, name: Name) -> io::Result<vec::IntoIter<SocketAddr>> {
+async fn resolve(given: HostAddresses, places: Arc<Semaphore>, name: Name) -> io::Result<vec::IntoIter<SocketAddr>> {
     if let Some(addresses) = given.of(name.as_str()) {
         return Ok(Vec::from(addresses).into_iter());
     }
-    let place = LOOK_UPS.acquire().await.map_err(io::Error::other)?;
+    let place = places.acquire_owned().await.map_err(io::Error::other)?;
     let look_up = spawn_blocking(move || {
         let _place = place;
         (name.as_str(), 0).to_socket_addrs()

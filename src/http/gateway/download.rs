@@ -60,7 +60,7 @@ impl Silence {
 impl Drop for Download {
     /// Who was answered early may owe the rest of the body for ever.
     fn drop(&mut self) {
-        self.upload.give_up();
+        self.upload.end_soon();
     }
 }
 

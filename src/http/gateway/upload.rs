@@ -3,12 +3,19 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+
+/// How long the rest of a body may take whose answer has come.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The longest body of which a copy is kept while it is sent.
 const LONGEST_COPY: u64 = 1024 * 1024;
@@ -24,6 +31,10 @@ struct State {
     progress: Progress,
     /// Whether something came since it was asked last.
     moved: bool,
+    /// When it is given up, if its answer has come already.
+    end: Option<Pin<Box<Sleep>>>,
+    /// Who waits for more of it.
+    waiting: Option<Waker>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +59,7 @@ impl Upload {
     /// A body of which no copy is kept.
     pub(super) fn new(body: Body) -> Self {
         let progress = if body.is_end_stream() { Progress::Ended } else { Progress::Sending };
-        Self(Arc::new(Mutex::new(State { body, copy: None, progress, moved: false })))
+        Self(Arc::new(Mutex::new(State { body, copy: None, progress, moved: false, end: None, waiting: None })))
     }
 
     /// Keeps a copy, if the body is short enough and `room`, in KiB, is left for it.
@@ -93,14 +104,22 @@ impl Upload {
         self.state().progress == Progress::Cut
     }
 
+    /// Its answer has come: gives it up some seconds later. Not at once, for many clients read the answer only when they have sent
+    /// all, and would find their connection reset; but one that owes the rest for ever holds two connections.
+    pub(super) fn end_soon(&self) {
+        let mut state = self.state();
+        if state.progress != Progress::Ended {
+            state.end = Some(Box::pin(sleep(LINGER)));
+            state.waiting.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
     /// Lets go of what was not sent. A connection to a WeChat that reads no further holds this body as long as it stands, and the
     /// client's own connection could not end before.
     pub(super) fn give_up(&self) {
         let mut state = self.state();
-        if state.progress != Progress::Ended {
-            state.body = Body::empty();
-            state.progress = Progress::Cut;
-        }
+        state.body = Body::empty();
+        state.progress = Progress::Cut;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -119,8 +138,15 @@ impl HttpBody for Upload {
             return Poll::Ready(Some(Err(axum::Error::new("the body was given up"))));
         }
         loop {
+            if state.end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready()) {
+                state.progress = Progress::Cut;
+                return Poll::Ready(Some(Err(axum::Error::new("it was answered, and did not end"))));
+            }
             state.progress = Progress::Waiting;
-            let frame = ready!(Pin::new(&mut state.body).poll_frame(context));
+            let Poll::Ready(frame) = Pin::new(&mut state.body).poll_frame(context) else {
+                state.waiting = Some(context.waker().clone());
+                return Poll::Pending;
+            };
             state.progress = Progress::Sending;
             state.moved = true;
             match frame {

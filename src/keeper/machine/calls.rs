@@ -112,6 +112,9 @@ impl Machine {
             Some(last) if last.error.is_same_kind(&error) => last.repeated.saturating_add(1),
             _ => 1,
         };
+        if let Some(replica) = &mut self.known.replica {
+            replica.failed_alike = repeated.min(replica.failed_alike.saturating_add(1));
+        }
         let told = ReportFailure::RefreshFailed(error.clone());
         self.known.record.last_error = Some(LastError { error: error.clone(), at: now.wall });
         let failure =

@@ -73,7 +73,12 @@ impl Knowledge {
     pub(super) fn recall_failure(&mut self) {
         let errors = self.charge.policy.issuer.errors;
         let last = self.record.last_error.clone();
-        self.last_failure = last.map(|last| Arc::new(Failure { error: last.error, errors, at: last.at, repeated: 1 }));
+        // one that goes on, at whichever relay, is not told of anew
+        let repeated = |error: &_| self.last_failure.as_ref().filter(|ours| ours.error.is_same_kind(error));
+        self.last_failure = last.map(|last| {
+            let repeated = repeated(&last.error).map_or(1, |ours| ours.repeated);
+            Arc::new(Failure { error: last.error, errors, at: last.at, repeated })
+        });
     }
 
     /// What another AppSecret has brought about ends. Where the secret alone says whose a token is, the stored one may be another's,

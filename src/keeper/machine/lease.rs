@@ -65,7 +65,7 @@ impl Machine {
         }
         self.known.record.holder = Some(me);
         if let Some(replica) = &mut self.known.replica {
-            (replica.is_confirmed, replica.take_at) = (false, None);
+            (replica.is_confirmed, replica.take_at, replica.failed_alike) = (false, None, 0);
         }
         self.write(now, Then::Keep);
     }
@@ -73,10 +73,9 @@ impl Machine {
     /// Gives the lease back, so that another relay takes it at its next look. Where none does, this one takes it again when
     /// the record has stood still, and counts anew.
     pub(super) fn yield_lease(&mut self, now: Now) {
-        self.known.recall_failure();
         self.known.note(Note::LeaseYielded);
         if let Some(replica) = &mut self.known.replica {
-            replica.has_yielded = true;
+            (replica.has_yielded, replica.failed_alike) = (true, 0);
         }
         self.give_lease_back(now);
     }
@@ -136,9 +135,11 @@ impl Knowledge {
         found.map_or(Timestamp::NEVER, |_| now.boot.plus(AGAIN))
     }
 
-    /// Whether another relay should try: for some minutes this one's address has been refused, or its calls did not get out.
+    /// Whether another relay should try, and there is one: for some minutes this one's address has been refused, or its calls did
+    /// not get out.
     pub(super) fn should_yield(&self) -> bool {
         let Some(last) = self.last_failure.as_ref().filter(|_| self.is_holder()) else { return false };
-        last.errors.calls_before_another(&last.error).is_some_and(|calls| calls <= last.repeated)
+        let Some(replica) = self.replica.as_ref().filter(|replica| replica.peers.has_company()) else { return false };
+        last.errors.calls_before_another(&last.error).is_some_and(|calls| calls <= replica.failed_alike)
     }
 }

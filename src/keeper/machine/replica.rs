@@ -70,8 +70,10 @@ pub(super) struct Replica {
     pub(super) awaited: Option<u64>,
     /// When the lease, which is free, is taken.
     pub(super) take_at: Option<Timestamp>,
-    /// The lease was given back because this relay's address is refused: the others go first, until the record names a holder.
+    /// The lease was given back, for another relay may fare better: the others go first, until the record names a holder.
     pub(super) has_yielded: bool,
+    /// How many calls in a row have failed alike since this relay took the lease.
+    pub(super) failed_alike: u32,
 }
 
 impl Replica {
@@ -99,6 +101,7 @@ impl Replica {
             awaited: None,
             take_at: None,
             has_yielded: false,
+            failed_alike: 0,
         }
     }
 

@@ -44,6 +44,16 @@ pub(super) struct Directory {
     _lock: File,
 }
 
+/// What has become of an open directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    There,
+    /// Somebody has removed it: what is written into it now would be nowhere.
+    Removed,
+    /// NFS or FUSE know the descriptor no more, and it never comes back; the path may lead to a new one.
+    Lost,
+}
+
 impl Directory {
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
         let unusable = |error: io::Error| OpenError::Unusable { dir: dir.to_owned(), reason: error.to_string() };
@@ -67,10 +77,22 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Whether somebody has removed it, so that what is written into it now would be nowhere, or its file system has gone: NFS and FUSE
-    /// know the descriptor no more (ESTALE, ENOTCONN) while the path leads to a new one.
-    pub(super) fn is_gone(&self) -> bool {
-        rustix::fs::fstat(&self.fd).map_or(true, |stat| stat.st_nlink == 0)
+    /// Whether what is written into it now is kept.
+    pub(super) fn standing(&self) -> Standing {
+        match rustix::fs::fstat(&self.fd) {
+            Ok(stat) if stat.st_nlink == 0 => Standing::Removed,
+            Err(Errno::STALE | Errno::NOTCONN) => Standing::Lost,
+            Ok(_) | Err(_) => Standing::There,
+        }
+    }
+
+    /// Opens it again where its file system is back. Without its lock the directory there is another one: the one below the place where
+    /// the file system belongs.
+    pub(super) fn reopen(dir: &Path) -> Result<Self, OpenError> {
+        if dir.join(LOCK).try_exists().unwrap_or(false) {
+            return Self::open(dir);
+        }
+        Err(OpenError::Unusable { dir: dir.to_owned(), reason: "its file system has gone".to_owned() })
     }
 
     /// Where the record of `name` is.

@@ -6,6 +6,7 @@
 //! (12 s) that was renewed then would outlive the 15 s after which another relay takes it.
 
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -86,9 +87,16 @@ impl Confirmation {
     }
 }
 
-/// How many of the replicas in this `INFO` are a majority, with the primary.
+/// How many of the replicas in this `INFO` are a majority, with the primary. One whose connection was lost is counted twice by
+/// `connected_slaves` for a minute, once it is back.
 fn majority(info: &str) -> Option<u64> {
-    let replicas: u64 = field(info, "connected_slaves")?.parse().ok()?;
+    field(info, "connected_slaves")?;
+    let is_replica = |line: &&str| line.starts_with("slave") && line.contains("state=online");
+    let address = |line: &str| {
+        line.split_once(",state=").map(|(address, _)| address.split_once(':').map(|(_, at)| at.to_owned()))
+    };
+    let replicas: BTreeSet<_> = info.lines().filter(is_replica).filter_map(address).collect();
+    let replicas = u64::try_from(replicas.len()).unwrap_or(u64::MAX);
     Some(replicas.div_ceil(2).max(1))
 }
 
@@ -107,8 +115,15 @@ mod tests {
         let needed = |info: &str| Confirmation::needed(info).map(|confirmation| confirmation.replicas.into_inner());
         assert_eq!(needed("role:master\r\nconnected_slaves:2\r\n"), None);
         for (connected, replicas) in [(0, 1), (1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
-            let info = format!("role:master\r\nconnected_slaves:{connected}\r\nmin_slaves_good_slaves:0\r\n");
-            assert_eq!(needed(&info), Some(replicas), "{connected}");
+            let slave = |number| format!("slave{number}:ip=10.0.0.{number},port=6379,state=online,offset=14,lag=1\r\n");
+            let slaves: String = (0..connected).map(slave).collect();
+            let head = format!("role:master\r\nconnected_slaves:{connected}\r\nmin_slaves_good_slaves:0\r\n");
+            assert_eq!(needed(&(head.clone() + &slaves)), Some(replicas), "{connected}");
+            // one that is back, and another that is still being filled
+            let back = "slave9:ip=10.0.0.0,port=6379,state=online,offset=0,lag=60\r\n";
+            let filled = "slave8:ip=10.0.1.0,port=6379,state=wait_bgsave,offset=0,lag=0\r\n";
+            let ghosts = if connected > 0 { [back, filled].concat() } else { filled.to_owned() };
+            assert_eq!(needed(&(head + &slaves + &ghosts)), Some(replicas), "{connected}");
         }
     }
 }

@@ -343,6 +343,26 @@ fn where_no_relay_s_calls_get_out_they_take_turns_and_try_no_more_often_than_one
     let calls = pair.relays[0].calls - began.1 + pair.relays[1].calls;
     assert!(turns[0] > 100 && turns[1] > 100, "{turns:?}");
     assert!((30..=70).contains(&calls), "{calls} calls in 50 minutes");
+    let repeated = [0, 1].map(|who| pair.status(who).trouble.as_ref().map_or(0, |trouble| trouble.repeated));
+    assert!(
+        repeated.iter().all(|repeated| *repeated > 10),
+        "it is one outage, and not told of anew each turn: {repeated:?}"
+    );
+}
+
+#[test]
+fn a_relay_without_company_keeps_the_lease_though_its_calls_do_not_get_out() {
+    let mut pair = Pair::serving("one");
+    pair.relays[1].is_frozen = true;
+    pair.pass_until_call(0, 7200);
+    for _ in 0..20 {
+        pair.cannot_send(0);
+        assert!(pair.status(0).lease.is_ours());
+        pair.pass_until_call(0, 70);
+    }
+    pair.reply(0, "two");
+    pair.pass(1);
+    assert_eq!(pair.shown(0), "two");
 }
 
 #[test]
