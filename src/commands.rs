@@ -94,6 +94,15 @@ fn runtime() -> Result<Runtime, CommandError> {
     Runtime::new().map_err(|error| failed(&error))
 }
 
+/// What came of asking the relay that runs here. Where the settings file could not be read, that is why there was no answer: it may
+/// say where the relay listens.
+fn unless_broken(asked: Outcome, broken: Option<SettingsError>) -> Outcome {
+    match (asked, broken) {
+        (Err(CommandError::Failed(_) | CommandError::Configuration(_)), Some(broken)) => Err(broken.into()),
+        (asked, _) => asked,
+    }
+}
+
 fn failed(error: &dyn std::error::Error) -> CommandError {
     CommandError::Failed(error.to_string())
 }

@@ -77,7 +77,6 @@ use crate::{
 };
 use asked::Asked;
 use client_end::ClientEnd;
-
 use loops::Loops;
 use problem::Problem;
 
@@ -287,7 +286,9 @@ impl HttpService {
         let asked = asked.or_else(|| self.logged(&request, peer, |level| level != AccessLevel::Off));
         let mut request = without_empty_body(request);
         request.extensions_mut().insert(ConnectInfo(peer));
-        end.and_then(|end| request.extensions_mut().insert(end.clone()));
+        if let Some(end) = end {
+            request.extensions_mut().insert(end.clone());
+        }
         Either::Right(Box::pin(self.route_and_count(request, peer, asked)))
     }
 

@@ -2,17 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    pin::pin,
     sync::Arc,
 };
 
 use futures_channel::mpsc;
-use futures_util::{
-    StreamExt,
-    future::{join, join_all},
-    stream::FuturesUnordered,
-};
-use tokio::time::timeout;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::interval;
 
 use crate::{
     clock::Clock,
@@ -55,10 +50,8 @@ struct Ready {
 #[must_use]
 pub struct Change {
     gone: Vec<CredentialId>,
-    /// Their keepers.
-    ending: Vec<Task>,
-    /// Each with the keeper before it.
-    replacing: Vec<(Option<Task>, Ready)>,
+    /// Each keeper that ends, and the next one of its credential.
+    ending: Vec<(Task, Option<Ready>)>,
     changes: Changes,
 }
 
@@ -109,37 +102,30 @@ impl Keepers {
         handles.extend(others);
         self.registry.change(&handles, &gone);
         self.start(added);
-        let mut end = |id: &CredentialId| self.running.remove(id).map(|running| running.task);
-        let ending = gone.iter().filter_map(&mut end).collect();
-        let replacing = replacing.into_iter().map(|ready| (end(&ready.id), ready)).collect();
-        Change { gone, ending, replacing, changes }
+        let next = replacing.into_iter().map(|ready| (ready.id.clone(), Some(ready)));
+        let ending = gone.iter().map(|id| (id.clone(), None)).chain(next);
+        let ending = ending.filter_map(|(id, next)| Some((self.running.remove(&id)?.task, next))).collect();
+        Change { gone, ending, changes }
     }
 
     /// Waits until the keepers have ended that shall, each after the call that it has under way (I13), and starts their successors.
     pub async fn finish_change(&mut self, change: Change) -> Changes {
-        let Change { gone, ending, replacing, changes } = change;
-        let waiting: Vec<_> =
-            replacing.iter().map(|(_, ready)| (ready.heartbeat.clone(), ready.clock.clone())).collect();
-        let after = async |(before, ready): (Option<Task>, Ready)| {
-            if let Some(before) = before {
-                before.stop().await;
-            }
-            ready
+        let Change { gone, ending, changes } = change;
+        let waiting = ending.iter().filter_map(|(_, next)| next.as_ref());
+        let waiting: Vec<_> = waiting.map(|next| (next.heartbeat.clone(), next.clock.clone())).collect();
+        let end = async |(task, next): (Task, Option<Ready>)| {
+            task.stop().await;
+            next
         };
-        let ended = join_all(ending.into_iter().map(Task::stop));
-        {
-            let replaced = async {
-                let mut ready: FuturesUnordered<_> = replacing.into_iter().map(after).collect();
-                while let Some(ready) = ready.next().await {
-                    self.start(vec![ready]);
-                }
-            };
-            let mut all = pin!(join(replaced, ended));
-            while timeout(BEAT, &mut all).await.is_err() {
+        let (mut ended, mut beat) = (ending.into_iter().map(end).collect::<FuturesUnordered<_>>(), interval(BEAT));
+        loop {
+            tokio::select! {
+                next = ended.next() => match next {
+                    Some(next) => self.start(next),
+                    None => break,
+                },
                 // who waits for its turn is not dead
-                for (heartbeat, clock) in &waiting {
-                    heartbeat.beat(clock.awake());
-                }
+                _ = beat.tick() => waiting.iter().for_each(|(heartbeat, clock)| heartbeat.beat(clock.awake())),
             }
         }
         self.forget(&gone);
@@ -170,7 +156,7 @@ impl Keepers {
         parts.into_iter().map(ready).unzip()
     }
 
-    fn start(&mut self, ready: Vec<Ready>) {
+    fn start(&mut self, ready: impl IntoIterator<Item = Ready>) {
         for Ready { id, identity, setups, keeper, .. } in ready {
             let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
             self.running.insert(id, Running { task, identity, setups });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{CommandError, Outcome};
+use super::{CommandError, Outcome, unless_broken};
 use crate::settings::Layers;
 
 /// Of the whole check: below the time-outs that container runtimes give one.
@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Any answer but 200, or none within 3 s; a bad `server.listen`; TLS without an admin listener.
 pub fn health(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let (layers, broken) = Layers::read_what_can_be(config, env);
-    ask_one(&layers).map_err(|failed| broken.map_or(failed, CommandError::from))
+    unless_broken(ask_one(&layers), broken)
 }
 
 fn ask_one(layers: &Layers) -> Outcome {

@@ -12,7 +12,7 @@ use tokio::{signal::ctrl_c, time::sleep};
 use super::{
     CommandError, Outcome,
     admin::{Admin, runtime},
-    print,
+    print, unless_broken,
 };
 use crate::{settings::Layers, status::Readiness};
 
@@ -56,11 +56,7 @@ pub fn status(
             _asked = ctrl_c() => Ok(String::new()),
         }
     });
-    match (seen, broken) {
-        // perhaps it listens where the file says
-        (Err(CommandError::Failed(_)), Some(broken)) => Err(broken.into()),
-        (seen, _) => seen,
-    }
+    unless_broken(seen, broken)
 }
 
 async fn look(admin: &Admin, view: StatusView) -> Outcome {

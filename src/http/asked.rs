@@ -22,11 +22,11 @@ use crate::{
 
 /// A part of a path that is longer is not shown, for it may be a secret in the wrong place. WeChat's longest has 35 characters.
 const LONGEST_PART: usize = 40;
-/// A part of this length that has a digit or a capital letter may be one as well: an AppSecret has 32 hex digits, a relay key 32
-/// characters and more, and WeChat's long parts have neither.
-const RANDOM_PART: usize = 24;
 /// The same of a name in the query, where `?TOKEN` has no value. WeChat's longest has 23; a relay key or an AppSecret has 32.
 const LONGEST_NAME: usize = 31;
+/// Either, from this length on, may be a secret if it has a digit or a capital letter: an AppSecret has 32 hex digits, a relay key 32
+/// characters and more, and WeChat's long parts have neither.
+const RANDOM_PART: usize = 24;
 /// Names of one query that are shown.
 const NAMES: usize = 16;
 /// Characters of a path that are shown.

@@ -47,7 +47,7 @@ use heal::Reply;
 use target::Place;
 use upload::Upload;
 
-/// Requests under way at once, before and after a reload; with a small `server.max_connections` half of those, so that a WeChat that hangs leaves room
+/// Requests under way at once; with a small `server.max_connections` half of those, so that a WeChat that hangs leaves room
 /// for `GET /token`.
 const REQUESTS: usize = 2048;
 /// Of senders that the relay does not know (a user's own token), so that they take no room from those that it knows.
@@ -67,7 +67,7 @@ pub struct Gateway {
     places: Arc<Places>,
 }
 
-/// What calls under way take.
+/// What calls under way take, also those that were begun before a reload.
 #[derive(Debug)]
 struct Places {
     requests: Arc<Semaphore>,
@@ -124,9 +124,10 @@ impl Gateway {
                 (&self.places.requests, REQUESTS)
             }
         };
-        let has_place = total - permits.available_permits() < self.most;
-        let permit = has_place.then(|| permits.clone().try_acquire_owned().ok()).flatten();
-        permit.ok_or(GatewayRefusal::TooBusy)
+        if total - permits.available_permits() >= self.most {
+            return Err(GatewayRefusal::TooBusy);
+        }
+        permits.clone().try_acquire_owned().map_err(|_| GatewayRefusal::TooBusy)
     }
 }
 

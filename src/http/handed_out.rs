@@ -13,8 +13,8 @@ use crate::{group::poller::POLL, registry::Unheard};
 
 /// What the others have fetched is heard of with the next poll, and the read after it.
 const WITHIN: Duration = POLL.saturating_add(Duration::from_millis(500));
-/// When it is decided anew first: after a start, the record is there within some milliseconds. Then each time twice as long after,
-/// for whoever asks needs no key, and a decision reads the whole query and looks at every account.
+/// When it is decided anew first: after a start, the record is there within some milliseconds. The pause doubles each time, up to
+/// `SELDOM`: anybody may ask without a key, and each decision reads the whole query and looks at every account.
 const SOON: Duration = Duration::from_millis(20);
 const SELDOM: Duration = Duration::from_millis(320);
 
@@ -39,7 +39,6 @@ pub(super) async fn heard_of<T, R: Copy + PartialEq>(
     let unheard_of = || state.registry.handles().unheard_of();
     let within = match unheard_of() {
         Unheard::Nothing => return first,
-        _ if head.extensions.get::<Heard>().is_some() => Duration::ZERO,
         Unheard::OfTheGroup => WITHIN,
         Unheard::Anything => state.timeouts().first_token,
     };
@@ -54,6 +53,9 @@ pub(super) async fn heard_of<T, R: Copy + PartialEq>(
             }
         }
     };
-    let last = timeout(within, decided).await.unwrap_or_else(|_elapsed| decide());
+    let last = match head.extensions.get::<Heard>() {
+        Some(Heard) => first,
+        None => timeout(within, decided).await.unwrap_or_else(|_elapsed| decide()),
+    };
     if is_unknown(&last) && unheard_of() == Unheard::Anything { Err(untold) } else { last }
 }

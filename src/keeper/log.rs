@@ -82,11 +82,14 @@ impl KeeperLog {
             Note::LeaseTaken => log_credential!(info, id, "this relay calls WeChat for this credential from now on"),
             Note::LeaseYielded => {
                 self.yielded += 1;
-                let told = "this relay's IP is refused, or its calls do not get out: the lease is given back, so that another relay may call";
                 if self.yielded == 1 {
-                    log_credential!(warn, id, "{told}");
+                    log_credential!(
+                        warn,
+                        id,
+                        "this relay's IP is refused, or its calls do not get out: the lease is given back, so that another relay may call"
+                    );
                 } else {
-                    log_credential!(debug, id, "{told}");
+                    log_credential!(debug, id, times = self.yielded, "the lease is given back again");
                 }
             }
             Note::HandedOver { is_candidate } => {

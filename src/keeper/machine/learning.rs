@@ -73,7 +73,7 @@ impl Knowledge {
     pub(super) fn recall_failure(&mut self) {
         let errors = self.charge.policy.issuer.errors;
         let last = self.record.last_error.clone();
-        // one that goes on, at whichever relay, is not told of anew
+        // a failure that goes on, here or at another relay, keeps its count: the log is damped by it
         let repeated = |error: &_| self.last_failure.as_ref().filter(|ours| ours.error.is_same_kind(error));
         self.last_failure = last.map(|last| {
             let repeated = repeated(&last.error).map_or(1, |ours| ours.repeated);

@@ -77,13 +77,21 @@ impl Confirmation {
 
     /// After a failover the replicas come one after the other.
     async fn count(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
-        if let Value::BulkString(info) =
-            connection.send_packed_command(Cmd::new().arg("INFO").arg("replication")).await?
-        {
-            let replicas = majority(&String::from_utf8_lossy(&info)).unwrap_or(0);
-            self.replicas.fetch_max(replicas, Ordering::SeqCst);
-        }
+        let replicas = replication(connection).await?.and_then(|info| majority(&info));
+        self.replicas.fetch_max(replicas.unwrap_or(0), Ordering::SeqCst);
         Ok(())
+    }
+}
+
+/// What the server tells of its replicas, if the user has the permission to ask.
+///
+/// # Errors
+///
+/// Those of the connection.
+pub(super) async fn replication(connection: &mut MultiplexedConnection) -> redis::RedisResult<Option<String>> {
+    match connection.send_packed_command(Cmd::new().arg("INFO").arg("replication")).await? {
+        Value::BulkString(info) => Ok(Some(String::from_utf8_lossy(&info).into_owned())),
+        _ => Ok(None),
     }
 }
 
@@ -91,11 +99,10 @@ impl Confirmation {
 /// `connected_slaves` for a minute, once it is back.
 fn majority(info: &str) -> Option<u64> {
     field(info, "connected_slaves")?;
-    let is_replica = |line: &&str| line.starts_with("slave") && line.contains("state=online");
-    let address = |line: &str| {
-        line.split_once(",state=").map(|(address, _)| address.split_once(':').map(|(_, at)| at.to_owned()))
-    };
-    let replicas: BTreeSet<_> = info.lines().filter(is_replica).filter_map(address).collect();
+    let online =
+        info.lines().filter(|line| line.starts_with("slave")).filter_map(|line| line.split_once(",state=online"));
+    let replicas: BTreeSet<_> =
+        online.filter_map(|(before, _)| before.split_once(':')).map(|(_, address)| address).collect();
     let replicas = u64::try_from(replicas.len()).unwrap_or(u64::MAX);
     Some(replicas.div_ceil(2).max(1))
 }

@@ -19,7 +19,7 @@ use super::{
     CONNECT_LIMIT, PAUSE, REPLY_LIMIT, StoreError,
     address::Address,
     availability::{self, Availability},
-    confirmation::Confirmation,
+    confirmation::{self, Confirmation},
     errors,
     locate::{Located, Locator},
     servers::Servers,
@@ -175,12 +175,9 @@ impl Connection {
     /// A connection that has answered: a stopped server's kernel accepts connections too.
     async fn connect(&self) -> Result<(Located, Option<Confirmation>), String> {
         let mut located = self.locator.locate().await?;
-        let info = located.connection.send_packed_command(Cmd::new().arg("INFO").arg("replication")).await;
-        let confirmation = match info.map_err(|lost| errors::connection_lost(&located.address, &lost))? {
-            Value::BulkString(info) => Confirmation::needed(&String::from_utf8_lossy(&info)),
-            _ => None, // the user may not have the permission
-        };
-        Ok((located, confirmation))
+        let info = confirmation::replication(&mut located.connection).await;
+        let info = info.map_err(|lost| errors::connection_lost(&located.address, &lost))?;
+        Ok((located, info.and_then(|info| Confirmation::needed(&info))))
     }
 
     /// The outcome of another task that connected while this one waited, or just before.

@@ -327,20 +327,27 @@ fn a_holder_whose_calls_do_not_get_out_for_minutes_gives_the_lease_to_a_relay_wh
     assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
 }
 
+/// Every call of both fails so, for so long, looked at every so many seconds. How often each had the lease, and how many calls there were.
+fn take_turns(pair: &mut Pair, lasting: Duration, every: u64, fail: impl Fn(&mut Pair, usize)) -> ([u32; 2], usize) {
+    let began = (pair.boot, pair.relays[0].calls);
+    let mut turns = [0, 0];
+    while pair.boot.since(began.0) < lasting {
+        for (who, turns) in turns.iter_mut().enumerate() {
+            let before = pair.relays[who].calls;
+            fail(pair, who);
+            *turns += u32::from(pair.status(who).lease.is_ours());
+            assert_eq!(pair.relays[who].calls, before, "never at once");
+        }
+        pair.pass(every);
+    }
+    (turns, pair.relays[0].calls - began.1 + pair.relays[1].calls)
+}
+
 #[test]
 fn where_no_relay_s_calls_get_out_they_take_turns_and_try_no_more_often_than_one_would() {
     let mut pair = Pair::serving("one");
     pair.pass_until_call(0, 7200);
-    let began = (pair.boot, pair.relays[0].calls);
-    let mut turns = [0, 0];
-    while pair.boot.since(began.0) < s(3000) {
-        for (who, turns) in turns.iter_mut().enumerate() {
-            pair.cannot_send(who);
-            *turns += u32::from(pair.status(who).lease.is_ours());
-        }
-        pair.pass(5);
-    }
-    let calls = pair.relays[0].calls - began.1 + pair.relays[1].calls;
+    let (turns, calls) = take_turns(&mut pair, s(3000), 5, Pair::cannot_send);
     assert!(turns[0] > 100 && turns[1] > 100, "{turns:?}");
     assert!((30..=70).contains(&calls), "{calls} calls in 50 minutes");
     let repeated = [0, 1].map(|who| pair.status(who).trouble.as_ref().map_or(0, |trouble| trouble.repeated));
@@ -369,18 +376,7 @@ fn a_relay_without_company_keeps_the_lease_though_its_calls_do_not_get_out() {
 fn where_every_ip_is_refused_the_relays_take_turns_and_call_no_more_often_than_one_would() {
     let mut pair = Pair::serving("one");
     pair.pass_until_call(0, 7200);
-    let began = (pair.boot, pair.relays[0].calls);
-    let mut turns = [0, 0];
-    while pair.boot.since(began.0) < s(3600) {
-        for (who, turns) in turns.iter_mut().enumerate() {
-            let before = pair.relays[who].calls;
-            pair.refuse(who, 40164);
-            *turns += u32::from(pair.status(who).lease.is_ours());
-            assert_eq!(pair.relays[who].calls, before, "never at once");
-        }
-        pair.pass(30);
-    }
-    let calls = pair.relays[0].calls - began.1 + pair.relays[1].calls;
+    let (turns, calls) = take_turns(&mut pair, s(3600), 30, |pair, who| pair.refuse(who, 40164));
     assert!(turns[0] > 20 && turns[1] > 20, "{turns:?}");
     assert!((40..=62).contains(&calls), "{calls} calls in an hour");
 }
