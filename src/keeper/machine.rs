@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod calls;
+mod current;
 mod forwarded;
 mod knowledge;
 mod late;
@@ -38,7 +39,6 @@ mod replica;
 mod reports;
 mod revoking;
 mod role;
-mod situation;
 mod storing;
 mod writer;
 
@@ -48,8 +48,8 @@ mod tests;
 use knowledge::{Charge, Knowledge};
 pub use messages::{Action, Decision, Event, NotRestored, Note, ReportAnswer, ReportId};
 use phase::{Phase, ProbeReason, ProbeSent, Sent, Then, Waiting};
+use probes::Probes;
 use replica::Replica;
-use situation::{Probes, Situation, Watch};
 use writer::Writer;
 
 /// A relay that never could write calls, without a living token, only from so long after its start: a crash loop on a
@@ -207,16 +207,15 @@ impl Machine {
 
     fn begin_what_is_due(&mut self, now: Now) {
         self.take_forwarded(now);
-        let situation = self.known.situation();
-        if situation.decide_at(now) <= now.boot {
+        if self.known.decide_at(now) <= now.boot {
             self.begin_probe(now, ProbeReason::Candidate);
-        } else if situation.call_at(now) <= now.boot {
-            let is_urgent = situation.living(now.boot).is_none();
+        } else if self.known.call_at(now) <= now.boot {
+            let is_urgent = self.known.living(now.boot).is_none();
             self.phase = Phase::Reserving;
             self.act(Action::Reserve { is_urgent });
-        } else if self.take_reports(now) || self.known.situation().probe_at(now) <= now.boot {
+        } else if self.take_reports(now) || self.known.probe_at(now) <= now.boot {
             self.begin_probe(now, ProbeReason::Needed);
-        } else if self.known.situation().regular_probe_at(now) <= now.boot {
+        } else if self.known.regular_probe_at(now) <= now.boot {
             self.begin_probe(now, ProbeReason::Regular);
         }
     }
@@ -235,13 +234,13 @@ impl Machine {
         if self.phase != Phase::Reserving {
             return;
         }
-        if !self.known.may_call(now) || self.known.situation().call_at(now) > now.boot {
+        if !self.known.may_call(now) || self.known.call_at(now) > now.boot {
             return self.give_up_permit();
         }
         // a name for the call: random among several relays, for one alone the moment is name enough
         let name =
             if self.known.replica.is_some() { self.known.rng.u64(..) } else { now.boot.as_micros().unsigned_abs() };
-        let sent = Sent { id: CallId(name), at: now.boot, is_forced: self.known.situation().forces(now) };
+        let sent = Sent { id: CallId(name), at: now.boot, is_forced: self.known.forces(now) };
         let record = &mut self.known.record;
         record.debits.debit(now.boot, Debit::Call { is_forced: sent.is_forced });
         record.last_attempt_at = Some(now.boot.into());
@@ -285,17 +284,16 @@ impl Machine {
             Phase::Loading { ask_at: None } => self.known.look_again_at(now),
             Phase::Idle if self.known.awaits_clock() => self.known.look_again_at(now),
             Phase::Idle => {
-                let situation = self.known.situation();
                 let store_at = self
                     .known
                     .writer
                     .retry_at
                     .filter(|_| self.known.writer.is_dirty && !self.known.is_blocked())
                     .unwrap_or(Timestamp::NEVER);
-                let lapse = situation.run_out_at(now).unwrap_or(Timestamp::NEVER);
+                let lapse = self.known.run_out_at(now).unwrap_or(Timestamp::NEVER);
                 let due = if self.known.may_call(now) {
-                    let probe_at = situation.probe_at(now).min(situation.regular_probe_at(now));
-                    situation.call_at(now).min(probe_at).min(situation.decide_at(now))
+                    let probe_at = self.known.probe_at(now).min(self.known.regular_probe_at(now));
+                    self.known.call_at(now).min(probe_at).min(self.known.decide_at(now))
                 } else {
                     Timestamp::NEVER
                 };

@@ -40,7 +40,7 @@ impl Machine {
         let lives_until = sent.at.plus(issued.life);
         let is_too_short = self.known.would_break_promises(now, lives_until);
         self.known.close(sent);
-        let profile = self.known.charge.policy.issuer;
+        let profile = self.known.policy().issuer;
         let current = self.known.record.credential.as_mut();
         let same = current.filter(|c| profile.rotation == RotationMode::Sticky && c.token == issued.token);
         match same {
@@ -49,8 +49,8 @@ impl Machine {
             // has another one when this one's life is over at the latest.
             Some(credential) if credential.is_refused => {
                 self.known.must_force = profile.can_be_forced;
-                let forces = self.known.situation().forces(now);
-                let pace = if forces { ATTEMPT_GAP } else { self.known.charge.policy.insisting_pace() };
+                let forces = self.known.forces(now);
+                let pace = if forces { ATTEMPT_GAP } else { self.known.policy().insisting_pace() };
                 let again_at = now.boot.plus(pace);
                 self.known.record.retry_at = Some(again_at.into());
                 self.known.note(Note::SameToken);
@@ -74,7 +74,7 @@ impl Machine {
                 credential.asked_again_at = Some(sent.at.into());
                 self.known.record.forget_earlier_calls();
                 self.known.succeeded();
-                self.known.record.retry_at = Some(now.boot.plus(self.known.charge.policy.sticky_pace()).into());
+                self.known.record.retry_at = Some(now.boot.plus(self.known.policy().sticky_pace()).into());
                 self.known.note(Note::SameToken);
             }
             _ if is_too_short => {
@@ -96,17 +96,16 @@ impl Machine {
             IssueError::Refused { .. } => {}
         }
         self.known.record.failures = self.known.record.failures.saturating_add(1);
-        let wait = match self.known.charge.policy.issuer.errors.remedy(&error) {
+        let wait = match self.known.issuer().errors.remedy(&error) {
             Remedy::Soon => {
-                let living = self.known.situation().living(now.boot);
+                let living = self.known.living(now.boot);
                 let life_left = living.map(|credential| credential.deadline.earliest.since(now.boot));
                 self.known.charge.policy.back_off(self.known.record.failures, life_left, &mut self.known.rng)
             }
             Remedy::Wait(wait) | Remedy::Operator(wait) => wait,
         };
         let is_sent = !matches!(error, IssueError::NotSent { .. });
-        let thrift =
-            if is_sent && self.known.situation().is_thrifty(now) { self.known.charge.policy.thrift() } else { wait };
+        let thrift = if is_sent && self.known.is_thrifty(now) { self.known.policy().thrift() } else { wait };
         self.known.record.retry_at = Some(now.boot.plus(wait.max(thrift)).into());
         let repeated = match &self.known.last_failure {
             Some(last) if last.error.is_same_kind(&error) => last.repeated.saturating_add(1),
@@ -117,10 +116,9 @@ impl Machine {
         }
         let told = ReportFailure::RefreshFailed(error.clone());
         self.known.record.last_error = Some(LastError { error: error.clone(), at: now.wall });
-        let failure =
-            Arc::new(Failure { error, errors: self.known.charge.policy.issuer.errors, at: now.wall, repeated });
+        let failure = Arc::new(Failure { error, errors: self.known.issuer().errors, at: now.wall, repeated });
         self.known.last_failure = Some(failure.clone());
-        let again_at = self.known.situation().call_at(now);
+        let again_at = self.known.call_at(now);
         self.known.note(Note::CallFailed { failure, retry_in: again_at.since(now.boot) });
         self.answer_all(&ReportAnswer::Failed { again_at, failure: told });
     }
@@ -138,12 +136,10 @@ impl Knowledge {
     /// promises (I3). So it is not taken: its call counts as an unknown one, and the next comes when nothing is promised any
     /// more. Rejected: to take it and wait with the next call, which leaves nothing to serve for up to O − r.
     pub(super) fn would_break_promises(&self, now: Now, lives_until: Timestamp) -> bool {
-        let situation = self.situation();
-        let current = situation
-            .living(now.boot)
-            .filter(|current| situation.is_rotating() && !current.is_revoked(self.record.revocation));
+        let current =
+            self.living(now.boot).filter(|current| self.is_rotating() && !current.is_revoked(self.record.revocation));
         current.is_some_and(|current| {
-            let promise = situation.promise(current, now);
+            let promise = self.promise(current, now);
             promise.seconds_left(now.boot) > 0 && lives_until < promise.until
         })
     }
@@ -205,7 +201,7 @@ impl Knowledge {
     /// When a call is over at the issuer that we have given up: it may still be under way there. A rotating issuer is called again only
     /// O − r after it was sent; the call that tells the newest token is made at once, and must not overtake it.
     pub(super) fn over_by(&self, now: Now) -> Timestamp {
-        if self.is_rotating() { now.boot } else { now.boot.plus(self.charge.policy.longest_call) }
+        if self.is_rotating() { now.boot } else { now.boot.plus(self.policy().longest_call) }
     }
 
     /// The call may have minted: from now on the current credential may die of it (I8). Where none lives, all that counts is
@@ -215,7 +211,7 @@ impl Knowledge {
             return;
         }
         // of several relays another one may hand a token over that all of them may have invalidated
-        if self.situation().perhaps_living(now.boot).is_none() && self.replica.is_none() {
+        if self.perhaps_living(now.boot).is_none() && self.replica.is_none() {
             self.record.calls.clear();
         }
         self.record.remember(call);

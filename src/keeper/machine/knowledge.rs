@@ -5,10 +5,12 @@
 use std::sync::Arc;
 
 use super::{
-    BootId, Failure, Generation, Identity, Note, Now, Policy, Probes, Record, Replica, SecretMark, Situation,
-    Timestamp, Writer,
+    BootId, Failure, Generation, Identity, Note, Now, Policy, Probes, Record, Replica, SecretMark, Timestamp, Writer,
 };
-use crate::keeper::schedule::{ATTEMPT_GAP, SUCCESSION};
+use crate::{
+    issuer::Profile,
+    keeper::schedule::{ATTEMPT_GAP, SUCCESSION},
+};
 
 /// What a machine is made for. Only a change of the settings changes it.
 #[derive(Debug)]
@@ -64,19 +66,12 @@ impl Knowledge {
         self.notes.extend(note.into());
     }
 
-    /// What the promise and the plan follow from.
-    pub(super) fn situation(&self) -> Situation<'_> {
-        Situation {
-            record: &self.record,
-            policy: &self.charge.policy,
-            probes: &self.probes,
-            durable: self.writer.durable,
-            watch: self.watch(),
-            started_at: self.charge.started_at,
-            is_replica: self.replica.is_some(),
-            must_force: self.must_force,
-            has_untried_secret: self.was_given_secret && self.has_another_secret(),
-        }
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.charge.policy
+    }
+
+    pub(super) const fn issuer(&self) -> &Profile {
+        &self.charge.policy.issuer
     }
 
     /// The settings were changed.
@@ -102,6 +97,11 @@ impl Knowledge {
             // the others have verified the token up to the call that they expect: they see first that it comes sooner
             self.put_off(now.boot.plus(if self.replica.is_some() { SUCCESSION } else { ATTEMPT_GAP }));
         }
+    }
+
+    /// Whether the AppSecret was changed while the process lives, and no call was made with it.
+    pub(super) fn has_untried_secret(&self) -> bool {
+        self.was_given_secret && self.has_another_secret()
     }
 
     /// Whether the last call was made with another AppSecret than this relay's own.

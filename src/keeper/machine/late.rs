@@ -18,7 +18,7 @@ impl Knowledge {
     /// A call of ours ended in the unknown: should the lease be lost by now, the others must hear of it. A relay that was
     /// frozen before its first byte may have sent it a moment ago, long after the intent that the others read.
     pub(super) fn remember_unknown(&mut self, now: Now, sent: Sent) {
-        let sent_at = sent.at.max(now.boot.minus(self.charge.policy.longest_call));
+        let sent_at = sent.at.max(now.boot.minus(self.policy().longest_call));
         let (ends_the_living, over_by) = (self.ends_the_living(sent.is_forced), self.over_by(now));
         if let Some(replica) = self.replica.as_mut().filter(|_| ends_the_living) {
             let outcome = Outcome::Unknown { ended: over_by.into() };
@@ -38,7 +38,7 @@ impl Knowledge {
         let is_rotating = self.is_rotating();
         let has_followed = stored.is_some_and(|stored| stored.generation != after);
         let is_overtaken = has_followed && (is_living || is_rotating);
-        let later_calls = self.situation().ending_calls().filter(|call| call.may_invalidate(&credential)).count();
+        let later_calls = self.ending_calls().filter(|call| call.may_invalidate(&credential)).count();
         if is_same {
             // a sticky issuer gives the same one to all
             self.relabel(now, credential.generation);
@@ -61,7 +61,7 @@ impl Knowledge {
             if credential.generation <= self.record.generation {
                 credential.generation = self.record.generation.next(now.wall);
             }
-            let unpromised_at = self.heard_at(now).plus(self.charge.policy.window()).min(credential.deadline.earliest);
+            let unpromised_at = self.heard_at(now).plus(self.policy().window()).min(credential.deadline.earliest);
             credential.rotation_at = credential.rotation_at.not_before(unpromised_at);
             self.take_credential(now, credential);
             self.record.forget_earlier_calls();
@@ -81,7 +81,7 @@ impl Knowledge {
     /// The call that brought `credential`, while another one is current.
     pub(super) fn candidate(&self, now: Now, credential: &Credential) -> Call {
         let came = credential.came_at;
-        let sent_at = credential.asked_at.earliest.max(came.earliest.minus(self.charge.policy.longest_call));
+        let sent_at = credential.asked_at.earliest.max(came.earliest.minus(self.policy().longest_call));
         Call {
             id: credential.call.expect("a call of ours brought it"),
             sent: Bounds::between(sent_at, came.latest.max(self.heard_at(now))),
@@ -108,14 +108,14 @@ impl Knowledge {
         };
         match verdict {
             Verdict::Inconclusive { .. } => {
-                self.probes.retry_at = Some(sent.at.plus(self.charge.policy.probe_pace()));
+                self.probes.retry_at = Some(sent.at.plus(self.policy().probe_pace()));
                 return;
             }
             Verdict::Accepted if !self.ends_under_promises(now, &call, &late) => {
                 let asked_at = call.sent.earliest;
                 let life = late.deadline.earliest.since(asked_at);
                 // what was promised of the stored one counts from the latest that the candidate's call can have left, or was heard of
-                let unpromised_at = call.sent.latest.plus(self.charge.policy.window()).min(late.deadline.earliest);
+                let unpromised_at = call.sent.latest.plus(self.policy().window()).min(late.deadline.earliest);
                 let rotation_at = self.charge.policy.rotation_at(asked_at, life, &mut self.rng).max(unpromised_at);
                 let stored = self.record.credential.as_ref();
                 if stored.is_some_and(|stored| !stored.is_revoked(self.record.revocation)) {
@@ -157,8 +157,8 @@ impl Knowledge {
     /// Whether the candidate, whose life counts from before its relay was frozen, is over before what was promised of the stored
     /// one: the call that must follow then would kill that one. As in [`Self::would_break_promises`], it is not taken.
     fn ends_under_promises(&self, now: Now, call: &Call, late: &LateToken) -> bool {
-        let promised_until = call.sent.latest.plus(self.charge.policy.window());
-        let stored = self.situation().living(now.boot).filter(|stored| !stored.is_revoked(self.record.revocation));
+        let promised_until = call.sent.latest.plus(self.policy().window());
+        let stored = self.living(now.boot).filter(|stored| !stored.is_revoked(self.record.revocation));
         let ends_at = stored.map(|stored| stored.deadline.earliest.min(promised_until));
         ends_at.is_some_and(|ends_at| now.boot < ends_at && late.deadline.earliest < ends_at)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Failure, Generation, Knowledge, NotRestored, Note, Now, Record, RotationMode, Sealed, StoreTrouble, Timestamp,
+    Failure, Generation, Knowledge, NotRestored, Note, Now, Record, Sealed, StoreTrouble, Timestamp,
     replica::{Obstacle, Unstored},
 };
 use crate::{
@@ -24,7 +24,7 @@ impl Knowledge {
         if self.record.generation < self.charge.min_generation {
             self.lost_in_a_panic(now);
         }
-        let latest = now.boot.plus(self.charge.policy.issuer.wait_after_restart);
+        let latest = now.boot.plus(self.issuer().wait_after_restart);
         self.record.retry_at = self.record.retry_at.map(|at| at.latest.min(latest).into());
         if basis == ClockBasis::Boot(ClockOffset::NONE) {
             self.writer.durable = self.record.generation;
@@ -43,8 +43,7 @@ impl Knowledge {
         if let Some(unrecorded) = self.unrecorded_call(now) {
             self.record.remember(unrecorded);
         }
-        let situation = self.situation();
-        let due_at = self.record.credential.as_ref().map(|credential| situation.planned(credential));
+        let due_at = self.record.credential.as_ref().map(|credential| self.planned(credential));
         if let Some(due_at) = due_at.filter(|due_at| due_at.earliest < now.boot) {
             self.may_have_minted(due_at); // while the store failed, without a record
         }
@@ -52,7 +51,7 @@ impl Knowledge {
             return self.note(Note::NotRestored(NotRestored::NoToken));
         };
         self.probes.checked_offset_ms = credential.clock_offset_ms;
-        let promised = self.situation().promise(credential, now).seconds_left(now.boot);
+        let promised = self.promise(credential, now).seconds_left(now.boot);
         let seconds_left = if credential.is_refused { 0 } else { promised };
         self.note(Note::Restored { generation: credential.generation, seconds_left });
     }
@@ -71,7 +70,7 @@ impl Knowledge {
 
     /// The last failure is the record's.
     pub(super) fn recall_failure(&mut self) {
-        let errors = self.charge.policy.issuer.errors;
+        let errors = self.issuer().errors;
         let last = self.record.last_error.clone();
         // a failure that goes on, here or at another relay, keeps its count: the log is damped by it
         let repeated = |error: &_| self.last_failure.as_ref().filter(|ours| ours.error.is_same_kind(error));
@@ -88,7 +87,7 @@ impl Knowledge {
         self.record.failures = 0;
         self.record.last_error = None;
         self.last_failure = None;
-        if self.charge.policy.issuer.secret_names_owner {
+        if self.issuer().secret_names_owner {
             (self.record.credential, self.record.verified_at) = (None, None);
             self.record.handed_out.clear();
         }
@@ -106,7 +105,7 @@ impl Knowledge {
         }
         self.may_have_minted(open.sent);
         let is_forced = open.is_forced();
-        self.invalidate(now, open.given_up(now.boot.plus(self.charge.policy.longest_call)), is_forced);
+        self.invalidate(now, open.given_up(now.boot.plus(self.policy().longest_call)), is_forced);
         let delay = self.charge.policy.back_off(self.record.failures, None, &mut self.rng);
         self.put_off(now.boot.plus(delay));
         self.writer.is_dirty = true;
@@ -120,9 +119,8 @@ impl Knowledge {
     /// While a store fails, calls go unrecorded from [`Knowledge::may_go_unrecorded`] on, and then a crash forgets them: a
     /// record that is loaded after that moment is treated as if one had been made, whatever else it says.
     pub(super) fn unrecorded_call(&self, now: Now) -> Option<Call> {
-        let situation = self.situation();
-        let credential = situation.living(now.boot).filter(|_| situation.is_rotating())?;
-        let sent_at = credential.last_chance(self.charge.policy.issuer.overlap).earliest;
+        let credential = self.living(now.boot).filter(|_| self.is_rotating())?;
+        let sent_at = credential.last_chance(self.issuer().overlap).earliest;
         (sent_at < now.boot).then(|| Call {
             id: CallId(now.boot.as_micros().unsigned_abs()),
             sent: (sent_at, now.boot).into(),
@@ -192,7 +190,7 @@ impl Knowledge {
 
     /// The record of several relays: what the store holds and what is known here become one.
     pub(super) fn agree(&mut self, now: Now, theirs: &Record, is_stale: bool) {
-        let expected = self.situation().invalidated();
+        let expected = self.invalidated();
         let Some(replica) = &mut self.replica else { return };
         let (me, mut unstored, ended) = (replica.me(), replica.unstored.take(), replica.ended);
         if theirs.holder.is_some() {
@@ -228,7 +226,7 @@ impl Knowledge {
             && let Some(open) = ours.take_open_call()
             && self.ends_the_living(open.is_forced())
         {
-            ours.remember(open.given_up(now.boot.plus(self.charge.policy.longest_call)));
+            ours.remember(open.given_up(now.boot.plus(self.policy().longest_call)));
         }
         self.record = ours.reconcile(theirs.clone(), precedence);
         if has_lost_call {
@@ -238,7 +236,7 @@ impl Knowledge {
         if is_stale {
             self.count_hearing_anew(now, theirs);
         }
-        let invalidated = self.situation().invalidated();
+        let invalidated = self.invalidated();
         if invalidated.map(|calls| calls.latest) < expected.map(|calls| calls.latest) && self.is_holder() {
             // the others have verified the token up to the call that they expect: they see first that it comes sooner
             self.put_off(now.boot.plus(SUCCESSION));
@@ -300,14 +298,6 @@ impl Knowledge {
                 call.sent.latest = call.sent.latest.max(heard_at);
             }
         }
-    }
-
-    pub(super) fn is_rotating(&self) -> bool {
-        self.charge.policy.issuer.rotation == RotationMode::Rotating
-    }
-
-    pub(super) const fn ends_the_living(&self, is_forced: bool) -> bool {
-        self.charge.policy.issuer.ends_the_living(is_forced)
     }
 }
 

@@ -32,7 +32,7 @@ impl Machine {
     /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
     pub(super) fn follow(&mut self, now: Now) {
         if self.known.writer.trouble.is_none() && self.known.is_lease_free() {
-            let is_living = self.known.situation().living(now.boot).is_some();
+            let is_living = self.known.living(now.boot).is_some();
             let spread = if is_living { SPREAD.mul_f64(self.known.rng.f64()) } else { Duration::ZERO };
             let Some(replica) = &mut self.known.replica else { return };
             if replica.contact_at.is_some() && *replica.take_at.get_or_insert(now.boot.plus(spread)) <= now.boot {
@@ -106,11 +106,10 @@ impl Knowledge {
     pub(super) fn follow_at(&self, now: Now) -> Timestamp {
         let Some(replica) = &self.replica else { return Timestamp::NEVER };
         let soon = now.boot.plus(POLL);
-        let situation = self.situation();
         // from R on, a promise reaches as far as the last contact allows
-        let is_replaced = self.record.is_replaced_while_it_lives(&self.charge.policy.issuer);
-        let living = situation.living(now.boot).filter(|_| is_replaced);
-        let due = living.map_or(Timestamp::NEVER, |credential| situation.rotation_at(credential).max(soon));
+        let is_replaced = self.record.is_replaced_while_it_lives(self.issuer());
+        let living = self.living(now.boot).filter(|_| is_replaced);
+        let due = living.map_or(Timestamp::NEVER, |credential| self.rotation_at(credential).max(soon));
         let is_unseen = match (self.role(), self.record.holder) {
             (Role::Blocked(Obstacle::Anothers(holder)), _) | (Role::Follower, Some(holder)) => {
                 !replica.peers.has_seen(holder)

@@ -29,11 +29,11 @@ impl Knowledge {
         // of one that outlives what was said nobody knows the end any more
         let ends =
             current.sighting.and_then(|sighting| sighting.ends).filter(|end| sent.at < end.latest.plus(LATE_END));
-        let moment = self.charge.policy.moment(issued.life, self.situation().is_thrifty(now));
+        let moment = self.policy().moment(issued.life, self.is_thrifty(now));
         match ends {
             Some(end) if now.boot < end.earliest => {
                 let at_the_end = end.earliest.max(now.boot.plus(ATTEMPT_GAP));
-                self.seen_again(sent, now.boot.plus(self.charge.policy.sticky_pace()).min(at_the_end));
+                self.seen_again(sent, now.boot.plus(self.policy().sticky_pace()).min(at_the_end));
             }
             // It ends within a moment, and nothing more is promised. To know when the next one began, that end is watched closely.
             Some(end) if end.latest.since(sent.at) <= moment => {
@@ -48,7 +48,7 @@ impl Knowledge {
     fn minted_from(&self, now: Now, sent: Sent, seen_at: Timestamp) -> Timestamp {
         // while the store is away, the relays of a group ask without hearing of one another
         let is_alone = self.replica.is_none() || self.writer.trouble.is_none();
-        if !self.charge.policy.issuer.is_asked_by_us_alone || !is_alone {
+        if !self.issuer().is_asked_by_us_alone || !is_alone {
             return seen_at;
         }
         self.record.unanswered_at.map_or(sent.at, |at| at.earliest).max(seen_at).min(now.boot)
@@ -56,7 +56,7 @@ impl Knowledge {
 
     /// A call was sent then, and nobody knows what came of it.
     pub(super) fn may_have_minted(&mut self, sent: Bounds) {
-        if self.charge.policy.issuer.is_asked_by_us_alone && !self.charge.policy.issuer.tells_remaining_life {
+        if self.issuer().is_asked_by_us_alone && !self.issuer().tells_remaining_life {
             self.record.unanswered_at.get_or_insert(sent);
         }
     }
@@ -78,7 +78,7 @@ impl Knowledge {
             return self.take_for_a_moment(now, sent, issued, Some(ends));
         }
         self.note_rotated(now, ends.earliest.since(now.boot));
-        let rotation_at = ends.earliest.minus(self.charge.policy.issuer.overlap);
+        let rotation_at = ends.earliest.minus(self.issuer().overlap);
         let sighting = Some(Sighting { seen_at: sent.at.into(), ends: Some(ends) });
         self.take_new(now, sent, issued.token, Lifetime { deadline: ends.earliest, rotation_at, sighting });
     }
@@ -86,7 +86,7 @@ impl Knowledge {
     /// Nobody knows what is left of it, but at most that it `ends`. It is a new generation each time that it comes, for of one
     /// generation the deadline never moves later (I3).
     fn take_for_a_moment(&mut self, now: Now, sent: Sent, issued: Issued, ends: Option<Bounds>) {
-        let moment = self.charge.policy.moment(issued.life, self.situation().is_thrifty(now));
+        let moment = self.policy().moment(issued.life, self.is_thrifty(now));
         match &self.record.credential {
             Some(current) if current.token == issued.token => self.note(Note::SameToken),
             _ => self.note_rotated(now, moment),

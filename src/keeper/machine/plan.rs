@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{ATTEMPT_GAP, Grounds, Now, Timestamp, promise::disagree, situation::Situation};
+use super::{ATTEMPT_GAP, Grounds, Knowledge, Now, Timestamp, promise::disagree};
 use crate::{
     clock::Bounds,
     keeper::{
@@ -21,7 +21,7 @@ const PROBE_JITTER: f64 = 0.1;
 /// Which of its bounds a moment is taken to be.
 type Side = fn(Bounds) -> Timestamp;
 
-impl Situation<'_> {
+impl Knowledge {
     /// When the next call is due, from what the credential allows and what the last attempts demand. Other relays have made
     /// promises by their own clocks: the latest of each moment counts.
     pub(super) fn call_at(&self, now: Now) -> Timestamp {
@@ -34,15 +34,15 @@ impl Situation<'_> {
     }
 
     fn call_by(&self, now: Now, side: Side) -> Timestamp {
-        let record = self.record;
+        let record = &self.record;
         let due =
             self.perhaps_living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.due_by(now, credential, side));
         let after_attempt = record.last_attempt_at.map(|at| side(at).min(now.boot).plus(ATTEMPT_GAP));
         let forced_at = record.forced_at.filter(|_| self.forces(now));
-        let after_forced = forced_at.map(|at| side(at).plus(self.policy.forced_pace()));
+        let after_forced = forced_at.map(|at| side(at).plus(self.policy().forced_pace()));
         // the keeper before may have served it a moment ago with `expires_in` 1, by a probe that is in no record
         let served = self.living(now.boot).filter(|credential| !credential.is_revoked(record.revocation));
-        let after_start = served.filter(|_| self.is_rotating()).map(|_| self.started_at.plus(ATTEMPT_GAP));
+        let after_start = served.filter(|_| self.is_rotating()).map(|_| self.charge.started_at.plus(ATTEMPT_GAP));
         // a call whose process was killed may still be under way (I1)
         let after_orphan = record.calls.iter().filter_map(Call::ended).map(side).max();
         let retry_at = record.retry_at.map(side);
@@ -65,7 +65,7 @@ impl Situation<'_> {
             _ if self.record.candidate().is_some() => expired_by,
             Some(sent) => expired_by.min(sent.plus(self.window())),
             // a wrong secret is better known now than at the rotation, where a call costs nobody a token
-            None if self.has_untried_secret && self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
+            None if self.has_untried_secret() && self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
             None => side(self.planned(credential)),
         }
     }
@@ -80,29 +80,29 @@ impl Situation<'_> {
 
     /// Whether the answer to the next call is the newest token, whatever calls there were, and that call ends none.
     fn next_tells_the_newest(&self, now: Now) -> bool {
-        self.policy.issuer.tells_the_newest(self.forces(now))
+        self.issuer().tells_the_newest(self.forces(now))
     }
 
     /// When the day's budget allows a call.
     pub(super) fn budget_at(&self, now: Now) -> Timestamp {
         let debits = &self.record.debits;
-        let left = debits.left(now.boot, self.policy.calls_per_day);
+        let left = debits.left(now.boot, self.policy().calls_per_day);
         if left.calls == 0 { debits.relief_at(now.boot, |spent| spent.calls) } else { Timestamp::LONG_AGO }
     }
 
     fn is_revoking_by_force(&self) -> bool {
-        self.record.is_revoked_by_force(&self.policy.issuer)
+        self.record.is_revoked_by_force(self.issuer())
     }
 
     /// Whether the next call asks a sticky issuer to rotate.
     pub(super) fn forces(&self, now: Now) -> bool {
         (self.must_force || self.is_revoking_by_force())
-            && self.record.debits.left(now.boot, self.policy.calls_per_day).forced > 0
+            && self.record.debits.left(now.boot, self.policy().calls_per_day).forced > 0
     }
 
     /// Half the day's calls are spent.
     pub(super) fn is_thrifty(&self, now: Now) -> bool {
-        self.record.debits.spent(now.boot).calls >= self.policy.calls_per_day / 2
+        self.record.debits.spent(now.boot).calls >= self.policy().calls_per_day / 2
     }
 
     /// When a probe is worth its debit without anybody asking: the promise has run out and no call can renew it yet, or a
@@ -110,7 +110,7 @@ impl Situation<'_> {
     pub(super) fn probe_at(&self, now: Now) -> Timestamp {
         let Some(credential) = self.living(now.boot.plus(ATTEMPT_GAP)) else { return Timestamp::NEVER };
         let risk_windows = self.risk_windows();
-        let pace = self.policy.probe_pace();
+        let pace = self.policy().probe_pace();
         let wanted = if disagree(self.probes.checked_offset_ms, now.offset_ms()) {
             now.boot
         } else if self.promise(credential, now).seconds_left(now.boot) > 0 {
@@ -126,10 +126,10 @@ impl Situation<'_> {
 
     /// When somebody else may have rotated for so long that it is worth a probe, though nobody asks.
     pub(super) fn regular_probe_at(&self, now: Now) -> Timestamp {
-        let every = self.policy.probe_every;
+        let every = self.policy().probe_every;
         // while a call of ours may have ended it, `probe_at` and the next rotation tell
         let living = self.living(now.boot.plus(ATTEMPT_GAP)).filter(|_| self.invalidated().is_none());
-        let Some(credential) = living.filter(|_| !every.is_zero() && self.policy.issuer.is_asked_by_us_alone) else {
+        let Some(credential) = living.filter(|_| !every.is_zero() && self.issuer().is_asked_by_us_alone) else {
             return Timestamp::NEVER;
         };
         let probed_at = self.record.probed_at.map_or(credential.came_at.latest, |at| at.latest);
@@ -168,7 +168,7 @@ impl Situation<'_> {
         let (Some(current), Some(_)) = (current, self.record.candidate()) else {
             return Timestamp::NEVER;
         };
-        let both_until = current.came_at.latest.plus(self.policy.issuer.overlap);
+        let both_until = current.came_at.latest.plus(self.issuer().overlap);
         both_until.plus(DEATH_MARGIN).max(self.probe_allowed_at(now, PROBES_PER_DAY))
     }
 

@@ -1,10 +1,29 @@
-//! What does the verdict of a probe change?
+//! What have probes found, and what does a verdict change?
 
 use super::{
     Generation, Grounds, Knowledge, Machine, Note, Now, Phase, ProbeReason, Remedy, ReportAnswer, ReportFailure,
-    Verdict,
+    Timestamp, Verdict,
 };
 use crate::keeper::record::Calm;
+
+/// What probes have found of the current credential.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    /// When the last one was sent.
+    pub(super) last_at: Option<Timestamp>,
+    /// The last rotation of this process that replaced a token: the report's cool-down counts from it too.
+    pub(super) rotated_at: Option<Timestamp>,
+    /// The last one that was refused: it is served no more, not even until the one after it is stored.
+    pub(super) refused: Option<Generation>,
+    /// No probe of our own accord before.
+    pub(super) retry_at: Option<Timestamp>,
+    /// A regular probe was refused then, and a second one is to say whether that is so.
+    pub(super) refused_once_at: Option<Timestamp>,
+    /// Where between 0 and 1 this keeper stands among those that probe as often: they must not come in step.
+    pub(super) jitter: f64,
+    /// The clock offset up to which the credential was checked.
+    pub(super) checked_offset_ms: i64,
+}
 
 impl Machine {
     pub(super) fn probed(&mut self, now: Now, verdict: Verdict) {
@@ -15,13 +34,13 @@ impl Machine {
             self.known.decided(now, sent, &verdict);
             return self.known.note(Note::Probed(verdict));
         }
-        let pace = self.known.charge.policy.probe_pace();
+        let pace = self.known.policy().probe_pace();
         let is_doubted = self.reports.iter().any(|waiting| waiting.grounds != Grounds::Report);
         let is_first_refusal = sent.reason == ProbeReason::Regular
             && self.reports.is_empty()
             && self.known.probes.refused_once_at.is_none();
         let may_be_ours = !self.known.record.calls.is_empty() || !self.known.record.orphans.is_empty();
-        let is_ended_by_others = self.known.situation().can_be_ended() && !may_be_ours && verdict != Verdict::Replaced;
+        let is_ended_by_others = self.known.can_be_ended() && !may_be_ours && verdict != Verdict::Replaced;
         let credential =
             self.known.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);
         match (&verdict, credential) {
@@ -54,7 +73,7 @@ impl Machine {
             }
             (Verdict::Inconclusive { cause }, _) => {
                 self.known.probes.retry_at = Some(sent.at.plus(pace));
-                let again_at = sent.at.plus(self.known.charge.policy.report_cooldown);
+                let again_at = sent.at.plus(self.known.policy().report_cooldown);
                 self.answer_all(&ReportAnswer::Failed { again_at, failure: ReportFailure::NoVerdict(cause.clone()) });
             }
             (_, None) => {}
@@ -73,9 +92,9 @@ impl Machine {
 impl Knowledge {
     /// The token is gone: a back-off that was meant to spare a living one ends. What WeChat or thrift demands stays.
     pub(super) fn drop_backoff(&mut self, now: Now) {
-        let errors = self.charge.policy.issuer.errors;
+        let errors = self.issuer().errors;
         let was_back_off = self.last_failure.as_ref().is_none_or(|last| errors.remedy(&last.error) == Remedy::Soon);
-        if was_back_off && !self.situation().is_thrifty(now) {
+        if was_back_off && !self.is_thrifty(now) {
             self.record.retry_at = None;
         }
     }

@@ -11,25 +11,24 @@ use crate::{
 
 impl Machine {
     fn status(&self, now: Now) -> Status {
-        let situation = self.known.situation();
         let served = self.known.record.credential.as_ref().filter(|credential| !credential.is_refused);
         Status {
             offer: served.map(|credential| Offer {
                 generation: credential.generation,
                 token: credential.token.clone(),
                 promise: Promise {
-                    verified_until: situation.verified_until(credential, now),
-                    ..situation.promise(credential, now)
+                    verified_until: self.known.verified_until(credential, now),
+                    ..self.known.promise(credential, now)
                 },
             }),
             handed_out: self.handed_out(now),
-            rotation_at: served.map(|credential| situation.rotation_at(credential)),
+            rotation_at: served.map(|credential| self.known.rotation_at(credential)),
             next_attempt_at: match self.phase {
-                Phase::Idle if self.known.may_call(now) => Some(situation.call_at(now).min(situation.probe_at(now))),
+                Phase::Idle if self.known.may_call(now) => Some(self.known.call_at(now).min(self.known.probe_at(now))),
                 // the lease's holder calls: what it brings shows at the next look
-                Phase::Idle => situation.living(now.boot).map(|credential| situation.rotation_at(credential)),
+                Phase::Idle => self.known.living(now.boot).map(|credential| self.known.rotation_at(credential)),
                 // where none lives, nothing that is being stored is about to show
-                Phase::Recording(Then::Keep) if situation.living(now.boot).is_none() => Some(situation.call_at(now)),
+                Phase::Recording(Then::Keep) if self.known.living(now.boot).is_none() => Some(self.known.call_at(now)),
                 // a record that does not come is waited for only so long
                 Phase::Loading { .. } if self.known.writer.trouble.is_some() => {
                     Some(self.known.charge.started_at.plus(NEVER_STORED_GRACE))
@@ -46,8 +45,8 @@ impl Machine {
             rotations_to_revoke: self.known.record.revocation.rotations_left,
             ended_by_others_at: self.ended_by_others_at(now),
             life: served.map(record::Credential::life).unwrap_or_default(),
-            budget: self.known.record.debits.left(now.boot, self.known.charge.policy.calls_per_day),
-            whole_budget: Debits::whole(self.known.charge.policy.calls_per_day),
+            budget: self.known.record.debits.left(now.boot, self.known.policy().calls_per_day),
+            whole_budget: Debits::whole(self.known.policy().calls_per_day),
         }
     }
 
@@ -59,12 +58,11 @@ impl Machine {
 
     /// What early fetches mean.
     fn doubt(&self, now: Now) -> Doubt {
-        let situation = self.known.situation();
         let life = self.known.record.credential.as_ref().map(record::Credential::life).unwrap_or_default();
         Doubt {
             margin: Policy::early_margin(life),
-            from: situation.doubt_from(now, Grounds::EarlyFetch),
-            burst_from: situation.doubt_from(now, Grounds::Burst),
+            from: self.known.doubt_from(now, Grounds::EarlyFetch),
+            burst_from: self.known.doubt_from(now, Grounds::Burst),
         }
     }
 

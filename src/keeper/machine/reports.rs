@@ -27,7 +27,7 @@ impl Machine {
     /// Until when an early fetch is no reason to doubt the token, if so.
     pub(super) fn calm_until(&self, now: Now, grounds: Grounds) -> Option<Timestamp> {
         let is_probing = matches!(self.phase, Phase::Probing(_) | Phase::Recording(Then::Probe(_)));
-        let until = self.known.situation().doubt_from(now, grounds);
+        let until = self.known.doubt_from(now, grounds);
         (grounds != Grounds::Report && !is_probing && now.boot < until).then_some(until)
     }
 
@@ -37,7 +37,7 @@ impl Machine {
         if self.reports.is_empty() {
             return false;
         }
-        if self.known.situation().living(now.boot).is_none() {
+        if self.known.living(now.boot).is_none() {
             if let Some(answer) = self.cannot_refresh_soon(now) {
                 self.answer_all(&answer);
             }
@@ -77,10 +77,10 @@ impl Machine {
     }
 
     fn cannot_refresh_soon(&self, now: Now) -> Option<ReportAnswer> {
-        let call_at = self.known.situation().call_at(now);
+        let call_at = self.known.call_at(now);
         if call_at < now.boot.plus(PATIENCE) {
             None
-        } else if self.known.situation().budget_at(now) >= call_at {
+        } else if self.known.budget_at(now) >= call_at {
             Some(ReportAnswer::TooMany { again_at: call_at, limit: ReportLimit::Calls })
         } else {
             Some(ReportAnswer::Failed { again_at: call_at, failure: ReportFailure::TooSoon })
@@ -89,12 +89,12 @@ impl Machine {
 
     fn cannot_probe_yet(&self, now: Now) -> Option<ReportAnswer> {
         let last = self.known.probes.last_at.max(self.known.probes.rotated_at);
-        let cool_at = last.map(|at| at.plus(self.known.charge.policy.report_cooldown)).filter(|at| now.boot < *at);
+        let cool_at = last.map(|at| at.plus(self.known.policy().report_cooldown)).filter(|at| now.boot < *at);
         if let Some(again_at) = cool_at {
             return Some(ReportAnswer::TooMany { again_at, limit: ReportLimit::Cooldown });
         }
         let debits = &self.known.record.debits;
-        (debits.left(now.boot, self.known.charge.policy.calls_per_day).probes == 0).then(|| ReportAnswer::TooMany {
+        (debits.left(now.boot, self.known.policy().calls_per_day).probes == 0).then(|| ReportAnswer::TooMany {
             again_at: debits.relief_at(now.boot, |spent| spent.probes),
             limit: ReportLimit::Probes,
         })

@@ -5,10 +5,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Knowledge, Machine, Note, Now, Record, ReportAnswer, ReportFailure, ReportId, Timestamp, Token,
-    situation::Situation,
-};
+use super::{Knowledge, Machine, Note, Now, Record, ReportAnswer, ReportFailure, ReportId, Timestamp, Token};
 use crate::{
     clock::Bounds,
     issuer::Profile,
@@ -21,7 +18,7 @@ const BETWEEN_ROTATIONS: Duration = Duration::from_secs(30);
 impl Machine {
     /// An operator revokes what is current.
     pub(super) fn revoke(&mut self, id: ReportId) {
-        if self.known.situation().can_be_ended() {
+        if self.known.can_be_ended() {
             self.revoking.push(id);
         } else {
             let failure = ReportFailure::CannotRevoke;
@@ -77,7 +74,7 @@ impl Record {
     }
 }
 
-impl Situation<'_> {
+impl Knowledge {
     /// O − r. A late token that becomes current while two rotations of a revocation are still to come is not revoked itself, and
     /// the second of them ends it.
     pub(super) fn window_of(&self, credential: &Credential) -> Duration {

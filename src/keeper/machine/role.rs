@@ -1,10 +1,13 @@
 //! What is this relay among those on its store, and may it call?
 
 use super::{
-    Knowledge, Now, RotationMode, StoreTrouble, Timestamp, Watch,
+    Knowledge, Now, RotationMode, StoreTrouble, Timestamp,
     replica::{Obstacle, Role},
 };
-use crate::{keeper::schedule::LEASE, status::Lease};
+use crate::{
+    keeper::schedule::{LEASE, SUCCESSION},
+    status::Lease,
+};
 
 impl Knowledge {
     /// Whether the record is ours to write and names this relay as the lease's holder.
@@ -62,15 +65,21 @@ impl Knowledge {
         matches!(self.role(), Role::Blocked(Obstacle::Anothers(_))).then_some(StoreTrouble::AnothersRecord)
     }
 
-    /// Which calls of other relays could go unrecorded.
-    pub(super) fn watch(&self) -> Watch {
-        let Some(replica) = &self.replica else { return Watch::Always };
-        if !self.record.is_replaced_while_it_lives(&self.charge.policy.issuer) {
-            return Watch::Always;
-        }
-        Watch::Contact {
-            at: replica.contact_at.unwrap_or(Timestamp::LONG_AGO),
-            is_leased: matches!(self.role(), Role::Holder { .. }),
-        }
+    /// The last contact with the store: other relays' calls after it may be in no record that this one knows. `None`: nobody else
+    /// calls, or no call ends the token.
+    pub(super) fn watched_until(&self) -> Option<Timestamp> {
+        let replica = self.replica.as_ref().filter(|_| self.record.is_replaced_while_it_lives(self.issuer()))?;
+        Some(replica.contact_at.unwrap_or(Timestamp::LONG_AGO))
+    }
+
+    /// Another relay, after a contact with the store at `at`, calls for the first time after this moment, if the store has lost nothing:
+    /// it may have lost that this one has the lease.
+    pub(super) fn another_calls_after(&self, at: Timestamp) -> Timestamp {
+        let lease_ends = if self.has_lease() { at.plus(LEASE) } else { at };
+        lease_ends.plus(SUCCESSION)
+    }
+
+    pub(super) fn has_lease(&self) -> bool {
+        matches!(self.role(), Role::Holder { .. })
     }
 }

@@ -138,9 +138,9 @@ impl Knowledge {
 
     /// max(R, D − O) of a living credential.
     pub(super) fn last_chance(&self, now: Now) -> Option<Timestamp> {
-        let overlap = self.charge.policy.issuer.overlap;
+        let overlap = self.issuer().overlap;
         let latest = |credential: &Credential| credential.last_chance(overlap).latest;
-        self.situation().living(now.boot).map(latest)
+        self.living(now.boot).map(latest)
     }
 
     /// Whether the call whose intent could not be stored may be made all the same. With a living token only so late that a
@@ -151,7 +151,7 @@ impl Knowledge {
             Then::Probe(_) | Then::Keep => None,
         };
         let is_forced = call.is_some_and(|sent| sent.is_forced);
-        let betrays_nothing = call.is_some() && self.charge.policy.issuer.tells_the_newest(is_forced);
+        let betrays_nothing = call.is_some() && self.issuer().tells_the_newest(is_forced);
         match self.last_chance(now).filter(|_| !betrays_nothing) {
             // of several relays the next holder would promise on what the store says: there a call that ends a token waits for the
             // store

@@ -324,7 +324,7 @@ impl Rig {
 
     /// When the next call is due.
     pub(super) fn call_at(&self) -> Timestamp {
-        self.machine.known.situation().call_at(self.now())
+        self.machine.known.call_at(self.now())
     }
 
     /// What readers are promised now.
