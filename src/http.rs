@@ -7,29 +7,17 @@
 //! Order of checks, but for the drop-in routes, which have WeChat's: 404 route · 405 · 401 · 400 query · 403 or 404 account ·
 //! 413 or 400 body · 429 · 503.
 
-use std::{
-    any::Any,
-    future::{Ready, ready},
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody},
-    extract::{ConnectInfo, Request},
-    http::{Method, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::{MethodRouter, any, get, post},
 };
-use futures_util::future::{BoxFuture, Either};
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{debug, error};
+use tracing::error;
 
 mod admin;
 mod apps;
@@ -56,6 +44,7 @@ mod query;
 mod quota;
 mod report;
 mod revoke;
+mod service;
 mod ticket;
 mod token;
 
@@ -68,16 +57,14 @@ pub use jssdk::{AccountPages, Pages};
 pub use listener::{Limits, Listener, ListenerOptions};
 pub use overview::SettingsStatus;
 pub use quota::{ClientLimits, Quota};
+pub use service::HttpService;
 
 use crate::{
     clock::{Clock, Timestamp},
-    logs::{AccessLevel, Logs},
-    metrics::{Metrics, Route, Side},
+    logs::Logs,
+    metrics::{Metrics, Side},
     registry::Registry,
 };
-use asked::Asked;
-use client_end::ClientEnd;
-use loops::Loops;
 use problem::Problem;
 
 /// All that the handlers read. Nothing in it waits for WeChat or a store (I11).
@@ -180,7 +167,7 @@ impl AppState {
     pub fn public(self: &Arc<Self>) -> HttpService {
         let add = |router: Router<Arc<Self>>, (path, handlers)| router.route(path, handlers);
         let router = public_routes().into_iter().fold(Router::new(), add).fallback(gateway::pass);
-        HttpService { reads: Some(Arc::clone(self)), ..self.service(Side::Public, router) }
+        self.service(Side::Public, router, Some(Arc::clone(self)))
     }
 
     /// What the admin listener answers: never token material, and without authentication, but for the one route that changes
@@ -199,10 +186,10 @@ impl AppState {
             .route("/healthz", get(health::alive_in_detail))
             .route("/readyz", get(health::ready_in_detail))
             .fallback(nothing_here);
-        self.service(Side::Admin, router)
+        self.service(Side::Admin, router, None)
     }
 
-    fn service(self: &Arc<Self>, side: Side, router: Router<Arc<Self>>) -> HttpService {
+    fn service(self: &Arc<Self>, side: Side, router: Router<Arc<Self>>, reads: Option<Arc<Self>>) -> HttpService {
         let metrics = Arc::clone(&self.metrics);
         let router = router
             .method_not_allowed_fallback(async || Problem::WrongMethod)
@@ -213,7 +200,7 @@ impl AppState {
                 Problem::Panicked.into_response()
             }))
             .with_state(Arc::clone(self));
-        HttpService { side, router, reads: None, loops: Arc::default(), metrics: Arc::clone(&self.metrics) }
+        HttpService::new(side, router, reads, Arc::clone(&self.metrics))
     }
 
     fn timeouts(&self) -> Timeouts {
@@ -244,158 +231,17 @@ fn public_routes() -> [(&'static str, MethodRouter<Arc<AppState>>); 13] {
     ]
 }
 
-/// What one listener answers. Clones share everything.
-#[derive(Debug, Clone)]
-pub struct HttpService {
-    side: Side,
-    router: Router,
-    /// Whose tokens are served in front of the router, if any are.
-    reads: Option<Arc<AppState>>,
-    loops: Arc<Loops>,
-    metrics: Arc<Metrics>,
-}
-
-/// An answer: most are there at once, and small, for hyper moves it about.
-type Answering<'s> = Either<Ready<Response>, BoxFuture<'s, Response>>;
-
-impl HttpService {
-    /// Answers one request of `peer`, and counts it.
-    pub fn answer<B>(&self, request: axum::http::Request<B>, peer: SocketAddr) -> Answering<'_>
-    where
-        B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
-    {
-        self.answer_while(request, peer, None)
-    }
-
-    /// The same, where it can be known whether the client has given up.
-    fn answer_while<'s, B>(
-        &'s self,
-        request: axum::http::Request<B>,
-        peer: SocketAddr,
-        end: Option<&ClientEnd>,
-    ) -> Answering<'s>
-    where
-        B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
-    {
-        // An answer at once is 200 and no error: only `All` logs it, so nothing is prepared for it otherwise.
-        let asked = self.logged(&request, peer, |level| level == AccessLevel::All);
-        if let Some(response) = self.at_once(&request) {
-            self.log(asked, &response);
-            return Either::Left(ready(response));
-        }
-        let asked = asked.or_else(|| self.logged(&request, peer, |level| level != AccessLevel::Off));
-        let mut request = without_empty_body(request);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        if let Some(end) = end {
-            request.extensions_mut().insert(end.clone());
-        }
-        Either::Right(Box::pin(self.route_and_count(request, peer, asked)))
-    }
-
-    /// What the access log needs of a request, if the level that is set is due.
-    fn logged<B>(
-        &self,
-        request: &axum::http::Request<B>,
-        peer: SocketAddr,
-        is_due: impl FnOnce(AccessLevel) -> bool,
-    ) -> Option<Box<Asked>> {
-        let state = self.reads.as_deref().filter(|state| is_due(state.logs.access()))?;
-        Some(Box::new(Asked::of(state, self.route(request.uri().path()), request, peer)))
-    }
-
-    fn log<B>(&self, asked: Option<Box<Asked>>, response: &Response<B>) {
-        if let (Some(asked), Some(state)) = (asked, self.reads.as_deref()) {
-            asked.answered(state, response);
-        }
-    }
-
-    /// The answer to a `GET /token` that needs neither a wait nor a refusal: all others take the router, and so does one
-    /// whose answer panicked, to panic there again if it must, and be counted.
-    fn at_once<B>(&self, request: &axum::http::Request<B>) -> Option<Response> {
-        if request.method() != Method::GET || request.uri().path() != "/token" {
-            return None;
-        }
-        self.read_at_once(|state| token::at_once(state, request))
-    }
-
-    /// What `answer` makes of a `GET /token`, counted if it is an answer.
-    fn read_at_once<A>(&self, answer: impl FnOnce(&AppState) -> Option<A>) -> Option<A> {
-        let state = self.reads.as_deref()?;
-        let answer = catch_unwind(AssertUnwindSafe(|| answer(state))).ok()??;
-        self.metrics.http.answered(Route::Token, StatusCode::OK.as_u16());
-        Some(answer)
-    }
-
-    async fn route_and_count(&self, request: Request, peer: SocketAddr, asked: Option<Box<Asked>>) -> Response {
-        let route = self.route(request.uri().path());
-        let mut response = match &self.reads {
-            Some(state) if loops::is_of_relay(&request) => self.loops.refuse(state, request, peer, route).await,
-            _ => {
-                let Ok(response) = self.router.clone().call(request).await;
-                response
-            }
-        };
-        let status = response.status();
-        self.metrics.http.answered(route, status.as_u16());
-        if status != StatusCode::OK {
-            // axum gives the length of the body that it sends, but here the header speaks of the one that it does not.
-            if status == StatusCode::NOT_MODIFIED {
-                response.headers_mut().remove(header::CONTENT_LENGTH);
-            }
-            debug!(
-                listener = self.side.name(),
-                route = route.name(),
-                status = status.as_u16(),
-                "answered, but not with 200"
-            );
-        }
-        self.log(asked, &response);
-        response
-    }
-
-    /// The label of a path. A path of the other listener is nothing here.
-    fn route(&self, path: &str) -> Route {
-        match (self.side, path) {
-            (Side::Public, "/token") => Route::Token,
-            (Side::Public, "/token/refresh") => Route::Report,
-            (Side::Public, drop_in::TOKEN) => Route::DropInToken,
-            (Side::Public, "/ticket") => Route::Ticket,
-            (Side::Public, "/jssdk/config") => Route::JsSdkConfig,
-            (Side::Public, drop_in::STABLE_TOKEN) => Route::DropInStableToken,
-            (Side::Public, getticket::OF_WECHAT) => Route::DropInTicket,
-            (Side::Public, getticket::OF_CORP | getticket::OF_AGENT) => Route::DropInWecomTicket,
-            (Side::Public, drop_in::GETTOKEN) => Route::DropInGettoken,
-            (Side::Public, openapi::PATH) => Route::OpenApi,
-            (Side::Admin, "/" | "/page.js" | "/page.css") => Route::Page,
-            (Side::Admin, "/events") => Route::Events,
-            (Side::Admin, "/status") => Route::Status,
-            (Side::Admin, "/metrics") => Route::Metrics,
-            (Side::Admin, path) if path.starts_with("/accounts/") && path.ends_with("/revoke") => Route::Revoke,
-            (_, "/healthz") => Route::Healthz,
-            (_, "/readyz") => Route::Readyz,
-            _ if self.reads.as_ref().is_some_and(|state| state.rules.load().gateway.is_some()) => Route::Gateway,
-            _ => Route::Other,
-        }
-    }
-}
-
 async fn nothing_here() -> Problem {
     Problem::NoSuchRoute
-}
-
-/// axum boxes every body but the empty one.
-fn without_empty_body<B>(request: axum::http::Request<B>) -> Request
-where
-    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
-{
-    request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    use axum::{body::Body, extract::Request, http::header, response::Response};
 
     use crate::{clock::FixedClock, credential::CredentialId, heartbeat::Heartbeat, registry::Handle};
 
@@ -424,7 +270,7 @@ mod tests {
     async fn a_handler_that_panics_answers_500_is_counted_and_takes_nobody_with_it() {
         let state = app(&[], Arc::default());
         let router = Router::new().route("/token", get(async || -> Response { panic!("sentinel") }));
-        let service = state.service(Side::Public, router);
+        let service = state.service(Side::Public, router, None);
         for _ in 0..2 {
             let response = service.answer(Request::get("/token").body(Body::empty()).unwrap(), PEER).await;
             assert_eq!(response.status(), 500);

@@ -15,6 +15,7 @@ use prometheus_client::{
 mod calls;
 mod credential;
 mod gateway;
+mod label;
 mod labels;
 mod logs;
 mod settings;
@@ -35,7 +36,7 @@ use crate::{
 };
 use calls::CallDurations;
 use credential::Credentials;
-use labels::Label;
+use label::Label;
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
@@ -274,7 +275,7 @@ fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
 }
 
 fn text_of(label: impl Label) -> String {
-    label.text().to_owned()
+    label.name().to_owned()
 }
 
 /// A gauge holds an `i64`: what does not fit stands at its end.

@@ -10,7 +10,7 @@ use axum::{
     http::{Method, Uri, request::Parts},
     response::{IntoResponse, Response},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
@@ -23,6 +23,7 @@ mod download;
 mod forward;
 mod headers;
 mod heal;
+mod put_in;
 mod refusal;
 mod target;
 mod upload;
@@ -30,21 +31,20 @@ mod upload;
 use super::{AppState, Rules, asked, auth::Presented, body::Unread, drop_in, handed_out, limits, problem::Problem};
 use crate::{
     account::AccountName,
-    credential::{Generation, log_credential},
+    credential::log_credential,
     issuer::{
         Platform,
         upstream::{UpstreamError, UpstreamSettings},
     },
     metrics::{ApiFamily, GatewayRefusal, Healing, Refusal},
     registry::Handle,
-    status::Offer,
 };
 use client::GatewayClient;
 use decide::{Asked, Credential, Known};
 use download::{Download, Silence};
 use forward::{Call, Sending, WHOLE};
 use heal::Reply;
-use target::Place;
+use put_in::PutIn;
 use upload::Upload;
 
 /// Requests under way at once; with a small `server.max_connections` half of those, so that a WeChat that hangs leaves room
@@ -175,52 +175,6 @@ fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRef
     state.metrics.gateway.refused(refusal);
     debug!(%address, path = asked::path(uri.path()), refusal = refusal.name(), rid, "gateway: not passed on");
     refusal::reply(state.rules.load().apps.main_platform(), refusal, &rid)
-}
-
-/// What is put into a call.
-#[derive(Default)]
-struct PutIn {
-    /// Where in the query, and what.
-    value: Option<(Place, String)>,
-    /// Which token it is.
-    token: Option<(Arc<Handle>, Generation)>,
-}
-
-impl PutIn {
-    fn token(handle: &Arc<Handle>, place: Place, offer: &Offer) -> Self {
-        let value = Some((place, offer.token.expose().to_owned()));
-        Self { value, token: Some((handle.clone(), offer.generation)) }
-    }
-
-    async fn of(state: &AppState, gateway: &Gateway, credential: &Credential) -> Result<Self, GatewayRefusal> {
-        match credential {
-            Credential::Own(_) | Credential::User => Ok(Self::default()),
-            Credential::Token { handle, place } => {
-                let offer = heal::living(state, handle, state.timeouts().first_token).await;
-                Ok(Self::token(handle, place.clone(), &offer.ok_or(GatewayRefusal::NoLivingToken)?))
-            }
-            Credential::AppSecret { account, place, was_appsecret } => {
-                let secret = gateway.secrets.get(account).ok_or(GatewayRefusal::UnknownAppid)?;
-                if *was_appsecret && let Some(handle) = state.registry.handles().access_token(account.as_str()) {
-                    handle.metrics.appsecret_accepted();
-                }
-                let value = Some((Place::Value(place.clone()), secret.expose_secret().to_owned()));
-                Ok(Self { value, token: None })
-            }
-        }
-    }
-
-    /// Puts it into the query that the client gave.
-    fn put(&self, given: Option<&str>, call: &mut Call) {
-        call.query = match &self.value {
-            Some((place, value)) => Some(target::with(given, place, value)),
-            None => given.map(str::to_owned),
-        };
-        if let Some((_, value)) = &self.value {
-            // In both forms: WeChat may give it back as it stood in the query.
-            call.secrets.extend([value.clone(), target::escaped(value)]);
-        }
-    }
 }
 
 async fn forward(

@@ -48,7 +48,6 @@ mod tests;
 use knowledge::{Charge, Knowledge};
 pub use messages::{Action, Decision, Event, NotRestored, Note, ReportAnswer, ReportId};
 use phase::{Phase, ProbeReason, ProbeSent, Sent, Then, Waiting};
-use probes::Probes;
 use replica::Replica;
 use writer::Writer;
 

@@ -11,7 +11,8 @@ use prometheus_client::{
 
 use super::{
     Labels,
-    labels::{CallKind, CallResult, Label},
+    label::Label,
+    labels::{CallKind, CallResult},
     text_of,
 };
 use crate::{credential::CredentialKind, issuer::Platform};
@@ -22,7 +23,7 @@ const SECONDS: [f64; 6] = [0.1, 0.25, 0.5, 1.0, 3.0, 8.0];
 impl Label for Platform {
     const ALL: &'static [Self] = &Self::ALL;
 
-    fn text(self) -> &'static str {
+    fn name(self) -> &'static str {
         self.label()
     }
 }

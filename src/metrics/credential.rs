@@ -16,7 +16,8 @@ use prometheus_client::{
 };
 
 use super::{
-    labels::{CallOutcome, Label, ProbeOutcome, ReportOutcome},
+    label::Label,
+    labels::{CallOutcome, ProbeOutcome, ReportOutcome},
     whole,
 };
 use crate::{
@@ -193,7 +194,7 @@ impl Page<'_, '_> {
         let mut family = self.encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (id, metrics) in self.metered {
             for (outcome, counter) in L::ALL.iter().zip(counters(metrics)) {
-                let labels = labels_of(id, Some(("outcome", outcome.text())));
+                let labels = labels_of(id, Some(("outcome", outcome.name())));
                 ConstCounter::new(counter.load(Relaxed)).encode(family.encode_family(&labels)?)?;
             }
         }

@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{ApiFamily, GatewayRefusal, Healing, StatusClass, counters, counters_by, labels::Label, text_of};
+use super::{ApiFamily, GatewayRefusal, Healing, StatusClass, counters, counters_by, label::Label, text_of};
 
 /// Up to the time after which a silent WeChat is given up. SDKs wait 5 s or 10 s.
 const SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];

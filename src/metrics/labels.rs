@@ -1,34 +1,6 @@
 //! Which values may the labels of the metrics take? Every one is listed here, so that a scrape shows each from the start.
 
-/// A label whose values are known beforehand.
-pub(super) trait Label: Copy + Sized + 'static {
-    /// Every value, in the order of the discriminants.
-    const ALL: &'static [Self];
-
-    /// The value as Prometheus shows it.
-    fn text(self) -> &'static str;
-}
-
-/// An enum of label values: the variants, their texts and the list of all of them cannot come apart.
-macro_rules! labels {
-    ($($(#[$about:meta])* $name:ident { $($(#[$told:meta])* $value:ident = $text:literal,)+ })+) => {$(
-        $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$told])* $value,)+
-        }
-
-        impl Label for $name {
-            const ALL: &'static [Self] = &[$(Self::$value,)+];
-
-            fn text(self) -> &'static str {
-                match self {
-                    $(Self::$value => $text,)+
-                }
-            }
-        }
-    )+};
-}
+use super::label::{Label, labels};
 
 labels! {
     /// Whether changed settings were taken.
@@ -322,20 +294,6 @@ impl StatusCode {
     }
 }
 
-impl Route {
-    /// The text of the label, for logs.
-    pub fn name(self) -> &'static str {
-        self.text()
-    }
-}
-
-impl GatewayRefusal {
-    /// The text of the label, for logs.
-    pub fn name(self) -> &'static str {
-        self.text()
-    }
-}
-
 impl ApiFamily {
     /// The family of `path`.
     pub fn of(path: &str) -> Self {
@@ -360,27 +318,6 @@ impl StatusClass {
     }
 }
 
-impl Refusal {
-    /// The text of the label, for logs.
-    pub fn name(self) -> &'static str {
-        self.text()
-    }
-}
-
-impl ClientLimit {
-    /// The text of the label, for logs.
-    pub fn name(self) -> &'static str {
-        self.text()
-    }
-}
-
-impl Side {
-    /// The text of the label, for logs.
-    pub fn name(self) -> &'static str {
-        self.text()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,7 +334,7 @@ mod tests {
     #[test]
     fn a_status_has_the_label_of_its_own_number() {
         for status in StatusCode::ALL.iter().filter(|status| **status != StatusCode::Other) {
-            assert_eq!(StatusCode::of(status.text().parse().unwrap()), *status);
+            assert_eq!(StatusCode::of(status.name().parse().unwrap()), *status);
         }
     }
 }

@@ -1,29 +1,10 @@
-//! What have probes found, and what does a verdict change?
+//! What does the verdict of a probe change?
 
 use super::{
     Generation, Grounds, Knowledge, Machine, Note, Now, Phase, ProbeReason, Remedy, ReportAnswer, ReportFailure,
-    Timestamp, Verdict,
+    Verdict,
 };
 use crate::keeper::record::Calm;
-
-/// What probes have found of the current credential.
-#[derive(Debug, Default)]
-pub(super) struct Probes {
-    /// When the last one was sent.
-    pub(super) last_at: Option<Timestamp>,
-    /// The last rotation of this process that replaced a token: the report's cool-down counts from it too.
-    pub(super) rotated_at: Option<Timestamp>,
-    /// The last one that was refused: it is served no more, not even until the one after it is stored.
-    pub(super) refused: Option<Generation>,
-    /// No probe of our own accord before.
-    pub(super) retry_at: Option<Timestamp>,
-    /// A regular probe was refused then, and a second one is to say whether that is so.
-    pub(super) refused_once_at: Option<Timestamp>,
-    /// Where between 0 and 1 this keeper stands among those that probe as often: they must not come in step.
-    pub(super) jitter: f64,
-    /// The clock offset up to which the credential was checked.
-    pub(super) checked_offset_ms: i64,
-}
 
 impl Machine {
     pub(super) fn probed(&mut self, now: Now, verdict: Verdict) {
