@@ -5,10 +5,7 @@
 //! does not count a suspend.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -29,14 +26,14 @@ pub fn next_beat_in(now: Timestamp) -> Duration {
 /// Three beats: a busy machine does not miss so many.
 pub const STALE_AFTER: Duration = BEAT.saturating_mul(3);
 
-/// One keeper's heartbeat; clones share it.
-#[derive(Debug, Clone)]
-pub struct Heartbeat(Arc<AtomicU64>);
+/// One keeper's heartbeat.
+#[derive(Debug)]
+pub struct Heartbeat(AtomicU64);
 
 impl Heartbeat {
     /// A heartbeat that beats now, at `awake`: a keeper is not dead before it starts.
     pub fn starting(awake: Duration) -> Self {
-        Self(Arc::new(AtomicU64::new(millis(awake))))
+        Self(AtomicU64::new(millis(awake)))
     }
 
     /// The keeper is alive at `awake`.
@@ -76,7 +73,7 @@ mod tests {
         let (last, late) = (start + STALE_AFTER, start + STALE_AFTER + Duration::from_millis(1));
         assert_eq!(heartbeat.silence(last), None);
         assert_eq!(heartbeat.silence(late), Some(STALE_AFTER + Duration::from_millis(1)));
-        heartbeat.clone().beat(late);
+        heartbeat.beat(late);
         assert_eq!(heartbeat.silence(late + STALE_AFTER), None);
     }
 }

@@ -253,7 +253,7 @@ mod tests {
         let (registry, metrics) = (Registry::default(), Metrics::new());
         let handle = |name: &&str| {
             let id = CredentialId::access_token(name.parse().unwrap());
-            Arc::new(Handle::new(id.clone(), metrics.credential(&id), Heartbeat::starting(clock.awake())).0)
+            Handle::new(id.clone(), metrics.credential(&id), Heartbeat::starting(clock.awake())).0
         };
         registry.insert(&accounts.iter().map(handle).collect::<Vec<_>>());
         let rules = Rules {

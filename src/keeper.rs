@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Now},
     credential::{CredentialId, Generation, log_credential},
     group::{Group, Member},
-    heartbeat::{BEAT, Heartbeat, next_beat_in},
+    heartbeat::{BEAT, next_beat_in},
     issuer::Issuer,
     keeper::{
         log::KeeperLog,
@@ -89,7 +89,6 @@ pub struct Keeper {
     /// Its end of the group of relays on the store.
     member: Option<Member>,
     log: KeeperLog,
-    heartbeat: Heartbeat,
     publisher: Publisher,
     reports: mpsc::UnboundedReceiver<Report>,
     /// The last generation that was published.
@@ -102,8 +101,7 @@ impl Keeper {
         Self {
             changes,
             member: parts.group.as_ref().map(|group| group.join(parts.id.clone())),
-            log: KeeperLog::new(parts.id.clone(), end.metrics, end.history),
-            heartbeat: end.heartbeat,
+            log: KeeperLog::new(end.publisher.handle().clone()),
             publisher: end.publisher,
             reports: end.reports,
             min_generation: Generation::default(),
@@ -142,11 +140,15 @@ impl Keeper {
         }
     }
 
+    fn beat(&self) {
+        self.publisher.handle().heartbeat.beat(self.parts.clock.awake());
+    }
+
     /// Waits for `work` and beats meanwhile: a keeper that pauses is not dead, and a restart of the process would not help it.
     async fn beating(&self, work: impl Future<Output = ()>) {
         let mut work = std::pin::pin!(work);
         loop {
-            self.heartbeat.beat(self.parts.clock.awake());
+            self.beat();
             tokio::select! {
                 () = &mut work => return,
                 () = sleep(BEAT) => {}
@@ -163,7 +165,7 @@ impl Keeper {
         let mut event = Event::Tick;
         let mut is_stopping = false;
         loop {
-            self.heartbeat.beat(self.parts.clock.awake());
+            self.beat();
             if let Some(member) = &self.member {
                 let (peers, found) = member.news();
                 machine.see(peers, found);

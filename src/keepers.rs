@@ -38,10 +38,9 @@ struct Running {
 
 /// A keeper that is about to run.
 struct Ready {
-    id: CredentialId,
+    handle: Arc<Handle>,
     identity: Arc<Identity>,
     setups: mpsc::UnboundedSender<Box<Setup>>,
-    heartbeat: Heartbeat,
     clock: Arc<dyn Clock>,
     keeper: Box<Keeper>,
 }
@@ -102,7 +101,7 @@ impl Keepers {
         handles.extend(others);
         self.registry.change(&handles, &gone);
         self.start(added);
-        let next = replacing.into_iter().map(|ready| (ready.id.clone(), Some(ready)));
+        let next = replacing.into_iter().map(|ready| (ready.handle.id.clone(), Some(ready)));
         let ending = gone.iter().map(|id| (id.clone(), None)).chain(next);
         let ending = ending.filter_map(|(id, next)| Some((self.running.remove(&id)?.task, next))).collect();
         Change { gone, ending, changes }
@@ -112,7 +111,7 @@ impl Keepers {
     pub async fn finish_change(&mut self, change: Change) -> Changes {
         let Change { gone, ending, changes } = change;
         let waiting = ending.iter().filter_map(|(_, next)| next.as_ref());
-        let waiting: Vec<_> = waiting.map(|next| (next.heartbeat.clone(), next.clock.clone())).collect();
+        let waiting: Vec<_> = waiting.map(|next| (next.handle.clone(), next.clock.clone())).collect();
         let end = async |(task, next): (Task, Option<Ready>)| {
             task.stop().await;
             next
@@ -125,7 +124,7 @@ impl Keepers {
                     None => break,
                 },
                 // who waits for its turn is not dead
-                _ = beat.tick() => waiting.iter().for_each(|(heartbeat, clock)| heartbeat.beat(clock.awake())),
+                _ = beat.tick() => waiting.iter().for_each(|(handle, clock)| handle.heartbeat.beat(clock.awake())),
             }
         }
         self.forget(&gone);
@@ -148,16 +147,17 @@ impl Keepers {
         let ready = |parts: Parts| {
             let (id, clock) = (parts.id.clone(), parts.clock.clone());
             let heartbeat = Heartbeat::starting(clock.awake());
-            let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat.clone());
+            let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
             let (identity, (setups, changes)) = (parts.identity.clone(), mpsc::unbounded());
             let keeper = Box::new(Keeper::new(parts, end, changes));
-            (Arc::new(handle), Ready { id, identity, setups, heartbeat, clock, keeper })
+            (handle.clone(), Ready { handle, identity, setups, clock, keeper })
         };
         parts.into_iter().map(ready).unzip()
     }
 
     fn start(&mut self, ready: impl IntoIterator<Item = Ready>) {
-        for Ready { id, identity, setups, keeper, .. } in ready {
+        for Ready { handle, identity, setups, keeper, .. } in ready {
+            let id = handle.id.clone();
             let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
             self.running.insert(id, Running { task, identity, setups });
         }

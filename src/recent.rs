@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::clock::WallTime;
@@ -50,9 +50,9 @@ pub struct Entry {
 }
 
 /// The last [`KEPT`] entries of one credential. Failures of one kind in a row are one entry, so that an outage does not push the
-/// rotations out. In memory: a new process begins with none. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct History(Arc<Mutex<VecDeque<Entry>>>);
+/// rotations out. In memory: a new process begins with none.
+#[derive(Debug, Default)]
+pub struct History(Mutex<VecDeque<Entry>>);
 
 impl History {
     /// Adds an entry; the oldest one makes room.
@@ -104,7 +104,7 @@ mod tests {
     fn the_last_twenty_are_kept_in_their_order() {
         let history = History::default();
         assert_eq!((history.entries(), history.last()), (vec![], None));
-        (0..25).for_each(|second| history.clone().add(at(second), Happening::Rotated));
+        (0..25).for_each(|second| history.add(at(second), Happening::Rotated));
         let kept: Vec<_> = history.entries().iter().map(|entry| entry.at).collect();
         assert_eq!(kept, (5..25).map(at).collect::<Vec<_>>());
         assert_eq!(history.last().unwrap().at, at(24));

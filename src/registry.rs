@@ -164,7 +164,7 @@ pub enum Unheard {
     Anything,
 }
 
-/// What the process holds of one credential.
+/// What the process holds of one credential, in one place of the memory: of many accounts few are in a core's cache.
 #[derive(Debug)]
 pub struct Handle {
     /// Which one.
@@ -175,17 +175,11 @@ pub struct Handle {
     pub heartbeat: Heartbeat,
     /// What happened to it of late.
     pub history: History,
-    board: Arc<Board>,
-    reports: mpsc::UnboundedSender<Report>,
-}
-
-/// What is published, and how readers learn that it has changed. It takes a sixth of the memory of tokio's `watch`, and a
-/// reader takes no lock.
-#[derive(Debug, Default)]
-struct Board {
+    /// With `waiters` it takes a sixth of the memory of tokio's `watch`, and a reader takes no lock.
     published: ArcSwap<Published>,
     waiters: Waiters,
     is_retired: AtomicBool,
+    reports: mpsc::UnboundedSender<Report>,
 }
 
 /// The keeper's end of a [`Handle`].
@@ -195,56 +189,50 @@ pub struct KeeperEnd {
     pub publisher: Publisher,
     /// What clients report.
     pub reports: mpsc::UnboundedReceiver<Report>,
-    /// What it counts.
-    pub metrics: Arc<CredentialMetrics>,
-    /// How it shows that it is alive.
-    pub heartbeat: Heartbeat,
-    /// Where it writes down what happens.
-    pub history: History,
 }
 
 impl Handle {
     /// A handle of `id`, and its keeper's end.
-    pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>, heartbeat: Heartbeat) -> (Self, KeeperEnd) {
-        let board = Arc::<Board>::default();
+    pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>, heartbeat: Heartbeat) -> (Arc<Self>, KeeperEnd) {
         let (reporter, reports) = mpsc::unbounded();
-        let publisher = Publisher { id: id.clone(), board: board.clone() };
-        let history = History::default();
-        let end = KeeperEnd {
-            publisher,
-            reports,
-            metrics: metrics.clone(),
-            heartbeat: heartbeat.clone(),
-            history: history.clone(),
-        };
-        (Self { id, metrics, heartbeat, history, board, reports: reporter }, end)
+        let handle = Arc::new(Self {
+            id,
+            metrics,
+            heartbeat,
+            history: History::default(),
+            published: ArcSwap::default(),
+            waiters: Waiters::default(),
+            is_retired: AtomicBool::default(),
+            reports: reporter,
+        });
+        (handle.clone(), KeeperEnd { publisher: Publisher(handle), reports })
     }
 
     /// What was published last.
     pub fn published(&self) -> Arc<Published> {
-        self.board.published.load_full()
+        self.published.load_full()
     }
 
     /// The same for a look that ends at once: it counts no reference, and so writes to nothing that is not in this core's cache.
     pub fn glance(&self) -> Guard<Arc<Published>> {
-        self.board.published.load()
+        self.published.load()
     }
 
     /// Waits until something is published after `seen`, or the handle is retired: for the long poll and the first token.
     pub async fn changed_since(&self, seen: &Published) {
         // while it is borrowed, no other one is at its address
-        let is_another = || !ptr::eq(seen, &raw const **self.board.published.load());
-        self.board.waiters.wait(|| self.is_retired() || is_another()).await;
+        let is_another = || !ptr::eq(seen, &raw const **self.published.load());
+        self.waiters.wait(|| self.is_retired() || is_another()).await;
     }
 
     /// Whether it has left the registry: its credential is another one's now, or nobody's. It makes no sense to wait for it.
     pub fn is_retired(&self) -> bool {
-        self.board.is_retired.load(Relaxed)
+        self.is_retired.load(Relaxed)
     }
 
     fn retire(&self) {
-        self.board.is_retired.store(true, Relaxed);
-        self.board.waiters.wake();
+        self.is_retired.store(true, Relaxed);
+        self.waiters.wake();
     }
 
     /// Reports to the keeper on these grounds that `generation` is bad, and waits for its answer; the caller bounds the wait. `None`: the keeper
@@ -277,17 +265,20 @@ impl Status {
 
 /// Where a keeper publishes; there is one for each credential.
 #[derive(Debug)]
-pub struct Publisher {
-    id: CredentialId,
-    board: Arc<Board>,
-}
+pub struct Publisher(Arc<Handle>);
 
 impl Publisher {
     /// Lets readers see `status`.
     pub fn publish(&self, status: Status) {
-        let next = self.board.published.load().followed_by(&self.id, status);
-        self.board.published.store(Arc::new(next));
-        self.board.waiters.wake();
+        let Handle { id, published, waiters, .. } = &*self.0;
+        let next = published.load().followed_by(id, status);
+        published.store(Arc::new(next));
+        waiters.wake();
+    }
+
+    /// What everybody sees.
+    pub const fn handle(&self) -> &Arc<Handle> {
+        &self.0
     }
 }
 
@@ -333,9 +324,7 @@ mod tests {
     };
 
     fn handle(id: &CredentialId) -> (Arc<Handle>, KeeperEnd) {
-        let metrics = Metrics::new().credential(id);
-        let (handle, end) = Handle::new(id.clone(), metrics, Heartbeat::starting(Duration::ZERO));
-        (Arc::new(handle), end)
+        Handle::new(id.clone(), Metrics::new().credential(id), Heartbeat::starting(Duration::ZERO))
     }
 
     #[test]

@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(ask(state.public()).await, StatusCode::SERVICE_UNAVAILABLE);
         let id = CredentialId::access_token("main".parse().unwrap());
         let (handle, end) = Handle::new(id.clone(), state.metrics.credential(&id), Heartbeat::starting(clock.awake()));
-        state.registry.insert(&[Arc::new(handle)]);
+        state.registry.insert(&[handle]);
         let promise = Promise { until: Timestamp::NEVER, sliding: None, verified_until: None };
         let token = Token::try_from("token".to_owned()).unwrap();
         end.publisher

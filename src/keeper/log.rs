@@ -8,10 +8,11 @@ use std::{sync::Arc, time::Duration};
 use super::machine::{NotRestored, Note};
 use crate::{
     clock::WallTime,
-    credential::{CredentialId, log_credential},
+    credential::log_credential,
     issuer::{IssueError, Issued, Verdict},
     metrics::{CallOutcome, CallResult, CredentialMetrics, ProbeOutcome},
-    recent::{Happening, History},
+    recent::Happening,
+    registry::Handle,
     status::Failure,
 };
 
@@ -21,9 +22,7 @@ const LOUD: u32 = 3;
 /// Logs, counts and writes down what happens to one credential.
 #[derive(Debug)]
 pub struct KeeperLog {
-    id: CredentialId,
-    metrics: Arc<CredentialMetrics>,
-    history: History,
+    handle: Arc<Handle>,
     /// Inconclusive probes in a row.
     without_verdict: u32,
     /// Leases given back since the last good reply.
@@ -31,19 +30,19 @@ pub struct KeeperLog {
 }
 
 impl KeeperLog {
-    /// For the credential `id`.
-    pub fn new(id: CredentialId, metrics: Arc<CredentialMetrics>, history: History) -> Self {
-        Self { id, metrics, history, without_verdict: 0, yielded: 0 }
+    /// For the credential of `handle`.
+    pub const fn new(handle: Arc<Handle>) -> Self {
+        Self { handle, without_verdict: 0, yielded: 0 }
     }
 
     /// What is counted of this credential.
     pub fn metrics(&self) -> &CredentialMetrics {
-        &self.metrics
+        &self.handle.metrics
     }
 
     /// Logs and counts what happened at `at`, and writes it down.
     pub fn note(&mut self, at: WallTime, note: &Note) {
-        let id = &self.id;
+        let id = &self.handle.id;
         match note {
             Note::Restored { generation, seconds_left: 0 } => {
                 log_credential!(info, id, %generation, "stored record taken: nothing can be promised of it any more");
@@ -57,22 +56,22 @@ impl KeeperLog {
                 log_credential!(warn, id, %reason, "stored record cannot be read");
             }
             Note::Rotated { generation, life, after_failures } => {
-                self.metrics.call(CallOutcome::Issued);
+                self.handle.metrics.call(CallOutcome::Issued);
                 self.yielded = 0;
-                self.metrics.rotated();
-                self.history.add(at, Happening::Rotated);
+                self.handle.metrics.rotated();
+                self.handle.history.add(at, Happening::Rotated);
                 match after_failures {
                     0 => log_credential!(info, id, %generation, lives = ?life, "fetched"),
                     failures => log_credential!(info, id, %generation, lives = ?life, failures, "fetched: recovered"),
                 }
             }
             Note::SameToken => {
-                self.metrics.call(CallOutcome::Same);
+                self.handle.metrics.call(CallOutcome::Same);
                 self.yielded = 0;
                 log_credential!(debug, id, "the same one was returned");
             }
             Note::Followed(generation) => {
-                self.history.add(at, Happening::Followed);
+                self.handle.history.add(at, Happening::Followed);
                 log_credential!(info, id, %generation, "taken from the relay that holds the lease");
             }
             // where no relay's calls get out, all take turns
@@ -98,7 +97,7 @@ impl KeeperLog {
             Note::CallFailed { failure, retry_in } => self.call_failed(failure, *retry_in),
             Note::Probed(verdict) => self.probed(verdict),
             Note::RefusedOnce => {
-                self.metrics.probe(ProbeOutcome::Refused);
+                self.handle.metrics.probe(ProbeOutcome::Refused);
                 log_credential!(info, id, "regular probe: refused; a second probe decides");
             }
             Note::Revoking(up_to) => {
@@ -108,8 +107,8 @@ impl KeeperLog {
                 log_credential!(warn, id, "the revoked token is dead: all that was handed out before is refused");
             }
             Note::EndedByOthers => {
-                self.metrics.ended_by_others();
-                self.history.add(at, Happening::EndedByOthers);
+                self.handle.metrics.ended_by_others();
+                self.handle.history.add(at, Happening::EndedByOthers);
                 log_credential!(
                     warn,
                     id,
@@ -121,7 +120,7 @@ impl KeeperLog {
                 log_credential!(warn, id, by_ms, "the wall clock was set: a probe follows, and less is promised");
             }
             Note::StoreFailed { trouble, repeated } => {
-                self.metrics.store_failed();
+                self.handle.metrics.store_failed();
                 if *repeated <= LOUD {
                     log_credential!(warn, id, reason = %trouble, repeated, "record not stored: serving from memory");
                 } else {
@@ -138,12 +137,12 @@ impl KeeperLog {
             IssueError::Unknown { .. } => (CallOutcome::Unknown, Happening::Unknown),
             IssueError::Refused { errcode, .. } => (CallOutcome::Refused, Happening::refused(errcode)),
         };
-        self.metrics.call(outcome);
+        self.handle.metrics.call(outcome);
         match failure.repeated {
-            0 | 1 => self.history.add(failure.at, happening),
-            _ => self.history.repeat(failure.at, happening),
+            0 | 1 => self.handle.history.add(failure.at, happening),
+            _ => self.handle.history.repeat(failure.at, happening),
         }
-        let id = &self.id;
+        let id = &self.handle.id;
         let (errcode, repeated) = (failure.error.errcode(), failure.repeated);
         let (error, hint) = (failure.errors.describe(&failure.error), failure.errors.hint(&failure.error));
         let loud = if failure.needs_operator() { 1 } else { LOUD };
@@ -155,25 +154,25 @@ impl KeeperLog {
     }
 
     fn probed(&mut self, verdict: &Verdict) {
-        let id = &self.id;
+        let id = &self.handle.id;
         if !matches!(verdict, Verdict::Inconclusive { .. }) {
             self.without_verdict = 0;
         }
         match verdict {
             Verdict::Accepted => {
-                self.metrics.probe(ProbeOutcome::Accepted);
+                self.handle.metrics.probe(ProbeOutcome::Accepted);
                 log_credential!(info, id, "probe: accepted");
             }
             Verdict::Refused { errcode } => {
-                self.metrics.probe(ProbeOutcome::Refused);
+                self.handle.metrics.probe(ProbeOutcome::Refused);
                 log_credential!(warn, id, errcode, "probe: refused; served no more, and a new one is fetched");
             }
             Verdict::Replaced => {
-                self.metrics.probe(ProbeOutcome::Refused);
+                self.handle.metrics.probe(ProbeOutcome::Refused);
                 log_credential!(info, id, "probe: another one has taken its place, and is fetched");
             }
             Verdict::Inconclusive { cause } => {
-                self.metrics.probe(ProbeOutcome::Inconclusive);
+                self.handle.metrics.probe(ProbeOutcome::Inconclusive);
                 self.without_verdict += 1;
                 let repeated = self.without_verdict;
                 if repeated <= LOUD {
@@ -209,12 +208,19 @@ fn not_restored(why: NotRestored) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{credential::Generation, issuer::wechat::ERRORS, metrics::Metrics};
+    use crate::{
+        credential::{CredentialId, Generation},
+        heartbeat::Heartbeat,
+        issuer::wechat::ERRORS,
+        metrics::Metrics,
+    };
 
     #[test]
     fn rotations_and_failures_come_into_the_history_and_those_of_a_kind_in_a_row_as_one() {
-        let (id, history) = (CredentialId::access_token("main".parse().unwrap()), History::default());
-        let mut log = KeeperLog::new(id.clone(), Metrics::new().credential(&id), history.clone());
+        let id = CredentialId::access_token("main".parse().unwrap());
+        let metrics = Metrics::new().credential(&id);
+        let (handle, _end) = Handle::new(id, metrics, Heartbeat::starting(Duration::ZERO));
+        let mut log = KeeperLog::new(handle.clone());
         let failed = |second: i64, repeated| {
             let error = IssueError::Refused { errcode: 40164, errmsg: String::new() };
             let at = WallTime::from_millis(second * 1000);
@@ -229,7 +235,7 @@ mod tests {
         }
         log.note(WallTime::from_millis(5000), &Note::SameToken);
         log.note(WallTime::from_millis(6000), &Note::EndedByOthers);
-        let entries = history.entries().into_iter().map(|entry| (entry.at.as_millis(), entry.what, entry.times));
+        let entries = handle.history.entries().into_iter().map(|entry| (entry.at.as_millis(), entry.what, entry.times));
         let refused = Happening::Refused(40164);
         let expected = [
             (1000, Happening::Rotated, 1),

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     clock::FixedClock,
     credential::{CredentialKind, Token},
-    heartbeat::{BEAT, STALE_AFTER},
+    heartbeat::{BEAT, Heartbeat, STALE_AFTER},
     issuer::{IssueError, Issued, Platform, Profile, Verdict, wechat::Endpoint},
     keepers::{Changes, Keepers},
     lifecycle::{End, Lifecycle},

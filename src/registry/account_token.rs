@@ -129,7 +129,7 @@ mod tests {
         let id = CredentialId::access_token("main".parse().unwrap());
         let (handle, end) =
             Handle::new(id.clone(), Metrics::new().credential(&id), Heartbeat::starting(Duration::ZERO));
-        registry.insert(&[Arc::new(handle)]);
+        registry.insert(&[handle]);
         end
     }
 

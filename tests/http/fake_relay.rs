@@ -27,7 +27,6 @@ use token_relay::{
         wechat::{ERRORS, Endpoint},
     },
     metrics::Metrics,
-    recent::History,
     registry::{Handle, Publisher, Registry, Report, Reported},
     relay_key::KeyDigest,
     report::{ReportFailure, ReportLimit},
@@ -137,7 +136,7 @@ impl FakeRelay {
             // as if a keeper beat for as long as a test may last
             let heartbeat = Heartbeat::starting(SystemClock.awake() + Duration::from_secs(3600));
             let (handle, end) = Handle::new(id.clone(), metrics.credential(&id), heartbeat);
-            registry.insert(&[Arc::new(handle)]);
+            registry.insert(&[handle]);
             end.publisher.publish(idle());
             publishers.insert((*name).to_owned(), end.publisher);
             reports.insert((*name).to_owned(), end.reports);
@@ -207,10 +206,8 @@ impl FakeRelay {
         answer(&self.relay.public(), request).await
     }
 
-    /// What happened to `name` of late.
-    pub(crate) fn history(&self, name: &str) -> History {
-        let handles = self.relay.registry.handles();
-        handles.iter().find(|handle| handle.id.to_string() == name).unwrap().history.clone()
+    pub(crate) fn handle(&self, name: &str) -> Arc<Handle> {
+        self.publishers[name].handle().clone()
     }
 
     pub(crate) async fn admin(&self, target: &str) -> Answer {

@@ -73,7 +73,7 @@ async fn a_page_is_told_all_at_first_and_then_what_has_changed() {
     assert_eq!((&second["rows"][0]["name"], &second["rows"][0]["severity"]), (&"shop".into(), &"bad".into()));
     let advice = second["head"]["notices"][0]["advice"].as_str().unwrap();
     assert!(advice.starts_with("1.2.3.4 不在 IP 白名单中"), "{advice}");
-    fake.history("main").add(WallTime::from_millis(7), Happening::Rotated);
+    fake.handle("main").history.add(WallTime::from_millis(7), Happening::Rotated);
     let third = page.update().await;
     assert_eq!((third["order"].is_null(), third["head"].is_null()), (true, true), "{third}");
     assert_eq!(

@@ -74,18 +74,18 @@ pub(super) fn lives(fake: &FakeRelay, name: &str, age: u64) {
     fake.publish(name, status(LIFE - age, Some(HOUR.saturating_sub(age))));
     for hour in (0..20).rev() {
         let at = WallTime::from_millis(wall.as_millis() - millis(age + hour * HOUR));
-        fake.history(name).add(at, Happening::Rotated);
+        fake.handle(name).history.add(at, Happening::Rotated);
     }
 }
 
 /// A minute without an answer before one of its renewals.
 fn stumbles(fake: &FakeRelay, name: &str) {
-    let entries = fake.history(name).entries();
+    let entries = fake.handle(name).history.entries();
     for (place, entry) in entries.iter().enumerate() {
         if place == 6 {
-            (0..4).for_each(|_| fake.history(name).repeat(entry.at, Happening::Unknown));
+            (0..4).for_each(|_| fake.handle(name).history.repeat(entry.at, Happening::Unknown));
         }
-        fake.history(name).add(entry.at, Happening::Rotated);
+        fake.handle(name).history.add(entry.at, Happening::Rotated);
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) fn fails(fake: &FakeRelay, name: &str, left: Option<u64>, error: Issu
         IssueError::Unknown { .. } => Happening::Unknown,
         IssueError::NotSent { .. } => Happening::NotSent,
     };
-    (0..times).for_each(|_| fake.history(name).repeat(at, happening));
+    (0..times).for_each(|_| fake.handle(name).history.repeat(at, happening));
     let trouble = Some(Arc::new(Failure { error, errors: &ERRORS, at, repeated: times }));
     let served = match left {
         Some(left) => status(left, None),

@@ -35,7 +35,7 @@ impl World {
         for name in ["main", "shop"] {
             let id = CredentialId::access_token(name.parse().unwrap());
             let (handle, end) = Handle::new(id.clone(), metrics.credential(&id), Heartbeat::starting(Duration::ZERO));
-            registry.insert(&[Arc::new(handle)]);
+            registry.insert(&[handle]);
             if name == "main" {
                 let token = Token::try_from(TOKEN.to_owned()).unwrap();
                 let promise = Promise { until: Timestamp::NEVER, sliding: None, verified_until: None };

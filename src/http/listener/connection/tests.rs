@@ -120,7 +120,7 @@ fn state(clock: &Arc<FixedClock>) -> Arc<AppState> {
     for (name, until) in [("main", now.plus(Duration::from_secs(3541))), ("shop", now.plus(Duration::from_secs(42)))] {
         let id = CredentialId::access_token(name.parse().unwrap());
         let (handle, end) = Handle::new(id.clone(), state.metrics.credential(&id), Heartbeat::starting(clock.awake()));
-        state.registry.insert(&[Arc::new(handle)]);
+        state.registry.insert(&[handle]);
         let promise = Promise { until, sliding: None, verified_until: None };
         let token = Token::try_from(format!("token_of_{name}")).unwrap();
         let offer = Some(Offer { generation: Generation(7), token, promise });
