@@ -94,7 +94,8 @@ impl Knowledge {
         let is_gone = |holder| replica.peers.is_gone(holder, replica.learned_at);
         match (self.role(), self.record.holder) {
             (Role::Alone | Role::Holder { .. } | Role::Blocked(Obstacle::Foreign), _) => false,
-            (Role::Blocked(Obstacle::Anothers(holder)), _) => is_gone(holder),
+            // of this very relay: the keeper before, under the settings before, has ended and could not give it back
+            (Role::Blocked(Obstacle::Anothers(holder)), _) => holder == replica.me() || is_gone(holder),
             (Role::Follower, _) if self.writer.held.is_none() => true,
             (Role::Follower, None) if replica.has_yielded => replica.has_stood_still(replica.learned_at),
             (Role::Follower, Some(holder)) if holder != replica.me() => is_gone(holder),

@@ -9,7 +9,7 @@ use super::{Issued, Knowledge, Note, Now, Sent, Timestamp, calls::Lifetime};
 use crate::{
     clock::Bounds,
     keeper::{
-        record::Sighting,
+        record::{Credential, Sighting},
         schedule::{ATTEMPT_GAP, LATE_END, Policy},
     },
 };
@@ -22,8 +22,7 @@ impl Knowledge {
         };
         if current.token != issued.token {
             // it was the current one when it was last seen, or later
-            let seen_at = current.sighting.map_or(current.asked_at, |sighting| sighting.seen_at).earliest;
-            let began = Bounds::between(self.minted_from(now, sent, seen_at).min(sent.at), now.boot);
+            let began = Bounds::between(self.minted_from(now, sent, current).min(sent.at), now.boot);
             return self.take_until(now, sent, issued, began);
         }
         // of one that outlives what was said nobody knows the end any more
@@ -44,14 +43,18 @@ impl Knowledge {
     }
 
     /// From when on a text can have been minted that took the place of one that was `seen_at`. Where nobody else asks, a call of ours
-    /// has minted it: this one, or an earlier one that was not answered.
-    fn minted_from(&self, now: Now, sent: Sent, seen_at: Timestamp) -> Timestamp {
+    /// has minted it: this one, or an earlier one that was not answered. Of several relays, one that the store does not answer asks
+    /// without a record, from when it was planned.
+    fn minted_from(&self, now: Now, sent: Sent, current: &Credential) -> Timestamp {
+        let seen_at = current.sighting.map_or(current.asked_at, |sighting| sighting.seen_at).earliest;
         // while the store is away, the relays of a group ask without hearing of one another
         let is_alone = self.replica.is_none() || self.writer.trouble.is_none();
         if !self.issuer().is_asked_by_us_alone || !is_alone {
             return seen_at;
         }
-        self.record.unanswered_at.map_or(sent.at, |at| at.earliest).max(seen_at).min(now.boot)
+        let unrecorded_from = self.replica.as_ref().map_or(sent.at, |_| self.planned(current).earliest);
+        let unanswered_from = self.record.unanswered_at.map_or(sent.at, |at| at.earliest);
+        unanswered_from.min(unrecorded_from).max(seen_at).min(now.boot)
     }
 
     /// A call was sent then, and nobody knows what came of it.

@@ -62,8 +62,7 @@ impl Machine {
             (None, true) => {
                 replica.is_away = false;
                 self.known.writer.retry_at = None;
-                // a store that is full or read-only can be read: that is no recovery
-                if !self.known.writer.is_dirty && !self.known.is_blocked() {
+                if self.known.has_store_back() {
                     let recovered = self.known.writer.recovered();
                     self.known.note(recovered);
                 }
@@ -109,7 +108,7 @@ impl Machine {
         self.phase = Phase::Idle;
         self.is_loaded = true;
         self.known.learn(now, found.record, decoded);
-        if !self.known.writer.is_dirty && !self.known.is_blocked() {
+        if self.known.has_store_back() {
             let recovered = self.known.writer.recovered();
             self.known.note(recovered);
         }

@@ -38,16 +38,17 @@ impl Knowledge {
     }
 
     /// Up to when this relay may begin a call: alone always; of several the holder; and with a sticky issuer anybody while the
-    /// store is away, since all are given the same token.
+    /// store is away, since all are given the same token. Not where another deployment's record stands, which the intent would
+    /// be written over as soon as the store is back.
     pub(super) fn may_call_until(&self) -> Timestamp {
         let is_free_for_all =
             self.charge.policy.issuer.rotation == RotationMode::Sticky && self.writer.trouble.is_some();
         match self.role() {
-            Role::Blocked(Obstacle::Foreign) => Timestamp::LONG_AGO,
+            Role::Blocked(_) => Timestamp::LONG_AGO,
             Role::Alone => Timestamp::NEVER,
             _ if is_free_for_all => Timestamp::NEVER,
             Role::Holder { until } => until,
-            Role::Follower | Role::Blocked(Obstacle::Anothers(_)) => Timestamp::LONG_AGO,
+            Role::Follower => Timestamp::LONG_AGO,
         }
     }
 
@@ -58,6 +59,16 @@ impl Knowledge {
     /// What is stored must not be written over, but by a relay that takes the lease.
     pub(super) fn is_blocked(&self) -> bool {
         matches!(self.role(), Role::Blocked(_))
+    }
+
+    /// Whether a store that can be read works as far as this relay can tell: one that is full or read-only can be read too, and is
+    /// known to work again by a write. Where another deployment's record stands there will be none.
+    pub(super) fn has_store_back(&self) -> bool {
+        match self.role() {
+            Role::Blocked(Obstacle::Foreign) => false,
+            Role::Blocked(Obstacle::Anothers(_)) => true,
+            Role::Alone | Role::Holder { .. } | Role::Follower => !self.writer.is_dirty,
+        }
     }
 
     /// Reported as long as another deployment writes under this credential's name.

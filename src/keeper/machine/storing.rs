@@ -39,6 +39,8 @@ impl Machine {
             }
             Then::Call { sent, until } if may_go_on && now.boot < until => {
                 self.known.is_announced(now, sent);
+                // the one that it is made with: it may have been changed since the intent was written
+                self.known.record.asked_with = self.known.charge.secret_mark.clone();
                 self.phase = Phase::Calling(sent);
                 self.act(Action::Send { is_forced: sent.is_forced });
             }

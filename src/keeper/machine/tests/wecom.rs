@@ -81,6 +81,21 @@ fn a_secret_that_is_changed_while_a_probe_is_being_recorded_is_tried_at_once() {
 }
 
 #[test]
+fn a_secret_that_is_changed_while_a_call_is_being_recorded_is_tried_once() {
+    let mut rig = Rig::with(policy(), true);
+    rig.run_to_write();
+    rig.step(Event::Reconfigured(policy(), SecretMark::of("ww1", "another")));
+    assert!(!rig.is_calling());
+    rig.stores_by_hand = false;
+    rig.stored(Swap::Won);
+    assert!(rig.is_calling(), "it is made with the new one");
+    rig.reply(Err(code(40001)));
+    let failed_at = rig.boot;
+    rig.run_to_call();
+    assert_eq!(rig.boot.since(failed_at), HOUR);
+}
+
+#[test]
 fn another_secret_is_tried_at_once_and_takes_no_token_of_the_one_before() {
     let mut rig = with_a_token_of_known_age();
     for (secret, is_kept) in [("first", false), ("first", true), ("second", false)] {

@@ -125,3 +125,28 @@ fn a_late_token_that_a_store_that_went_back_does_not_know_is_the_candidate_too()
     assert_eq!([pair.shown(0), pair.shown(1)], ["newer", "newer"]);
     assert_eq!(pair.told(0, "HandedOver { is_candidate: true }"), 1, "{:?}", pair.relays[0].notes);
 }
+
+/// WeCom gives the same token to all until it ends, and does not say when.
+#[test]
+fn a_call_that_went_unrecorded_counts_for_the_life_of_the_token_that_it_may_have_minted() {
+    let mut pair = Pair::of(Policy { issuer: crate::issuer::wecom::PROFILE, ..policy(RotationMode::Sticky) });
+    pair.reply(0, "one");
+    pair.pass_until_call(0, 60);
+    pair.reply(0, "two");
+    assert!(pair.shown(0) == "two" && pair.seconds(0) > 7190, "its life began with this call");
+    pair.relays[1].is_frozen = true;
+    pair.pass(7100);
+    pair.cut = Some(0);
+    pair.pass_until_call(0, 200);
+    let minted_at = pair.boot;
+    pair.reply(0, "three");
+    pair.pass(2400);
+    // it ends before it could store that
+    pair.store.presences.clear();
+    pair.relays[0] = Relay::new(pair.relays[0].machine.known.charge.policy, 3, pair.boot);
+    pair.cut = None;
+    pair.pass_until_call(0, 60);
+    pair.reply(0, "three");
+    let left = s(7200).saturating_sub(pair.boot.since(minted_at));
+    assert!(pair.seconds(0) <= left.as_secs(), "{} of {left:?}", pair.seconds(0));
+}

@@ -166,3 +166,39 @@ fn a_relay_that_was_cut_off_at_its_start_calls_a_sticky_issuer_whatever_it_has_r
     pair.pass(10);
     assert_eq!((pair.shown(0), pair.generation(0)), ("one", pair.generation(1)));
 }
+
+/// The holder's record of another appid, written now.
+fn another_writes(pair: &mut Pair, holder: ReplicaId) -> Sealed {
+    let other = Identity { appid: "wx2".to_owned(), ..identity() };
+    let record = Record { holder: Some(holder), ..Record::default() };
+    let theirs = record.encode(&other, &BootId::from_text("c"), now(pair.boot, 0));
+    pair.store.write(theirs.clone());
+    theirs
+}
+
+#[test]
+fn a_living_record_of_another_appid_is_not_written_over_by_a_sticky_relay_that_was_cut_off_for_a_moment() {
+    let mut pair = Pair::of(policy(RotationMode::Sticky));
+    pair.reply(0, "one");
+    let theirs = another_writes(&mut pair, ReplicaId(9));
+    for beat in 1..9000 {
+        another_lives(&mut pair, beat);
+        pair.cut = (10..20).contains(&beat).then_some(1);
+        pair.pass(1);
+    }
+    assert_eq!((pair.store.record.as_ref(), pair.calls()), (Some(&theirs), 1));
+    // it is shut down, and what it has left is taken over
+    pair.pass(20);
+    assert!(pair.store.text().contains("\"one\"") && pair.calls() == 2, "{}", pair.store.text());
+}
+
+/// A reload gave the account another appid, and the keeper before could not give its lease back.
+#[test]
+fn a_record_of_the_appid_before_whose_holder_is_this_very_relay_is_taken_over() {
+    let mut pair = Pair::serving("one");
+    another_writes(&mut pair, ReplicaId(1));
+    pair.pass(20);
+    assert!(pair.store.text().contains("\"one\""), "{}", pair.store.text());
+    assert_eq!((pair.status(0).lease.is_ours(), pair.status(0).store_trouble.as_ref()), (true, None));
+    assert_eq!(pair.calls(), 1);
+}
