@@ -41,6 +41,8 @@ pub enum ReportFailure {
     TooSoon,
     /// The relay cannot store its record, so no call is made.
     NotStored,
+    /// The relay cannot store a revocation. It keeps it in mind, and stores it when it can.
+    RevocationNotStored,
     /// The issuer gives the same token until its end, whatever is asked of it.
     CannotRevoke,
     /// The store is away, so the report cannot be passed on to the relay that calls.

@@ -15,8 +15,8 @@ use crate::settings::Layers;
 /// Of the whole check: below the time-outs that container runtimes give one.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks `GET /healthz` on the public listener, and where that takes the connection but does not answer, because all its
-/// places are taken, on the admin listener, which has places of its own. Where the public listener speaks TLS it asks the admin
+/// Asks `GET /healthz` on the public listener, and where that does not answer, because all its places are taken or another
+/// `server.listen` waits for a restart, on the admin listener, which has places of its own. Where the public listener speaks TLS it asks the admin
 /// listener alone: the certificate names the relay as others call it, not its loopback address, and may be wanted of clients
 /// too. Needs only these keys, so that neither an unreadable secret nor a mistake in a file edited since the start makes a live
 /// relay look dead. Where the file cannot even be parsed, the environment and the defaults say where it listens.
@@ -43,7 +43,7 @@ fn ask_one(layers: &Layers) -> Outcome {
     let answer = runtime.block_on(async {
         let Some(admin) = admin else { return tokio::time::timeout(TIMEOUT, ask(address)).await };
         let answer = tokio::time::timeout(TIMEOUT / 2, ask(address)).await;
-        if answer.is_ok() {
+        if matches!(answer, Ok(Ok(_))) {
             return answer;
         }
         match tokio::time::timeout(TIMEOUT / 2, ask(admin)).await {

@@ -31,8 +31,13 @@ pub fn revoke(
 ) -> Outcome {
     let env: Vec<_> = env.into_iter().collect();
     let key = key(key_file, &env)?;
-    let admin = Admin::of(&Layers::read(config, env)?)?;
-    runtime()?.block_on(carry_out(&admin, account, &key))
+    let (layers, broken) = Layers::read_what_can_be(config, env);
+    let asked = Admin::of(&layers).and_then(|admin| runtime()?.block_on(carry_out(&admin, account, &key)));
+    // a leak does not wait until a settings file is mended: the relay runs with those before
+    asked.map_err(|error| match broken {
+        Some(broken) => CommandError::Failed(format!("{error}; and the settings file cannot be read: {broken}")),
+        None => error,
+    })
 }
 
 fn key(file: Option<&Path>, env: &[(OsString, OsString)]) -> Result<SecretString, CommandError> {

@@ -185,6 +185,8 @@ impl IntoResponse for Problem {
     }
 }
 
+/// What is said of a revocation that is not carried out yet.
+pub(super) const REVOCATION_NOT_STORED: &str = "the revocation is not stored yet: the relay carries it out as soon as it can store it, unless it is started again before";
 const CANNOT_REVOKE: &str = "the issuer gives the same token until its end: reset the secret in its console";
 
 /// Which limit a client is over.
@@ -218,6 +220,7 @@ pub(super) fn failed<'f>(failure: &'f ReportFailure, trouble: Option<&Failure>) 
             &format!("the token is dead, and {issuer}'s last answer forbids a call so soon")
         }
         ReportFailure::NotStored => "the relay cannot store its record",
+        ReportFailure::RevocationNotStored => REVOCATION_NOT_STORED,
         ReportFailure::CannotRevoke => CANNOT_REVOKE,
         ReportFailure::StoreAway => "the store is away: the report cannot be passed on",
         ReportFailure::Worded(reason) => reason,

@@ -15,7 +15,7 @@ use super::{
     auth::Presented,
     body::Unread,
     health::json_answer,
-    problem::Problem,
+    problem::{Problem, REVOCATION_NOT_STORED},
     report::{settled, unavailable},
 };
 use crate::{credential::Generation, registry::Handle, report::Grounds};
@@ -64,7 +64,7 @@ async fn record(state: &AppState, credential: &Handle) -> Result<Response, Probl
     match timeout(state.timeouts().report, recorded).await {
         Ok(answer) => settled(state, credential, answer)?,
         Err(_elapsed) => {
-            return Err(unavailable(state, credential, "the revocation is not stored yet; the relay goes on trying"));
+            return Err(unavailable(state, credential, REVOCATION_NOT_STORED));
         }
     }
     let rotations_to_revoke = credential.published().status.rotations_to_revoke;

@@ -249,6 +249,8 @@ labels! {
     StatusCode {
         /// 200
         Ok = "200",
+        /// 202: a revocation was taken.
+        Accepted = "202",
         /// 304
         NotModified = "304",
         /// 400
@@ -261,15 +263,25 @@ labels! {
         NotFound = "404",
         /// 405
         MethodNotAllowed = "405",
+        /// 408: a body stalled.
+        BodyStalled = "408",
+        /// 409: what cannot be revoked.
+        Conflict = "409",
         /// 413
         TooLarge = "413",
         /// 429
         TooMany = "429",
         /// 500: a handler panicked.
         Panicked = "500",
+        /// 502: WeChat was not reached.
+        BadGateway = "502",
         /// 503
         Unavailable = "503",
-        /// One that this relay never answers.
+        /// 504: WeChat did not answer.
+        GatewayTimeout = "504",
+        /// 508: a loop of relays.
+        Loop = "508",
+        /// One that is not the relay's: what came through the gateway.
         Other = "other",
     }
 }
@@ -277,20 +289,9 @@ labels! {
 impl StatusCode {
     /// The label of the status `code`.
     pub fn of(code: u16) -> Self {
-        match code {
-            200 => Self::Ok,
-            304 => Self::NotModified,
-            400 => Self::BadRequest,
-            401 => Self::Unauthorized,
-            403 => Self::Forbidden,
-            404 => Self::NotFound,
-            405 => Self::MethodNotAllowed,
-            413 => Self::TooLarge,
-            429 => Self::TooMany,
-            500 => Self::Panicked,
-            503 => Self::Unavailable,
-            _ => Self::Other,
-        }
+        // 200, which nearly all are, is the first
+        let mut all = Self::ALL.iter().copied();
+        all.find(|status| status.name().parse() == Ok(code)).unwrap_or(Self::Other)
     }
 }
 

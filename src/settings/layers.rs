@@ -17,7 +17,7 @@ use super::schema::{self, PathKind};
 pub const CONFIG_VARIABLE: &str = "TOKEN_RELAY_CONFIG";
 
 /// Variables with this prefix are settings. Kubernetes makes `TOKEN_RELAY_PORT` and the like for a service of our name: those
-/// have one underscore and are no settings.
+/// have single underscores only and are no settings.
 const PREFIX: &str = "TOKEN_RELAY__";
 
 /// The longest settings file, in bytes: ten thousand accounts take two million.
@@ -202,7 +202,13 @@ impl Layer {
         let mut layer = Self::default();
         for (variable, value) in env {
             let variable = variable.to_string_lossy();
-            let Some(rest) = strip_prefix(&variable) else { continue };
+            let Some(rest) = strip_prefix(&variable) else {
+                if is_mistyped(&variable) {
+                    let problem = format!("is no setting: those begin with {PREFIX}, with two underscores");
+                    layer.refuse(variable.to_string(), problem, &variable);
+                }
+                continue;
+            };
             let path = rest.to_ascii_lowercase();
             let path: Vec<&str> = path.split("__").collect();
             let key = path.join(".");
@@ -241,6 +247,12 @@ impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Layer").field("keys", &self.values.keys()).finish_non_exhaustive()
     }
+}
+
+/// Whether a variable is a setting but for the second underscore of its prefix.
+fn is_mistyped(variable: &str) -> bool {
+    let upper = variable.to_ascii_uppercase();
+    upper.strip_prefix(PREFIX.trim_end_matches('_')).is_some_and(|rest| rest.starts_with('_') && rest.contains("__"))
 }
 
 /// The settings file that the environment names.

@@ -149,8 +149,9 @@ pub(super) fn lookup(path: &[&str]) -> PathKind {
         [section] if keys_of(section).is_some() => PathKind::Table,
         ["server", "tls", key] => key_of(keys_of("server.tls").unwrap_or_default(), key),
         [section, key] => keys_of(section).map_or_else(unknown_section, |keys| key_of(keys, key)),
-        [_] => unknown_section(),
-        _ => PathKind::Unknown(Vec::new()),
+        ["accounts" | "clients", ..] => PathKind::Unknown(Vec::new()),
+        [section, ..] if keys_of(section).is_some() => PathKind::Unknown(Vec::new()),
+        _ => unknown_section(),
     }
 }
 

@@ -26,8 +26,10 @@ pub const ANOTHER_CALLER_ADVICE: Bilingual = Bilingual::new(
 /// A revocation is on its way.
 pub const REVOKING: Bilingual = Bilingual::new("being revoked", "正在作废");
 /// What to do about it.
-pub const REVOKING_ADVICE: Bilingual =
-    Bilingual::new("nothing to do: two rotations, 30 s apart", "不用管：相隔 30 秒刷新两次");
+pub const REVOKING_ADVICE: Bilingual = Bilingual::new(
+    "nothing to do: two rotations, 30 s apart; with its record not stored, when that is",
+    "不用管：相隔 30 秒刷新两次；记录存不下时，等能存下再刷新",
+);
 
 /// Which relay calls.
 pub const fn caller(lease: Lease) -> Bilingual {

@@ -57,12 +57,11 @@ async fn long_queries_many_parameters_and_foreign_bytes_end_where_they_begin() {
 }
 
 #[tokio::test]
-async fn connect_upgrades_odd_expectations_and_loops_are_refused_without_a_call() {
+async fn connect_odd_expectations_and_loops_are_refused_without_a_call() {
     let gate = Gate::new().await;
     let target = format!("/x/echo?access_token={}", gate.token);
     for (request, status) in [
         (head("CONNECT", "evil.example:443", ""), "400"),
-        (head("GET", &target, "Connection: Upgrade\r\nUpgrade: websocket\r\n"), "400"),
         (head("GET", &target, "Expect: cake\r\n"), "400"),
         (head("GET", &target, "Token-Relay-Hop: 1\r\n"), "508"),
         (head("OPTIONS", "*", ""), "400"),
@@ -73,6 +72,22 @@ async fn connect_upgrades_odd_expectations_and_loops_are_refused_without_a_call(
     }
     assert_eq!(gate.sim.calls(Op::Any).len(), 0);
     still_serves(&gate).await;
+}
+
+/// Java's `HttpClient` offers HTTP/2 with every request, and nginx's usual lines for websockets say `Connection: upgrade` of all.
+#[tokio::test]
+async fn an_offer_to_upgrade_is_not_taken_and_the_call_passes() {
+    let gate = Gate::new().await;
+    let target = format!("/x/echo?access_token={}", gate.token);
+    for lines in [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n",
+        "Connection: upgrade\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+    ] {
+        let back = gate.served.exchange(head("GET", &target, lines).as_bytes()).await;
+        assert!(back.starts_with("HTTP/1.1 200"), "{lines}{back}");
+    }
+    assert_eq!(gate.sim.route("/x/echo").calls, 3);
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ pub(in crate::http) enum AgentTicket {
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only its description is used")]
 pub(in crate::http) enum GatewayRefusals {
-    /// With the gateway on: CONNECT, an upgrade, or a body that was cut.
+    /// With the gateway on: CONNECT, an expectation that nobody knows, or a body that was cut.
     #[response(status = 400)]
     Malformed(GatewayRefusal),
     /// With the gateway on: the body stalled.

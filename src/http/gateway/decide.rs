@@ -113,21 +113,12 @@ pub(super) fn decide(asked: Asked<'_>, known: Known<'_>) -> Result<Credential, G
 }
 
 /// What no honest client sends. Of a length and a transfer coding at once only the coding is left here: hyper drops the length,
-/// and closes the connection afterwards (RFC 9112, 6.3).
+/// and closes the connection afterwards (RFC 9112, 6.3). An offer to upgrade is not taken, and not passed on (RFC 9110, 7.8): Java's
+/// `HttpClient` offers HTTP/2 with every request.
 fn well_formed(asked: Asked<'_>) -> Result<(), GatewayRefusal> {
-    let headers = asked.presented.headers;
-    let upgrades = || {
-        let options = headers.get_all(header::CONNECTION).iter();
-        options
-            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    };
-    let expects_else =
-        headers.get_all(header::EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if asked.method == Method::CONNECT || headers.contains_key(header::UPGRADE) || upgrades() || expects_else {
-        return Err(GatewayRefusal::Malformed);
-    }
-    Ok(())
+    let mut expectations = asked.presented.headers.get_all(header::EXPECT).iter();
+    let expects_else = expectations.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if asked.method == Method::CONNECT || expects_else { Err(GatewayRefusal::Malformed) } else { Ok(()) }
 }
 
 /// GET or HEAD, without a body.

@@ -7,7 +7,7 @@
   const SILENCE = 13000; // three beats of the relay, and a second
   const AGAIN = 2000;
   const ends = new WeakMap(); // when the duration that an element shows is over
-  let heardAt = Date.now(), isLost = false, hasMore = false, source, timer;
+  let heardAt = Date.now(), isLost = false, hasMore = false, asked, source, timer;
 
   // --- putting things into their places
 
@@ -121,7 +121,7 @@
       for (const name of ["title", "names", "advice"]) say(field(el, name), line[name]);
     });
     say(document.getElementById("unseen"), head.unseen);
-    hasMore = head.unseen !== "";
+    hasMore = head.unseen !== "" || asked !== "";
     if (head.version !== root.dataset.version) location.reload(); // an upgrade: this script may be of the last one
   }
 
@@ -173,7 +173,7 @@
       link.href = `?${query}`;
     });
     clearTimeout(timer);
-    if (hasMore || source.url.includes("&q=")) timer = setTimeout(connect, 300); // the relay searches where not all are here
+    if (hasMore) timer = setTimeout(connect, 300); // the relay searches where not all are here
   });
   box.form.addEventListener("submit", event => event.preventDefault());
   addEventListener("keydown", event => {
@@ -205,7 +205,8 @@
 
   function connect() {
     source?.close();
-    const query = hasMore && wanted() ? `&q=${encodeURIComponent(wanted())}` : "";
+    asked = hasMore ? wanted() : "";
+    const query = asked && `&q=${encodeURIComponent(asked)}`;
     source = new EventSource(`events?lang=${root.lang}${query}`);
     source.addEventListener("message", event => {
       heard();
@@ -223,7 +224,7 @@
     runDown();
     if (Date.now() - heardAt > SILENCE) {
       lose();
-      heardAt += SILENCE; // the time that is shown is set already
+      heardAt = Date.now(); // the time that is shown is set already
       connect();
     }
   }, 1000);
@@ -237,6 +238,6 @@
     const [at, ...text] = el.title.split(" ");
     put(el, "title", `${local(at)} ${text.join(" ")}`);
   });
-  hasMore = document.getElementById("unseen").textContent !== "";
+  hasMore = document.getElementById("unseen").textContent !== "" || new URLSearchParams(location.search).has("q");
   connect();
 })();

@@ -8,7 +8,7 @@ use super::{ATTEMPT_GAP, Grounds, Knowledge, Now, Timestamp, promise::disagree};
 use crate::{
     clock::Bounds,
     keeper::{
-        record::{Call, Credential, PROBES_PER_DAY, SHORT_CALM, UNASKED_PROBES_PER_DAY},
+        record::{Call, Credential, EARLY_PROBES_PER_DAY, PROBES_PER_DAY, SHORT_CALM, UNASKED_PROBES_PER_DAY},
         schedule::{DEATH_MARGIN, RiskWindow},
     },
 };
@@ -149,7 +149,7 @@ impl Knowledge {
                 _ => short,
             }
         });
-        calm_until.max(self.probe_allowed_at(now, UNASKED_PROBES_PER_DAY))
+        calm_until.max(self.probe_allowed_at(now, EARLY_PROBES_PER_DAY))
     }
 
     /// Not before this a probe, of which `most` may be made in a day, and never two in step.

@@ -25,10 +25,12 @@ impl Knowledge {
         }
     }
 
-    /// Which relay calls, as far as this one knows.
+    /// Which relay calls, as far as this one knows. A holder whom the store does not answer may have lost its lease by now, and does
+    /// not count on it for longer than [`LEASE`].
     pub(super) fn lease(&self) -> Lease {
         match self.role() {
             Role::Alone => Lease::Alone,
+            Role::Holder { .. } if self.writer.trouble.is_some() => Lease::Nobody,
             Role::Holder { .. } => Lease::Ours,
             Role::Blocked(Obstacle::Foreign) => Lease::Nobody,
             Role::Follower if self.record.holder.is_none() => Lease::Nobody,

@@ -23,7 +23,7 @@ impl Machine {
             }
             Swap::Unknown(error) => self.known.not_stored(now, error.into()),
         }
-        let not_stored = ReportAnswer::Failed { again_at: now.boot, failure: ReportFailure::NotStored };
+        let not_stored = ReportAnswer::Failed { again_at: now.boot, failure: ReportFailure::RevocationNotStored };
         self.answer_revocations(if is_stored { &ReportAnswer::Accepted } else { &not_stored });
         self.go_on(now, then, is_stored);
     }

@@ -195,6 +195,22 @@ async fn five_hundred_accounts_are_searched_within_a_frame_or_two() {
     assert!(took < 500.0, "{took} ms");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_more_accounts_than_are_shown_each_search_finds_all() {
+    let names: Vec<_> = (0..1200).map(|number| format!("shop_{number:04}")).collect();
+    let fake = FakeRelay::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let Some((mut browser, _served)) = opened(&fake, "/?q=1100").await else { return };
+    browser.until("the one is there", &format!("{LINES} === 1"));
+    let search = |browser: &mut Browser, text: &str| {
+        let typed = "document.getElementById('search').dispatchEvent(new Event('input'))";
+        browser.value(&format!("document.getElementById('search').value = '{text}'; {typed}"));
+    };
+    for (text, lines) in [("11", 120), ("110", 12), ("1100", 1), ("", 1000), ("1199", 1)] {
+        search(&mut browser, text);
+        browser.until(text, &format!("{LINES} === {lines}"));
+    }
+}
+
 /// A picture of the documentation.
 struct Picture {
     name: &'static str,

@@ -216,8 +216,8 @@ fn what_no_client_sends_and_what_came_through_a_gateway_is_refused() {
     let target = format!("/cgi-bin/x?access_token={TOKEN}");
     for (method, header, expected) in [
         ("CONNECT", ("x", "y"), "malformed"),
-        ("GET", ("upgrade", "websocket"), "malformed"),
-        ("GET", ("connection", "keep-alive , Upgrade"), "malformed"),
+        ("GET", ("upgrade", "h2c"), "main replaced"),
+        ("GET", ("connection", "keep-alive , Upgrade"), "main replaced"),
         ("POST", ("expect", "anything"), "malformed"),
         ("POST", ("expect", "100-Continue"), "main replaced"),
         ("DELETE", ("x", "y"), "main replaced"),

@@ -189,3 +189,28 @@ fn an_early_fetch_of_an_earlier_token_is_superseded_though_the_current_one_is_no
     rig.step(Event::Report(ReportId(2), Generation(7), Grounds::EarlyFetch));
     assert_eq!(rig.answers.last(), Some(&(2, ReportAnswer::Superseded)));
 }
+
+#[test]
+fn a_client_that_never_keeps_its_token_leaves_the_account_probes_that_nobody_asks_for() {
+    let mut rig = probing_every(s(600));
+    let (mut early, mut regular) = (0, 0);
+    let end = rig.boot.plus(DAY / 2);
+    while rig.boot < end {
+        let before = rig.probes;
+        rig.pass(s(5));
+        if rig.is_calling() {
+            rig.reply_token(["one", "two"][rig.calls.len() % 2], 7200);
+        }
+        regular += rig.probes - before;
+        if rig.is_probing() {
+            rig.probed(accepted());
+        }
+        let before = rig.probes;
+        rig.fetch_early(1, Grounds::Burst);
+        early += rig.probes - before;
+        if rig.is_probing() {
+            rig.probed(accepted());
+        }
+    }
+    assert!(early <= 100 && regular >= 50, "{early} because of early fetches, {regular} of its own accord");
+}

@@ -69,7 +69,8 @@ fn a_store_that_takes_nothing_is_said_and_the_revocation_is_not_forgotten() {
     rig.stores_by_hand = true;
     rig.revoke(1);
     rig.fails_to_store();
-    let failed = matches!(rig.answers[..], [(1, ReportAnswer::Failed { failure: ReportFailure::NotStored, .. })]);
+    let failed =
+        matches!(rig.answers[..], [(1, ReportAnswer::Failed { failure: ReportFailure::RevocationNotStored, .. })]);
     assert!(failed && !rig.authenticates("one"), "{:?}", rig.answers);
     rig.run_to_write();
     rig.stored(Swap::Won);
