@@ -257,9 +257,14 @@ impl Status {
         self.offer.as_ref().map_or(Duration::ZERO, |offer| offer.promise.until.since(now))
     }
 
-    /// Whether only an operator can mend why calls fail.
+    /// Whether only an operator can mend why calls fail, or are not made.
     pub fn needs_operator(&self) -> bool {
-        self.trouble.as_deref().is_some_and(Failure::needs_operator)
+        self.has_spent_calls() || self.trouble.as_deref().is_some_and(Failure::needs_operator)
+    }
+
+    /// Whether no call is left of the rolling day's.
+    pub const fn has_spent_calls(&self) -> bool {
+        self.whole_budget.calls > 0 && self.budget.calls == 0
     }
 
     /// Whether a call is under way or begins within `wait`: only then is it worth waiting for a credential.

@@ -88,6 +88,7 @@ impl Problem {
         let reason = reason.into();
         let reason = match (&trouble, &status.store_trouble) {
             (None, Some(why)) => format!("{reason}; the relay's record cannot be stored: {why}").into(),
+            _ if status.has_spent_calls() => format!("{reason}; {}", limited(ReportLimit::Calls)).into(),
             _ => reason,
         };
         Self::Unavailable { retry_in: status.retry_in(now), reason, trouble }

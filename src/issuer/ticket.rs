@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     AccessToken, Cause, IssueError, Issued, Issuer, NoVerdict, Platform, Profile, RotationMode, Verdict, probe,
@@ -69,19 +70,23 @@ pub struct TicketIssuer {
     platform: Platform,
     kind: TicketKind,
     access_token: Arc<dyn AccessToken>,
+    /// The account's, which no call of this carries: it is in no text either.
+    secret: SecretString,
     overlap: Duration,
 }
 
 impl TicketIssuer {
-    /// The issuer of tickets of this kind at this platform, which calls through `http` with `access_token`.
+    /// The issuer of tickets of this kind at this platform, which calls through `http` with `access_token`, of an account with this
+    /// `secret`.
     pub fn new(
         http: Upstream,
         platform: Platform,
         kind: TicketKind,
         access_token: Arc<dyn AccessToken>,
+        secret: SecretString,
         overlap: Duration,
     ) -> Self {
-        Self { http, platform, kind, access_token, overlap }
+        Self { http, platform, kind, access_token, secret, overlap }
     }
 
     /// One call, within `limit`. A token that the platform refuses is reported to its keeper.
@@ -97,7 +102,8 @@ impl TicketIssuer {
         };
         let call = Call { path, query, json: None };
         let reply = self.http.call(&call, limit).await?;
-        let parsed = parse_reply(reply.status.as_u16(), &reply.body, TICKET, &[token.expose()]);
+        let parsed =
+            parse_reply(reply.status.as_u16(), &reply.body, TICKET, &[token.expose(), self.secret.expose_secret()]);
         if let Err(IssueError::Refused { errcode, .. }) = &parsed
             && self.platform.bad_token().contains(errcode)
         {

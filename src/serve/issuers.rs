@@ -63,7 +63,7 @@ impl<'s> Issuers<'s> {
                 (Arc::new(WeCom::new(upstream, agent)), endpoint_of(&account.app).to_owned(), account.calls_per_day)
             }
             (CredentialKind::Ticket(kind), app) => {
-                let issuer = TicketIssuer::new(upstream, app.platform(), kind, Arc::new(token()), overlap);
+                let issuer = TicketIssuer::new(upstream, app.platform(), kind, Arc::new(token()), secret, overlap);
                 // whether both kinds of token bring the same ticket nobody has published
                 let source = format!("{}.{}", endpoint_of(app), kind.label());
                 (Arc::new(issuer), source, ticket::calls_per_day(app.platform()))

@@ -23,6 +23,13 @@ pub const ANOTHER_CALLER_ADVICE: Bilingual = Bilingual::new(
     "the token was found dead, and no call of this relay had ended it: find who else has the AppSecret, or reset it",
     "token 已失效，而中控没有换过它：查清还有谁有 AppSecret，或重置 AppSecret",
 );
+/// No call is left of the rolling day's.
+pub const CALLS_SPENT: Bilingual = Bilingual::new("the day's calls are spent", "一天的取 token 次数已用完");
+/// What to do about it.
+pub const CALLS_SPENT_ADVICE: Bilingual = Bilingual::new(
+    "none is made until those of a day ago count no more: find in the log why so many were, or raise accounts.NAME.calls_per_day",
+    "要等一天前的调用不再计入才会再取：查日志，看为什么取了这么多次，或调大 accounts.NAME.calls_per_day",
+);
 /// A revocation is on its way.
 pub const REVOKING: Bilingual = Bilingual::new("being revoked", "正在作废");
 /// What to do about it.

@@ -10,7 +10,7 @@ use axum::{body::Body, http::Request};
 use token_relay::{
     clock::{Clock, SystemClock},
     issuer::IssueError,
-    status::{Lease, Status},
+    status::{Budget, Lease, Status},
     store::StoreError,
 };
 
@@ -119,6 +119,20 @@ async fn another_caller_a_revocation_a_silent_keeper_and_a_record_that_is_not_st
     place(&fake.admin("/").await, "<span data-f=\"title\">the keeper gives no sign of life</span>");
     handles.access_token("main").unwrap().heartbeat.beat(SystemClock.awake());
     assert!(fake.admin("/").await.body.contains("<section id=\"todo\" aria-live=\"polite\" hidden>"));
+}
+
+#[tokio::test]
+async fn that_no_call_is_left_of_the_days_is_said_to_operators_and_clients() {
+    let fake = FakeRelay::of(&["main"]);
+    let whole_budget = Budget { calls: 400, forced: 6, probes: 300 };
+    let budget = Budget { calls: 0, ..whole_budget };
+    fake.publish("main", Status { whole_budget, budget, trouble: None, failures: 0, ..idle() });
+    place(&fake.admin("/").await, "<span data-f=\"title\">the day's calls are spent</span>");
+    let metrics = fake.admin("/metrics").await.body;
+    assert!(metrics.contains("token_relay_operator_needed{account=\"main\"} 1\n"), "{metrics}");
+    let refused = fake.get("/token").await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("no token can be served; the day's budget of calls is spent"), "{}", refused.body);
 }
 
 #[tokio::test]

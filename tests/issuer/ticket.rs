@@ -18,7 +18,7 @@ use token_relay::{
 };
 use wechat_sim::{Fault, Kind, Odd, Op, Sim, Times};
 
-use crate::call::{APPID, LONG, reply, settings, sim};
+use crate::call::{APPID, LONG, SECRET, reply, settings, sim};
 
 const GOOD: &str = r#"{"errcode":0,"errmsg":"ok","ticket":"a-ticket","expires_in":7200}"#;
 
@@ -64,7 +64,7 @@ fn issuer(base: &str, kind: TicketKind, account: &Arc<Account>) -> TicketIssuer 
 }
 
 fn issuer_at(platform: Platform, base: &str, kind: TicketKind, account: &Arc<Account>) -> TicketIssuer {
-    TicketIssuer::new(Upstream::new(settings(base)).unwrap(), platform, kind, account.clone(), LONG)
+    TicketIssuer::new(Upstream::new(settings(base)).unwrap(), platform, kind, account.clone(), SECRET.into(), LONG)
 }
 
 /// A token of the account's, from WeChat.
@@ -88,6 +88,17 @@ async fn a_ticket_call_is_one_plain_get_with_the_token_and_the_type() {
         let line = format!("GET /cgi-bin/{target} HTTP/1.1\r\n");
         assert!(requests.len() == 1 && requests[0].starts_with(&line), "{requests:?}");
     }
+}
+
+/// No call carries it, but a proxy may know it.
+#[tokio::test]
+async fn a_refusal_that_names_the_appsecret_is_told_without_it() {
+    let text = format!("unauthorized, {SECRET} of 75_a-token");
+    let body = format!(r#"{{"errcode":48001,"errmsg":"{text}"}}"#);
+    let server = FakeServer::replying(reply("200 OK", &body));
+    let issuer = issuer(&server.url("http"), TicketKind::Jsapi, &Account::with("75_a-token"));
+    let error = issuer.issue(false).await.unwrap_err().to_string();
+    assert!(error.contains("unauthorized, [redacted] of [redacted]"), "{error}");
 }
 
 #[tokio::test]

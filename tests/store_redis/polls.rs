@@ -118,6 +118,22 @@ async fn set_back() -> (RedisServer, [RedisStore; 2], Cursor) {
 }
 
 #[tokio::test]
+async fn a_change_number_that_cannot_be_counted_on_from_begins_a_new_history() {
+    for garbage in ["9223372036854775807", "1e30", "-5", "0.5", "abc", ""] {
+        let server = RedisServer::start();
+        let store = store_on(&server);
+        assert_eq!(swap(&store, None, "one").await, Swap::Won);
+        let cursor = poll(&store, None).await.cursor;
+        server.tell(&["HSET", GROUP, "change", garbage]);
+        let seen = poll(&store, Some(cursor)).await;
+        assert_eq!(seen.changed, Changed::All, "{garbage}");
+        assert_ne!(seen.cursor.nonce, cursor.nonce, "{garbage}");
+        assert_eq!(swap(&store, Some("one"), "two").await, Swap::Won, "{garbage}");
+        assert_eq!(poll(&store, Some(seen.cursor)).await.changed, these(&[account()]), "{garbage}");
+    }
+}
+
+#[tokio::test]
 async fn an_older_dump_is_noticed_by_the_first_poll_and_then_all_relays_read_all() {
     let (server, [here, there], cursor) = set_back().await;
     let noticed = poll(&here, Some(cursor)).await;

@@ -2,7 +2,8 @@
 
 use super::seen::{Credential, Seen, SeenSettings};
 use crate::status::advice::{
-    ANOTHER_CALLER, ANOTHER_CALLER_ADVICE, NOT_STORED_ADVICE, REVOKING, REVOKING_ADVICE, SILENT, SILENT_ADVICE,
+    ANOTHER_CALLER, ANOTHER_CALLER_ADVICE, CALLS_SPENT, CALLS_SPENT_ADVICE, NOT_STORED_ADVICE, REVOKING,
+    REVOKING_ADVICE, SILENT, SILENT_ADVICE,
 };
 
 /// What is the matter, and what to do.
@@ -47,6 +48,7 @@ fn of_credential(credential: &Credential, is_silent: bool) -> impl Iterator<Item
     [
         is_silent.then(|| remark(SILENT.english, SILENT_ADVICE.english)),
         credential.trouble.as_ref().map(|trouble| remark(&trouble.message, &trouble.hint)),
+        credential.has_spent_calls().then(|| remark(CALLS_SPENT.english, CALLS_SPENT_ADVICE.english)),
         credential.store_trouble.as_ref().map(|trouble| remark(trouble, NOT_STORED_ADVICE.english)),
         credential.another_caller.then(|| remark(ANOTHER_CALLER.english, ANOTHER_CALLER_ADVICE.english)),
         (credential.rotations_to_revoke > Some(0)).then(|| remark(REVOKING.english, REVOKING_ADVICE.english)),

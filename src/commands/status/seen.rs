@@ -58,6 +58,11 @@ pub(super) struct Trouble {
 }
 
 impl Credential {
+    /// Whether no call is left of the day's.
+    pub(super) const fn has_spent_calls(&self) -> bool {
+        self.calls_per_day > 0 && self.budget_left.calls == 0
+    }
+
     /// The calls of the last 24 hours.
     pub(super) fn calls_made(&self) -> u64 {
         self.calls_per_day.saturating_sub(self.budget_left.calls)

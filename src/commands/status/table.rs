@@ -110,6 +110,7 @@ mod tests {
             "amiss": credential(&json!({"state": "due", "rotation_in_s": 0, "next_call_in_s": 50, "store_trouble": "disk"})),
             "fine": credential(&json!({})),
             "slow": credential(&json!({"lease": "another"})),
+            "spent": credential(&json!({"budget_left": {"calls": 0}})),
             "worst.jsapi": credential(&json!({"state": "none", "rotation_in_s": null, "next_call_in_s": null})),
         }));
         let table = "\
@@ -120,12 +121,14 @@ worst.jsapi  none   -           -           under way     3 of 400     this rela
 amiss        due    1h 58m 20s  due         50s           3 of 400     this relay
 slow         fresh  1h 58m 20s  58m 20s     58m 20s       3 of 400     another relay
 fine         fresh  1h 58m 20s  58m 20s     58m 20s       3 of 400     this relay
+spent        fresh  1h 58m 20s  58m 20s     58m 20s       400 of 400   this relay
 ";
         assert!(page.starts_with(table), "{page}");
         for said in ["\nthe relay: the changed settings cannot be used: server.listen: x\n", "restart: state.url\n"] {
             assert!(page.contains(said), "{page}");
         }
         assert!(page.contains("\namiss: disk\n    the relay works from memory"), "{page}");
+        assert!(page.contains("\nspent: the day's calls are spent\n    none is made until"), "{page}");
         assert!(page.contains("\nslow: the keeper gives no sign of life\n    /healthz fails"), "{page}");
     }
 

@@ -13,6 +13,8 @@ pub(super) enum Notice<'c> {
     Silent,
     /// Calls fail.
     Failing(&'c Failure),
+    /// No call is left of the day's.
+    CallsSpent,
     /// The record cannot be stored.
     NotStored(&'c StoreTrouble),
     /// Somebody else fetches tokens.
@@ -32,6 +34,9 @@ impl<'c> Notice<'c> {
         [
             credential.is_silent.then_some((Severity::Bad, Self::Silent)),
             failing,
+            status
+                .has_spent_calls()
+                .then_some((if is_served { Severity::Act } else { Severity::Bad }, Self::CallsSpent)),
             status.store_trouble.as_ref().map(|trouble| (Severity::Act, Self::NotStored(trouble))),
             status.ended_by_others_at.map(|_| (Severity::Act, Self::AnotherCaller)),
             (status.rotations_to_revoke > 0).then_some((Severity::Watch, Self::Revoking)),

@@ -14,7 +14,8 @@ use crate::{
     status::{
         Readiness, State,
         advice::{
-            ANOTHER_CALLER, ANOTHER_CALLER_ADVICE, NOT_STORED_ADVICE, REVOKING, REVOKING_ADVICE, SILENT, SILENT_ADVICE,
+            ANOTHER_CALLER, ANOTHER_CALLER_ADVICE, CALLS_SPENT, CALLS_SPENT_ADVICE, NOT_STORED_ADVICE, REVOKING,
+            REVOKING_ADVICE, SILENT, SILENT_ADVICE,
         },
     },
 };
@@ -128,6 +129,7 @@ pub(super) fn brief(language: Language, worst: &Credential) -> String {
     };
     let why = match (&status.trouble, &status.store_trouble) {
         _ if worst.is_silent => SILENT.to(language).to_owned(),
+        _ if status.has_spent_calls() => CALLS_SPENT.to(language).to_owned(),
         (Some(trouble), _) => failures::brief(language, &trouble.error),
         (None, Some(trouble)) => store_trouble(language, trouble),
         (None, None) if status.ended_by_others_at.is_some() => ANOTHER_CALLER.to(language).to_owned(),
@@ -142,6 +144,7 @@ pub(super) fn notice(language: Language, notice: Notice<'_>) -> (String, String)
     let of = |title: Bilingual, advice: Bilingual| (title.to(language).to_owned(), advice.to(language).to_owned());
     match notice {
         Notice::Silent => of(SILENT, SILENT_ADVICE),
+        Notice::CallsSpent => of(CALLS_SPENT, CALLS_SPENT_ADVICE),
         Notice::AnotherCaller => of(ANOTHER_CALLER, ANOTHER_CALLER_ADVICE),
         Notice::Revoking => of(REVOKING, REVOKING_ADVICE),
         Notice::NotStored(trouble) => (store_trouble(language, trouble), NOT_STORED_ADVICE.to(language).to_owned()),

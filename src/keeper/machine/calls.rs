@@ -37,7 +37,7 @@ impl Machine {
     }
 
     fn issued(&mut self, now: Now, sent: Sent, issued: Issued) {
-        let lives_until = sent.at.plus(issued.life);
+        let (life, lives_until) = (issued.life, sent.at.plus(issued.life));
         let is_too_short = self.known.would_break_promises(now, lives_until);
         self.known.close(sent);
         let profile = self.known.policy().issuer;
@@ -82,6 +82,7 @@ impl Machine {
             }
             _ => self.known.rotate(now, sent, issued),
         }
+        self.known.keep_thrift(now, life);
     }
 
     fn failed(&mut self, now: Now, sent: Sent, error: IssueError) {
@@ -125,6 +126,14 @@ impl Machine {
 }
 
 impl Knowledge {
+    /// What lives for less than the pace that leaves calls for the whole day does not set a faster one, once half of them are spent.
+    fn keep_thrift(&mut self, now: Now, life: Duration) {
+        let thrift = self.policy().thrift();
+        if life < thrift && self.is_thrifty(now) && !self.record.revocation.is_pending() {
+            self.put_off(now.boot.plus(thrift));
+        }
+    }
+
     /// The call is under way no longer.
     pub(super) fn close(&mut self, sent: Sent) -> Call {
         let at = self.record.calls.iter().position(|call| call.id == sent.id);

@@ -367,6 +367,21 @@ fn when_half_the_day_is_spent_a_failed_call_is_followed_by_a_long_pause() {
 }
 
 #[test]
+fn when_half_the_day_is_spent_lives_of_a_second_no_longer_set_the_pace_and_the_rest_of_the_day_is_not_silent() {
+    for policy in [policy(RotationMode::Rotating), policy(RotationMode::Sticky)] {
+        let mut rig = Rig::new(policy);
+        let (began_at, mut longest) = (rig.boot, Duration::ZERO);
+        while rig.boot.since(began_at) < s(24 * 3600) {
+            rig.reply_token(["one", "two"][rig.calls.len() % 2], 1);
+            let before = rig.boot;
+            rig.run_to_call();
+            longest = longest.max(rig.boot.since(before));
+        }
+        assert!(longest <= s(432), "{longest:?}");
+    }
+}
+
+#[test]
 fn no_more_calls_than_the_days_budget_are_made() {
     let mut rig = Rig::new(Policy { calls_per_day: 20, ..policy(RotationMode::Rotating) });
     let began_at = rig.boot;

@@ -4,6 +4,8 @@
 local function enter(fresh, ...)
   local nonce, change = unpack(redis.call('HMGET', KEYS[1], 'nonce', 'change'))
   change = tonumber(change or '')
+  -- what somebody else has written there, and cannot be counted on from, is no history
+  if change and not (change >= 0 and change < 2^53 and change % 1 == 0) then change = nil end
   local is_same = nonce and nonce:match('^%d+$') and change
   local seen = {...}
   for i = 1, #seen, 2 do
