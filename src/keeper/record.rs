@@ -30,7 +30,7 @@ mod token_text;
 pub use calls::{Call, CallId, LateToken, Outcome};
 pub use calm::{Calm, SHORT_CALM};
 pub use codec::{CLOCK_TOLERANCE, ClockBasis, Stored, Unreadable};
-pub use debits::{DAY, Debit, Debits, EARLY_PROBES_PER_DAY, FORCED_PER_DAY, PROBES_PER_DAY, UNASKED_PROBES_PER_DAY};
+pub use debits::{DAY, Debit, Debits, FORCED_PER_DAY, PROBES_PER_DAY, UNASKED_PROBES_PER_DAY};
 pub use forwarded::{ForwardedAnswer, ForwardedReport};
 pub use handed_out::HandedOut;
 pub use reconcile::Precedence;

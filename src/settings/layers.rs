@@ -249,10 +249,12 @@ impl fmt::Debug for Layer {
     }
 }
 
-/// Whether a variable is a setting but for the second underscore of its prefix.
+/// Whether a variable is a setting but for the second underscore of its prefix. Docker and Kubernetes make others for services whose
+/// names begin like ours.
 fn is_mistyped(variable: &str) -> bool {
-    let upper = variable.to_ascii_uppercase();
-    upper.strip_prefix(PREFIX.trim_end_matches('_')).is_some_and(|rest| rest.starts_with('_') && rest.contains("__"))
+    let lower = variable.to_ascii_lowercase();
+    let rest = lower.strip_prefix(&PREFIX.to_ascii_lowercase()[..PREFIX.len() - 1]);
+    rest.and_then(|rest| rest.split_once("__")).is_some_and(|(section, _)| schema::is_section(section))
 }
 
 /// The settings file that the environment names.

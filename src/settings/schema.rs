@@ -149,10 +149,14 @@ pub(super) fn lookup(path: &[&str]) -> PathKind {
         [section] if keys_of(section).is_some() => PathKind::Table,
         ["server", "tls", key] => key_of(keys_of("server.tls").unwrap_or_default(), key),
         [section, key] => keys_of(section).map_or_else(unknown_section, |keys| key_of(keys, key)),
-        ["accounts" | "clients", ..] => PathKind::Unknown(Vec::new()),
-        [section, ..] if keys_of(section).is_some() => PathKind::Unknown(Vec::new()),
+        [section, ..] if is_section(section) => PathKind::Unknown(Vec::new()),
         _ => unknown_section(),
     }
+}
+
+/// Whether a top-level section has this name.
+pub(super) fn is_section(name: &str) -> bool {
+    matches!(name, "accounts" | "clients") || keys_of(name).is_some()
 }
 
 fn unknown_section() -> PathKind {

@@ -27,8 +27,8 @@ pub const ANOTHER_CALLER_ADVICE: Bilingual = Bilingual::new(
 pub const CALLS_SPENT: Bilingual = Bilingual::new("the day's calls are spent", "一天的取 token 次数已用完");
 /// What to do about it.
 pub const CALLS_SPENT_ADVICE: Bilingual = Bilingual::new(
-    "none is made until those of a day ago count no more: find in the log why so many were, or raise accounts.NAME.calls_per_day",
-    "要等一天前的调用不再计入才会再取：查日志，看为什么取了这么多次，或调大 accounts.NAME.calls_per_day",
+    "none is made until those of a day ago count no more: find in the log why so many were; for a token (not a ticket) accounts.NAME.calls_per_day may be raised",
+    "要等一天前的调用不再计入才会再取：查日志，看为什么取了这么多次；token（ticket 不行）可以调大 accounts.NAME.calls_per_day",
 );
 /// A revocation is on its way.
 pub const REVOKING: Bilingual = Bilingual::new("being revoked", "正在作废");

@@ -153,9 +153,10 @@ pub const FACTS: &[Fact] = &[
         gauge("token_ends_in_seconds", "Seconds until nothing can be promised any more, unless another token comes"),
         |status, now| Value::Seconds(status.ends_in(now).as_secs()),
     ),
-    only_gauge(gauge("operator_needed", "1 while only an operator can mend why calls fail, or none is left of the day"), |status, _| {
-        Value::Flag(status.needs_operator())
-    }),
+    only_gauge(
+        gauge("operator_needed", "1 while only an operator can mend why calls fail, or none is left of the day"),
+        |status, _| Value::Flag(status.needs_operator()),
+    ),
     only_gauge(whole_budget("calls"), |status, _| Value::Number(status.whole_budget.calls.into())),
     only_gauge(whole_budget("forced"), |status, _| Value::Number(status.whole_budget.forced.into())),
     only_gauge(whole_budget("probes"), |status, _| Value::Number(status.whole_budget.probes.into())),

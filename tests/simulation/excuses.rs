@@ -47,6 +47,9 @@ use super::{
     world::World,
 };
 
+/// So many of the newest tokens count: more than are minted while the oldest of them lives, though outsiders mint 17 in a storm.
+const LATELY: usize = 64;
+
 impl World {
     /// I3 and I4 of one reply.
     pub(crate) fn promised(&mut self, who: usize, at: i64, offer: Offer, seconds: u64) {
@@ -171,7 +174,7 @@ impl World {
 
     /// An operator has revoked all tokens that there are.
     pub(crate) fn operator_revokes(&mut self) {
-        self.wechat.tokens.iter_mut().rev().take(16).for_each(|token| token.is_beyond_proof = true);
+        self.wechat.tokens.iter_mut().rev().take(LATELY).for_each(|token| token.is_beyond_proof = true);
     }
 
     /// A call has minted of a relay that does not know, or not yet, what the store says: that an operator has revoked all.
@@ -200,7 +203,7 @@ impl World {
             return;
         }
         if oracle.is_blind {
-            self.wechat.tokens.iter_mut().rev().take(16).for_each(|token| token.is_beyond_proof = true);
+            self.wechat.tokens.iter_mut().rev().take(LATELY).for_each(|token| token.is_beyond_proof = true);
         }
         if let Some(id) = oracle.unstored_refusal() {
             self.wechat.tokens[id].is_beyond_proof = true;
@@ -211,7 +214,7 @@ impl World {
 impl WeChat {
     /// What was promised until now does not count.
     fn waive(&mut self) {
-        self.tokens.iter_mut().rev().take(16).for_each(|token| token.promised_until = i64::MIN);
+        self.tokens.iter_mut().rev().take(LATELY).for_each(|token| token.promised_until = i64::MIN);
     }
 
     fn is_refused(&mut self, refused: usize) {

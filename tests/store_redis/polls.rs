@@ -119,7 +119,7 @@ async fn set_back() -> (RedisServer, [RedisStore; 2], Cursor) {
 
 #[tokio::test]
 async fn a_change_number_that_cannot_be_counted_on_from_begins_a_new_history() {
-    for garbage in ["9223372036854775807", "1e30", "-5", "0.5", "abc", ""] {
+    for garbage in ["9223372036854775807", "1e3", "0x10", "007", " 7", "7.0", "-5", "abc", ""] {
         let server = RedisServer::start();
         let store = store_on(&server);
         assert_eq!(swap(&store, None, "one").await, Swap::Won);

@@ -72,7 +72,7 @@ impl Head {
             counts,
             notices: lines(accounts, settings, now.wall, language),
             unseen: if unseen > 0 { words::unseen(language, unseen) } else { String::new() },
-            several: all().any(|credential| matches!(credential.status().lease, Lease::Ours | Lease::Another)),
+            several: all().any(|credential| credential.status().lease != Lease::Alone),
         }
     }
 }

@@ -38,6 +38,7 @@ impl Machine {
 
     fn issued(&mut self, now: Now, sent: Sent, issued: Issued) {
         let (life, lives_until) = (issued.life, sent.at.plus(issued.life));
+        let before = self.known.record.generation;
         let is_too_short = self.known.would_break_promises(now, lives_until);
         self.known.close(sent);
         let profile = self.known.policy().issuer;
@@ -82,7 +83,9 @@ impl Machine {
             }
             _ => self.known.rotate(now, sent, issued),
         }
-        self.known.keep_thrift(now, life);
+        if self.known.record.generation != before {
+            self.known.keep_thrift(now, life);
+        }
     }
 
     fn failed(&mut self, now: Now, sent: Sent, error: IssueError) {
@@ -126,10 +129,10 @@ impl Machine {
 }
 
 impl Knowledge {
-    /// What lives for less than the pace that leaves calls for the whole day does not set a faster one, once half of them are spent.
+    /// A new credential that lives for less than an even pace of the day's calls does not set its own, once half of them are spent.
     fn keep_thrift(&mut self, now: Now, life: Duration) {
         let thrift = self.policy().thrift();
-        if life < thrift && self.is_thrifty(now) && !self.record.revocation.is_pending() {
+        if life < thrift / 2 && self.is_thrifty(now) && !self.record.revocation.is_pending() {
             self.put_off(now.boot.plus(thrift));
         }
     }

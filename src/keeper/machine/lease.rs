@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 impl Machine {
     /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
     pub(super) fn follow(&mut self, now: Now) {
-        if self.known.writer.trouble.is_none() && self.known.is_lease_free() {
+        if self.known.may_take_lease(now) && self.known.is_lease_free() {
             let is_living = self.known.living(now.boot).is_some();
             let spread = if is_living { SPREAD.mul_f64(self.known.rng.f64()) } else { Duration::ZERO };
             let Some(replica) = &mut self.known.replica else { return };
@@ -88,6 +88,12 @@ impl Machine {
 }
 
 impl Knowledge {
+    /// Whether the store is not known to fail, or a write that failed may be tried again in which the lease is taken.
+    fn may_take_lease(&self, now: Now) -> bool {
+        let is_away = self.replica.as_ref().is_some_and(|replica| replica.is_away);
+        self.writer.trouble.is_none() || (self.is_blocked() && !is_away && self.writer.is_due(now.boot))
+    }
+
     /// Whether nobody has the lease.
     pub(super) fn is_lease_free(&self) -> bool {
         let Some(replica) = &self.replica else { return false };

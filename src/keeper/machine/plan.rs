@@ -8,7 +8,7 @@ use super::{ATTEMPT_GAP, Grounds, Knowledge, Now, Timestamp, promise::disagree};
 use crate::{
     clock::Bounds,
     keeper::{
-        record::{Call, Credential, EARLY_PROBES_PER_DAY, PROBES_PER_DAY, SHORT_CALM, UNASKED_PROBES_PER_DAY},
+        record::{Call, Credential, PROBES_PER_DAY, SHORT_CALM, UNASKED_PROBES_PER_DAY},
         schedule::{DEATH_MARGIN, RiskWindow},
     },
 };
@@ -145,11 +145,13 @@ impl Knowledge {
             let short = at.latest.plus(SHORT_CALM);
             let calm = self.record.calm;
             match calm.since {
-                Some(since) if grounds != Grounds::Burst => short.max(since.latest.plus(calm.length())),
+                Some(since) if grounds != Grounds::Burst || calm.is_long() => {
+                    short.max(since.latest.plus(calm.length()))
+                }
                 _ => short,
             }
         });
-        calm_until.max(self.probe_allowed_at(now, EARLY_PROBES_PER_DAY))
+        calm_until.max(self.probe_allowed_at(now, UNASKED_PROBES_PER_DAY))
     }
 
     /// Not before this a probe, of which `most` may be made in a day, and never two in step.

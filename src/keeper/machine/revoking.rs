@@ -35,6 +35,9 @@ impl Machine {
         record.revocation = record.revocation.join(Revocation::of(record.generation));
         let up_to = record.revocation.up_to;
         self.known.drop_backoff(now);
+        if self.known.last_failure.is_none() {
+            self.known.record.retry_at = None; // what no failure has put off was to spare the day's calls
+        }
         self.known.writer.is_dirty = true;
         self.known.note(Note::Revoking(up_to));
         self.recorded.append(&mut self.revoking);

@@ -12,6 +12,9 @@ pub const SHORT_CALM: Duration = Duration::from_secs(60);
 /// one that asks again and again.
 const LONG_CALM: Duration = Duration::from_secs(600);
 
+/// So many early fetches for nothing show a client that never keeps its token: its bursts are a doubt no more often than others are.
+const HABIT: u32 = 10;
+
 /// What the early fetches of late have shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -26,6 +29,11 @@ impl Calm {
     /// An early fetch has led to a probe, and the token is good.
     pub fn found_in_vain(&mut self, at: Bounds) {
         *self = Self { since: Some(at), in_vain: self.in_vain.saturating_add(1) };
+    }
+
+    /// Whether it holds for bursts as well.
+    pub const fn is_long(self) -> bool {
+        self.in_vain >= HABIT
     }
 
     /// How long it lasts from `since` on.

@@ -17,8 +17,6 @@ pub const FORCED_PER_DAY: u32 = 6;
 pub const PROBES_PER_DAY: u32 = 300;
 /// Of them, probes for which no report asks: reports have the rest to themselves.
 pub const UNASKED_PROBES_PER_DAY: u32 = 200;
-/// Of these, probes because of early fetches: a client that never keeps its token leaves the rest to those that find another caller.
-pub const EARLY_PROBES_PER_DAY: u32 = 100;
 /// Debits are counted by the half hour: 49 small numbers instead of 1,800 moments, at the price of up to half an hour
 /// more than a day.
 const DEBIT_SPAN: Duration = Duration::from_secs(1800);

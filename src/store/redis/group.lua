@@ -3,9 +3,9 @@
 -- fewer writes than a relay has seen (`...`: nonces and change numbers): then it went back, and every relay must read all.
 local function enter(fresh, ...)
   local nonce, change = unpack(redis.call('HMGET', KEYS[1], 'nonce', 'change'))
-  change = tonumber(change or '')
-  -- what somebody else has written there, and cannot be counted on from, is no history
-  if change and not (change >= 0 and change < 2^53 and change % 1 == 0) then change = nil end
+  -- what somebody else has written there, and HINCRBY does not count on from, is no history
+  change = change and (change == '0' or change:match('^[1-9]%d*$')) and tonumber(change)
+  if change and change >= 2^53 then change = nil end
   local is_same = nonce and nonce:match('^%d+$') and change
   local seen = {...}
   for i = 1, #seen, 2 do

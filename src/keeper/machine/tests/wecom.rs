@@ -96,6 +96,19 @@ fn a_secret_that_is_changed_while_a_call_is_being_recorded_is_tried_once() {
 }
 
 #[test]
+fn a_healthy_token_is_renewed_in_time_though_half_of_a_small_day_is_spent() {
+    let mut rig = Rig::new(Policy { calls_per_day: 20, ..policy() });
+    rig.fetch("one", 7200);
+    rig.run_to_call();
+    for number in 0..30 {
+        rig.reply_token(["two", "three"][number % 2], 7200);
+        let before = rig.boot;
+        rig.run_to_call();
+        assert!(rig.boot.since(before) <= s(7201), "{:?}", rig.boot.since(before));
+    }
+}
+
+#[test]
 fn another_secret_is_tried_at_once_and_takes_no_token_of_the_one_before() {
     let mut rig = with_a_token_of_known_age();
     for (secret, is_kept) in [("first", false), ("first", true), ("second", false)] {

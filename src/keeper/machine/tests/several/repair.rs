@@ -202,3 +202,20 @@ fn a_record_of_the_appid_before_whose_holder_is_this_very_relay_is_taken_over() 
     assert_eq!((pair.status(0).lease.is_ours(), pair.status(0).store_trouble.as_ref()), (true, None));
     assert_eq!(pair.calls(), 1);
 }
+
+#[test]
+fn a_take_over_that_the_store_did_not_answer_is_tried_again() {
+    for rotation in [RotationMode::Rotating, RotationMode::Sticky] {
+        let mut pair = Pair::of(policy(rotation));
+        pair.reply(0, "one");
+        pair.relays[1].is_frozen = true;
+        another_writes(&mut pair, ReplicaId(9));
+        pair.read_only = Some(0);
+        pair.pass(60);
+        assert!(pair.status(0).store_trouble.is_some() && !pair.store.text().contains("\"one\""));
+        pair.read_only = None;
+        pair.pass(20);
+        assert!(pair.store.text().contains("\"one\""), "{}", pair.store.text());
+        assert_eq!(pair.status(0).store_trouble, None);
+    }
+}
