@@ -16,9 +16,9 @@ use crate::settings::Layers;
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks `GET /healthz` on the public listener, and where that does not answer, because all its places are taken or another
-/// `server.listen` waits for a restart, on the admin listener, which has places of its own. Where the public listener speaks TLS it asks the admin
-/// listener alone: the certificate names the relay as others call it, not its loopback address, and may be wanted of clients
-/// too. Needs only these keys, so that neither an unreadable secret nor a mistake in a file edited since the start makes a live
+/// `server.listen` waits for a restart, on the admin listener, which has places of its own. Where the public listener speaks
+/// TLS it asks the admin listener alone: the certificate names the relay as others call it, not its loopback address, and may
+/// be wanted of clients too. Needs only these keys, so that neither an unreadable secret nor a mistake in a file edited since the start makes a live
 /// relay look dead. Where the file cannot even be parsed, the environment and the defaults say where it listens.
 ///
 /// # Errors

@@ -34,12 +34,11 @@ pub fn revoke(
     let (layers, broken) = Layers::read_what_can_be(config, env);
     let asked = Admin::of(&layers).and_then(|admin| runtime()?.block_on(carry_out(&admin, account, &key)));
     // a leak does not wait until a settings file is mended: the relay runs with those before
-    match (asked, broken) {
-        (Ok(done), Some(broken)) => Ok(format!("{done}the settings file cannot be read: {broken}\n")),
-        (Err(error), Some(broken)) => {
-            Err(CommandError::Failed(format!("{error}; and the settings file cannot be read: {broken}")))
-        }
-        (asked, None) => asked,
+    let Some(broken) = broken else { return asked };
+    let unread = format!("the settings file cannot be read: {broken}");
+    match asked {
+        Ok(done) => Ok(format!("{done}{unread}\n")),
+        Err(error) => Err(CommandError::Failed(format!("{error}; and {unread}"))),
     }
 }
 

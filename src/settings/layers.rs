@@ -202,7 +202,7 @@ impl Layer {
         let mut layer = Self::default();
         for (variable, value) in env {
             let variable = variable.to_string_lossy();
-            let Some(rest) = strip_prefix(&variable) else {
+            let Some(rest) = strip_prefix(&variable, PREFIX) else {
                 if is_mistyped(&variable) {
                     let problem = format!("is no setting: those begin with {PREFIX}, with two underscores");
                     layer.refuse(variable.to_string(), problem, &variable);
@@ -252,9 +252,8 @@ impl fmt::Debug for Layer {
 /// Whether a variable is a setting but for the second underscore of its prefix. Docker and Kubernetes make others for services whose
 /// names begin like ours.
 fn is_mistyped(variable: &str) -> bool {
-    let lower = variable.to_ascii_lowercase();
-    let rest = lower.strip_prefix(&PREFIX.to_ascii_lowercase()[..PREFIX.len() - 1]);
-    rest.and_then(|rest| rest.split_once("__")).is_some_and(|(section, _)| schema::is_section(section))
+    let rest = strip_prefix(variable, &PREFIX[..PREFIX.len() - 1]).and_then(|rest| rest.split_once("__"));
+    rest.is_some_and(|(section, _)| schema::is_section(&section.to_ascii_lowercase()))
 }
 
 /// The settings file that the environment names.
@@ -264,12 +263,12 @@ pub(super) fn file_named_by(env: &BTreeMap<OsString, OsString>) -> Option<PathBu
 
 /// Whether a variable is a setting, or names the file that has them.
 pub(super) fn is_ours(variable: &OsStr) -> bool {
-    variable == CONFIG_VARIABLE || strip_prefix(&variable.to_string_lossy()).is_some()
+    variable == CONFIG_VARIABLE || strip_prefix(&variable.to_string_lossy(), PREFIX).is_some()
 }
 
-fn strip_prefix(variable: &str) -> Option<&str> {
-    let (prefix, rest) = variable.split_at_checked(PREFIX.len())?;
-    prefix.eq_ignore_ascii_case(PREFIX).then_some(rest)
+fn strip_prefix<'v>(variable: &'v str, prefix: &str) -> Option<&'v str> {
+    let (front, rest) = variable.split_at_checked(prefix.len())?;
+    front.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 fn unknown(known: &[&str]) -> String {

@@ -69,13 +69,19 @@ fn another_lives(pair: &mut Pair, beat: u64) {
     pair.store.presences.insert(ReplicaId(9), presence);
 }
 
+/// The holder's record of another appid, written now.
+fn another_writes(pair: &mut Pair, holder: ReplicaId) -> Sealed {
+    let other = Identity { appid: "wx2".to_owned(), ..identity() };
+    let record = Record { holder: Some(holder), ..Record::default() };
+    let theirs = record.encode(&other, &BootId::from_text("c"), now(pair.boot, 0));
+    pair.store.write(theirs.clone());
+    theirs
+}
+
 #[test]
 fn a_record_of_another_appid_is_told_once_and_left_alone_while_its_holder_lives() {
     let mut pair = Pair::serving("one");
-    let other = Identity { appid: "wx2".to_owned(), ..identity() };
-    let record = Record { holder: Some(ReplicaId(9)), ..Record::default() };
-    let theirs = record.encode(&other, &BootId::from_text("c"), now(pair.boot, 0));
-    pair.store.write(theirs.clone());
+    let theirs = another_writes(&mut pair, ReplicaId(9));
     let stores = pair.stores;
     // its record stands still, and its presence does not
     for beat in 1..600 {
@@ -165,15 +171,6 @@ fn a_relay_that_was_cut_off_at_its_start_calls_a_sticky_issuer_whatever_it_has_r
     pair.cut = None;
     pair.pass(10);
     assert_eq!((pair.shown(0), pair.generation(0)), ("one", pair.generation(1)));
-}
-
-/// The holder's record of another appid, written now.
-fn another_writes(pair: &mut Pair, holder: ReplicaId) -> Sealed {
-    let other = Identity { appid: "wx2".to_owned(), ..identity() };
-    let record = Record { holder: Some(holder), ..Record::default() };
-    let theirs = record.encode(&other, &BootId::from_text("c"), now(pair.boot, 0));
-    pair.store.write(theirs.clone());
-    theirs
 }
 
 #[test]
