@@ -14,6 +14,9 @@ use crate::{
 
 /// Connections at once on the admin listener: probes, a scraper and a few people.
 const ADMIN_CONNECTIONS: usize = 64;
+/// Of one address, so that one that stalls leaves places for the probes: more than the status page serves at once, for a proxy may
+/// stand in front of it.
+const ADMIN_CONNECTIONS_PER_SOURCE: usize = 48;
 /// What an answer on the admin listener gets at shutdown: a status page that is not read must not hold the stop up.
 const ADMIN_GRACE: Duration = Duration::from_secs(2);
 /// The end of the grace is left for the connections to be closed.
@@ -77,8 +80,12 @@ fn options(server: &ServerSettings, grace: Duration) -> (ListenerOptions, Listen
         header_timeout: server.header_timeout,
         grace,
     };
-    let (max_connections, grace) = (ADMIN_CONNECTIONS, grace.min(ADMIN_GRACE));
-    let admin = Limits { max_connections, max_per_source: 0, grace, ..public };
+    let admin = Limits {
+        max_connections: ADMIN_CONNECTIONS,
+        max_per_source: ADMIN_CONNECTIONS_PER_SOURCE,
+        grace: grace.min(ADMIN_GRACE),
+        ..public
+    };
     let fast_reads = server.fast_reads;
     let public = ListenerOptions { limits: public, tls: server.tls.clone(), fast_reads };
     (public, ListenerOptions { limits: admin, tls: None, fast_reads: false })

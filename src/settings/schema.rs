@@ -154,13 +154,17 @@ pub(super) fn lookup(path: &[&str]) -> PathKind {
     }
 }
 
-/// Whether a top-level section has this name.
+/// Whether a section has this name.
 pub(super) fn is_section(name: &str) -> bool {
-    matches!(name, "accounts" | "clients") || keys_of(name).is_some()
+    sections().any(|section| section == name)
 }
 
 fn unknown_section() -> PathKind {
-    PathKind::Unknown(SECTIONS.iter().map(|(name, _)| *name).chain(["accounts", "clients"]).collect())
+    PathKind::Unknown(sections().collect())
+}
+
+fn sections() -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().map(|(name, _)| *name).chain(["accounts", "clients"])
 }
 
 pub(super) fn keys_of(section: &str) -> Option<&'static [Key]> {

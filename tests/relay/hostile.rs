@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use test_support::{CLIENT_KEY, PATIENCE, Relay, Setup, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 
@@ -174,6 +174,22 @@ async fn when_all_connections_are_taken_operators_still_get_in_and_clients_after
     assert_eq!(relay.look("/healthz").await.status, 200, "the admin listener has connections of its own");
     assert_eq!(relay.get("/token").await.token(), token, "after the idle ones were closed");
     assert!(relay.metric("token_relay_connection_limit_reached_total{listener=\"public\"}").await >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_address_that_stalls_does_not_keep_probes_from_the_admin_listener() {
+    let relay = Setup::new(RELAY, 600, 60).await.start().await;
+    let mut stalled = Vec::new();
+    for _ in 0..100 {
+        stalled.push(TcpStream::connect(relay.admin).await.unwrap());
+    }
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+    let mut probe = other.connect(relay.admin).await.unwrap();
+    probe.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(Duration::from_secs(10), probe.read_to_string(&mut answer)).await.expect("in the time of a probe").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -307,6 +307,8 @@ fn a_bad_variable_is_named_in_full() {
         ("TOKEN_RELAY__SERVER__LISTN", SENTINEL, "server.listn"),
         ("TOKEN_RELAY__SERVER", SENTINEL, "server"),
         ("TOKEN_RELAY__", SENTINEL, "unknown key"),
+        ("TOKEN_RELAY_STATE__URL", SENTINEL, "two underscores"),
+        ("Token_Relay_Accounts__MAIN__APPID", SENTINEL, "two underscores"),
         ("TOKEN_RELAY__ACCOUNTS", SENTINEL, "accounts"),
         ("TOKEN_RELAY__ACCOUNTS__A-B__APPID", SENTINEL, "accounts.a-b"),
         ("TOKEN_RELAY__ACCOUNTS___A__APPID", SENTINEL, "accounts._a"),
@@ -341,6 +343,8 @@ fn what_is_not_utf_8_is_refused_by_name() {
     assert!(refused("name", check(None, strange)).contains("TOKEN_RELAY__SERVER__"));
     let mut foreign = env(SMALLEST);
     foreign.push((odd(b"OTHER\xff"), odd(b"\xff")));
+    // Kubernetes makes these for services whose names begin like ours
+    foreign.extend(env([("TOKEN_RELAY_PORT", "tcp://10.0.0.1:8080"), ("TOKEN_RELAY_B__C_SERVICE_HOST", "10.0.0.1")]));
     assert!(Settings::load(None, foreign).is_ok());
 
     let written = Written::new();
