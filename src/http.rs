@@ -25,6 +25,7 @@ mod asked;
 mod auth;
 mod body;
 mod client_end;
+mod date;
 mod described;
 mod drop_in;
 mod fast_path;

@@ -10,7 +10,6 @@
 //! The answers are hyper's, byte for byte: `listener/connection/tests.rs` compares them.
 
 use std::{
-    cell::Cell,
     io,
     mem::MaybeUninit,
     net::SocketAddr,
@@ -32,21 +31,20 @@ use super::{
     AppState, HttpService,
     asked::Asked,
     auth::Client,
+    date,
     token::{self, LongPoll},
 };
-use crate::{clock::WallTime, logs::AccessLevel, registry::Prepared};
+use crate::{clock::Timestamp, logs::AccessLevel, registry::Prepared};
 
 /// Bytes that are read at once. A head that is longer goes to hyper.
 const READ: usize = 4096;
 /// A head with more headers goes to hyper.
 const HEADERS: usize = 32;
-/// As long as every HTTP date.
-const DATE: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
 
 /// How long what may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// From the end of an answer, or the start of the connection, to the end of the next head.
+    /// From when an answer was made, or the start of the connection, to the end of the next head.
     pub(super) idle: Duration,
     /// For an answer to be written, from the shutdown on.
     pub(super) grace: Duration,
@@ -73,14 +71,19 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     times: Times,
     shutdown: &CancellationToken,
 ) -> io::Result<Option<HandedOver<S>>> {
-    let (mut idle_since, mut has_answered) = (state.clock.boot_now(), false);
+    let mut now = state.clock.boot_now();
+    let (mut idle_since, mut has_answered) = (now, false);
     // Both are made once: to register them for each request would cost a lock each.
     let (mut stopping, mut idle_end) = (pin!(shutdown.cancelled()), pin!(sleep(times.idle)));
     loop {
         let received = tokio::select! {
             // A client that asks on and on does not keep the others from their turn: tokio lets no stream be ready for ever.
             biased;
-            received = poll_fn(|cx| receive(cx, &mut stream, |bytes| answer_all(service, state, bytes, peer))) => received?,
+            received = poll_fn(|cx| receive(cx, &mut stream, |bytes| {
+                // the only look at a clock for a read: each more would cost half a percent of it
+                now = state.clock.boot_now();
+                answer_all(service, (state, now), bytes, peer)
+            })) => received?,
             // It may have sent a request that is not here yet, unless one was answered already: then it is idle to hyper too.
             () = stopping.as_mut() => Received { unanswered: (!has_answered).then(Vec::new), ..Received::default() },
             () = idle_end.as_mut() => match times.idle.saturating_sub(state.clock.boot_now().since(idle_since)) {
@@ -95,7 +98,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let has_ended = answers.is_empty() && unanswered.is_none();
         if !answers.is_empty() {
             within(times.grace, shutdown, write(&mut stream, &answers)).await?;
-            (idle_since, has_answered) = (state.clock.boot_now(), true);
+            (idle_since, has_answered) = (now, true);
         }
         if let Some(read) = unanswered {
             let head_within = times.idle.saturating_sub(state.clock.boot_now().since(idle_since));
@@ -148,11 +151,14 @@ async fn within(
     }
 }
 
+/// Where the tokens are, and what time it is.
+type At<'s> = (&'s AppState, Timestamp);
+
 /// Answers the reads at the front of `bytes`.
-fn answer_all(service: &HttpService, state: &AppState, mut bytes: &[u8], peer: SocketAddr) -> Received {
+fn answer_all(service: &HttpService, at: At<'_>, mut bytes: &[u8], peer: SocketAddr) -> Received {
     let mut answers = Vec::new();
     while !bytes.is_empty() {
-        let length = Read::parse(bytes).filter(|read| answer(service, state, read, peer, &mut answers));
+        let length = Read::parse(bytes).filter(|read| answer(service, at, read, peer, &mut answers));
         let Some(Read { length, .. }) = length else {
             return Received { answers, unanswered: Some(bytes.to_vec()) };
         };
@@ -162,19 +168,20 @@ fn answer_all(service: &HttpService, state: &AppState, mut bytes: &[u8], peer: S
 }
 
 /// Appends the answer to `read`, if it is 200 at once.
-fn answer(service: &HttpService, state: &AppState, read: &Read<'_>, peer: SocketAddr, answers: &mut Vec<u8>) -> bool {
+fn answer(service: &HttpService, at: At<'_>, read: &Read<'_>, peer: SocketAddr, answers: &mut Vec<u8>) -> bool {
+    let (state, now) = at;
     let before = answers.len();
     let is_logged = state.logs.access() == AccessLevel::All;
     let asked = is_logged.then(|| Asked::plain_read(state, !read.query.is_empty(), peer));
     let mut sender = None;
     let answered = service.read_at_once(|state| {
-        let date = date(state.clock.wall_now())?;
+        let date = date::at(now, &*state.clock)?;
         let write = |prepared: &Prepared, seconds, client: &Arc<Client>| {
             token::write_ok(answers, prepared, seconds, &date);
             sender = is_logged.then(|| client.clone());
         };
         let (authorization, poll) = ([read.authorization], Ok(LongPoll::default()));
-        token::offered(state, |clients| clients.identify_by(authorization, None), Some(read.query), poll, write)
+        token::offered((state, now), |clients| clients.identify_by(authorization, None), Some(read.query), poll, write)
     });
     if answered.is_none() {
         answers.truncate(before);
@@ -182,19 +189,6 @@ fn answer(service: &HttpService, state: &AppState, read: &Read<'_>, peer: Socket
         asked.by(sender).answered(state, &Response::new(()));
     }
     answered.is_some()
-}
-
-/// The date of `now`, made once a second by each thread.
-fn date(now: WallTime) -> Option<[u8; DATE]> {
-    thread_local!(static LAST: Cell<(i64, [u8; DATE])> = const { Cell::new((i64::MIN, [0; DATE])) });
-    let second = now.as_millis().div_euclid(1000);
-    let (last, text) = LAST.get();
-    if last == second {
-        return Some(text);
-    }
-    let text = now.to_http_date()?.into_bytes().try_into().ok()?;
-    LAST.set((second, text));
-    Some(text)
 }
 
 /// A head that is plainly a read of a token.

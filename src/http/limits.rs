@@ -10,11 +10,11 @@ use super::{
     auth::{Client, Presented},
     quota::Quota,
 };
-use crate::metrics::ClientLimit;
+use crate::{clock::Timestamp, metrics::ClientLimit};
 
 /// Counts a request that needs no refusal; `false`: the client is over its limit, and nothing was counted.
-pub(super) fn passes(state: &AppState, client: &Client) -> bool {
-    client.limits().requests.as_ref().is_none_or(|quota| quota.passes(state.clock.boot_now()))
+pub(super) fn passes(client: &Client, now: Timestamp) -> bool {
+    client.limits().requests.as_ref().is_none_or(|quota| quota.passes(now))
 }
 
 /// Counts a request of `client`.

@@ -20,6 +20,7 @@ use super::{
     query,
 };
 use crate::{
+    clock::Timestamp,
     credential::CredentialKind,
     registry::{Handle, Handles, Prepared},
 };
@@ -32,7 +33,7 @@ const HEAD: usize = 192;
 /// The answer to a `GET /token`, if it is 200 and needs no wait.
 pub(super) fn at_once<B>(state: &AppState, request: &http::Request<B>) -> Option<Response> {
     offered(
-        state,
+        (state, state.clock.boot_now()),
         |clients| clients.identify(Presented::by(request)),
         request.uri().query(),
         LongPoll::of_request(request),
@@ -40,10 +41,10 @@ pub(super) fn at_once<B>(state: &AppState, request: &http::Request<B>) -> Option
     )
 }
 
-/// The same, whatever form the head has; `answer` makes it of the token and the seconds, for this client. What the fast path answers
-/// and what the service answers is decided here.
+/// The same of this moment, whatever form the head has; `answer` makes it of the token and the seconds, for this client. What the fast
+/// path answers and what the service answers is decided here.
 pub(super) fn offered<A>(
-    state: &AppState,
+    (state, now): (&AppState, Timestamp),
     identify: impl FnOnce(&Clients) -> Result<&Arc<Client>, Problem>,
     query: Option<&str>,
     poll: Result<LongPoll, Problem>,
@@ -52,8 +53,8 @@ pub(super) fn offered<A>(
     let (rules, handles) = (state.rules.load(), state.registry.handles());
     let (handle, poll, client) = resolve(identify(&rules.clients), &handles, query, poll).ok()?;
     let published = handle.glance();
-    let (prepared, seconds) = published.servable(state.clock.boot_now())?;
-    (!poll.has(&prepared.etag) && limits::passes(state, client)).then(|| answer(prepared, seconds, client))
+    let (prepared, seconds) = published.servable(now)?;
+    (!poll.has(&prepared.etag) && limits::passes(client, now)).then(|| answer(prepared, seconds, client))
 }
 
 /// `GET /token`, for all that [`at_once`] leaves.
