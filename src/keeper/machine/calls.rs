@@ -38,8 +38,10 @@ impl Machine {
 
     fn issued(&mut self, now: Now, sent: Sent, issued: Issued) {
         let (life, lives_until) = (issued.life, sent.at.plus(issued.life));
+        if self.known.would_break_promises(now, lives_until) {
+            return self.failed(now, sent, IssueError::Unknown { cause: Cause::TooShort(life) });
+        }
         let before = self.known.record.generation;
-        let is_too_short = self.known.would_break_promises(now, lives_until);
         self.known.close(sent);
         let profile = self.known.policy().issuer;
         let current = self.known.record.credential.as_mut();
@@ -77,9 +79,6 @@ impl Machine {
                 self.known.succeeded();
                 self.known.record.retry_at = Some(now.boot.plus(self.known.policy().sticky_pace()).into());
                 self.known.note(Note::SameToken);
-            }
-            _ if is_too_short => {
-                self.failed(now, sent, IssueError::Unknown { cause: Cause::TooShort(issued.life) });
             }
             _ => self.known.rotate(now, sent, issued),
         }

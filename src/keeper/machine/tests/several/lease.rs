@@ -508,8 +508,12 @@ fn a_call_counts_at_the_latest_from_when_its_intent_was_stored() {
     pair.boot = pair.boot.plus(s(3));
     let swap = pair.store.swap(expected.as_ref(), next);
     pair.step(0, Event::Stored(swap));
-    let call = pair.relays[0].machine.known.record.open_call().unwrap();
-    assert_eq!(call.sent.uncertainty(), s(3));
+    let uncertainty = |pair: &Pair| pair.relays[0].machine.known.record.calls.last().unwrap().sent.uncertainty();
+    assert_eq!(uncertainty(&pair), s(3));
+    // also where its token lives too shortly to be taken
+    let token = Token::try_from("short".to_owned()).unwrap();
+    pair.step(0, Event::Reply(Ok(Issued { token, life: s(5) })));
+    assert_eq!((pair.shown(0), uncertainty(&pair)), ("one", s(3)));
 }
 
 #[test]
