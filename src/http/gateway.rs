@@ -110,10 +110,11 @@ impl Gateway {
         Ok(Self { wecom: Some(GatewayClient::new(settings)?), ..self })
     }
 
-    fn client(&self, platform: Platform) -> &GatewayClient {
+    /// `None`: there is no account of that platform, and what is meant for it goes to no other one.
+    const fn client(&self, platform: Platform) -> Option<&GatewayClient> {
         match platform {
-            Platform::WeChat => &self.wechat,
-            Platform::WeCom => self.wecom.as_ref().unwrap_or(&self.wechat),
+            Platform::WeChat => Some(&self.wechat),
+            Platform::WeCom => self.wecom.as_ref(),
         }
     }
 
@@ -283,8 +284,9 @@ async fn exchange(
 }
 
 async fn send(state: &AppState, gateway: &Gateway, call: &Call, sending: Sending) -> Result<Reply, GatewayRefusal> {
+    let client = gateway.client(call.platform).ok_or(GatewayRefusal::Forbidden)?;
     let sent = state.clock.boot_now();
-    let response = call.send(gateway.client(call.platform), &sending).await?;
+    let response = call.send(client, &sending).await?;
     state.metrics.gateway.replied(state.clock.boot_now().since(sent));
     Ok(Reply::unread(response))
 }

@@ -20,8 +20,8 @@ use super::{
     health::json_answer,
     problem::Problem,
     query,
-    ticket::Ticket,
-    token::{LongPoll, Outcome},
+    ticket::{self, Ticket},
+    token::{Asking, LongPoll, Outcome},
 };
 use crate::{
     account::AccountName,
@@ -49,6 +49,12 @@ impl Pages {
     /// Those of these accounts.
     pub fn new(accounts: impl IntoIterator<Item = (AccountName, AccountPages)>) -> Self {
         Self(accounts.into_iter().collect())
+    }
+
+    /// Those of `account`, and the part of `page` that is signed, if it is one of them.
+    fn with<'p>(&self, account: &AccountName, page: &'p str) -> Result<(&AccountPages, &'p str), Problem> {
+        let pages = self.0.get(account).ok_or(Problem::NoSuchAccount)?;
+        Ok((pages, signed_part(page, &pages.domains).map_err(Problem::PageRefused)?))
     }
 }
 
@@ -118,30 +124,40 @@ pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request)
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     let signed = match resolved {
-        Ok((ticket, page)) => sign(&state, &ticket, &page).await,
+        Ok(asked) => sign(&state, asked).await,
         Err(problem) => Err(problem),
     };
     signed.unwrap_or_else(Problem::into_response)
 }
 
+/// What a request asks for. `Debug` is not derived: the page's query may hold what is secret to others.
+struct AskedConfig {
+    ticket: (Ticket, TicketKind),
+    page: String,
+    asking: Asking,
+}
+
 /// The ticket and the page of a request. The whole query is read before any account is looked up.
-fn resolve(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<(Ticket, String), Problem> {
+fn resolve(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<AskedConfig, Problem> {
     let rules = state.rules.load();
-    let client = rules.clients.identify(presented)?;
+    let asking = Asking::of(presented, uri.query())?;
+    let client = asking.client(&rules.clients)?;
     let (account, page) = (query::account(uri.query())?, query::page_url(uri.query())?);
     let kind = query::signed_for(uri.query())?;
     let handles = state.registry.handles();
     let ticket = Ticket::authorize(state, &handles, client, account.as_deref(), kind)?;
-    Ok((ticket, page.into_owned()))
+    // another page is refused at once, not after the wait
+    rules.pages.with(ticket.handle.id.account(), &page)?;
+    Ok(AskedConfig { ticket: (ticket, kind), page: page.into_owned(), asking })
 }
 
-async fn sign(state: &AppState, ticket: &Ticket, page: &str) -> Result<Response, Problem> {
-    let rules = state.rules.load_full();
-    let pages = rules.pages.0.get(ticket.handle.id.account()).ok_or(Problem::NoSuchAccount)?;
-    let page = signed_part(page, &pages.domains).map_err(Problem::PageRefused)?;
-    if let Outcome::Unavailable(problem) = ticket.outcome(state, &LongPoll::default()).await {
+async fn sign(state: &AppState, asked: AskedConfig) -> Result<Response, Problem> {
+    let (ticket, outcome) = ticket::awaited(state, asked.ticket, &LongPoll::default(), &asked.asking).await?;
+    if let Outcome::Unavailable(problem) = outcome {
         return Err(problem);
     }
+    let rules = state.rules.load_full();
+    let (pages, page) = rules.pages.with(ticket.handle.id.account(), &asked.page)?;
     // What was served a moment ago is looked up once more: an answer's head has the ticket in JSON, and the text is signed.
     let published = ticket.handle.published();
     let now = state.clock.now();

@@ -105,6 +105,7 @@ mod tests {
         account::NAME_MAX,
         http::{
             public_routes, query,
+            service::PUBLIC,
             tests::{PEER, app},
         },
         metrics::{Route, Side},
@@ -123,6 +124,7 @@ mod tests {
         let service = app(&[], Arc::default()).public();
         assert_eq!(service.side, Side::Public);
         assert!(described.iter().all(|path| service.route(path) != Route::Other));
+        assert_eq!(PUBLIC.map(|(path, _)| path.to_owned()).into_iter().collect::<BTreeSet<_>>(), described);
     }
 
     #[tokio::test]

@@ -147,17 +147,10 @@ impl HttpService {
 
     /// The label of a path. A path of the other listener is nothing here.
     pub(super) fn route(&self, path: &str) -> Route {
+        if let Some(route) = public_route(path).filter(|_| self.side == Side::Public) {
+            return route;
+        }
         match (self.side, path) {
-            (Side::Public, "/token") => Route::Token,
-            (Side::Public, "/token/refresh") => Route::Report,
-            (Side::Public, drop_in::TOKEN) => Route::DropInToken,
-            (Side::Public, "/ticket") => Route::Ticket,
-            (Side::Public, "/jssdk/config") => Route::JsSdkConfig,
-            (Side::Public, drop_in::STABLE_TOKEN) => Route::DropInStableToken,
-            (Side::Public, getticket::OF_WECHAT) => Route::DropInTicket,
-            (Side::Public, getticket::OF_CORP | getticket::OF_AGENT) => Route::DropInWecomTicket,
-            (Side::Public, drop_in::GETTOKEN) => Route::DropInGettoken,
-            (Side::Public, openapi::PATH) => Route::OpenApi,
             (Side::Admin, "/" | "/page.js" | "/page.css") => Route::Page,
             (Side::Admin, "/events") => Route::Events,
             (Side::Admin, "/status") => Route::Status,
@@ -169,6 +162,28 @@ impl HttpService {
             _ => Route::Other,
         }
     }
+}
+
+/// The paths of the public listener, each with its label. The gateway passes no other spelling of them on.
+pub(super) const PUBLIC: [(&str, Route); 13] = [
+    ("/token", Route::Token),
+    ("/token/refresh", Route::Report),
+    ("/ticket", Route::Ticket),
+    ("/jssdk/config", Route::JsSdkConfig),
+    (drop_in::TOKEN, Route::DropInToken),
+    (drop_in::STABLE_TOKEN, Route::DropInStableToken),
+    (getticket::OF_WECHAT, Route::DropInTicket),
+    (getticket::OF_CORP, Route::DropInWecomTicket),
+    (getticket::OF_AGENT, Route::DropInWecomTicket),
+    (drop_in::GETTOKEN, Route::DropInGettoken),
+    ("/healthz", Route::Healthz),
+    ("/readyz", Route::Readyz),
+    (openapi::PATH, Route::OpenApi),
+];
+
+/// What a path of the public listener is counted as.
+pub(super) fn public_route(path: &str) -> Option<Route> {
+    PUBLIC.iter().find(|(known, _)| *known == path).map(|(_, route)| *route)
 }
 
 /// axum boxes every body but the empty one.

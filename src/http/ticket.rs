@@ -85,13 +85,25 @@ async fn wait(
     state: &AppState,
     (ticket, kind, poll, asking): (Ticket, TicketKind, LongPoll, Asking),
 ) -> Result<Response, Problem> {
-    let outcome = ticket.outcome(state, &poll).await;
+    let (_, outcome) = awaited(state, (ticket, kind), &poll, &asking).await?;
+    Ok(token::respond(outcome))
+}
+
+/// The ticket that `asking` may have after the wait, and how it ended.
+pub(super) async fn awaited(
+    state: &AppState,
+    (ticket, kind): (Ticket, TicketKind),
+    poll: &LongPoll,
+    asking: &Asking,
+) -> Result<(Ticket, Outcome), Problem> {
+    let outcome = ticket.outcome(state, poll).await;
     let access_token = asking.access_token(state)?;
     let now = Ticket::of(&state.registry.handles(), &access_token, kind)?;
     if Arc::ptr_eq(&now.handle, &ticket.handle) {
-        return Ok(token::respond(outcome));
+        return Ok((ticket, outcome));
     }
-    Ok(token::respond(now.outcome(state, &LongPoll::default()).await))
+    let outcome = now.outcome(state, &LongPoll::default()).await;
+    Ok((now, outcome))
 }
 
 fn resolve(state: &AppState, request: &Request) -> Result<(Ticket, TicketKind, LongPoll, Asking), Problem> {

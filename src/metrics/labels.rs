@@ -201,13 +201,13 @@ labels! {
 
     /// Why the gateway answered a request itself.
     GatewayRefusal {
-        /// CONNECT, an upgrade, or an expectation that is not known.
+        /// CONNECT, or an expectation that is not known.
         Malformed = "malformed",
         /// A path, a name or a parameter in more than one spelling.
         Misspelt = "misspelt",
         /// Another method than GET on a path that has an AppSecret or a user's token in its query.
         NotGet = "not_get",
-        /// A path whose call would disclose or spend too much.
+        /// A path whose call would disclose or spend too much, or a credential for WeCom where no account is WeCom's.
         Forbidden = "forbidden",
         /// Neither a token nor a relay key.
         MissingToken = "missing_token",

@@ -1,7 +1,13 @@
 //! What does `GET /jssdk/config` answer?
 
+use std::time::Duration;
+
 use axum::http::{Method, Request};
-use token_relay::http::{AccountPages, Pages};
+use token_relay::{
+    http::{AccountPages, Pages, Timeouts},
+    status::Status,
+};
+use tokio::{join, time::sleep};
 
 use crate::fake_relay::{BOTH_KEY, FakeRelay, KEY, MAIN_KEY, bearer, idle};
 
@@ -89,6 +95,22 @@ async fn without_a_ticket_no_page_is_signed() {
     let fake = fake();
     fake.publish("main.jsapi", idle());
     fake.get_as(MAIN_KEY, &format!("/jssdk/config?url={PAGE}")).await.assert_problem(503);
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_out_while_the_first_ticket_is_awaited_gets_no_signature() {
+    let pages = AccountPages { appid: "wxmain".to_owned(), domains: vec!["shop.example.com".parse().unwrap()] };
+    let fake = FakeRelay::patient(&["main", "main.jsapi"], Timeouts::new(Duration::from_secs(60)))
+        .with_pages(Pages::new([("main".parse().unwrap(), pages)]));
+    fake.offer("main", 7, "a-token", 3541);
+    fake.publish("main.jsapi", Status::default());
+    let page = Request::get(format!("/jssdk/config?url={PAGE}")).header("authorization", bearer(KEY));
+    let (answer, ()) = join!(fake.send(page), async {
+        sleep(Duration::from_millis(30)).await;
+        fake.take_out_all_clients();
+        fake.offer("main.jsapi", 9, "a-ticket", 7100);
+    });
+    answer.assert_problem(401);
 }
 
 #[tokio::test]

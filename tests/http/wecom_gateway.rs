@@ -69,6 +69,23 @@ impl Gate {
 }
 
 #[tokio::test]
+async fn what_is_meant_for_wecom_goes_nowhere_where_no_account_is_wecoms() {
+    let wechat = Sim::builder().app("wxshop", "x").start().await.unwrap();
+    let secrets = [("shop".parse::<AccountName>().unwrap(), "x".into())];
+    let gateway = Gateway::new(&settings(&wechat.base_url(), None), secrets, LIMITS.max_connections).unwrap();
+    let timeouts = Timeouts::new(Duration::from_secs(60));
+    let fake = FakeRelay::with_gateway(&["shop"], timeouts, Apps::default(), Some(gateway));
+    let served = fake.serve(LIMITS).await;
+    let headers = format!("Authorization: {}\r\n", bearer(KEY));
+    for (method, body) in [("GET", ""), ("POST", "{}")] {
+        let target = format!("{USERS}?suite_access_token=sentinel");
+        let request = client::request(method, &target, None, &headers, body);
+        assert_eq!(errcode(&client::send(served.address, request.as_bytes()).await.unwrap()), 48001, "{method}");
+    }
+    assert_eq!(wechat.route(USERS).calls, 0);
+}
+
+#[tokio::test]
 async fn each_accounts_calls_go_to_its_own_platforms_host() {
     let gate = Gate::new().await;
     assert_eq!(errcode(&gate.users().await), 0);

@@ -17,15 +17,13 @@ use crate::{
         apps::Apps,
         auth::{Client, Clients, Presented},
         problem::Problem,
+        service::public_route,
     },
     issuer::Platform,
-    metrics::GatewayRefusal,
+    metrics::{GatewayRefusal, Route},
     registry::{Handle, Handles},
 };
 
-/// The relay's own paths. They reach the gateway only in another spelling, which WeChat might take for its token routes.
-const OWN: [&str; 7] =
-    ["/token", "/token/refresh", "/healthz", "/readyz", "/cgi-bin/token", "/cgi-bin/stable_token", "/cgi-bin/gettoken"];
 /// With the AppSecret in its body it clears the quota of all APIs, ten times a month.
 const FORBIDDEN: &str = "/cgi-bin/clear_quota/v2";
 /// The AppSecret is in the query: each login of a mini program, and of a web page.
@@ -95,7 +93,14 @@ pub(super) fn decide(asked: Asked<'_>, known: Known<'_>) -> Result<Credential, G
         return Err(GatewayRefusal::Forbidden);
     }
     let has_rule = is_one_of(&WITH_APPSECRET) || is_one_of(&WITH_USER_TOKEN) || canonical == REFRESH_USER_TOKEN;
-    if is_one_of(&OWN) || has_rule && path != canonical {
+    // The relay's own paths reach the gateway only in another spelling, which WeChat might take for its token routes; but for
+    // tickets that are not kept.
+    let is_refused = match public_route(&canonical) {
+        Some(Route::DropInTicket | Route::DropInWecomTicket) => path != canonical,
+        Some(_) => true,
+        None => has_rule && path != canonical,
+    };
+    if is_refused {
         return Err(GatewayRefusal::Misspelt);
     }
     if is_one_of(&WITH_APPSECRET) {
