@@ -55,7 +55,7 @@ pub use drop_in::{EarlyFetches, Throttle};
 pub use gateway::Gateway;
 pub use health::RecentReadiness;
 pub use jssdk::{AccountPages, Pages};
-pub use listener::{Limits, Listener, ListenerOptions};
+pub use listener::{ADMIN_CONNECTIONS, Limits, Listener, ListenerOptions};
 pub use overview::SettingsStatus;
 pub use quota::{ClientLimits, Quota};
 pub use service::HttpService;

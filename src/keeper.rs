@@ -30,7 +30,6 @@ use crate::{
     },
     metrics::{CallTimer, ReportOutcome},
     registry::{KeeperEnd, Publisher, Report, Reported},
-    report::Grounds,
     status::Status,
     store::{Store, StoreError},
 };
@@ -299,12 +298,8 @@ impl Keeper {
                 (ReportOutcome::Failed, Reported::Failed { retry_in: again_at.since(now.boot), failure })
             }
         };
-        match run.waiting.remove(&id) {
-            Some(Waiting { grounds, client }) => {
-                self.log.metrics().report(grounds, outcome);
-                client.send(reported).ok(); // the client may have gone
-            }
-            None => self.log.metrics().report(Grounds::Report, outcome),
-        }
+        let Some(Waiting { grounds, client }) = run.waiting.remove(&id) else { return };
+        self.log.metrics().report(grounds, outcome);
+        client.send(reported).ok(); // the client may have gone
     }
 }

@@ -23,10 +23,12 @@
 //! | [`settings`], [`account`], [`cli`] | which settings does the relay run with? |
 //! | [`registry`], [`status`], [`credential`] | which credentials are kept, what is known of each, and for how long is it good? |
 //! | [`keepers`], [`keeper`] | which keepers run, how is a credential kept alive, and what is done next? |
+//! | [`report`] | what may a client say of it? |
 //! | [`issuer`] | who hands it out, and what does each failure call for? |
 //! | [`store`] | where does it outlive the process? |
+//! | [`group`], [`presence`] | which other relays are on the same store, and what has changed there? |
 //! | [`http`], [`language`] | what do clients and operators see, and in which language? |
-//! | [`metrics`], `telemetry`, [`recent`], [`heartbeat`] | what is counted and logged, what happened of late, and is every keeper alive? |
+//! | [`metrics`], [`logs`], `telemetry`, [`recent`], [`heartbeat`] | what is counted and logged, what happened of late, and is every keeper alive? |
 //! | [`lifecycle`], [`clock`], [`systemd`] | when does it end, what time is it, and what does systemd learn? |
 //! | [`relay_key`], `timing`, `secret_url`, [`page_url`], `printable`, `tls` | what do several of them share? |
 //!

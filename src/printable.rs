@@ -1,5 +1,7 @@
 //! What may a log line quote of a text from elsewhere?
 
+use std::error::Error;
+
 const REDACTED: &str = "[redacted]";
 
 /// `text` for a log line: unprintable characters are dropped, each text in `hidden` is replaced in whatever case, and at
@@ -12,6 +14,20 @@ pub(crate) fn printable(text: &str, hidden: &[&str], longest: usize) -> String {
         clean = without(&clean, secret);
     }
     clean.chars().take(longest).collect()
+}
+
+/// An error and its causes, each told once.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        cause = next.source();
+    }
+    told
 }
 
 /// Not a control, a direction mark, an invisible or an unassigned character: `escape_debug` knows Unicode's tables.

@@ -165,7 +165,7 @@ pub struct AccountSettings {
     pub app: AppSettings,
     /// Its AppSecret, or the secret of the agent; not empty, exactly as given.
     pub secret: SecretString,
-    /// Calls over a rolling day (promise I6): 1 to 10 000. The debits of a day are stored one by one, hence the bound.
+    /// Calls over a rolling day (promise I6): 1 to 10 000.
     pub calls_per_day: u32,
     /// Whether drop-in routes also take its AppSecret, for it alone.
     pub accept_appsecret: bool,

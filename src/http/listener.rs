@@ -21,6 +21,9 @@ mod sources;
 use acceptor::{Accepted, Acceptor};
 use connection::{serve_connection, serve_stream};
 
+/// Connections at once on the admin listener: probes, a scraper and a few people.
+pub const ADMIN_CONNECTIONS: usize = 64;
+
 /// What a listener allows.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -20,7 +20,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use super::{Cause, IssueError, cause::LARGEST_REPLY};
-use crate::{clock::WallTime, printable::printable};
+use crate::{
+    clock::WallTime,
+    printable::{causes, printable},
+};
 
 mod addresses;
 
@@ -314,22 +317,11 @@ fn is_certificate(error: &(dyn Error + 'static)) -> bool {
     }
 }
 
-/// The one place where a reqwest error becomes text. It loses its URL, which holds the AppSecret, and its chain of
-/// causes is flattened, each told once; reqwest's own "error sending request" only where there is no cause.
+/// A reqwest error as text. It loses its URL, which holds the AppSecret; reqwest's own "error sending request" is told only where
+/// there is no cause.
 fn flattened(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut told = String::new();
-    let mut cause = error.source().or(Some(&error));
-    while let Some(next) = cause {
-        let text = next.to_string();
-        if told.is_empty() {
-            told = text;
-        } else if !told.contains(&text) {
-            told = format!("{told}: {text}");
-        }
-        cause = next.source();
-    }
-    printable(&told, &[], LONGEST_REASON)
+    printable(&causes(error.source().unwrap_or(&error)), &[], LONGEST_REASON)
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl Machine {
             Event::Reply(reply) => self.replied(now, reply),
             Event::Probed(verdict) => self.probed(now, verdict),
             Event::Report(id, _, Grounds::Revocation) => self.revoke(id),
-            Event::Report(id, generation, grounds) => self.hear(now, Waiting { id, generation, grounds }),
+            Event::Report(id, generation, grounds) => self.hear(now, Waiting { id: Some(id), generation, grounds }),
             Event::Reconfigured(policy, secret_mark) => self.known.reconfigured(now, policy, secret_mark),
             Event::Shutdown => {
                 self.is_stopping = true;

@@ -71,18 +71,9 @@ impl Permits {
     /// Waits for a permit; `is_urgent` goes before those that are not. Dropping the future gives the place up, and hands a
     /// permit on that had come already.
     pub async fn acquire(self: &Arc<Self>, is_urgent: bool) -> Permit {
-        let (_waiter, turn) = {
-            let mut queue = self.queue();
-            if queue.in_use < queue.total {
-                queue.in_use += 1;
-                return Permit(self.clone());
-            }
-            queue.places += 1;
-            let place = Place { is_calm: !is_urgent, number: queue.places };
-            let (ours, turn) = oneshot::channel();
-            queue.waiting.insert(place, ours);
-            (Waiter { permits: self, place }, turn)
-        };
+        let (ours, turn) = oneshot::channel();
+        let _waiter = Waiter { permits: self, place: self.queue().enter(!is_urgent, ours) };
+        self.give_out();
         turn.await.expect("only a waiter that has left takes its sender out of the queue unsent")
     }
 
@@ -107,6 +98,16 @@ impl Permits {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // no code under this lock leaves the queue half changed, so a panic elsewhere poisons nothing
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Everybody waits, also where a permit is free: it may have been given back for one who waits already.
+    fn enter(&mut self, is_calm: bool, waiter: oneshot::Sender<Permit>) -> Place {
+        self.places += 1;
+        let place = Place { is_calm, number: self.places };
+        self.waiting.insert(place, waiter);
+        place
     }
 }
 

@@ -7,16 +7,14 @@ use tracing::warn;
 
 use crate::{
     clock::WallTime,
-    http::{Limits, ListenerOptions},
+    http::{ADMIN_CONNECTIONS, Limits, ListenerOptions},
     metrics::Metrics,
     settings::{ServerSettings, ServerTls},
 };
 
-/// Connections at once on the admin listener: probes, a scraper and a few people.
-const ADMIN_CONNECTIONS: usize = 64;
 /// Of one address, so that one that stalls leaves places for the probes: more than the status page serves at once, for a proxy may
 /// stand in front of it.
-const ADMIN_CONNECTIONS_PER_SOURCE: usize = 48;
+const ADMIN_CONNECTIONS_PER_SOURCE: usize = ADMIN_CONNECTIONS * 3 / 4;
 /// What an answer on the admin listener gets at shutdown: a status page that is not read must not hold the stop up.
 const ADMIN_GRACE: Duration = Duration::from_secs(2);
 /// The end of the grace is left for the connections to be closed.

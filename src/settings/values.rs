@@ -1,4 +1,4 @@
-//! What may a setting be? One type per kind of value, with one way in; `urls` and `client_key` have more.
+//! What may a setting be? One type per kind of value, with one way in; `urls` has more.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -10,17 +10,22 @@ fn is_sentence(span: &str) -> bool {
     plain && span.matches('_').count() >= 4 && !span.starts_with("token_relay_")
 }
 
-/// All Rust code below `directory`, in one text.
-fn code_in(directory: &Path) -> String {
-    let mut code = String::new();
+/// The text of every Rust file below `directory`.
+fn files_in(directory: &Path, files: &mut Vec<String>) {
     for path in fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
-            code += &code_in(&path);
+            files_in(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            code += &fs::read_to_string(path).unwrap();
+            files.push(fs::read_to_string(path).unwrap());
         }
     }
-    code
+}
+
+/// The same in one text.
+fn code_in(directory: &Path) -> String {
+    let mut files = Vec::new();
+    files_in(directory, &mut files);
+    files.concat()
 }
 
 #[test]
@@ -41,6 +46,34 @@ fn the_documents_name_files_and_tests_that_exist() {
     }
     assert!(missing.is_empty(), "there is no test {missing:?}");
     assert!(files > 20 && tests > 20, "only {files} files and {tests} tests were found");
+}
+
+/// A code span like `Machine::step`, and no path of modules: the type, and what it has.
+fn type_and_item(span: &str) -> Option<(&str, &str)> {
+    let (of, item) = span.split_once("::")?;
+    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    (of.starts_with(|first: char| first.is_ascii_uppercase()) && is_name(of) && is_name(item)).then_some((of, item))
+}
+
+#[test]
+fn what_the_documents_say_of_a_type_is_in_its_file() {
+    let mut files = Vec::new();
+    files_in(&root().join("src"), &mut files);
+    let (mut checked, mut missing) = (0, Vec::new());
+    for (path, page) in pages() {
+        for (of, item) in page.code_spans().filter_map(type_and_item) {
+            let has_both = |code: &String| {
+                ["impl", "enum", "struct", "trait"].iter().any(|kind| code.contains(&format!("{kind} {of} ")))
+                    && ["fn {}(", "fn {}<", "    {}", "pub {}: "]
+                        .iter()
+                        .any(|item_is| code.contains(&item_is.replace("{}", item)))
+            };
+            missing.extend((!files.iter().any(has_both)).then(|| format!("{}: {of}::{item}", path.display())));
+            checked += 1;
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+    assert!(checked > 10, "only {checked} were found");
 }
 
 /// Rows of the table whose first column is called "log line" begin with the words of a line.

@@ -41,7 +41,7 @@ use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use crate::{
     issuer::upstream::{HostAddresses, UpstreamError, UpstreamSettings},
-    printable::printable,
+    printable::{causes, printable},
 };
 
 /// How long an idle connection is kept. Shorter than the idle time of most servers, so that few are closed under a request.
@@ -199,15 +199,6 @@ where
 
 /// What is logged of a failure: its causes, without what was put into the request.
 pub(super) fn reason(error: &ClientError, secrets: &[String]) -> String {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let text = next.to_string();
-        if !told.contains(&text) {
-            told = format!("{told}: {text}");
-        }
-        cause = next.source();
-    }
     let hidden: Vec<&str> = secrets.iter().map(String::as_str).collect();
-    printable(&told, &hidden, LONGEST_REASON)
+    printable(&causes(error), &hidden, LONGEST_REASON)
 }

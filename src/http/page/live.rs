@@ -21,14 +21,14 @@ use tokio::{
 };
 
 use super::{
-    super::{AppState, problem::Problem},
+    super::{AppState, listener::ADMIN_CONNECTIONS, problem::Problem},
     View,
     account::Account,
     sheet::{Head, Row, Sheet},
 };
 
 /// Pages that may follow at once: half of the admin listener's connections, so that probes and scrapers have the rest.
-const LISTENERS: usize = 32;
+const LISTENERS: usize = ADMIN_CONNECTIONS / 2;
 /// At most one update in this time.
 const PACE: Duration = Duration::from_secs(1);
 /// A sign of life where nothing changes. An event, for a page does not see a comment; after three missing ones it says that the

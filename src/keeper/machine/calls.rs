@@ -198,7 +198,7 @@ impl Knowledge {
         }
         self.take_credential(now, credential);
         self.succeeded();
-        // a rotating issuer's reply that is already past its planned rotation must not become a loop
+        // the waits of the failures before end with a success
         self.record.retry_at = None;
     }
 
@@ -218,7 +218,7 @@ impl Knowledge {
     /// The call may have minted: from now on the current credential may die of it (I8). Where none lives, all that counts is
     /// how long the call may still be under way.
     pub(super) fn invalidate(&mut self, now: Now, call: Call, is_forced: bool) {
-        if !self.ends_the_living(is_forced) {
+        if !self.issuer().ends_the_living(is_forced) {
             return;
         }
         // of several relays another one may hand a token over that all of them may have invalidated

@@ -1,17 +1,11 @@
 //! What is the current credential, and what may have ended it? From this `promise` and `plan` follow, anew at every step.
 
-use std::time::Duration;
-
 use super::{Call, Knowledge, Outcome, RotationMode, Timestamp};
 use crate::{clock::Bounds, keeper::record::Credential};
 
 impl Knowledge {
     pub(super) fn is_rotating(&self) -> bool {
         self.issuer().rotation == RotationMode::Rotating
-    }
-
-    pub(super) const fn ends_the_living(&self, is_forced: bool) -> bool {
-        self.issuer().ends_the_living(is_forced)
     }
 
     /// Whether a call, of this relay or of somebody else, ends the token: not where the same one comes until its end.
@@ -45,7 +39,7 @@ impl Knowledge {
         let can_be_ended = self.can_be_ended();
         self.record.calls.iter().filter(move |call| match call.outcome {
             _ if !can_be_ended => false,
-            Outcome::Open { is_forced } => self.ends_the_living(is_forced),
+            Outcome::Open { is_forced } => self.issuer().ends_the_living(is_forced),
             Outcome::Unknown { .. } | Outcome::Late(_) => true,
             Outcome::Void => false,
         })
@@ -54,10 +48,5 @@ impl Knowledge {
     /// Between which moments they may have left.
     pub(super) fn invalidated(&self) -> Option<Bounds> {
         self.ending_calls().map(|call| call.sent).reduce(Bounds::or)
-    }
-
-    /// O − r.
-    pub(super) fn window(&self) -> Duration {
-        self.policy().window()
     }
 }

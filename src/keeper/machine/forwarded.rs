@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Grounds, Machine, Now, ReportAnswer, ReportId, ReportLimit, Waiting};
+use super::{Grounds, Machine, Now, ReportAnswer, ReportLimit, Waiting};
 use crate::keeper::record::{ForwardedAnswer, ForwardedReport};
 
 /// A forwarded report may take two looks to be seen: an accepted probe sent so shortly before answers it too.
@@ -54,8 +54,8 @@ impl Machine {
         let joins = self.known.record.verified_at.is_some_and(|at| now.boot.since(at.earliest) < FORWARDED_JOINS);
         if joins && Some(generation) == self.current_generation() {
             self.answer_forwarded(ReportAnswer::Accepted);
-        } else if self.reports.iter().all(|report| report.id != ReportId::FORWARDED) {
-            self.hear(now, Waiting { id: ReportId::FORWARDED, generation, grounds });
+        } else if self.reports.iter().all(|report| report.id.is_some()) {
+            self.hear(now, Waiting { id: None, generation, grounds });
         }
     }
 

@@ -19,7 +19,7 @@ impl Knowledge {
     /// frozen before its first byte may have sent it a moment ago, long after the intent that the others read.
     pub(super) fn remember_unknown(&mut self, now: Now, sent: Sent) {
         let sent_at = sent.at.max(now.boot.minus(self.policy().longest_call));
-        let (ends_the_living, over_by) = (self.ends_the_living(sent.is_forced), self.over_by(now));
+        let (ends_the_living, over_by) = (self.issuer().ends_the_living(sent.is_forced), self.over_by(now));
         if let Some(replica) = self.replica.as_mut().filter(|_| ends_the_living) {
             let outcome = Outcome::Unknown { ended: over_by.into() };
             replica.unstored =
@@ -34,7 +34,7 @@ impl Knowledge {
         self.writer.is_dirty = true;
         let stored = self.record.credential.as_ref();
         let is_same = stored.is_some_and(|stored| stored.token == credential.token);
-        let is_living = stored.is_some_and(|stored| !stored.is_refused && now.boot < stored.deadline.earliest);
+        let is_living = self.living(now.boot).is_some();
         let is_rotating = self.is_rotating();
         let has_followed = stored.is_some_and(|stored| stored.generation != after);
         let is_overtaken = has_followed && (is_living || is_rotating);

@@ -224,7 +224,7 @@ impl Knowledge {
         }
         if precedence == Precedence::Neither
             && let Some(open) = ours.take_open_call()
-            && self.ends_the_living(open.is_forced())
+            && self.issuer().ends_the_living(open.is_forced())
         {
             ours.remember(open.given_up(now.boot.plus(self.policy().longest_call)));
         }

@@ -161,11 +161,6 @@ pub enum Note {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReportId(pub u64);
 
-impl ReportId {
-    /// The report of a follower, which came through the store.
-    pub(super) const FORWARDED: Self = Self(u64::MAX);
-}
-
 /// The answer to a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportAnswer {

@@ -65,7 +65,8 @@ pub(super) enum ProbeReason {
 /// A report that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
-    pub(super) id: ReportId,
+    /// `None`: a follower's, which came through the store.
+    pub(super) id: Option<ReportId>,
     pub(super) generation: Generation,
     pub(super) grounds: Grounds,
 }

@@ -63,7 +63,7 @@ impl Knowledge {
             Some(_) if self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
             // two tokens, and one probe will tell which is the newer: a call before would kill one at once
             _ if self.record.candidate().is_some() => expired_by,
-            Some(sent) => expired_by.min(sent.plus(self.window())),
+            Some(sent) => expired_by.min(sent.plus(self.policy().window())),
             // a wrong secret is better known now than at the rotation, where a call costs nobody a token
             None if self.has_untried_secret() && self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
             None => side(self.planned(credential)),

@@ -68,11 +68,10 @@ impl Machine {
         }
     }
 
-    pub(super) fn answer(&mut self, id: ReportId, answer: ReportAnswer) {
-        if id == ReportId::FORWARDED {
-            self.answer_forwarded(answer);
-        } else {
-            self.act(Action::Answer(id, answer));
+    pub(super) fn answer(&mut self, id: Option<ReportId>, answer: ReportAnswer) {
+        match id {
+            Some(id) => self.act(Action::Answer(id, answer)),
+            None => self.answer_forwarded(answer),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Knowledge, Machine, Note, Now, Record, ReportAnswer, ReportFailure, ReportId, Timestamp, Token};
+use super::{Action, Knowledge, Machine, Note, Now, Record, ReportAnswer, ReportFailure, ReportId, Timestamp, Token};
 use crate::{
     clock::Bounds,
     issuer::Profile,
@@ -22,7 +22,7 @@ impl Machine {
             self.revoking.push(id);
         } else {
             let failure = ReportFailure::CannotRevoke;
-            self.answer(id, ReportAnswer::Failed { again_at: Timestamp::NEVER, failure });
+            self.act(Action::Answer(id, ReportAnswer::Failed { again_at: Timestamp::NEVER, failure }));
         }
     }
 
@@ -46,7 +46,7 @@ impl Machine {
     /// Answers those that stand in the record, which was stored or not.
     pub(super) fn answer_revocations(&mut self, answer: &ReportAnswer) {
         for id in std::mem::take(&mut self.recorded) {
-            self.answer(id, answer.clone());
+            self.act(Action::Answer(id, answer.clone()));
         }
     }
 }
@@ -83,7 +83,7 @@ impl Knowledge {
     pub(super) fn window_of(&self, credential: &Credential) -> Duration {
         let revocation = self.record.revocation;
         let ends_with_the_second = revocation.rotations_left > 1 && !credential.is_revoked(revocation);
-        if ends_with_the_second { self.window().min(BETWEEN_ROTATIONS) } else { self.window() }
+        if ends_with_the_second { self.policy().window().min(BETWEEN_ROTATIONS) } else { self.policy().window() }
     }
 
     /// R, which a revocation brings forward: to the past for what is revoked, and for what has replaced it to 30 s after it

@@ -157,7 +157,7 @@ impl Knowledge {
         match self.last_chance(now).filter(|_| !betrays_nothing) {
             // of several relays the next holder would promise on what the store says: there a call that ends a token waits for the
             // store
-            _ if self.replica.is_some() && self.ends_the_living(is_forced) => false,
+            _ if self.replica.is_some() && self.issuer().ends_the_living(is_forced) => false,
             Some(last_chance) => self.writer.has_stored && last_chance <= now.boot,
             None => self.writer.has_stored || self.charge.started_at.plus(NEVER_STORED_GRACE) <= now.boot,
         }
