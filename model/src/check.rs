@@ -25,6 +25,7 @@ impl Model for Setup {
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
         let mut next = world.clone();
         next.step(self, action);
+        next.normalize();
         Some(next)
     }
 

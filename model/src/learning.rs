@@ -100,10 +100,10 @@ impl Relay {
             Some(Unstored::Token(credential, after)) if cx.has(Rule::HandOver) => {
                 record.hand_over(cx, credential, after);
             }
-            Some(Unstored::Unknown(call)) => {
-                let latest = call.latest.max(heard_at(cx, record));
-                record.remember(Call { latest, ..call });
-            }
+            Some(Unstored::Unknown(call)) => record.remember(match record.counted(call.id) {
+                Some(known) => Call { outcome: call.outcome, ..known },
+                None => Call { latest: call.latest.max(heard_at(cx, record)), ..call },
+            }),
             Some(Unstored::Token(..)) | None => {}
         }
         if record.credential.is_none() {

@@ -17,6 +17,7 @@
 //! - **Large losses.** The store loses its last write, one that is a tick old at most, and nothing else.
 
 mod check;
+mod forget;
 mod learning;
 mod normal;
 mod possible;

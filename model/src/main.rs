@@ -12,7 +12,7 @@ use std::{
 use lease_model::{Explored, Faults, Setup, exhaust};
 
 /// Name, relays, calls, and what goes wrong.
-const CONFIGURATIONS: [(&str, usize, u8, Faults); 17] = [
+const CONFIGURATIONS: [(&str, usize, u8, Faults); 18] = [
     ("2 relays, no fault", 2, 4, Faults::NONE),
     ("2 relays, freeze", 2, 4, Faults::FREEZE),
     ("2 relays, crash", 2, 4, Faults::CRASH),
@@ -30,6 +30,7 @@ const CONFIGURATIONS: [(&str, usize, u8, Faults); 17] = [
     ("3 relays, crash, loss", 3, 3, Faults { losses: 1, ..Faults::CRASH }),
     ("3 relays, freeze, loss", 3, 3, Faults { losses: 1, ..Faults::FREEZE }),
     ("3 relays, freeze, crash", 3, 3, Faults { crashes: 1, ..Faults::FREEZE }),
+    ("3 relays, freeze, crash, loss", 3, 3, Faults { crashes: 1, losses: 1, ..Faults::FREEZE }),
 ];
 
 fn main() -> ExitCode {

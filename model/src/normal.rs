@@ -1,23 +1,23 @@
-//! Which states are one and the same? Numbers of which only the order counts are counted anew, and what nobody looks at any
-//! more is forgotten, so that fewer states are explored. Which relay is which does not matter either.
+//! Which states are one and the same? What nobody looks at any more is forgotten, and numbers of which only the order counts
+//! are counted anew, so that fewer states are explored. Which relay is which does not matter either.
 
 use stateright::Representative;
 
 use crate::{
     record::{Generation, Record, RelayId},
-    relay::{Relay, Status, Unstored},
+    relay::{Relay, Unstored},
     store::{Cursor, Store, Version},
-    timing::{LONG_AGO, NOW, SUCCESSION},
     world::World,
 };
 
 impl World {
     /// One of all states that are the same.
     pub(crate) fn normalize(&mut self) {
-        if self.store.lost.is_none() && self.faults.losses == 0 {
-            self.store.last = None;
-        }
-        self.relays.iter_mut().for_each(Relay::forget);
+        self.forget();
+        self.number();
+    }
+
+    pub(crate) fn number(&mut self) {
         self.number_generations();
         self.number_versions();
         self.number_revisions();
@@ -59,8 +59,8 @@ impl World {
     }
 
     fn number_versions(&mut self) {
-        let mut known = vec![0, self.store.version];
-        known.extend(self.store.last.as_ref().map(|last| last.before.0));
+        let mut known = vec![0];
+        known.extend(self.versions());
         let rank = |version: Version| known.iter().position(|known| *known == version).unwrap_or(0);
         let rank = |version: Version| Version::try_from(rank(version)).expect("a few");
         for relay in &mut self.relays {
@@ -79,13 +79,16 @@ impl World {
         self.relays.iter_mut().for_each(|relay| relay.seen_revision = relay.seen_revision.saturating_sub(least));
     }
 
-    /// Only how far a relay is behind the store counts, or the store behind a relay; after one loss, by two at most.
+    /// Only whether a relay is behind the store counts, or the store behind a relay. A relay that is behind by one write is not
+    /// after a loss. There is one at most, so the history has another name only after it, and whoever knows the old one is
+    /// behind.
     fn number_changes(&mut self) {
-        let Self { store: Store { cursor, last, .. }, relays, .. } = self;
+        let Self { store: Store { cursor, last, .. }, relays, faults, .. } = self;
+        let behind = if faults.losses > 0 { 1 } else { 2 };
         let shift = |seen: Cursor| {
             let is_same = seen.nonce == cursor.nonce;
             let change = if is_same { (seen.change + 3).saturating_sub(cursor.change) } else { 0 };
-            Cursor { change, ..seen }
+            Cursor { nonce: 1, change: change.max(behind) }
         };
         for relay in relays {
             (relay.cursor, relay.latest) = (shift(relay.cursor), shift(relay.latest));
@@ -97,31 +100,19 @@ impl World {
     }
 }
 
-impl Relay {
-    fn forget(&mut self) {
-        if self.connected_at + SUCCESSION <= NOW {
-            self.connected_at = LONG_AGO;
-        }
-        let Some(record) = &self.record else { return };
-        if record.open_call().is_none() {
-            self.learned_at = LONG_AGO;
-        }
-        if self.untaken != record.generation {
-            self.untaken = 0;
-        }
-        if self.status == Status::Dead {
-            self.gone = 0;
-        }
-    }
-}
-
 impl Representative for World {
     fn representative(&self) -> Self {
         let mut order: Vec<_> = (0..self.relays.len()).collect();
         let nameless: Vec<_> = (0..).zip(&self.relays).map(|(me, relay)| relay.without_names(me)).collect();
         order.sort_by(|one, other| nameless[*one].cmp(&nameless[*other]));
+        self.in_order(&order)
+    }
+}
+
+impl World {
+    pub(crate) fn in_order(&self, order: &[usize]) -> Self {
         let mut names = vec![0; order.len()];
-        for (name, place) in (0..).zip(&order) {
+        for (name, place) in (0..).zip(order) {
             names[*place] = name;
         }
         let relays = order.iter().map(|place| self.relays[*place].renamed(&names)).collect();

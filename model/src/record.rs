@@ -217,6 +217,11 @@ impl Record {
         self.calls.sort_unstable();
     }
 
+    /// A call that all count from its intent on.
+    pub(crate) fn counted(&self, call: CallId) -> Option<Call> {
+        self.calls.iter().copied().find(|known| known.id == call && known.outcome != Outcome::Void)
+    }
+
     pub(crate) fn add_orphan(&mut self, call: CallId) {
         self.orphans.push(call);
         self.orphans.sort_unstable();

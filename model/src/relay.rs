@@ -193,7 +193,7 @@ impl Relay {
             return None;
         }
         if !self.may_call(me) {
-            return (self.contact_at > LONG_AGO && self.is_lease_free(setup, me)).then_some(Due::Lease);
+            return self.is_lease_free(setup, me).then_some(Due::Lease);
         }
         if record.decide_at() <= NOW {
             return Some(Due::Probe);

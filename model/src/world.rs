@@ -134,7 +134,6 @@ impl World {
             Action::Lose => self.lose_last_write(),
         }
         self.serve(setup);
-        self.normalize();
     }
 
     fn age(&mut self) {
@@ -143,7 +142,7 @@ impl World {
         self.relays.iter_mut().for_each(Relay::age);
     }
 
-    fn poll(&mut self, setup: &Setup, me: RelayId) {
+    pub(crate) fn poll(&mut self, setup: &Setup, me: RelayId) {
         let polled: Vec<_> = self.relays.iter().map(|relay| relay.polled_at).collect();
         let relay = &mut self.relays[usize::from(me)];
         self.store.enter(relay.latest, setup.has(Rule::NoticeLoss));

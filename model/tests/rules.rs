@@ -110,7 +110,7 @@ fn a_holder_whose_take_over_is_lost_promises_no_longer_than_its_last_contact_all
             Restart(0),
             Poll(2),
         ],
-        &[Tick, Poll(2), Poll(1)],
+        &[Tick, Poll(1), Poll(2)],
         &[Tick, Poll(1), Poll(2)],
         &[Tick, Poll(1), Poll(2), Act(1, Due::Lease), Act(2, Due::Lease)],
         &[Tick, Poll(2), Poll(1), Lose],

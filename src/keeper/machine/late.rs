@@ -19,7 +19,8 @@ impl Knowledge {
     /// frozen before its first byte may have sent it a moment ago, long after the intent that the others read.
     pub(super) fn remember_unknown(&mut self, now: Now, sent: Sent) {
         let sent_at = sent.at.max(now.boot.minus(self.policy().longest_call));
-        let (ends_the_living, over_by) = (self.issuer().ends_the_living(sent.is_forced), self.over_by(now));
+        let over_by = now.boot.plus(self.policy().longest_call);
+        let ends_the_living = self.issuer().ends_the_living(sent.is_forced);
         if let Some(replica) = self.replica.as_mut().filter(|_| ends_the_living) {
             let outcome = Outcome::Unknown { ended: over_by.into() };
             replica.unstored =

@@ -276,7 +276,10 @@ impl Knowledge {
         match unstored.clone() {
             Some(Unstored::Token { credential, after }) => self.hand_over(now, credential, after),
             Some(Unstored::Unknown(mut call)) => {
-                call.sent.latest = call.sent.latest.max(self.heard_at(now));
+                match self.record.counted(call.id) {
+                    Some(sent) => call.sent = sent,
+                    None => call.sent.latest = call.sent.latest.max(self.heard_at(now)),
+                }
                 self.record.remember(call);
             }
             None => {}

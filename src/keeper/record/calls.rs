@@ -181,6 +181,11 @@ impl Record {
         }
     }
 
+    /// Between which moments a call left that all count from its intent on: nothing that was promised since reaches further.
+    pub fn counted(&self, id: CallId) -> Option<Bounds> {
+        self.calls.iter().find(|call| call.id == id && call.outcome != Outcome::Void).map(|call| call.sent)
+    }
+
     /// Remembers that a lost relay may still send a call, and forgets those of relays that are taken for dead by now.
     pub fn add_orphan(&mut self, now: Timestamp, orphan: Orphan) {
         self.orphans.retain(|known| known.call != orphan.call && now < known.until.latest);

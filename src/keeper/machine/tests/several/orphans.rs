@@ -252,3 +252,21 @@ fn a_wall_clock_does_not_tell_for_how_long_a_lost_relay_s_call_is_reckoned_with(
         assert_eq!(until(basis), Some(now.plus(s(3000))), "{basis:?}");
     }
 }
+
+/// While it was frozen the others counted its call from the intent on, and promised no further.
+#[test]
+fn a_frozen_relay_whose_call_brought_nothing_does_not_keep_the_others_waiting_for_the_next() {
+    for frozen_for in [20, 60, 200] {
+        let mut pair = frozen_in_a_call("one");
+        let called_at = pair.boot;
+        pair.pass(frozen_for);
+        pair.relays[0].is_frozen = false;
+        pair.lose_reply(0);
+        let calls = pair.calls();
+        while pair.calls() == calls {
+            pair.pass(1);
+            assert!(pair.boot.since(called_at) < s(250), "frozen for {frozen_for} s");
+        }
+        assert!(pair.boot.since(called_at) >= s(239), "it was promised for so long");
+    }
+}
