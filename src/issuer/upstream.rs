@@ -35,6 +35,9 @@ pub use reqwest::Url;
 /// put call into call until nothing is left. The answer to such a request bears it too.
 pub(crate) const HOP: &str = "token-relay-hop";
 
+/// The end of a call's time, for what came while the process stood still: its timer ends before the connection's task has read the
+/// socket.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 /// The longest reason that an error gives, in characters: enough for two hosts' chains of causes.
 const LONGEST_REASON: usize = 512;
 
@@ -161,8 +164,11 @@ impl Upstream {
     pub(super) async fn call(&self, call: &Call<'_>, limit: Duration) -> Result<Reply, IssueError> {
         let connecting = Arc::new(AtomicBool::new(false));
         let hosts = self.first_or_fallback(call, limit, &connecting);
-        let hosts = CONNECTING.scope(Arc::clone(&connecting), hosts);
-        let Ok(outcome) = tokio::time::timeout(limit, hosts).await else {
+        let mut hosts = pin!(CONNECTING.scope(Arc::clone(&connecting), hosts));
+        if let Ok(outcome) = tokio::time::timeout(limit.saturating_sub(LAST_LOOK), &mut hosts).await {
+            return outcome;
+        }
+        let Ok(outcome) = tokio::time::timeout(LAST_LOOK, hosts).await else {
             return Err(if connecting.load(Ordering::Relaxed) {
                 IssueError::NotSent { cause: Cause::NoConnection(limit) }
             } else {

@@ -83,3 +83,17 @@ async fn somebody_elses_rotation_during_a_freeze_is_healed_by_a_report() {
     assert_ne!(healed, token);
     assert!(setup.sim.token_alive("wxmain", &healed));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_came_during_a_freeze_past_the_time_of_the_call_is_taken() {
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("wechat.timeout", "5s");
+    setup.sim.script(Op::Token, [Fault::Slow(Duration::from_secs(1)).minting()]);
+    let relay = setup.start().await;
+    eventually("the call has arrived", async || setup.calls().len() == 1).await;
+    relay.signal(Signal::STOP);
+    sleep(Duration::from_secs(6)).await;
+    relay.signal(Signal::CONT);
+    assert_eq!(relay.get("/token").await.status, 200);
+    assert_eq!((setup.calls().len(), relay.events("fetch failed").len()), (1, 0));
+}

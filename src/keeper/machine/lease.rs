@@ -18,6 +18,7 @@ use super::{
 use crate::{
     group::{peers::TAKE_OVER, poller::POLL},
     keeper::record::Orphan,
+    status::Lease,
 };
 
 /// A call that a frozen relay may still send invalidates whatever credential it finds. A relay that has not woken for so long
@@ -25,13 +26,17 @@ use crate::{
 const ORPHAN: Duration = Duration::from_secs(3600);
 /// The leases of living credentials are taken within so long of one another: those without one go first.
 const SPREAD: Duration = Duration::from_secs(1);
+/// A holder that lives and lets stand for so long what is due cannot read or write the record, though its polls are answered: a right is
+/// missing, or a network lets only small packets through. Well before the promises end, O − r after the planned rotation; and
+/// longer than a permit is waited for where WeChat answers.
+const OVERDUE: Duration = Duration::from_secs(60);
 /// How soon a record is looked at again whose writer's clock is about to be known.
 const AGAIN: Duration = Duration::from_millis(250);
 
 impl Machine {
     /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
     pub(super) fn follow(&mut self, now: Now) {
-        if self.known.may_take_lease(now) && self.known.is_lease_free() {
+        if self.known.may_take_lease(now) && (self.known.is_lease_free() || self.known.is_overdue(now)) {
             let is_living = self.known.living(now.boot).is_some();
             let spread = if is_living { SPREAD.mul_f64(self.known.rng.f64()) } else { Duration::ZERO };
             let Some(replica) = &mut self.known.replica else { return };
@@ -107,6 +112,15 @@ impl Knowledge {
             (Role::Follower, Some(holder)) if holder != replica.me() => is_gone(holder),
             (Role::Follower, _) => true,
         }
+    }
+
+    /// Whether another relay has the lease and does not do what it is for: a call, or the answer to a report. Nothing depends on it
+    /// that a living holder keeps its lease (`Rule::DistrustLease` of the model).
+    fn is_overdue(&self, now: Now) -> bool {
+        let Some(replica) = self.replica.as_ref().filter(|_| self.lease() == Lease::Another) else { return false };
+        let is_asked = self.record.forwarded.as_ref().is_some_and(|forwarded| forwarded.answer.is_none());
+        let due_at = if is_asked { replica.learned_at } else { self.call_at(now).max(replica.learned_at) };
+        !self.is_blocked() && replica.contact_at.is_some_and(|contact_at| due_at.plus(OVERDUE) <= contact_at)
     }
 
     /// When a relay that may not call has to look again, though nothing happens.

@@ -67,7 +67,9 @@ impl Machine {
                     self.known.note(recovered);
                 }
             }
-            (Some(_), true) | (None, false) => {}
+            // the connection is lost first, and then shows why there is no other one
+            (Some(error), true) => self.known.writer.trouble = Some(error.into()),
+            (None, false) => {}
         }
         match self.phase {
             Phase::Loading { .. } if self.known.replica.as_ref().is_some_and(|replica| replica.is_away) => {

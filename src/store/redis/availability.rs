@@ -12,7 +12,8 @@ use crate::clock::{Clock, SystemClock};
 /// Between two warnings: a connection that comes and goes is warned of once.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// How many reasons of one outage are warned of: mostly the connection is lost first, and then shows why there is no other one.
+/// How many reasons of one outage are warned of within [`QUIET`]: mostly the connection is lost first, and then shows why there is no
+/// other one.
 const MOST_REASONS: usize = 2;
 
 /// Whether one server answers, and what was logged of it.
@@ -53,7 +54,8 @@ impl Availability {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
         let is_quiet = state.warned_at.is_some_and(|at| now.saturating_sub(at) < QUIET);
-        let is_another = state.reasons.len() < MOST_REASONS && state.reasons.iter().all(|other| other != reason);
+        let may_warn = state.reasons.len() < MOST_REASONS || !is_quiet;
+        let is_another = may_warn && state.reasons.iter().all(|other| other != reason);
         let is_known = if state.reasons.is_empty() { is_quiet } else { !is_another };
         if is_known {
             debug!(server, reason, failures = state.failures, "{}", self.words.0);

@@ -440,7 +440,7 @@ fn a_holder_that_waits_for_a_permit_keeps_its_place_until_another_relay_has_writ
     pair.has_no_permits = true;
     pair.pass(rotation_at.since(pair.boot).as_secs() + 1);
     let reservations = pair.reservations;
-    pair.pass(100); // every poll reads the record again
+    pair.pass(50); // every poll reads the record again; after a minute another relay may fare better
     assert_eq!((pair.reservations, pair.status(0).lease.is_ours()), (reservations, true));
     let generation = pair.generation(1);
     pair.step(1, Event::Report(ReportId(1), generation, Grounds::Report));
@@ -527,4 +527,39 @@ fn a_poll_that_finds_nothing_new_is_a_contact() {
     let relay = &pair.relays[1];
     assert_eq!(relay.machine.known.replica.as_ref().unwrap().contact_at, relay.peers.contact_at());
     assert_eq!(relay.peers.contact_at(), Some(pair.now(1).boot));
+}
+
+/// As one that lacks a right, or is behind a network that lets only small packets through: its presence shows that it lives.
+#[test]
+fn a_holder_that_cannot_write_loses_the_lease_before_the_promises_end_and_when_a_report_is_not_answered() {
+    for is_reported in [false, true] {
+        let mut pair = Pair::serving("one");
+        pair.read_only = Some(0);
+        if is_reported {
+            pair.dead = Some("one");
+            pair.report(1, Grounds::Report);
+        }
+        let calls = pair.relays[1].calls;
+        while pair.relays[1].calls == calls {
+            pair.pass(1);
+            assert!(is_reported || pair.seconds(1) > 100, "{}", pair.seconds(1));
+            assert!(!is_reported || pair.boot < Timestamp::from_micros(1_080_000_000));
+        }
+        pair.reply(1, "two");
+        pair.read_only = None;
+        pair.pass(10);
+        assert_eq!([pair.shown(0), pair.shown(1)], ["two", "two"]);
+    }
+}
+
+#[test]
+fn of_a_store_that_is_away_the_latest_reason_is_told() {
+    let mut pair = Pair::serving("one");
+    pair.cut = Some(1);
+    pair.pass(2);
+    let relay = &mut pair.relays[1];
+    assert!(relay.poller.failed(None, StoreError("NOAUTH".to_owned())));
+    relay.peers = Arc::new(relay.poller.peers().clone());
+    pair.step(1, Event::Tick);
+    assert!(pair.status(1).store_trouble.as_ref().unwrap().to_string().contains("NOAUTH"));
 }
