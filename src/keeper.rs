@@ -92,6 +92,8 @@ pub struct Keeper {
     reports: mpsc::UnboundedReceiver<Report>,
     /// The last generation that was published.
     min_generation: Generation,
+    /// Another account has called for the same credential since the record was written.
+    doubts_record: bool,
 }
 
 impl Keeper {
@@ -104,8 +106,15 @@ impl Keeper {
             publisher: end.publisher,
             reports: end.reports,
             min_generation: Generation::default(),
+            doubts_record: false,
             parts,
         }
+    }
+
+    /// Another account has called for the same credential since this one's record was written: its token is served once WeChat has
+    /// accepted it.
+    pub const fn doubt_record(&mut self) {
+        self.doubts_record = true;
     }
 
     /// Keeps the credential until `stop`, then finishes what is under way. A panic is counted and logged, and the keeper
@@ -202,6 +211,7 @@ impl Keeper {
         let seed = fastrand::u64(..);
         let machine = Machine::new(*policy, identity.clone(), clock.boot_id(), started, self.min_generation, seed)
             .asking_with(secret_mark.clone());
+        let machine = if self.doubts_record { machine.doubting_its_record() } else { machine };
         match &self.member {
             Some(member) => machine.as_replica(member.peers()),
             None => machine,

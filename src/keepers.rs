@@ -1,13 +1,14 @@
 //! Which keepers run? They are added, changed and ended one by one while the process lives.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
     sync::Arc,
 };
 
 use futures_channel::mpsc;
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::interval;
+use futures_util::FutureExt;
+use tokio::{task::JoinSet, time::interval};
 
 use crate::{
     clock::Clock,
@@ -19,13 +20,22 @@ use crate::{
     registry::{Handle, Registry},
 };
 
-/// The keepers of this process, with all that others see of them. Each credential has at most one: that is half of I1.
+/// The keepers of this process, with all that others see of them. Each credential has at most one, and so has whoever it is of: that
+/// is half of I1.
 #[derive(Debug)]
 pub struct Keepers {
     life: Lifecycle,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     running: BTreeMap<CredentialId, Running>,
+    /// Those that were told to end, each after the call that it has under way (I13).
+    ending: JoinSet<Ended>,
+    /// Whose they are.
+    left: Vec<Ended>,
+    /// To be started when those have ended that call for the same credential, under this name or another one.
+    waiting: Vec<Ready>,
+    /// Under which name each was kept last whose keeper has ended.
+    kept_as: HashMap<Arc<Identity>, CredentialId>,
 }
 
 /// A keeper that runs.
@@ -36,6 +46,9 @@ struct Running {
     setups: mpsc::UnboundedSender<Box<Setup>>,
 }
 
+/// A keeper that ends, or has ended.
+type Ended = (CredentialId, Arc<Identity>);
+
 /// A keeper that is about to run.
 struct Ready {
     handle: Arc<Handle>,
@@ -43,15 +56,6 @@ struct Ready {
     setups: mpsc::UnboundedSender<Box<Setup>>,
     clock: Arc<dyn Clock>,
     keeper: Box<Keeper>,
-}
-
-/// A change that readers see, and that the keepers have to follow.
-#[must_use]
-pub struct Change {
-    gone: Vec<CredentialId>,
-    /// Each keeper that ends, and the next one of its credential.
-    ending: Vec<(Task, Option<Ready>)>,
-    changes: Changes,
 }
 
 /// How many keepers a change of the settings touched.
@@ -65,112 +69,128 @@ pub struct Changes {
     pub replaced: usize,
 }
 
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ready").field(&self.handle.id).finish()
+    }
+}
+
 impl Keepers {
     /// None yet. Those that are added run for as long as `life` does, unless they are ended before.
     pub fn new(life: Lifecycle, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Self {
-        Self { life, registry, metrics, running: BTreeMap::new() }
+        let (running, ending, left, waiting, kept_as) = Default::default();
+        Self { life, registry, metrics, running, ending, left, waiting, kept_as }
     }
 
-    /// Starts a keeper for each of `parts`. A credential that has one already gets none beside it: end that one first.
-    pub fn add(&mut self, parts: Vec<Parts>) {
-        let parts = parts.into_iter().filter(|parts| !self.running.contains_key(&parts.id));
-        let (handles, ready) = self.ready(parts.collect());
-        // the keeper of a ticket looks here for its account's access token
-        self.registry.insert(&handles);
-        self.start(ready);
-    }
-
-    /// Begins to make the keepers those of `parts`, all of the same store and clock as before. One whose record has the same owner
-    /// as before goes on with its new setup; where the owner is another one, or none any more, it ends. From now on readers see the
+    /// Makes the keepers those of `parts`, all of the same store and clock as before. One whose record has the same owner as before
+    /// goes on with its new setup; where the owner is another one, or none any more, it ends. From now on readers see the
     /// credentials of `parts` and no others: an account that stands for another app must not be served with the token of the last.
-    pub fn begin_change(&mut self, parts: Vec<Parts>) -> Change {
+    /// Whoever has to wait for another's end starts in [`Keepers::settle`].
+    pub fn change(&mut self, parts: Vec<Parts>) -> Changes {
         let mut gone: BTreeSet<_> = self.running.keys().cloned().collect();
-        let (mut added, mut replaced) = (Vec::new(), Vec::new());
+        gone.extend(self.waiting.iter().map(|ready| ready.handle.id.clone()));
+        let (mut next, mut replaced) = (Vec::new(), BTreeSet::new());
         for parts in parts {
             gone.remove(&parts.id);
-            match self.running.get(&parts.id) {
-                None => added.push(parts),
-                Some(running) if running.identity != parts.identity => replaced.push(parts),
+            let running = self.running.get(&parts.id).map(|running| (&running.identity, &running.setups));
+            let waiting = || self.waiting.iter().find(|ready| ready.handle.id == parts.id);
+            let before = running.or_else(|| waiting().map(|ready| (&ready.identity, &ready.setups)));
+            match before {
                 // one that has ended takes its relay with it
-                Some(running) => drop(running.setups.unbounded_send(Box::new(parts.setup))),
+                Some((identity, setups)) if *identity == parts.identity => {
+                    drop(setups.unbounded_send(Box::new(parts.setup)));
+                    continue;
+                }
+                Some(_) => drop(replaced.insert(parts.id.clone())),
+                None => {}
             }
+            next.push(parts);
         }
         let gone: Vec<_> = gone.into_iter().collect();
-        let changes = Changes { added: added.len(), removed: gone.len(), replaced: replaced.len() };
-        let ((mut handles, added), (others, replacing)) = (self.ready(added), self.ready(replaced));
-        handles.extend(others);
+        let changes = Changes { added: next.len() - replaced.len(), removed: gone.len(), replaced: replaced.len() };
+        self.waiting.retain(|ready| !gone.contains(&ready.handle.id) && !replaced.contains(&ready.handle.id));
+        gone.iter().chain(&replaced).for_each(|id| self.end(id));
+        self.forget_metrics(&gone);
+        let ready: Vec<_> = next.into_iter().map(|parts| self.ready(parts)).collect();
+        let handles: Vec<_> = ready.iter().map(|ready| ready.handle.clone()).collect();
+        // the keeper of a ticket looks here for its account's access token
         self.registry.change(&handles, &gone);
-        self.start(added);
-        let next = replacing.into_iter().map(|ready| (ready.handle.id.clone(), Some(ready)));
-        let ending = gone.iter().map(|id| (id.clone(), None)).chain(next);
-        let ending = ending.filter_map(|(id, next)| Some((self.running.remove(&id)?.task, next))).collect();
-        Change { gone, ending, changes }
-    }
-
-    /// Waits until the keepers have ended that shall, each after the call that it has under way (I13), and starts their successors.
-    pub async fn finish_change(&mut self, change: Change) -> Changes {
-        let Change { gone, ending, changes } = change;
-        let waiting = ending.iter().filter_map(|(_, next)| next.as_ref());
-        let waiting: Vec<_> = waiting.map(|next| (next.handle.clone(), next.clock.clone())).collect();
-        let end = async |(task, next): (Task, Option<Ready>)| {
-            task.stop().await;
-            next
-        };
-        let (mut ended, mut beat) = (ending.into_iter().map(end).collect::<FuturesUnordered<_>>(), interval(BEAT));
-        loop {
-            tokio::select! {
-                next = ended.next() => match next {
-                    Some(next) => self.start(next),
-                    None => break,
-                },
-                // who waits for its turn is not dead
-                _ = beat.tick() => waiting.iter().for_each(|(handle, clock)| handle.heartbeat.beat(clock.awake())),
-            }
-        }
-        self.forget(&gone);
+        self.waiting.extend(ready);
+        self.start_those_that_may();
         changes
     }
 
-    /// Ends the keeper of `id`: a call under way runs to its end (I13), and until then the credential is served. Its record
-    /// stays in the store.
-    pub async fn end(&mut self, id: &CredentialId) {
-        if let Some(running) = self.running.remove(id) {
-            running.task.stop().await;
+    /// Whether all have ended that shall, and their successors run.
+    pub fn is_settled(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Waits for that, and starts the successors. Dropping the future loses nothing.
+    pub async fn settle(&mut self) {
+        let mut beat = interval(BEAT);
+        while !self.is_settled() {
+            tokio::select! {
+                Some(Ok((id, identity))) = self.ending.join_next() => {
+                    self.left.retain(|(left, of)| (left, of) != (&id, &identity));
+                    self.kept_as.insert(identity, id.clone());
+                    self.forget_metrics(&[id]);
+                    self.start_those_that_may();
+                }
+                // who waits for its turn is not dead
+                _ = beat.tick() => {
+                    self.waiting.iter().for_each(|Ready { handle, clock, .. }| handle.heartbeat.beat(clock.awake()));
+                }
+            }
         }
-        let id = std::slice::from_ref(id);
-        self.registry.remove(id);
-        self.forget(id);
     }
 
-    /// What readers see of these, and the keepers to be started.
-    fn ready(&self, parts: Vec<Parts>) -> (Vec<Arc<Handle>>, Vec<Ready>) {
-        let ready = |parts: Parts| {
-            let (id, clock) = (parts.id.clone(), parts.clock.clone());
-            let heartbeat = Heartbeat::starting(clock.awake());
-            let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
-            let (identity, (setups, changes)) = (parts.identity.clone(), mpsc::unbounded());
-            let keeper = Box::new(Keeper::new(parts, end, changes));
-            (handle.clone(), Ready { handle, identity, setups, clock, keeper })
+    /// A call under way runs to its end (I13). Its record stays in the store.
+    fn end(&mut self, id: &CredentialId) {
+        let Some(Running { task, identity, .. }) = self.running.remove(id) else { return };
+        let ended = (id.clone(), identity);
+        self.left.push(ended.clone());
+        self.ending.spawn(task.stop().map(|()| ended));
+    }
+
+    /// Of those that nobody keeps any more.
+    fn forget_metrics(&self, ids: &[CredentialId]) {
+        let is_kept = |id: &CredentialId| {
+            let waits = self.waiting.iter().any(|ready| ready.handle.id == *id);
+            waits || self.running.contains_key(id) || self.left.iter().any(|(left, _)| left == id)
         };
-        parts.into_iter().map(ready).unzip()
+        ids.iter().filter(|id| !is_kept(id)).for_each(|id| self.metrics.remove(id));
     }
 
-    fn start(&mut self, ready: impl IntoIterator<Item = Ready>) {
-        for Ready { handle, identity, setups, keeper, .. } in ready {
+    fn start_those_that_may(&mut self) {
+        let waits = |ready: &Ready| {
+            let is_in_the_way = |(id, identity): &Ended| *id == ready.handle.id || *identity == ready.identity;
+            self.left.iter().any(is_in_the_way)
+        };
+        let (waiting, next): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(waits);
+        self.waiting = waiting;
+        for Ready { handle, identity, setups, mut keeper, .. } in next {
             let id = handle.id.clone();
+            // another name's keeper has called since this one's record was written
+            if self.kept_as.get(&identity).is_some_and(|name| *name != id) {
+                keeper.doubt_record();
+            }
             let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
             self.running.insert(id, Running { task, identity, setups });
         }
     }
 
-    fn forget(&self, ids: &[CredentialId]) {
-        for id in ids {
-            self.metrics.remove(id);
-        }
+    fn ready(&self, parts: Parts) -> Ready {
+        let (id, clock) = (parts.id.clone(), parts.clock.clone());
+        let heartbeat = Heartbeat::starting(clock.awake());
+        let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
+        let (identity, (setups, changes)) = (parts.identity.clone(), mpsc::unbounded());
+        let keeper = Box::new(Keeper::new(parts, end, changes));
+        Ready { handle, identity, setups, clock, keeper }
     }
 
     /// How many run.
-    pub fn count(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
         self.running.len()
     }
 }

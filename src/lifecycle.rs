@@ -69,10 +69,10 @@ pub struct Task {
 }
 
 impl Task {
-    /// Asks this task alone to stop, and waits until it has ended.
-    pub async fn stop(self) {
+    /// Asks this task alone to stop, at once. The future waits until it has ended.
+    pub fn stop(self) -> impl Future<Output = ()> {
         self.stop.cancel();
-        self.end.await.ok(); // a panic on the way was logged by its guard's owner, and the task has ended all the same
+        self.end.map(|_| ()) // a panic on the way was logged by its guard's owner, and the task has ended all the same
     }
 }
 

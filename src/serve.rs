@@ -196,7 +196,7 @@ impl Ready {
             life.spawn("poll of the state store", |stop| group.poll(stop));
         }
         let mut keepers = Keepers::new(life.clone(), self.app.registry.clone(), self.app.metrics.clone());
-        keepers.add(self.keepers);
+        keepers.change(self.keepers);
         let listening = self.listening;
         let options = listening.public.clone();
         life.spawn("public listener", |stop| self.public.serve(self.app.public(), options, stop));
@@ -216,17 +216,17 @@ impl Live {
     }
 
     /// Everything that may fail comes first: nothing is changed by half.
-    async fn change_to(&mut self, settings: &Settings) -> Result<Changes, ServeError> {
+    fn change_to(&mut self, settings: &Settings) -> Result<Changes, ServeError> {
         let settings = &descriptors::fitted(settings);
         let rules = rules(settings)?.after(&self.app.rules.load());
         let keepers = keepers(settings, &self.place, &self.app.registry)?;
         self.place.permits.resize(settings.wechat.max_calls);
         // the credentials first: by the rules a request finds an account, and no app's request shall find another one's
-        let change = self.keepers.begin_change(keepers);
+        let changes = self.keepers.change(keepers);
         self.app.rules.store(Arc::new(rules));
         self.listening.change_to(&settings.server);
         self.listening.announce_certificate(&self.app.metrics, self.app.clock.now().wall);
-        Ok(self.keepers.finish_change(change).await)
+        Ok(changes)
     }
 }
 

@@ -91,7 +91,8 @@ impl Machine {
     ) -> Self {
         let secret_mark = SecretMark::default();
         let identity = identity.into();
-        let charge = Charge { policy, identity, secret_mark, boot_id, started_at: started.boot, min_generation };
+        let (started_at, doubts_record) = (started.boot, false);
+        let charge = Charge { policy, identity, secret_mark, boot_id, started_at, min_generation, doubts_record };
         Self {
             known: Knowledge::new(charge, started, seed),
             seen_offset_ms: started.offset_ms(),
@@ -117,6 +118,13 @@ impl Machine {
     #[must_use]
     pub fn asking_with(mut self, secret_mark: SecretMark) -> Self {
         self.known.charge.secret_mark = secret_mark;
+        self
+    }
+
+    /// The same machine, of which somebody of this process has called under another name since its record was written.
+    #[must_use]
+    pub fn doubting_its_record(mut self) -> Self {
+        self.known.charge.doubts_record = true;
         self
     }
 

@@ -37,7 +37,7 @@ pub use reconcile::Precedence;
 pub use revocation::Revocation;
 
 /// Whose record it is: one that differs in any part is not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// `wechat.base_url`, or `wecom.base_url`.
     pub base_url: String,

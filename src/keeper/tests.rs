@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex,
-        atomic::{AtomicU32, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
     },
 };
 
@@ -33,6 +33,8 @@ struct FakeIssuer {
     ready_after: Duration,
     takes: Duration,
     calls: AtomicU32,
+    /// Every probe is refused.
+    dead: AtomicBool,
 }
 
 impl Issuer for FakeIssuer {
@@ -54,7 +56,8 @@ impl Issuer for FakeIssuer {
     }
 
     fn probe<'a>(&'a self, _token: &'a Token) -> BoxFuture<'a, Verdict> {
-        Box::pin(async { Verdict::Accepted })
+        let is_dead = self.dead.load(SeqCst);
+        Box::pin(async move { if is_dead { Verdict::Refused { errcode: 40001 } } else { Verdict::Accepted } })
     }
 }
 
@@ -142,7 +145,7 @@ impl Process {
         let (life, registry, metrics) = (Lifecycle::new(), Arc::<Registry>::default(), Arc::<Metrics>::default());
         let keepers = Keepers::new(life.clone(), registry.clone(), metrics.clone());
         let mut process = Self { life, keepers, registry, metrics, issuer: Arc::new(issuer), store, clock };
-        process.keepers.add(vec![process.parts("main")]);
+        process.keepers.change(vec![process.parts("main")]);
         process
     }
 
@@ -176,8 +179,9 @@ impl Process {
 
     /// A client reports the token: before its probe the keeper writes a debit.
     async fn change_to(&mut self, parts: Vec<Parts>) -> Changes {
-        let change = self.keepers.begin_change(parts);
-        self.keepers.finish_change(change).await
+        let changes = self.keepers.change(parts);
+        self.keepers.settle().await;
+        changes
     }
 
     async fn report(&self) {
@@ -313,16 +317,21 @@ async fn a_stop_lets_the_call_under_way_end_and_stores_its_token() {
 #[tokio::test(start_paused = true)]
 async fn one_keeper_is_ended_and_added_again_while_the_other_goes_on() {
     let mut process = Process::start(FakeStore::new(), FakeIssuer::default());
-    process.keepers.add(vec![process.parts("main"), process.parts("shop")]);
+    let shop = || {
+        let parts = process.parts("shop");
+        Parts { identity: Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() }), ..parts }
+    };
+    let (main, both) = (vec![process.parts("main")], [0, 1].map(|_| vec![process.parts("main"), shop()]));
+    let [both, again] = both;
+    process.change_to(both).await;
     assert_eq!(process.keepers.count(), 2);
     seconds(1).await;
-    let main = process.handle();
+    let handle = process.handle();
     assert_eq!(process.calls(), 2);
-    process.keepers.end(&id("shop")).await;
-    process.keepers.end(&id("shop")).await;
+    process.change_to(main).await;
     assert!(process.registry.handles().access_token("shop").is_none());
-    assert!(Arc::ptr_eq(&main, &process.handle()));
-    process.keepers.add(vec![process.parts("shop")]);
+    assert!(Arc::ptr_eq(&handle, &process.handle()));
+    process.change_to(again).await;
     seconds(1).await;
     // from its record: a restart is free (I7)
     let shop = process.registry.handles().access_token("shop").unwrap().published();
@@ -376,9 +385,12 @@ async fn a_keeper_that_is_ended_does_not_wait_for_a_permit() {
     let mut process = Process::start(FakeStore::new(), FakeIssuer::default());
     let permits = Permits::new(1);
     let _taken = permits.acquire(false).await;
-    process.keepers.add(vec![Parts { permits: permits.clone(), ..process.parts("shop") }]);
+    let parts = process.parts("shop");
+    let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() });
+    process.change_to(vec![process.parts("main"), Parts { identity, permits: permits.clone(), ..parts }]).await;
     seconds(1).await;
-    tokio::time::timeout(GRACE, process.keepers.end(&id("shop"))).await.expect("it has nothing to wait for");
+    let main = vec![process.parts("main")];
+    tokio::time::timeout(GRACE, process.change_to(main)).await.expect("it has nothing to wait for");
     assert_eq!(process.calls(), 1);
     assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
 }
@@ -419,12 +431,12 @@ async fn the_token_of_another_owner_is_served_no_more_though_its_keeper_ends_lat
     seconds(3).await;
     let parts = process.parts("main");
     let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() });
-    let change = process.keepers.begin_change(vec![Parts { identity, ..parts }]);
+    process.keepers.change(vec![Parts { identity, ..parts }]);
     assert!(process.served().is_none() && !Arc::ptr_eq(&handle, &process.handle()));
     assert!(handle.is_retired() && !process.handle().is_retired());
     handle.changed_since(&served).now_or_never().expect("nobody waits for it any more");
     assert_eq!(process.keepers.count(), 0, "not before the one of the same credential has ended");
-    process.keepers.finish_change(change).await;
+    process.keepers.settle().await;
     seconds(10).await;
     assert!(process.served().is_some());
     assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
@@ -437,11 +449,43 @@ async fn a_keeper_that_waits_for_the_end_of_the_one_before_it_is_not_silent() {
     seconds(1).await;
     let (parts, registry, clock) = (process.parts("main"), process.registry.clone(), process.clock.clone());
     let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() });
-    let change = process.keepers.begin_change(vec![Parts { identity, ..parts }]);
+    let changes = process.keepers.change(vec![Parts { identity, ..parts }]);
     let looking = async {
         seconds(50).await;
         assert_eq!(registry.handles().silent(clock.awake()).count(), 0);
     };
-    let (changes, ()) = tokio::join!(process.keepers.finish_change(change), looking);
+    tokio::join!(process.keepers.settle(), looking);
     assert_eq!(changes.replaced, 1);
+}
+
+/// The same app under another name: its own keeper before may still mint, and kills what the next one has.
+#[tokio::test(start_paused = true)]
+async fn an_account_with_another_name_calls_after_the_one_before_it_and_on_the_way_back_its_token_is_checked_first() {
+    let issuer = FakeIssuer { takes: Duration::from_secs(5), ..FakeIssuer::default() };
+    let mut process = Process::start(FakeStore::new(), issuer);
+    seconds(3).await;
+    assert_eq!(process.calls(), 1);
+    let other = vec![process.parts("other")];
+    process.keepers.change(other);
+    assert_eq!(process.keepers.count(), 0);
+    tokio::join!(process.keepers.settle(), async {
+        seconds(1).await;
+        assert_eq!(process.issuer.calls.load(SeqCst), 1, "the call of the first is under way");
+    });
+    seconds(10).await;
+    let served = |process: &Process, account: &str| {
+        let published = process.registry.handles().access_token(account).unwrap().published();
+        published.status.servable(process.clock.boot_now()).map(|(offer, _)| offer.token.expose().to_owned())
+    };
+    assert_eq!((process.calls(), served(&process, "other").as_deref()), (2, Some("token-2")));
+    process.issuer.dead.store(true, SeqCst);
+    let main = vec![process.parts("main")];
+    process.change_to(main).await;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_ne!(process.served().as_deref(), Some("token-1"), "the other one's call has ended it");
+    }
+    seconds(10).await;
+    assert_eq!((process.calls(), process.served().as_deref()), (3, Some("token-3")));
+    assert_eq!(process.life.finish(GRACE).await, End::AsAsked);
 }

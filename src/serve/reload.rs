@@ -70,12 +70,14 @@ impl Reloader {
             let loaded = tokio::select! {
                 _ = hangups.recv() => Some(self.load().await),
                 () = sleep(LOOK_EVERY) => self.changed().await,
+                // further changes do not wait for the calls of accounts that were taken out
+                () = self.live.keepers.settle(), if !self.live.keepers.is_settled() => None,
             };
             if let Some(Loaded { settings, files }) = loaded {
                 warn_of_readable(&files, &self.files);
                 self.files = files;
                 systemd::reloading(self.live.app.clock.awake());
-                let taken = self.take(settings).await;
+                let taken = self.take(settings);
                 self.publish(taken);
                 systemd::ready();
             }
@@ -103,9 +105,9 @@ impl Reloader {
     }
 
     /// Changes all or nothing. The keys that would need a restart are left as they are, and returned.
-    async fn take(&mut self, settings: Result<Settings, SettingsError>) -> Result<Vec<&'static str>, ReloadError> {
+    fn take(&mut self, settings: Result<Settings, SettingsError>) -> Result<Vec<&'static str>, ReloadError> {
         let settings = settings?;
-        let Changes { added, removed, replaced } = self.live.change_to(&settings).await?;
+        let Changes { added, removed, replaced } = self.live.change_to(&settings)?;
         self.logs.follow(&settings.log);
         let (accounts, clients) = (settings.accounts.len(), settings.clients.len());
         info!(accounts, clients, added, removed, replaced, "the settings were read again, and count from now on");

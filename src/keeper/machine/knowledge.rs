@@ -20,6 +20,8 @@ pub(super) struct Charge {
     pub(super) started_at: Timestamp,
     /// No generation below this is served: a keeper that was started again does not go back (I4).
     pub(super) min_generation: Generation,
+    /// Another account of this process has called since the record was written.
+    pub(super) doubts_record: bool,
 }
 
 /// All that is known.
