@@ -174,7 +174,8 @@ async fn accounts_come_go_and_change_while_others_are_served() {
     files.accounts = vec![("main", "token")];
     reload(&files, &relay).await;
     assert_eq!(status_with(&relay, CLIENT_KEY, "shop").await, 404);
-    assert!(!relay.look("/metrics").await.body.contains("account=\"shop\""));
+    let is_forgotten = async || !relay.look("/metrics").await.body.contains("account=\"shop\"");
+    eventually("its metrics are gone", is_forgotten).await;
     // its record is still there: a restart is free
     files.accounts = vec![("main", "token"), ("shop", "stable_token")];
     reload(&files, &relay).await;
@@ -228,6 +229,28 @@ async fn a_removed_account_ends_its_call_first_and_a_stop_in_the_middle_of_it_lo
     relay.signal(Signal::TERM);
     assert_eq!(relay.ended().await, Some(0));
     assert!(files.setup.state().join("shop.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_withdrawn_does_not_wait_for_the_call_of_an_account_that_was_removed_before() {
+    const KEY: &str = "sentinel-billing-key-0123456789abcdef";
+    let mut files = Files::new().await;
+    files.clients = format!("[clients.billing]\nkey = {KEY:?}\n");
+    files.write();
+    let relay = files.setup.start().await;
+    relay.get("/token?account=main").await.token();
+    files.setup.sim.fault(Op::Token, Fault::Slow(Duration::from_secs(7)), Times::Always);
+    files.accounts.push(("shop", "token"));
+    files.secret("shop", SECRET);
+    reload(&files, &relay).await;
+    eventually("its call is under way", async || files.setup.calls().len() == 2).await;
+    files.accounts.pop();
+    reload(&files, &relay).await;
+    assert_eq!(status_with(&relay, KEY, "main").await, 200);
+    files.clients.clear();
+    reload(&files, &relay).await;
+    assert_eq!(status_with(&relay, KEY, "main").await, 401);
+    assert!(relay.look("/metrics").await.body.contains("account=\"shop\""), "the call is still under way");
 }
 
 /// The 99th percentile in microseconds.
