@@ -45,6 +45,7 @@ mod query;
 mod quota;
 mod report;
 mod revoke;
+mod routes;
 mod service;
 mod ticket;
 mod token;
@@ -220,15 +221,15 @@ fn public_routes() -> [(&'static str, MethodRouter<Arc<AppState>>); 13] {
         ("/token/refresh", post(report::report)),
         ("/ticket", get(ticket::read)),
         ("/jssdk/config", get(jssdk::config)),
-        (drop_in::TOKEN, any(drop_in::token)),
-        (drop_in::STABLE_TOKEN, any(drop_in::stable_token)),
-        (getticket::OF_WECHAT, any(getticket::of_wechat)),
-        (getticket::OF_CORP, any(getticket::of_corp)),
-        (getticket::OF_AGENT, any(getticket::of_agent)),
-        (drop_in::GETTOKEN, any(drop_in::gettoken)),
+        (routes::WECHAT_TOKEN, any(drop_in::token)),
+        (routes::STABLE_TOKEN, any(drop_in::stable_token)),
+        (routes::WECHAT_TICKET, any(getticket::of_wechat)),
+        (routes::CORP_TICKET, any(getticket::of_corp)),
+        (routes::AGENT_TICKET, any(getticket::of_agent)),
+        (routes::GETTOKEN, any(drop_in::gettoken)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
-        (openapi::PATH, get(openapi::document)),
+        (routes::OPENAPI, get(openapi::document)),
     ]
 }
 

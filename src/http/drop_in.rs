@@ -31,7 +31,7 @@ pub use early::EarlyFetches;
 pub(super) use parameters::Parameter;
 pub(super) use reply::{errcode, rid, ticket};
 pub use throttle::Throttle;
-pub(super) use wecom::{GETTOKEN, gettoken};
+pub(super) use wecom::gettoken;
 
 use super::{
     AppState,
@@ -39,6 +39,7 @@ use super::{
     auth::Client,
     body::{BodyFault, Unread},
     limits, report,
+    routes::{STABLE_TOKEN, WECHAT_TOKEN},
     token::{self, LongPoll, Outcome},
 };
 use crate::{
@@ -54,9 +55,6 @@ use described::{StableTokenReply, TokenQuery, TokenReply};
 use early::Fetcher;
 use parameters::{Members, Parameters};
 
-pub(super) const TOKEN: &str = "/cgi-bin/token";
-pub(super) const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
-
 /// The routes' group in the OpenAPI document.
 pub(super) const TAG: &str = "drop-in";
 
@@ -65,7 +63,7 @@ const GRANT_TYPE: &str = "client_credential";
 
 /// `GET /cgi-bin/token`
 #[utoipa::path(
-    get, path = TOKEN, tag = TAG, operation_id = "dropInToken",
+    get, path = WECHAT_TOKEN, tag = TAG, operation_id = "dropInToken",
     summary = "WeChat's own token route",
     description = "For SDKs that are given the relay as their host. A client that asks again too early makes the relay check the token first.",
     params(TokenQuery),
@@ -114,7 +112,7 @@ async fn answer(state: &AppState, route: Endpoint, peer: SocketAddr, request: Re
 
 const fn path(route: Endpoint) -> &'static str {
     match route {
-        Endpoint::Token => TOKEN,
+        Endpoint::Token => WECHAT_TOKEN,
         Endpoint::StableToken => STABLE_TOKEN,
     }
 }

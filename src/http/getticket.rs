@@ -15,16 +15,10 @@ use super::{
         TicketReply, WeChatTicketQuery,
     },
     gateway, handed_out, limits,
+    routes::{AGENT_TICKET, CORP_TICKET, WECHAT_TICKET},
     token::{self, LongPoll, Outcome},
 };
 use crate::{credential::TicketKind, issuer::Platform, metrics::Refusal, registry::Handle};
-
-/// WeChat's, for each kind of ticket.
-pub(super) const OF_WECHAT: &str = "/cgi-bin/ticket/getticket";
-/// WeCom's for the corp's `jsapi`. It has no `type`.
-pub(super) const OF_CORP: &str = "/cgi-bin/get_jsapi_ticket";
-/// WeCom's for an agent's ticket, of the one type `agent_config`.
-pub(super) const OF_AGENT: &str = "/cgi-bin/ticket/get";
 
 /// For the description of all three.
 const PASSED_ON: &str = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.";
@@ -57,7 +51,7 @@ impl Route {
 
 /// `GET /cgi-bin/ticket/getticket`
 #[utoipa::path(
-    get, path = OF_WECHAT, tag = drop_in::TAG, operation_id = "dropInTicket",
+    get, path = WECHAT_TICKET, tag = drop_in::TAG, operation_id = "dropInTicket",
     summary = "WeChat's own ticket route",
     description = PASSED_ON,
     params(AccessTokenQuery, WeChatTicketQuery),
@@ -72,12 +66,12 @@ pub(super) async fn of_wechat(
     request: Request,
 ) -> Response {
     let asks_for = AsksFor::Type(Platform::WeChat.tickets());
-    answer(Route { path: OF_WECHAT, platform: Platform::WeChat, asks_for }, state, peer, request).await
+    answer(Route { path: WECHAT_TICKET, platform: Platform::WeChat, asks_for }, state, peer, request).await
 }
 
 /// `GET /cgi-bin/get_jsapi_ticket`
 #[utoipa::path(
-    get, path = OF_CORP, tag = drop_in::TAG, operation_id = "dropInCorpTicket",
+    get, path = CORP_TICKET, tag = drop_in::TAG, operation_id = "dropInCorpTicket",
     summary = "WeCom's own route of the corp's ticket",
     description = PASSED_ON,
     params(AccessTokenQuery),
@@ -88,12 +82,12 @@ pub(super) async fn of_wechat(
 )]
 pub(super) async fn of_corp(state: State<Arc<AppState>>, peer: ConnectInfo<SocketAddr>, request: Request) -> Response {
     let asks_for = AsksFor::One(TicketKind::Jsapi);
-    answer(Route { path: OF_CORP, platform: Platform::WeCom, asks_for }, state, peer, request).await
+    answer(Route { path: CORP_TICKET, platform: Platform::WeCom, asks_for }, state, peer, request).await
 }
 
 /// `GET /cgi-bin/ticket/get`
 #[utoipa::path(
-    get, path = OF_AGENT, tag = drop_in::TAG, operation_id = "dropInAgentTicket",
+    get, path = AGENT_TICKET, tag = drop_in::TAG, operation_id = "dropInAgentTicket",
     summary = "WeCom's own route of an agent's ticket",
     description = PASSED_ON,
     params(AccessTokenQuery, AgentTicketQuery),
@@ -104,7 +98,7 @@ pub(super) async fn of_corp(state: State<Arc<AppState>>, peer: ConnectInfo<Socke
 )]
 pub(super) async fn of_agent(state: State<Arc<AppState>>, peer: ConnectInfo<SocketAddr>, request: Request) -> Response {
     let asks_for = AsksFor::Type(&[TicketKind::AgentConfig]);
-    answer(Route { path: OF_AGENT, platform: Platform::WeCom, asks_for }, state, peer, request).await
+    answer(Route { path: AGENT_TICKET, platform: Platform::WeCom, asks_for }, state, peer, request).await
 }
 
 /// With the gateway on, a call for a ticket that is not kept goes to the platform, as every other call does, and what is wrong

@@ -18,10 +18,10 @@ use super::{
     described::{AccessToken, KeptTicket},
     drop_in, getticket, health, jssdk,
     problem::Wire,
-    report, ticket, token,
+    report,
+    routes::OPENAPI,
+    ticket, token,
 };
-
-pub(super) const PATH: &str = "/openapi.json";
 
 /// Made once, and not before somebody asks for it.
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
@@ -79,7 +79,7 @@ impl Modify for LongHead {
 
 /// `GET /openapi.json`
 #[utoipa::path(
-    get, path = PATH, tag = "health", operation_id = "describe",
+    get, path = OPENAPI, tag = "health", operation_id = "describe",
     summary = "This document",
     responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json")),
 )]
@@ -105,7 +105,7 @@ mod tests {
         account::NAME_MAX,
         http::{
             public_routes, query,
-            service::PUBLIC,
+            routes::PUBLIC,
             tests::{PEER, app},
         },
         metrics::{Route, Side},

@@ -22,9 +22,9 @@ use super::{
     AppState,
     asked::Asked,
     client_end::ClientEnd,
-    drop_in, getticket,
     loops::{self, Loops},
-    openapi, token,
+    routes::public_route,
+    token,
 };
 use crate::{
     logs::AccessLevel,
@@ -162,28 +162,6 @@ impl HttpService {
             _ => Route::Other,
         }
     }
-}
-
-/// The paths of the public listener, each with its label. The gateway passes no other spelling of them on.
-pub(super) const PUBLIC: [(&str, Route); 13] = [
-    ("/token", Route::Token),
-    ("/token/refresh", Route::Report),
-    ("/ticket", Route::Ticket),
-    ("/jssdk/config", Route::JsSdkConfig),
-    (drop_in::TOKEN, Route::DropInToken),
-    (drop_in::STABLE_TOKEN, Route::DropInStableToken),
-    (getticket::OF_WECHAT, Route::DropInTicket),
-    (getticket::OF_CORP, Route::DropInWecomTicket),
-    (getticket::OF_AGENT, Route::DropInWecomTicket),
-    (drop_in::GETTOKEN, Route::DropInGettoken),
-    ("/healthz", Route::Healthz),
-    ("/readyz", Route::Readyz),
-    (openapi::PATH, Route::OpenApi),
-];
-
-/// What a path of the public listener is counted as.
-pub(super) fn public_route(path: &str) -> Option<Route> {
-    PUBLIC.iter().find(|(known, _)| *known == path).map(|(_, route)| *route)
 }
 
 /// axum boxes every body but the empty one.

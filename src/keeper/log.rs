@@ -65,10 +65,13 @@ impl KeeperLog {
                     failures => log_credential!(info, id, %generation, lives = ?life, failures, "fetched: recovered"),
                 }
             }
-            Note::SameToken => {
+            Note::SameToken { after_failures } => {
                 self.handle.metrics.call(CallOutcome::Same);
                 self.yielded = 0;
-                log_credential!(debug, id, "the same one was returned");
+                match after_failures {
+                    0 => log_credential!(debug, id, "the same one was returned"),
+                    failures => log_credential!(info, id, failures, "the same one was returned: recovered"),
+                }
             }
             Note::Followed(generation) => {
                 self.handle.history.add(at, Happening::Followed);
@@ -233,7 +236,7 @@ mod tests {
             let (at, note) = failed(second, repeated);
             log.note(at, &note);
         }
-        log.note(WallTime::from_millis(5000), &Note::SameToken);
+        log.note(WallTime::from_millis(5000), &Note::SameToken { after_failures: 3 });
         log.note(WallTime::from_millis(6000), &Note::EndedByOthers);
         let entries = handle.history.entries().into_iter().map(|entry| (entry.at.as_millis(), entry.what, entry.times));
         let refused = Happening::Refused(40164);

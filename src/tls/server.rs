@@ -38,8 +38,8 @@ pub enum TlsError {
     /// No block `PRIVATE KEY`.
     #[error("has no private key in PEM without a password")]
     NoKey,
-    /// Neither RSA, nor ECDSA, nor Ed25519.
-    #[error("has a private key that cannot be used: RSA, ECDSA P-256 or P-384, or Ed25519 can")]
+    /// Neither RSA of a usual size, nor ECDSA, nor Ed25519.
+    #[error("has a private key that cannot be used: RSA of 2048 to 4096 bits, ECDSA P-256 or P-384, or Ed25519 can")]
     BadKey,
     /// The two do not belong together.
     #[error("is not the key of the certificate in server.tls.cert_file")]
@@ -79,8 +79,11 @@ impl ServerTls {
     /// What cannot be used.
     pub fn from_pem(chain: &str, key: &str, client_ca: Option<&str>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let chain = certificates(chain).filter(|chain| !chain.is_empty()).ok_or(TlsError::NoCertificate)?;
-        let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|_| TlsError::BadCertificate)?;
+        let chain = certificates(chain).ok_or(TlsError::BadCertificate)?;
+        // a damaged one between the leaf and its CA would be sent to every client, which refuses the whole
+        let read = chain.iter().map(|certificate| X509Certificate::from_der(certificate).ok());
+        let read: Vec<_> = read.map(|read| Some(read?.1)).collect::<Option<_>>().ok_or(TlsError::BadCertificate)?;
+        let leaf = read.first().ok_or(TlsError::NoCertificate)?;
         let [not_before, not_after] = [leaf.validity().not_before, leaf.validity().not_after]
             .map(|at| WallTime::from_millis(at.timestamp().saturating_mul(1000)));
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::NoKey)?;

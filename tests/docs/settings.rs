@@ -105,7 +105,7 @@ fn every_block_of_toml_is_a_valid_settings_file() {
             for name in text.split("\"/run/secrets/").skip(1).map(|rest| rest.split_once('"').unwrap().0) {
                 let secret = match name {
                     "redis_url" => "redis://relay:password@redis.internal:6379/0",
-                    "tls_cert.pem" => certificate.chain(),
+                    "tls_cert.pem" | "clients_ca.pem" => certificate.chain(),
                     "tls_key.pem" => certificate.key(),
                     _ => KEY,
                 };

@@ -47,3 +47,17 @@ fn what_names_no_one_client_is_refused() {
         assert!(message.contains(names), "{text} -> {message}");
     }
 }
+
+#[test]
+fn a_damaged_certificate_between_the_leaf_and_its_ca_is_refused_as_one_and_not_as_none() {
+    let written = Written::new();
+    let certificate = Certificate::of("localhost");
+    let key = quoted(&written.file("key.pem", certificate.key()));
+    let block = |text: &str| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    for damaged in [block("AAAA"), block("no base64"), block("AAAA").replace("-----END", "")] {
+        let chain = quoted(&written.file("cert.pem", format!("{}{damaged}", certificate.chain())));
+        let text = toml(&[("server.tls", &format!("cert_file = {chain}\nkey_file = {key}"))]);
+        let message = refused(&text, check(Some(&written.file("config.toml", &text)), Vec::new()));
+        assert!(message.contains("server.tls.cert_file: has a certificate that cannot be read"), "{message}");
+    }
+}

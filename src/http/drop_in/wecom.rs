@@ -17,13 +17,11 @@ use super::{
     hand_out, refuse, reply,
 };
 use crate::{
-    http::{AppState, apps::Agent, body::Unread},
+    http::{AppState, apps::Agent, body::Unread, routes::GETTOKEN},
     issuer::Platform,
     metrics::Refusal,
     registry::Prepared,
 };
-
-pub(in crate::http) const GETTOKEN: &str = "/cgi-bin/gettoken";
 
 /// `GET /cgi-bin/gettoken`
 #[utoipa::path(

@@ -17,7 +17,7 @@ use crate::{
         apps::Apps,
         auth::{Client, Clients, Presented},
         problem::Problem,
-        service::public_route,
+        routes::public_route,
     },
     issuer::Platform,
     metrics::{GatewayRefusal, Route},

@@ -34,9 +34,9 @@ pub(super) fn reply(platform: Platform, refusal: GatewayRefusal, rid: &str) -> R
         Why::TooBusy => (StatusCode::SERVICE_UNAVAILABLE, -1, "too many requests at once"),
         Why::BodyStalled => (StatusCode::REQUEST_TIMEOUT, -1, "the body stalled"),
         Why::BodyCut => (StatusCode::BAD_REQUEST, -1, "the body was cut"),
-        Why::NoConnection => (StatusCode::BAD_GATEWAY, -1, "no connection to WeChat"),
-        Why::BadReply => (StatusCode::BAD_GATEWAY, -1, "no readable reply from WeChat"),
-        Why::NoReply => (StatusCode::GATEWAY_TIMEOUT, -1, "no reply from WeChat in time"),
+        Why::NoConnection => (StatusCode::BAD_GATEWAY, -1, "no connection to the platform"),
+        Why::BadReply => (StatusCode::BAD_GATEWAY, -1, "no readable reply from the platform"),
+        Why::NoReply => (StatusCode::GATEWAY_TIMEOUT, -1, "no reply from the platform in time"),
     };
     let mut response = drop_in::errcode(errcode, errmsg, rid);
     *response.status_mut() = status;

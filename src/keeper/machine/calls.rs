@@ -56,7 +56,7 @@ impl Machine {
                 let pace = if forces { ATTEMPT_GAP } else { self.known.policy().insisting_pace() };
                 let again_at = now.boot.plus(pace);
                 self.known.record.retry_at = Some(again_at.into());
-                self.known.note(Note::SameToken);
+                self.known.note(Note::SameToken { after_failures: 0 });
                 if !forces {
                     // nothing better is to come soon, however often it is asked
                     self.answer_all(&ReportAnswer::Failed { again_at, failure: ReportFailure::TooSoon });
@@ -76,9 +76,8 @@ impl Machine {
                 // no call before this one has ended it
                 credential.asked_again_at = Some(sent.at.into());
                 self.known.record.forget_earlier_calls();
-                self.known.succeeded();
+                self.known.same_token();
                 self.known.record.retry_at = Some(now.boot.plus(self.known.policy().sticky_pace()).into());
-                self.known.note(Note::SameToken);
             }
             _ => self.known.rotate(now, sent, issued),
         }
@@ -200,6 +199,12 @@ impl Knowledge {
         self.succeeded();
         // the waits of the failures before end with a success
         self.record.retry_at = None;
+    }
+
+    /// The call has told that the current one goes on.
+    pub(super) fn same_token(&mut self) {
+        self.note(Note::SameToken { after_failures: self.record.failures });
+        self.succeeded();
     }
 
     pub(super) fn succeeded(&mut self) {

@@ -69,9 +69,8 @@ impl Knowledge {
         if let Some(current) = &mut self.record.credential {
             current.seen(sent.at);
         }
-        self.succeeded();
+        self.same_token();
         self.record.retry_at = Some(again_at.into());
-        self.note(Note::SameToken);
     }
 
     /// It is a new one, whose life began so: the earliest counts.
@@ -91,7 +90,9 @@ impl Knowledge {
     fn take_for_a_moment(&mut self, now: Now, sent: Sent, issued: Issued, ends: Option<Bounds>) {
         let moment = self.policy().moment(issued.life, self.is_thrifty(now));
         match &self.record.credential {
-            Some(current) if current.token == issued.token => self.note(Note::SameToken),
+            Some(current) if current.token == issued.token => {
+                self.note(Note::SameToken { after_failures: self.record.failures });
+            }
             _ => self.note_rotated(now, moment),
         }
         let sighting = Some(Sighting { seen_at: sent.at.into(), ends });

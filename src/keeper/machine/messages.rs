@@ -115,7 +115,10 @@ pub enum Note {
         after_failures: u32,
     },
     /// A sticky issuer answered with the token that we have.
-    SameToken,
+    SameToken {
+        /// How many calls in a row had failed before.
+        after_failures: u32,
+    },
     /// Another relay has rotated.
     Followed(Generation),
     /// This relay calls from now on.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::{
     credential::{CredentialId, Generation, Promise, Token},
     heartbeat::Heartbeat,
-    http::{App, auth::Access, service::PUBLIC},
+    http::{App, auth::Access, routes::PUBLIC},
     issuer::wechat::Endpoint,
     metrics::Metrics,
     registry::Registry,
