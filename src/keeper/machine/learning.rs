@@ -57,11 +57,11 @@ impl Knowledge {
     }
 
     /// This process has served a later token than the stored one, and lost it in a panic before it was stored. If the stored call is
-    /// still open, it has brought that token, and the stored one lives on for the overlap: to drop it would have a call made at once,
-    /// and kill it.
+    /// still open, or one went unrecorded, that has brought it, and the stored one lives on for the overlap: to drop it would have a
+    /// call made at once, and kill it.
     fn lost_in_a_panic(&mut self, now: Now) {
         let served = self.charge.min_generation;
-        if self.record.open_call().is_some() {
+        if self.record.open_call().is_some() || self.unrecorded_call(now).is_some() {
             self.relabel(now, served);
         } else {
             (self.record.credential, self.record.generation) = (None, served);

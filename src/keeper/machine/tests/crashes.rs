@@ -258,6 +258,32 @@ fn a_token_lost_in_a_panic_before_it_was_stored_leaves_the_one_before_served_and
     assert!(rig.boot.since(called_at) >= s(240), "{:?}", rig.boot.since(called_at));
 }
 
+/// The same where the disk was full for so long that not even the call is recorded. Seed 65376 of one relay.
+#[test]
+fn a_token_of_an_unrecorded_call_that_is_lost_in_a_panic_leaves_the_stored_one_served_and_alive() {
+    let mut rig = Rig::rotating();
+    rig.fetch("one", 7200);
+    rig.stores_by_hand = true;
+    while rig.calls.len() == 1 {
+        rig.run_to_write_or_call(2);
+        rig.fails_to_store();
+    }
+    let called_at = rig.boot;
+    rig.reply_token("two", 7200);
+    rig.fails_to_store();
+    assert_eq!(rig.shown(), "two");
+    rig.boot = rig.boot.plus(s(120));
+    rig.panics();
+    rig.fails_to_store();
+    assert_eq!(rig.shown(), "one");
+    assert!((100..=120).contains(&rig.seconds()), "{}", rig.seconds());
+    while rig.calls.len() == 2 {
+        rig.run_to_write_or_call(3);
+        rig.fails_to_store();
+    }
+    assert!(rig.boot.since(called_at) >= s(240), "{:?}", rig.boot.since(called_at));
+}
+
 /// By its intent it came up to the time of a write too soon. Seed 2848 of one relay.
 #[test]
 fn the_gap_after_a_call_that_was_lost_counts_from_when_it_can_have_left_at_the_latest() {
