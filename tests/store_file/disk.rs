@@ -1,7 +1,10 @@
 //! What if the disk is full or read-only?
 
 use test_support::SmallDisk;
-use token_relay::store::{Sealed, Store as _, Swap, file::FileStore};
+use token_relay::store::{
+    Sealed, Store as _, Swap,
+    file::{FileStore, OpenError},
+};
 
 use crate::stores::{account, load, names, open_again, sealed};
 
@@ -29,15 +32,17 @@ async fn a_full_disk_keeps_the_old_record_and_leaves_no_rest() {
 }
 
 #[tokio::test]
-async fn a_read_only_disk_is_told_at_the_start_and_its_record_survives() {
+async fn of_a_disk_that_is_read_only_at_the_start_the_record_is_read_and_written_again_later() {
     let Some(disk) = SmallDisk::mount() else { return };
     let store = FileStore::open(disk.path()).unwrap();
     assert_eq!(store.swap(&account(), None, sealed("one")).await, Swap::Won);
     // The lock is open for writing, and a file system with such a file is not turned read-only.
     drop(store);
     disk.remount("ro");
-    let error = open_again(disk.path()).unwrap_err();
-    assert!(error.to_string().contains("Read-only file system"), "{error}");
+    let store = open_again(disk.path()).expect("what is stored can be read");
+    assert_eq!(load(&store).await, Some(sealed("one")));
+    unknown(&store, Some(sealed("one")), sealed("two"), "Read-only file system").await;
+    assert!(matches!(FileStore::open(disk.path()), Err(OpenError::InUse { .. })), "it is locked");
     disk.remount("rw");
-    assert_eq!(load(&open_again(disk.path()).unwrap()).await, Some(sealed("one")));
+    assert_eq!(store.swap(&account(), Some(sealed("one")), sealed("two")).await, Swap::Won);
 }

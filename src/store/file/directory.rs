@@ -60,8 +60,13 @@ impl Directory {
         let path = create(dir).map_err(unusable)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| unusable(errno.into()))?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = rustix::fs::openat(&fd, LOCK, flags, Mode::RUSR | Mode::WUSR);
+        let open_lock =
+            |flags| rustix::fs::openat(&fd, LOCK, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+        let lock = match open_lock(OFlags::RDWR | OFlags::CREATE) {
+            // what is stored can be read all the same
+            Err(Errno::ROFS) => open_lock(OFlags::RDONLY),
+            lock => lock,
+        };
         let mut lock = lock.map(File::from).map_err(|errno| unusable(errno.into()))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
