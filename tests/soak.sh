@@ -71,7 +71,7 @@ cargo test --quiet --locked --test relay --test cluster --no-run
 storm_seconds=$((minutes < 120 ? minutes * 15 : 1800))
 end=$((SECONDS + minutes * 60))
 while ((SECONDS < end)); do
-  simulate one_relay 200 60401
+  simulate one_relay 200 67401
   simulate several_relays 400 10001
   kill_relays 25
   storm "$storm_seconds"
