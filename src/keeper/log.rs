@@ -8,12 +8,12 @@ use std::{sync::Arc, time::Duration};
 use super::machine::{NotRestored, Note};
 use crate::{
     clock::WallTime,
-    credential::log_credential,
+    credential::{Generation, log_credential},
     issuer::{IssueError, Issued, Verdict},
     metrics::{CallOutcome, CallResult, CredentialMetrics, ProbeOutcome},
     recent::Happening,
     registry::Handle,
-    status::Failure,
+    status::{Failure, StoreTrouble},
 };
 
 /// How many lines of a kind are warnings.
@@ -44,35 +44,14 @@ impl KeeperLog {
     pub fn note(&mut self, at: WallTime, note: &Note) {
         let id = &self.handle.id;
         match note {
-            Note::Restored { generation, seconds_left: 0 } => {
-                log_credential!(info, id, %generation, "stored record taken: nothing can be promised of it any more");
-            }
-            Note::Restored { generation, seconds_left } => {
-                log_credential!(info, id, %generation, seconds_left, "stored record taken");
-            }
+            Note::Restored { generation, seconds_left } => self.restored(*generation, *seconds_left),
             Note::NotRestored(why) => log_credential!(info, id, reason = not_restored(*why), "stored record not taken"),
             Note::AgedByWall => log_credential!(debug, id, "the age of the stored record is judged by the wall clock"),
             Note::Unreadable(reason) => {
                 log_credential!(warn, id, %reason, "stored record cannot be read");
             }
-            Note::Rotated { generation, life, after_failures } => {
-                self.handle.metrics.call(CallOutcome::Issued);
-                self.yielded = 0;
-                self.handle.metrics.rotated();
-                self.handle.history.add(at, Happening::Rotated);
-                match after_failures {
-                    0 => log_credential!(info, id, %generation, lives = ?life, "fetched"),
-                    failures => log_credential!(info, id, %generation, lives = ?life, failures, "fetched: recovered"),
-                }
-            }
-            Note::SameToken { after_failures } => {
-                self.handle.metrics.call(CallOutcome::Same);
-                self.yielded = 0;
-                match after_failures {
-                    0 => log_credential!(debug, id, "the same one was returned"),
-                    failures => log_credential!(info, id, failures, "the same one was returned: recovered"),
-                }
-            }
+            Note::Rotated { generation, life, after_failures } => self.rotated(at, *generation, *life, *after_failures),
+            Note::SameToken { after_failures } => self.same_token(*after_failures),
             Note::Followed(generation) => {
                 self.handle.history.add(at, Happening::Followed);
                 log_credential!(info, id, %generation, "taken from the relay that holds the lease");
@@ -82,18 +61,7 @@ impl KeeperLog {
                 log_credential!(debug, id, "this relay calls WeChat for this credential again");
             }
             Note::LeaseTaken => log_credential!(info, id, "this relay calls WeChat for this credential from now on"),
-            Note::LeaseYielded => {
-                self.yielded += 1;
-                if self.yielded == 1 {
-                    log_credential!(
-                        warn,
-                        id,
-                        "this relay's IP is refused, or its calls do not get out: the lease is given back, so that another relay may call"
-                    );
-                } else {
-                    log_credential!(debug, id, times = self.yielded, "the lease is given back again");
-                }
-            }
+            Note::LeaseYielded => self.lease_yielded(),
             Note::HandedOver { is_candidate } => {
                 log_credential!(warn, id, is_candidate, "came after the lease was lost: handed over");
             }
@@ -109,28 +77,76 @@ impl KeeperLog {
             Note::Revoked => {
                 log_credential!(warn, id, "the revoked token is dead: all that was handed out before is refused");
             }
-            Note::EndedByOthers => {
-                self.handle.metrics.ended_by_others();
-                self.handle.history.add(at, Happening::EndedByOthers);
-                log_credential!(
-                    warn,
-                    id,
-                    "another caller fetches tokens for this appid: the token is dead, and no call of this relay ended it; \
-                     find who else has the AppSecret, or reset it"
-                );
-            }
+            Note::EndedByOthers => self.ended_by_others(at),
             Note::ClockSet(by_ms) => {
                 log_credential!(warn, id, by_ms, "the wall clock was set: a probe follows, and less is promised");
             }
-            Note::StoreFailed { trouble, repeated } => {
-                self.handle.metrics.store_failed();
-                if *repeated <= LOUD {
-                    log_credential!(warn, id, reason = %trouble, repeated, "record not stored: serving from memory");
-                } else {
-                    log_credential!(debug, id, reason = %trouble, repeated, "record not stored: serving from memory");
-                }
-            }
+            Note::StoreFailed { trouble, repeated } => self.store_failed(trouble, *repeated),
             Note::StoreRecovered(failures) => log_credential!(info, id, failures, "the store answers again"),
+        }
+    }
+
+    fn restored(&self, generation: Generation, seconds_left: u64) {
+        let id = &self.handle.id;
+        match seconds_left {
+            0 => log_credential!(info, id, %generation, "stored record taken: nothing can be promised of it any more"),
+            seconds_left => log_credential!(info, id, %generation, seconds_left, "stored record taken"),
+        }
+    }
+
+    fn rotated(&mut self, at: WallTime, generation: Generation, life: Duration, after_failures: u32) {
+        let id = &self.handle.id;
+        self.handle.metrics.call(CallOutcome::Issued);
+        self.yielded = 0;
+        self.handle.metrics.rotated();
+        self.handle.history.add(at, Happening::Rotated);
+        match after_failures {
+            0 => log_credential!(info, id, %generation, lives = ?life, "fetched"),
+            failures => log_credential!(info, id, %generation, lives = ?life, failures, "fetched: recovered"),
+        }
+    }
+
+    fn same_token(&mut self, after_failures: u32) {
+        let id = &self.handle.id;
+        self.handle.metrics.call(CallOutcome::Same);
+        self.yielded = 0;
+        match after_failures {
+            0 => log_credential!(debug, id, "the same one was returned"),
+            failures => log_credential!(info, id, failures, "the same one was returned: recovered"),
+        }
+    }
+
+    fn lease_yielded(&mut self) {
+        let id = &self.handle.id;
+        self.yielded += 1;
+        match self.yielded {
+            1 => log_credential!(
+                warn,
+                id,
+                "this relay's IP is refused, or its calls do not get out: the lease is given back, so that another relay may call"
+            ),
+            times => log_credential!(debug, id, times, "the lease is given back again"),
+        }
+    }
+
+    fn ended_by_others(&self, at: WallTime) {
+        self.handle.metrics.ended_by_others();
+        self.handle.history.add(at, Happening::EndedByOthers);
+        log_credential!(
+            warn,
+            &self.handle.id,
+            "another caller fetches tokens for this appid: the token is dead, and no call of this relay ended it; \
+             find who else has the AppSecret, or reset it"
+        );
+    }
+
+    fn store_failed(&self, trouble: &StoreTrouble, repeated: u32) {
+        let id = &self.handle.id;
+        self.handle.metrics.store_failed();
+        if repeated <= LOUD {
+            log_credential!(warn, id, reason = %trouble, repeated, "record not stored: serving from memory");
+        } else {
+            log_credential!(debug, id, reason = %trouble, repeated, "record not stored: serving from memory");
         }
     }
 

@@ -129,18 +129,16 @@ pub(crate) struct TicketWorld {
     pub(crate) tally: Tally,
 }
 
-impl TicketWorld {
-    pub(crate) fn new(kept: Kept, test: &'static str, seed: u64, is_told: bool) -> Self {
-        let mut rng = Rng::new(seed);
-        let is_on_demand = kept == Kept::AgentToken || rng.coin();
-        let minting = if is_on_demand { Minting::OnDemand } else { Minting::Before(rng.between(0, 5 * MINUTE)) };
-        let (issuer, calls_per_day, access_token) = match kept {
-            Kept::Ticket(platform) => {
+impl Kept {
+    /// How it is kept, and whether there is an access token for it at first.
+    fn policy(self) -> (Policy, AccessToken) {
+        let (issuer, calls_per_day, access_token) = match self {
+            Self::Ticket(platform) => {
                 let profile = ticket::profile(platform, TicketKind::Jsapi, Duration::from_secs(300));
                 (profile, ticket::calls_per_day(platform), AccessToken::Missing)
             }
             // it needs none
-            Kept::AgentToken => (wecom::PROFILE, wecom::DEFAULT_CALLS_PER_DAY, AccessToken::Good),
+            Self::AgentToken => (wecom::PROFILE, wecom::DEFAULT_CALLS_PER_DAY, AccessToken::Good),
         };
         let policy = Policy {
             probe_every: Duration::from_secs(600),
@@ -152,6 +150,16 @@ impl TicketWorld {
             calls_per_day,
             longest_call: Duration::from_secs(8),
         };
+        (policy, access_token)
+    }
+}
+
+impl TicketWorld {
+    pub(crate) fn new(kept: Kept, test: &'static str, seed: u64, is_told: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let is_on_demand = kept == Kept::AgentToken || rng.coin();
+        let minting = if is_on_demand { Minting::OnDemand } else { Minting::Before(rng.between(0, 5 * MINUTE)) };
+        let (policy, access_token) = kept.policy();
         let host = Host { boot_name: "boot-0".to_owned(), booted_at: -rng.spread(SECOND, DAY), ..Host::default() };
         let mut world = Self {
             now: 0,

@@ -206,14 +206,10 @@ impl Knowledge {
         // the one before, which lives on for the overlap. To drop it would have a call made at once, and kill it.
         let served = ours.generation;
         let has_lost_call = ours.credential.is_none() && theirs.holder == Some(me) && theirs.open_call().is_some();
-        let is_behind = theirs.generation < ours.generation || (is_stale && theirs.generation == ours.generation);
-        let precedence = match () {
-            () if ours.holder == Some(me) && theirs.holder == Some(me) => Precedence::Ours,
-            () if has_lost_call => Precedence::Theirs,
-            // what the store has lost, such as another relay's call, is known here alone
-            () if is_stale && has_minted => Precedence::Neither,
-            () if !has_minted && is_behind => Precedence::Neither,
-            () => Precedence::Theirs,
+        let precedence = match (ours.holder, theirs.holder) {
+            (Some(one), Some(other)) if (one, other) == (me, me) => Precedence::Ours,
+            _ if has_lost_call => Precedence::Theirs,
+            _ => of_another_holder(&ours, theirs, is_stale, has_minted),
         };
         if let Some(Unstored::Token { credential, after }) = &mut unstored
             && let Some(current) = ours.credential.take_if(|current| current.token == credential.token)
@@ -302,6 +298,14 @@ impl Knowledge {
             }
         }
     }
+}
+
+/// Which record is taken whole where another relay may have written the stored one. What the store has lost, such as another
+/// relay's call, is known here alone.
+fn of_another_holder(ours: &Record, theirs: &Record, is_stale: bool, has_minted: bool) -> Precedence {
+    let is_behind = theirs.generation < ours.generation || (is_stale && theirs.generation == ours.generation);
+    let is_lost = if has_minted { is_stale } else { is_behind };
+    if is_lost { Precedence::Neither } else { Precedence::Theirs }
 }
 
 /// A record on our boot clock. Of one whose age nobody knows only that is left which needs none.
