@@ -68,7 +68,7 @@ impl Machine {
                 }
             }
             // the connection is lost first, and then shows why there is no other one
-            (Some(error), true) => self.known.writer.trouble = Some(error.into()),
+            (Some(error), true) => self.known.writer.now_fails_by(error.into()),
             (None, false) => {}
         }
         match self.phase {

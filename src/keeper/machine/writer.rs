@@ -66,6 +66,13 @@ impl Writer {
         Note::StoreFailed { trouble, repeated: self.failures }
     }
 
+    /// The store still fails, and this is why.
+    pub(super) fn now_fails_by(&mut self, trouble: StoreTrouble) {
+        if let Some(before) = &mut self.trouble {
+            *before = trouble;
+        }
+    }
+
     /// The store answers; what to log where it did not before.
     pub(super) fn recovered(&mut self) -> Option<Note> {
         self.retry_at = None;
