@@ -22,7 +22,7 @@ use crate::{
     issuer::Issuer,
     keeper::{
         log::KeeperLog,
-        machine::{Action, Event, Machine, ReportAnswer, ReportId},
+        machine::{Action, Event, Machine, Meanwhile, ReportAnswer, ReportId},
         permits::{Permits, Reservation},
         record::{Identity, SecretMark},
         run::{Run, Waiting},
@@ -92,8 +92,8 @@ pub struct Keeper {
     reports: mpsc::UnboundedReceiver<Report>,
     /// The last generation that was published.
     min_generation: Generation,
-    /// Another account has called for the same credential since the record was written.
-    doubts_record: bool,
+    /// When another account kept the same credential.
+    meanwhile: Option<Meanwhile>,
 }
 
 impl Keeper {
@@ -106,15 +106,14 @@ impl Keeper {
             publisher: end.publisher,
             reports: end.reports,
             min_generation: Generation::default(),
-            doubts_record: false,
+            meanwhile: None,
             parts,
         }
     }
 
-    /// Another account has called for the same credential since this one's record was written: its token is served once WeChat has
-    /// accepted it.
-    pub const fn doubt_record(&mut self) {
-        self.doubts_record = true;
+    /// Another account of this process has kept the same credential since this one's keeper ended.
+    pub const fn expect_calls(&mut self, meanwhile: Meanwhile) {
+        self.meanwhile = Some(meanwhile);
     }
 
     /// Keeps the credential until `stop`, then finishes what is under way. A panic is counted and logged, and the keeper
@@ -211,7 +210,7 @@ impl Keeper {
         let seed = fastrand::u64(..);
         let machine = Machine::new(*policy, identity.clone(), clock.boot_id(), started, self.min_generation, seed)
             .asking_with(secret_mark.clone());
-        let machine = if self.doubts_record { machine.doubting_its_record() } else { machine };
+        let machine = machine.expecting_calls(self.meanwhile);
         match &self.member {
             Some(member) => machine.as_replica(member.peers()),
             None => machine,

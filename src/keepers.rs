@@ -11,17 +11,17 @@ use futures_util::FutureExt;
 use tokio::{task::JoinSet, time::interval};
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     credential::CredentialId,
     heartbeat::{BEAT, Heartbeat},
-    keeper::{Keeper, Parts, Setup, record::Identity},
+    keeper::{Keeper, Parts, Setup, machine::Meanwhile, record::Identity},
     lifecycle::{Lifecycle, Task},
     metrics::Metrics,
     registry::{Handle, Registry},
 };
 
-/// The keepers of this process, with all that others see of them. Each credential has at most one, and so has whoever it is of: that
-/// is half of I1.
+/// The keepers of this process, with all that others see of them. Each credential has at most one, and none begins while one under
+/// another name still calls for the same: that is half of I1.
 #[derive(Debug)]
 pub struct Keepers {
     life: Lifecycle,
@@ -29,13 +29,15 @@ pub struct Keepers {
     metrics: Arc<Metrics>,
     running: BTreeMap<CredentialId, Running>,
     /// Those that were told to end, each after the call that it has under way (I13).
-    ending: JoinSet<Ended>,
+    ending: JoinSet<(Ended, Timestamp)>,
     /// Whose they are.
     left: Vec<Ended>,
     /// To be started when those have ended that call for the same credential, under this name or another one.
     waiting: Vec<Ready>,
-    /// Under which name each was kept last whose keeper has ended.
+    /// Under which name each was kept last whose keeper has ended,
     kept_as: HashMap<Arc<Identity>, CredentialId>,
+    /// and when the last keeper under each name ended.
+    ended_at: HashMap<CredentialId, Timestamp>,
 }
 
 /// A keeper that runs.
@@ -44,6 +46,7 @@ struct Running {
     task: Task,
     identity: Arc<Identity>,
     setups: mpsc::UnboundedSender<Box<Setup>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// A keeper that ends, or has ended.
@@ -78,8 +81,8 @@ impl fmt::Debug for Ready {
 impl Keepers {
     /// None yet. Those that are added run for as long as `life` does, unless they are ended before.
     pub fn new(life: Lifecycle, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Self {
-        let (running, ending, left, waiting, kept_as) = Default::default();
-        Self { life, registry, metrics, running, ending, left, waiting, kept_as }
+        let (running, ending, left, waiting, kept_as, ended_at) = Default::default();
+        Self { life, registry, metrics, running, ending, left, waiting, kept_as, ended_at }
     }
 
     /// Makes the keepers those of `parts`, all of the same store and clock as before. One whose record has the same owner as before
@@ -130,9 +133,10 @@ impl Keepers {
         let mut beat = interval(BEAT);
         while !self.is_settled() {
             tokio::select! {
-                Some(Ok((id, identity))) = self.ending.join_next() => {
+                Some(Ok(((id, identity), at))) = self.ending.join_next() => {
                     self.left.retain(|(left, of)| (left, of) != (&id, &identity));
                     self.kept_as.insert(identity, id.clone());
+                    self.ended_at.insert(id.clone(), at);
                     self.forget_metrics(&[id]);
                     self.start_those_that_may();
                 }
@@ -146,10 +150,10 @@ impl Keepers {
 
     /// A call under way runs to its end (I13). Its record stays in the store.
     fn end(&mut self, id: &CredentialId) {
-        let Some(Running { task, identity, .. }) = self.running.remove(id) else { return };
+        let Some(Running { task, identity, clock, .. }) = self.running.remove(id) else { return };
         let ended = (id.clone(), identity);
         self.left.push(ended.clone());
-        self.ending.spawn(task.stop().map(|()| ended));
+        self.ending.spawn(task.stop().map(move |()| (ended, clock.boot_now())));
     }
 
     /// Of those that nobody keeps any more.
@@ -168,14 +172,13 @@ impl Keepers {
         };
         let (waiting, next): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(waits);
         self.waiting = waiting;
-        for Ready { handle, identity, setups, mut keeper, .. } in next {
+        for Ready { handle, identity, setups, clock, mut keeper } in next {
             let id = handle.id.clone();
-            // another name's keeper has called since this one's record was written
             if self.kept_as.get(&identity).is_some_and(|name| *name != id) {
-                keeper.doubt_record();
+                keeper.expect_calls(Meanwhile { since: self.ended_at.get(&id).copied(), until: clock.boot_now() });
             }
             let task = self.life.spawn(format!("keeper of {id}"), |stop| keeper.keep(stop));
-            self.running.insert(id, Running { task, identity, setups });
+            self.running.insert(id, Running { task, identity, setups, clock });
         }
     }
 

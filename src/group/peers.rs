@@ -103,6 +103,11 @@ impl Peers {
         self.contact_at
     }
 
+    /// Since when no time-out was longer than a lease.
+    pub const fn connected_at(&self) -> Option<Timestamp> {
+        self.connected_at
+    }
+
     /// The same for a keeper that knows the writes of its record only up to here, and so counts on its lease from here on.
     #[must_use]
     pub fn up_to(&self, contact_at: Option<Timestamp>) -> Self {

@@ -165,10 +165,11 @@ impl Upstream {
         let connecting = Arc::new(AtomicBool::new(false));
         let hosts = self.first_or_fallback(call, limit, &connecting);
         let mut hosts = pin!(CONNECTING.scope(Arc::clone(&connecting), hosts));
-        if let Ok(outcome) = tokio::time::timeout(limit.saturating_sub(LAST_LOOK), &mut hosts).await {
+        let last_look = LAST_LOOK.min(limit);
+        if let Ok(outcome) = tokio::time::timeout(limit.saturating_sub(last_look), &mut hosts).await {
             return outcome;
         }
-        let Ok(outcome) = tokio::time::timeout(LAST_LOOK, hosts).await else {
+        let Ok(outcome) = tokio::time::timeout(last_look, hosts).await else {
             return Err(if connecting.load(Ordering::Relaxed) {
                 IssueError::NotSent { cause: Cause::NoConnection(limit) }
             } else {

@@ -45,6 +45,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use knowledge::Meanwhile;
 use knowledge::{Charge, Knowledge};
 pub use messages::{Action, Decision, Event, NotRestored, Note, ReportAnswer, ReportId};
 use phase::{Phase, ProbeReason, ProbeSent, Sent, Then, Waiting};
@@ -91,8 +92,8 @@ impl Machine {
     ) -> Self {
         let secret_mark = SecretMark::default();
         let identity = identity.into();
-        let (started_at, doubts_record) = (started.boot, false);
-        let charge = Charge { policy, identity, secret_mark, boot_id, started_at, min_generation, doubts_record };
+        let (started_at, meanwhile) = (started.boot, None);
+        let charge = Charge { policy, identity, secret_mark, boot_id, started_at, min_generation, meanwhile };
         Self {
             known: Knowledge::new(charge, started, seed),
             seen_offset_ms: started.offset_ms(),
@@ -121,10 +122,10 @@ impl Machine {
         self
     }
 
-    /// The same machine, of which somebody of this process has called under another name since its record was written.
+    /// The same machine, of a credential that another account of this process kept meanwhile.
     #[must_use]
-    pub fn doubting_its_record(mut self) -> Self {
-        self.known.charge.doubts_record = true;
+    pub const fn expecting_calls(mut self, meanwhile: Option<Meanwhile>) -> Self {
+        self.known.charge.meanwhile = meanwhile;
         self
     }
 

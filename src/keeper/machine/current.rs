@@ -8,14 +8,6 @@ impl Knowledge {
         self.issuer().rotation == RotationMode::Rotating
     }
 
-    /// Whether another account of this process may have ended it, and no probe since the start says that it lives.
-    pub(super) fn is_doubted(&self, credential: &Credential) -> bool {
-        let started_at = self.charge.started_at;
-        let is_verified = self.record.verified_at.is_some_and(|at| started_at <= at.earliest);
-        let is_older = credential.came_at.earliest < started_at && !is_verified;
-        self.charge.doubts_record && self.is_rotating() && is_older
-    }
-
     /// Whether a call, of this relay or of somebody else, ends the token: not where the same one comes until its end.
     pub(super) fn can_be_ended(&self) -> bool {
         self.is_rotating() || self.issuer().can_be_forced

@@ -62,7 +62,7 @@ impl Machine {
     pub(super) fn answer_forwarded(&mut self, answer: ReportAnswer) {
         let answer = match answer {
             ReportAnswer::Superseded => {
-                self.known.record.forwarded = None;
+                self.known.writer.is_dirty |= self.known.record.forwarded.take().is_some();
                 return;
             }
             ReportAnswer::Accepted => ForwardedAnswer::Accepted,

@@ -20,8 +20,17 @@ pub(super) struct Charge {
     pub(super) started_at: Timestamp,
     /// No generation below this is served: a keeper that was started again does not go back (I4).
     pub(super) min_generation: Generation,
-    /// Another account of this process has called since the record was written.
-    pub(super) doubts_record: bool,
+    /// When another account of this process kept the same credential.
+    pub(super) meanwhile: Option<Meanwhile>,
+}
+
+/// When another account of this process kept the same credential: its calls are in no record of this one.
+#[derive(Debug, Clone, Copy)]
+pub struct Meanwhile {
+    /// From when this account was not served, if it was before.
+    pub since: Option<Timestamp>,
+    /// To when it was served again.
+    pub until: Timestamp,
 }
 
 /// All that is known.

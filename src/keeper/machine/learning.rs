@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Failure, Generation, Knowledge, NotRestored, Note, Now, Record, Sealed, StoreTrouble, Timestamp,
+    Failure, Generation, Knowledge, Meanwhile, NotRestored, Note, Now, Record, Sealed, StoreTrouble, Timestamp,
     replica::{Obstacle, Unstored},
 };
 use crate::{
@@ -43,6 +43,7 @@ impl Knowledge {
         if let Some(unrecorded) = self.unrecorded_call(now) {
             self.record.remember(unrecorded);
         }
+        self.remember_another_accounts();
         let due_at = self.record.credential.as_ref().map(|credential| self.planned(credential));
         if let Some(due_at) = due_at.filter(|due_at| due_at.earliest < now.boot) {
             self.may_have_minted(due_at); // while the store failed, without a record
@@ -66,6 +67,19 @@ impl Knowledge {
         } else {
             (self.record.credential, self.record.generation) = (None, served);
         }
+    }
+
+    /// Another account has called for the same credential, nobody knows when: an unknown call. Nobody was promised anything of
+    /// this one's since its keeper ended, so the next call waits for no more.
+    fn remember_another_accounts(&mut self) {
+        let meanwhile = self.charge.meanwhile.filter(|_| self.issuer().ends_the_living(false));
+        let Some(Meanwhile { since, until }) = meanwhile else { return };
+        let before = self.record.credential.as_ref().map(|credential| credential.came_at.latest);
+        let Some(came_at) = before.filter(|came_at| *came_at < until) else { return };
+        let (id, outcome) = (CallId(until.as_micros().unsigned_abs()), Outcome::Unknown { ended: until.into() });
+        let call = Call { id, sent: since.map_or(came_at, |since| since.max(came_at)).into(), outcome };
+        self.record.remember(call);
+        self.writer.is_dirty = true;
     }
 
     /// The last failure is the record's.
@@ -280,6 +294,7 @@ impl Knowledge {
             }
             None => {}
         }
+        self.remember_another_accounts();
         self.record.forget_earlier_calls();
         if let Some(Unstored::Token { credential, .. }) = &mut unstored {
             credential.generation = credential.generation.max(self.record.generation);

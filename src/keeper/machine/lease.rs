@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     group::{peers::TAKE_OVER, poller::POLL},
-    keeper::record::Orphan,
+    keeper::record::{ForwardedReport, Orphan},
     status::Lease,
 };
 
@@ -28,19 +28,24 @@ const ORPHAN: Duration = Duration::from_secs(3600);
 const SPREAD: Duration = Duration::from_secs(1);
 /// A holder that lives and lets stand for so long what is due cannot read or write the record, though its polls are answered: a right is
 /// missing, or a network lets only small packets through. Well before the promises end, O − r after the planned rotation; and
-/// longer than a permit is waited for where WeChat answers.
-const OVERDUE: Duration = Duration::from_secs(60);
+/// longer than a permit is waited for where WeChat answers, or a forced call put off.
+const OVERDUE: Duration = Duration::from_secs(90);
 /// How soon a record is looked at again whose writer's clock is about to be known.
 const AGAIN: Duration = Duration::from_millis(250);
 
 impl Machine {
     /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
     pub(super) fn follow(&mut self, now: Now) {
-        if self.known.may_take_lease(now) && (self.known.is_lease_free() || self.known.is_overdue(now)) {
+        let is_overdue = self.known.is_overdue(now);
+        if self.known.may_take_lease(now) && (is_overdue || self.known.is_lease_free()) {
             let is_living = self.known.living(now.boot).is_some();
             let spread = if is_living { SPREAD.mul_f64(self.known.rng.f64()) } else { Duration::ZERO };
             let Some(replica) = &mut self.known.replica else { return };
             if replica.contact_at.is_some() && *replica.take_at.get_or_insert(now.boot.plus(spread)) <= now.boot {
+                if is_overdue {
+                    // it lives, and counts on its lease until it hears of this
+                    self.known.put_off(now.boot.plus(TAKE_OVER));
+                }
                 return self.take_lease(now);
             }
         } else if let Some(replica) = &mut self.known.replica {
@@ -114,13 +119,18 @@ impl Knowledge {
         }
     }
 
-    /// Whether another relay has the lease and does not do what it is for: a call, or the answer to a report. Nothing depends on it
-    /// that a living holder keeps its lease (`Rule::DistrustLease` of the model).
+    /// Whether another relay has the lease and does not do what it is for: a call, or the answer to a report. Not of tickets and of WeCom:
+    /// their holder may wait for the access token, and nobody ends what they keep.
     fn is_overdue(&self, now: Now) -> bool {
-        let Some(replica) = self.replica.as_ref().filter(|_| self.lease() == Lease::Another) else { return false };
-        let is_asked = self.record.forwarded.as_ref().is_some_and(|forwarded| forwarded.answer.is_none());
-        let due_at = if is_asked { replica.learned_at } else { self.call_at(now).max(replica.learned_at) };
-        !self.is_blocked() && replica.contact_at.is_some_and(|contact_at| due_at.plus(OVERDUE) <= contact_at)
+        let another = self.replica.as_ref().filter(|_| self.lease() == Lease::Another && self.can_be_ended());
+        let Some(replica) = another.filter(|_| !self.is_blocked()) else { return false };
+        let is_of_current = |asked: &ForwardedReport| asked.generation == self.record.generation;
+        let asked = self.record.forwarded.as_ref().filter(|asked| asked.answer.is_none() && is_of_current(asked));
+        let planned = self.living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.planned(credential).latest);
+        let due_at = if asked.is_some() { Timestamp::LONG_AGO } else { self.call_at(now).max(planned) };
+        // while the store was away the holder could not do it either
+        let since = due_at.max(replica.learned_at).max(replica.peers.connected_at().unwrap_or(Timestamp::NEVER));
+        replica.contact_at.is_some_and(|contact_at| since.plus(OVERDUE) <= contact_at)
     }
 
     /// When a relay that may not call has to look again, though nothing happens.

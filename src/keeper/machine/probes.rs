@@ -20,9 +20,7 @@ impl Machine {
         let is_first_refusal = sent.reason == ProbeReason::Regular
             && self.reports.is_empty()
             && self.known.probes.refused_once_at.is_none();
-        let is_doubted_record = self.known.record.credential.as_ref().is_some_and(|c| self.known.is_doubted(c));
-        let may_be_ours =
-            is_doubted_record || !self.known.record.calls.is_empty() || !self.known.record.orphans.is_empty();
+        let may_be_ours = !self.known.record.calls.is_empty() || !self.known.record.orphans.is_empty();
         let is_ended_by_others = self.known.can_be_ended() && !may_be_ours && verdict != Verdict::Replaced;
         let credential =
             self.known.record.credential.as_mut().filter(|credential| credential.generation == sent.generation);

@@ -17,9 +17,6 @@ use crate::{
 impl Knowledge {
     /// What may be promised without a probe (I3).
     pub(super) fn promise(&self, credential: &Credential, now: Now) -> Promise {
-        if self.is_doubted(credential) {
-            return Promise { until: Timestamp::LONG_AGO, sliding: None, verified_until: None };
-        }
         let window = self.window_of(credential);
         let planned = self.rotation_at(credential);
         let invalidated = self.invalidated().map(|calls| calls.earliest.plus(window));
@@ -66,8 +63,7 @@ impl Knowledge {
     /// open or about to begin, here or at another relay: a second mint kills at once, and `expires_in` 1 needs a second more
     /// than the moment it is said.
     pub(super) fn verified_until(&self, credential: &Credential, now: Now) -> Option<Timestamp> {
-        let may_tell = self.record.open_call().is_none() && !self.is_doubted(credential);
-        let verified_at = self.record.verified_at.filter(|_| may_tell)?;
+        let verified_at = self.record.verified_at.filter(|_| self.record.open_call().is_none())?;
         let lapse = RiskWindow::verified_until(
             verified_at.earliest,
             self.policy().probe_pace(),

@@ -64,7 +64,7 @@ impl Directory {
             |flags| rustix::fs::openat(&fd, LOCK, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
         let lock = match open_lock(OFlags::RDWR | OFlags::CREATE) {
             // what is stored can be read all the same
-            Err(Errno::ROFS) => open_lock(OFlags::RDONLY),
+            Err(Errno::ROFS) => open_lock(OFlags::RDONLY).map_err(|_| Errno::ROFS),
             lock => lock,
         };
         let mut lock = lock.map(File::from).map_err(|errno| unusable(errno.into()))?;

@@ -60,10 +60,10 @@ fn a_forced_call_is_not_made_where_it_cannot_be_recorded() {
     let mut pair = insisting_on("one");
     let calls = pair.relays[0].calls;
     pair.read_only = Some(0);
-    pair.pass(120);
+    pair.pass(70);
     assert_eq!(pair.relays[0].calls, calls);
     pair.read_only = None;
-    pair.pass_until_call(0, 10);
+    pair.pass_until_call(0, 60);
 }
 
 /// A normal one brings the same token again, and ends none.
