@@ -254,7 +254,7 @@ async fn files_that_do_not_fit_are_named_at_the_start_and_at_a_change_and_the_ol
     let bad = [
         ("cert_file", "", good.key(), "is empty"),
         ("cert_file", "nonsense", good.key(), "has no certificate"),
-        ("cert_file", half, good.key(), "has no certificate"),
+        ("cert_file", half, good.key(), "has a certificate that cannot be read"),
         ("key_file", good.chain(), "nonsense", "has no private key"),
         ("key_file", good.chain(), other.key(), "is not the key of the certificate"),
     ];
