@@ -1,7 +1,7 @@
 //! Which keepers run? They are added, changed and ended one by one while the process lives.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -28,12 +28,12 @@ pub struct Keepers {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     running: BTreeMap<CredentialId, Running>,
-    /// Those that were told to end, each after the call that it has under way (I13).
-    ending: JoinSet<(Ended, Timestamp)>,
+    /// Keepers that end: each finishes the call that it has under way (I13).
+    ending: JoinSet<(CredentialId, Timestamp)>,
     /// Whose they are.
-    left: Vec<Ended>,
+    left: BTreeMap<CredentialId, Arc<Identity>>,
     /// To be started when those have ended that call for the same credential, under this name or another one.
-    waiting: Vec<Ready>,
+    waiting: BTreeMap<CredentialId, Ready>,
     /// Under which name each was kept last whose keeper has ended,
     kept_as: HashMap<Arc<Identity>, CredentialId>,
     /// and when the last keeper under each name ended.
@@ -48,9 +48,6 @@ struct Running {
     setups: mpsc::UnboundedSender<Box<Setup>>,
     clock: Arc<dyn Clock>,
 }
-
-/// A keeper that ends, or has ended.
-type Ended = (CredentialId, Arc<Identity>);
 
 /// A keeper that is about to run.
 struct Ready {
@@ -91,13 +88,13 @@ impl Keepers {
     /// Whoever has to wait for another's end starts in [`Keepers::settle`].
     pub fn change(&mut self, parts: Vec<Parts>) -> Changes {
         let mut gone: BTreeSet<_> = self.running.keys().cloned().collect();
-        gone.extend(self.waiting.iter().map(|ready| ready.handle.id.clone()));
+        gone.extend(self.waiting.keys().cloned());
         let (mut next, mut replaced) = (Vec::new(), BTreeSet::new());
         for parts in parts {
             gone.remove(&parts.id);
             let running = self.running.get(&parts.id).map(|running| (&running.identity, &running.setups));
-            let waiting = || self.waiting.iter().find(|ready| ready.handle.id == parts.id);
-            let before = running.or_else(|| waiting().map(|ready| (&ready.identity, &ready.setups)));
+            let waiting = || self.waiting.get(&parts.id).map(|ready| (&ready.identity, &ready.setups));
+            let before = running.or_else(waiting);
             match before {
                 // one that has ended takes its relay with it
                 Some((identity, setups)) if *identity == parts.identity => {
@@ -111,14 +108,13 @@ impl Keepers {
         }
         let gone: Vec<_> = gone.into_iter().collect();
         let changes = Changes { added: next.len() - replaced.len(), removed: gone.len(), replaced: replaced.len() };
-        self.waiting.retain(|ready| !gone.contains(&ready.handle.id) && !replaced.contains(&ready.handle.id));
         gone.iter().chain(&replaced).for_each(|id| self.end(id));
         self.forget_metrics(&gone);
         let ready: Vec<_> = next.into_iter().map(|parts| self.ready(parts)).collect();
         let handles: Vec<_> = ready.iter().map(|ready| ready.handle.clone()).collect();
         // the keeper of a ticket looks here for its account's access token
         self.registry.change(&handles, &gone);
-        self.waiting.extend(ready);
+        self.waiting.extend(ready.into_iter().map(|ready| (ready.handle.id.clone(), ready)));
         self.start_those_that_may();
         changes
     }
@@ -133,47 +129,55 @@ impl Keepers {
         let mut beat = interval(BEAT);
         while !self.is_settled() {
             tokio::select! {
-                Some(Ok(((id, identity), at))) = self.ending.join_next() => {
-                    self.left.retain(|(left, of)| (left, of) != (&id, &identity));
-                    self.kept_as.insert(identity, id.clone());
-                    self.ended_at.insert(id.clone(), at);
-                    self.forget_metrics(&[id]);
+                Some(Ok((id, at))) = self.ending.join_next() => {
+                    self.has_ended(id, at);
+                    // most end at once: whoever may start is looked for when all have been heard of
+                    while let Some(Ok((id, at))) = self.ending.try_join_next() {
+                        self.has_ended(id, at);
+                    }
                     self.start_those_that_may();
                 }
                 // who waits for its turn is not dead
                 _ = beat.tick() => {
-                    self.waiting.iter().for_each(|Ready { handle, clock, .. }| handle.heartbeat.beat(clock.awake()));
+                    self.waiting.values().for_each(|Ready { handle, clock, .. }| handle.heartbeat.beat(clock.awake()));
                 }
             }
         }
     }
 
-    /// A call under way runs to its end (I13). Its record stays in the store.
+    /// A call under way runs to its end (I13); one that waits never starts. Its record stays in the store.
     fn end(&mut self, id: &CredentialId) {
+        self.waiting.remove(id);
         let Some(Running { task, identity, clock, .. }) = self.running.remove(id) else { return };
-        let ended = (id.clone(), identity);
-        self.left.push(ended.clone());
-        self.ending.spawn(task.stop().map(move |()| (ended, clock.boot_now())));
+        self.left.insert(id.clone(), identity);
+        let id = id.clone();
+        self.ending.spawn(task.stop().map(move |()| (id, clock.boot_now())));
+    }
+
+    fn has_ended(&mut self, id: CredentialId, at: Timestamp) {
+        if let Some(identity) = self.left.remove(&id) {
+            self.kept_as.insert(identity, id.clone());
+        }
+        self.ended_at.insert(id.clone(), at);
+        self.forget_metrics(&[id]);
     }
 
     /// Of those that nobody keeps any more.
     fn forget_metrics(&self, ids: &[CredentialId]) {
         let is_kept = |id: &CredentialId| {
-            let waits = self.waiting.iter().any(|ready| ready.handle.id == *id);
-            waits || self.running.contains_key(id) || self.left.iter().any(|(left, _)| left == id)
+            self.waiting.contains_key(id) || self.running.contains_key(id) || self.left.contains_key(id)
         };
         ids.iter().filter(|id| !is_kept(id)).for_each(|id| self.metrics.remove(id));
     }
 
     fn start_those_that_may(&mut self) {
-        let waits = |ready: &Ready| {
-            let is_in_the_way = |(id, identity): &Ended| *id == ready.handle.id || *identity == ready.identity;
-            self.left.iter().any(is_in_the_way)
-        };
-        let (waiting, next): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(waits);
+        let called_for: HashSet<_> = self.left.values().collect();
+        let waits =
+            |(id, ready): &(CredentialId, Ready)| self.left.contains_key(id) || called_for.contains(&ready.identity);
+        let (waiting, next): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(waits);
         self.waiting = waiting;
-        for Ready { handle, identity, setups, clock, mut keeper } in next {
-            let id = handle.id.clone();
+        for (id, Ready { identity, setups, clock, mut keeper, .. }) in next {
             if self.kept_as.get(&identity).is_some_and(|name| *name != id) {
                 keeper.expect_calls(Meanwhile { since: self.ended_at.get(&id).copied(), until: clock.boot_now() });
             }

@@ -31,8 +31,8 @@ impl World {
         [self.store.version].into_iter().chain(before).collect()
     }
 
-    /// Of whoever is gone only the holder counts: of the own record, or of one that may be found in the store before the next
-    /// poll shows who is gone then.
+    /// Which relays were gone at the last poll is asked of a holder only: the one in the relay's own record, or one that it may find
+    /// in the store before its next poll.
     fn forget_who_is_gone(&mut self) {
         let holders = self.possible_holders();
         let all_may_hold = !self.keeps_its_holder();
@@ -56,8 +56,8 @@ impl World {
         self.store.record.holder.into_iter().chain(before).collect()
     }
 
-    /// Whether the holder stays the same until all that run have polled: it was seen in this tick or the one before, so a
-    /// take-over is as far away, and nobody stands still any more.
+    /// Whether the holder stays the same until all that run have polled: it has polled in this tick or the one before, so that nobody
+    /// takes over sooner, and no relay can freeze or be cut off any more.
     fn keeps_its_holder(&self) -> bool {
         let may_be_lost = self.faults.losses > 0 && self.store.last.is_some();
         let may_stand_still = self.faults.freezes > 0 || self.faults.cuts > 0;

@@ -79,9 +79,9 @@ impl World {
         self.relays.iter_mut().for_each(|relay| relay.seen_revision = relay.seen_revision.saturating_sub(least));
     }
 
-    /// Only whether a relay is behind the store counts, or the store behind a relay. A relay that is behind by one write is not
-    /// after a loss. There is one at most, so the history has another name only after it, and whoever knows the old one is
-    /// behind.
+    /// Only whether a relay is behind the store counts, or the store behind a relay; and while a write can be lost, whether it is
+    /// behind by one, for then it is not after the loss. One write is lost at most, and only then the history gets another name: a
+    /// relay that knows the old name is behind.
     fn number_changes(&mut self) {
         let Self { store: Store { cursor, last, .. }, relays, faults, .. } = self;
         let behind = if faults.losses > 0 { 1 } else { 2 };

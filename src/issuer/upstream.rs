@@ -324,8 +324,8 @@ fn is_certificate(error: &(dyn Error + 'static)) -> bool {
     }
 }
 
-/// A reqwest error as text. It loses its URL, which holds the AppSecret; reqwest's own "error sending request" is told only where
-/// there is no cause.
+/// A reqwest error as text, without its URL, which holds the AppSecret. Where it has causes only those are told: reqwest's own text
+/// says no more than "error sending request".
 fn flattened(error: reqwest::Error) -> String {
     let error = error.without_url();
     printable(&causes(error.source().unwrap_or(&error)), &[], LONGEST_REASON)

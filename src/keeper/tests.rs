@@ -147,11 +147,15 @@ impl Process {
     }
 
     fn parts(&self, account: &str) -> Parts {
+        self.parts_of(account, "wx1")
+    }
+
+    fn parts_of(&self, account: &str, appid: &str) -> Parts {
         Parts {
             id: id(account),
             identity: Arc::new(Identity {
                 base_url: "http://wechat".to_owned(),
-                appid: "wx1".to_owned(),
+                appid: appid.to_owned(),
                 endpoint: "token".to_owned(),
             }),
             setup: setup_with(self.issuer.clone()),
@@ -314,13 +318,9 @@ async fn a_stop_lets_the_call_under_way_end_and_stores_its_token() {
 #[tokio::test(start_paused = true)]
 async fn one_keeper_is_ended_and_added_again_while_the_other_goes_on() {
     let mut process = Process::start(FakeStore::new(), FakeIssuer::default());
-    let shop = || {
-        let parts = process.parts("shop");
-        Parts { identity: Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() }), ..parts }
-    };
-    let (main, both) = (vec![process.parts("main")], [0, 1].map(|_| vec![process.parts("main"), shop()]));
-    let [both, again] = both;
-    process.change_to(both).await;
+    let main = vec![process.parts("main")];
+    let both = vec![process.parts("main"), process.parts_of("shop", "wx2")];
+    process.change_to(both.clone()).await;
     assert_eq!(process.keepers.count(), 2);
     seconds(1).await;
     let handle = process.handle();
@@ -328,7 +328,7 @@ async fn one_keeper_is_ended_and_added_again_while_the_other_goes_on() {
     process.change_to(main).await;
     assert!(process.registry.handles().access_token("shop").is_none());
     assert!(Arc::ptr_eq(&handle, &process.handle()));
-    process.change_to(again).await;
+    process.change_to(both).await;
     seconds(1).await;
     // from its record: a restart is free (I7)
     let shop = process.registry.handles().access_token("shop").unwrap().published();
@@ -382,9 +382,8 @@ async fn a_keeper_that_is_ended_does_not_wait_for_a_permit() {
     let mut process = Process::start(FakeStore::new(), FakeIssuer::default());
     let permits = Permits::new(1);
     let _taken = permits.acquire(false).await;
-    let parts = process.parts("shop");
-    let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() });
-    process.change_to(vec![process.parts("main"), Parts { identity, permits: permits.clone(), ..parts }]).await;
+    let shop = Parts { permits: permits.clone(), ..process.parts_of("shop", "wx2") };
+    process.change_to(vec![process.parts("main"), shop]).await;
     seconds(1).await;
     let main = vec![process.parts("main")];
     tokio::time::timeout(GRACE, process.change_to(main)).await.expect("it has nothing to wait for");
@@ -408,7 +407,7 @@ async fn changed_settings_reach_a_keeper_that_runs_and_another_owner_of_the_reco
         "with the new issuer"
     );
 
-    let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*same.identity).clone() });
+    let identity = process.parts_of("main", "wx2").identity;
     let changes = process.change_to(vec![Parts { identity, ..same }]).await;
     assert_eq!(changes, Changes { replaced: 1, removed: 1, added: 0 });
     assert_eq!(process.keepers.count(), 1);
@@ -426,9 +425,8 @@ async fn the_token_of_another_owner_is_served_no_more_though_its_keeper_ends_lat
     let (handle, served) = (process.handle(), process.handle().published());
     assert!(process.served().is_some());
     seconds(3).await;
-    let parts = process.parts("main");
-    let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() });
-    process.keepers.change(vec![Parts { identity, ..parts }]);
+    let next = vec![process.parts_of("main", "wx2")];
+    process.keepers.change(next);
     assert!(process.served().is_none() && !Arc::ptr_eq(&handle, &process.handle()));
     assert!(handle.is_retired() && !process.handle().is_retired());
     handle.changed_since(&served).now_or_never().expect("nobody waits for it any more");
@@ -444,9 +442,9 @@ async fn a_keeper_that_waits_for_the_end_of_the_one_before_it_is_not_silent() {
     let issuer = FakeIssuer { takes: Duration::from_secs(60), ..FakeIssuer::default() };
     let mut process = Process::start(FakeStore::new(), issuer);
     seconds(1).await;
-    let (parts, registry, clock) = (process.parts("main"), process.registry.clone(), process.clock.clone());
-    let identity = Arc::new(Identity { appid: "wx2".to_owned(), ..(*parts.identity).clone() });
-    let changes = process.keepers.change(vec![Parts { identity, ..parts }]);
+    let (registry, clock) = (process.registry.clone(), process.clock.clone());
+    let next = vec![process.parts_of("main", "wx2")];
+    let changes = process.keepers.change(next);
     let looking = async {
         seconds(50).await;
         assert_eq!(registry.handles().silent(clock.awake()).count(), 0);

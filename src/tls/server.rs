@@ -81,9 +81,9 @@ impl ServerTls {
         let provider = Arc::new(ring::default_provider());
         let chain = certificates(chain).ok_or(TlsError::BadCertificate)?;
         // a damaged one between the leaf and its CA would be sent to every client, which refuses the whole
-        let read = chain.iter().map(|certificate| X509Certificate::from_der(certificate).ok());
-        let read: Vec<_> = read.map(|read| Some(read?.1)).collect::<Option<_>>().ok_or(TlsError::BadCertificate)?;
-        let leaf = read.first().ok_or(TlsError::NoCertificate)?;
+        let read = chain.iter().map(|certificate| X509Certificate::from_der(certificate));
+        let read = read.collect::<Result<Vec<_>, _>>().map_err(|_| TlsError::BadCertificate)?;
+        let (_, leaf) = read.first().ok_or(TlsError::NoCertificate)?;
         let [not_before, not_after] = [leaf.validity().not_before, leaf.validity().not_after]
             .map(|at| WallTime::from_millis(at.timestamp().saturating_mul(1000)));
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| TlsError::NoKey)?;

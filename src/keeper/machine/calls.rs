@@ -201,7 +201,7 @@ impl Knowledge {
         self.record.retry_at = None;
     }
 
-    /// The call has told that the current one goes on.
+    /// The call has brought the current token again.
     pub(super) fn same_token(&mut self) {
         self.note(Note::SameToken { after_failures: self.record.failures });
         self.succeeded();

@@ -18,7 +18,6 @@ use super::{
 use crate::{
     group::{peers::TAKE_OVER, poller::POLL},
     keeper::record::{ForwardedReport, Orphan},
-    status::Lease,
 };
 
 /// A call that a frozen relay may still send invalidates whatever credential it finds. A relay that has not woken for so long
@@ -36,8 +35,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 impl Machine {
     /// What a relay does that may not call: take the lease when nobody has it, and pass reports on.
     pub(super) fn follow(&mut self, now: Now) {
-        let is_overdue = self.known.is_overdue(now);
-        if self.known.may_take_lease(now) && (is_overdue || self.known.is_lease_free()) {
+        let is_free = self.known.is_lease_free();
+        let is_overdue = !is_free && self.known.is_overdue(now);
+        if self.known.may_take_lease(now) && (is_free || is_overdue) {
             let is_living = self.known.living(now.boot).is_some();
             let spread = if is_living { SPREAD.mul_f64(self.known.rng.f64()) } else { Duration::ZERO };
             let Some(replica) = &mut self.known.replica else { return };
@@ -119,11 +119,11 @@ impl Knowledge {
         }
     }
 
-    /// Whether another relay has the lease and does not do what it is for: a call, or the answer to a report. Not of tickets and of WeCom:
-    /// their holder may wait for the access token, and nobody ends what they keep.
+    /// Of a lease that is not free: whether its holder does not do what it is for, a call or the answer to a report. Not of tickets and
+    /// of WeCom: their holder may wait for the access token, and nobody ends what they keep.
     fn is_overdue(&self, now: Now) -> bool {
-        let another = self.replica.as_ref().filter(|_| self.lease() == Lease::Another && self.can_be_ended());
-        let Some(replica) = another.filter(|_| !self.is_blocked()) else { return false };
+        let is_followed = matches!(self.role(), Role::Follower) && self.record.holder.is_some() && self.can_be_ended();
+        let Some(replica) = self.replica.as_ref().filter(|_| is_followed) else { return false };
         let is_of_current = |asked: &ForwardedReport| asked.generation == self.record.generation;
         let asked = self.record.forwarded.as_ref().filter(|asked| asked.answer.is_none() && is_of_current(asked));
         let planned = self.living(now.boot).map_or(Timestamp::LONG_AGO, |credential| self.planned(credential).latest);

@@ -16,8 +16,8 @@ const QUIET: Duration = Duration::from_secs(60);
 /// other one.
 const MOST_REASONS: usize = 2;
 
-/// How many of one outage in all.
-const MOST_WORDS: usize = 16;
+/// How many reasons of one outage are warned of in all.
+const MOST_REASONS_IN_ALL: usize = 16;
 
 /// Whether one server answers, and what was logged of it.
 pub(super) struct Availability {
@@ -57,7 +57,7 @@ impl Availability {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
         let is_quiet = state.warned_at.is_some_and(|at| now.saturating_sub(at) < QUIET);
-        let may_warn = state.reasons.len() < MOST_REASONS || (!is_quiet && state.reasons.len() < MOST_WORDS);
+        let may_warn = state.reasons.len() < if is_quiet { MOST_REASONS } else { MOST_REASONS_IN_ALL };
         let is_another = may_warn && state.reasons.iter().all(|other| other != reason);
         let is_known = if state.reasons.is_empty() { is_quiet } else { !is_another };
         if is_known {
