@@ -26,6 +26,12 @@ impl KeyDigest {
         &self.0
     }
 
+    /// The same as four numbers: subtle calls a function for each that it compares, and 32 calls take a hundredth of a read.
+    fn words(&self) -> [u64; 4] {
+        let (words, _) = self.0.as_chunks();
+        std::array::from_fn(|at| u64::from_ne_bytes(words[at]))
+    }
+
     /// The first bytes, which tell nothing of a key of 256 bits: what a map may be keyed by.
     pub(crate) fn prefix(&self) -> [u8; 8] {
         let (prefix, _) = self.0.split_first_chunk().expect("32 bytes begin with 8");
@@ -35,7 +41,7 @@ impl KeyDigest {
 
 impl PartialEq for KeyDigest {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.words().ct_eq(&other.words()).into()
     }
 }
 
