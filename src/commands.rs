@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
-use crate::lifecycle::End;
+use crate::lifecycle::{End, Signals};
 use crate::settings::{Layers, Loaded, Settings, SettingsError, Source};
 use crate::{serve, telemetry};
 
@@ -69,11 +69,12 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
     let source = Source::new(config, env);
     let runtime = runtime()?;
     // before the settings are read, which takes a while where there are thousands of accounts
-    let hangups = runtime.block_on(async { serve::hangups() }).map_err(|error| failed(&error))?;
+    let signals = runtime.block_on(async { Signals::listen() });
+    let signals = signals.map_err(|error| CommandError::Failed(format!("cannot listen for signals: {error}")))?;
     let Loaded { settings, files } = source.load();
     let settings = settings?;
     let (_writers, logs) = telemetry::start(&settings.log).map_err(|error| failed(&error))?;
-    let ended = runtime.block_on(serve::serve(settings, source, files, logs, hangups));
+    let ended = runtime.block_on(serve::serve(settings, source, files, logs, signals));
     // a thread on a stuck disk must not hold the process
     runtime.shutdown_background();
     match ended.map_err(|error| failed(&error))? {

@@ -37,14 +37,23 @@ pub struct Lifecycle {
     has_failed: Arc<AtomicBool>,
 }
 
-/// What the operator may send. Listened to before anything is started: a container's first process ignores what it does
+/// What the operator may send. Listened to before the settings are read: a container's first process ignores what it does
 /// not listen to, so a stop in the first moments would be lost.
 #[derive(Debug)]
 pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    /// To stop.
+    pub(crate) stop: StopSignals,
+    /// To read the settings again.
+    pub(crate) hangup: Signal,
     /// A file that grew over the limit (`ulimit -f`): the write fails, as on a full disk, and the process lives.
     _file_size: Signal,
+}
+
+/// Both ask a relay to stop.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Signals {
@@ -54,8 +63,11 @@ impl Signals {
     /// When the system does not let us.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            stop: StopSignals {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            },
+            hangup: signal(SignalKind::hangup())?,
             _file_size: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
@@ -118,7 +130,7 @@ impl Lifecycle {
     }
 
     /// Waits for SIGTERM, SIGINT or the end of a vital task, then up to `grace` for everything under way.
-    pub async fn run(self, mut signals: Signals, grace: Duration) -> End {
+    pub async fn run(self, mut signals: StopSignals, grace: Duration) -> End {
         tokio::select! {
             _ = signals.terminate.recv() => info!(signal = "SIGTERM", "stopping"),
             _ = signals.interrupt.recv() => info!(signal = "SIGINT", "stopping"),

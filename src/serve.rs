@@ -6,7 +6,6 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 use secrecy::ExposeSecret;
-use tokio::signal::unix::Signal;
 use tracing::{info, warn};
 
 use crate::{
@@ -44,7 +43,6 @@ use fixed::Fixed;
 pub(crate) use issuers::upstream_settings;
 use issuers::{IssuerOf, Issuers};
 use listening::Listening;
-pub(crate) use reload::hangups;
 use reload::{Reloader, warn_of_readable};
 use rules::rules;
 
@@ -67,9 +65,6 @@ pub enum ServeError {
     /// The HTTP client cannot be made.
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
-    /// The signals cannot be listened to.
-    #[error("cannot listen for signals: {0}")]
-    Signals(io::Error),
 }
 
 /// A relay that is bound and ready, and serves nothing yet.
@@ -92,7 +87,7 @@ struct Live {
 }
 
 /// Runs a relay with the settings of `source` until it is asked to stop, and follows their changes. `settings` were read of it,
-/// from `files`; `hangups` came since then.
+/// from `files`; `signals` were listened to before.
 ///
 /// # Errors
 /// When it cannot start. How a run ended is in [`End`].
@@ -101,10 +96,9 @@ pub(crate) async fn serve(
     source: Source,
     files: Arc<Watched>,
     logs: LogControl,
-    hangups: Signal,
+    signals: Signals,
 ) -> Result<End, ServeError> {
     let grace = settings.server.shutdown_grace;
-    let signals = Signals::listen().map_err(ServeError::Signals)?;
     let ready = Ready::logging_to(&settings, logs.logs()).await?;
     warn_of_readable(&files, &Watched::default());
     let fixed = Fixed::of(&settings);
@@ -112,10 +106,10 @@ pub(crate) async fn serve(
     let (registry, clock) = (ready.registry(), ready.app.clock.clone());
     let (life, relay) = ready.begin();
     let reloader = Reloader { source: Arc::new(source), files, live: relay, fixed, logs };
-    life.spawn("settings", |stop| reloader.run(hangups, stop));
+    life.spawn("settings", |stop| reloader.run(signals.hangup, stop));
     let is_alive = move || registry.handles().silent(clock.awake()).next().is_none();
     life.spawn("notices to systemd", |stop| systemd::accompany(is_alive, stop));
-    let end = life.run(signals, grace).await;
+    let end = life.run(signals.stop, grace).await;
     info!(as_asked = (end == End::AsAsked), "stopped");
     Ok(end)
 }

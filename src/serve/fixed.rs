@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::settings::{LogFormat, Prefix, Settings, StateUrl};
+use crate::settings::{CallsTooLong, LogFormat, Prefix, Settings, StateUrl};
 
 /// Those that it was started with.
 pub(super) struct Fixed {
@@ -24,6 +24,11 @@ impl Fixed {
             prefix: settings.state.redis.prefix.clone(),
             log_format: settings.log.format,
         }
+    }
+
+    /// Whether the calls of these settings end in time in this process.
+    pub(super) fn check(&self, settings: &Settings) -> Result<(), CallsTooLong> {
+        CallsTooLong::judge(settings.wechat.timeout, self.shutdown_grace, &self.state)
     }
 
     /// The state store is the same, with another password.

@@ -3,13 +3,9 @@
 //! At SIGHUP, and when the settings file or a file that it names has other bytes than before, everything is read and validated
 //! again. Only whole, valid settings are taken; otherwise the relay goes on with those that it has.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    task::spawn_blocking,
-    time::sleep,
-};
+use tokio::{signal::unix::Signal, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -18,7 +14,7 @@ use crate::{
     http::SettingsStatus,
     keepers::Changes,
     metrics::ReloadOutcome,
-    settings::{Loaded, Settings, SettingsError, Source, Watched},
+    settings::{CallsTooLong, Loaded, Settings, SettingsError, Source, Watched},
     systemd,
     telemetry::LogControl,
 };
@@ -40,11 +36,8 @@ enum ReloadError {
     Settings(#[from] SettingsError),
     #[error("{0}")]
     Relay(#[from] ServeError),
-}
-
-/// SIGHUP, listened to from now on: until then it ends the process.
-pub(crate) fn hangups() -> io::Result<Signal> {
-    signal(SignalKind::hangup())
+    #[error("{section}.{key}: {0}; what this relay was started with counts until it is started again", section = .0.key().0, key = .0.key().1)]
+    Calls(#[from] CallsTooLong),
 }
 
 /// What watches over the settings of a relay.
@@ -107,6 +100,7 @@ impl Reloader {
     /// Changes all or nothing. The keys that would need a restart are left as they are, and returned.
     fn take(&mut self, settings: Result<Settings, SettingsError>) -> Result<Vec<&'static str>, ReloadError> {
         let settings = settings?;
+        self.fixed.check(&settings)?;
         let Changes { added, removed, replaced } = self.live.change_to(&settings)?;
         self.logs.follow(&settings.log);
         let (accounts, clients) = (settings.accounts.len(), settings.clients.len());

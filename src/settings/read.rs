@@ -10,11 +10,10 @@ use super::resolve::resolve;
 use super::tls::{TLS, tls};
 use super::values::Address;
 use super::{
-    GRACE_MARGIN, GatewaySettings, HostAddresses, Layers, LogSettings, RefreshSettings, ServerSettings, ServerTls,
-    Settings, SettingsError, StateSettings, StateUrl, WechatSettings, WecomSettings,
+    CallsTooLong, GatewaySettings, HostAddresses, Layers, LogSettings, RefreshSettings, ServerSettings, ServerTls,
+    Settings, SettingsError, StateSettings, WechatSettings, WecomSettings,
 };
 use crate::store::redis::{RedisOptions, SentinelLogin};
-use crate::timing::LEASE;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,23 +28,13 @@ impl Settings {
         let server = server(&layers.section("server"), tls(&layers.section(TLS))?)?;
         let wecom = WecomSettings { base_url: layers.section("wecom").entry("base_url").parse()? };
         let wechat = wechat(&layers.section("wechat"), &wecom)?;
-        let least_grace = wechat.timeout + GRACE_MARGIN;
-        if server.shutdown_grace < least_grace {
-            let grace = layers.section("server").entry("shutdown_grace");
-            let least = humantime::format_duration(least_grace);
-            return Err(grace.error(format!(
-                "must be wechat.timeout and 2s more ({least}) or longer, so that a sent call can end"
-            )));
-        }
         let refresh = refresh(&layers.section("refresh"))?;
         let gateway = GatewaySettings { enabled: layers.section("gateway").entry("enabled").flag()? };
         let state = state(&layers.section("state"))?;
-        if matches!(state.url, StateUrl::Redis(_)) && wechat.timeout >= LEASE {
-            let lease = humantime::format_duration(LEASE);
-            return Err(layers.section("wechat").entry("timeout").error(format!(
-                "must be less than {lease} where state.url is a Redis: a call has to end before its relay loses the lease"
-            )));
-        }
+        CallsTooLong::judge(wechat.timeout, server.shutdown_grace, &state.url).map_err(|error| {
+            let (section, key) = error.key();
+            layers.section(section).entry(key).error(error.to_string())
+        })?;
         let log = log(&layers.section("log"))?;
         let accounts = accounts(layers)?;
         let clients = clients(layers, &accounts)?;

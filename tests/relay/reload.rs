@@ -215,6 +215,26 @@ async fn what_counts_only_after_a_restart_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_would_not_end_within_the_grace_of_the_start_are_refused() {
+    let mut files = Files::new().await;
+    files.setup.env.remove("TOKEN_RELAY__SERVER__SHUTDOWN_GRACE");
+    let relay = files.setup.start().await;
+    files.more = "[server]\nshutdown_grace = \"70s\"\n[wechat]\ntimeout = \"60s\"\n".to_owned();
+    files.write();
+    relay.signal(Signal::HUP);
+    let trouble = async || relay.look("/status").await.json()["settings"]["trouble"].as_str().map(str::to_owned);
+    eventually("it is refused", async || trouble().await.is_some()).await;
+    assert_eq!(
+        trouble().await.unwrap(),
+        "server.shutdown_grace: must be wechat.timeout and 2s more (1m 2s) or longer, so that a sent call can end; what this \
+         relay was started with counts until it is started again"
+    );
+    files.more = "[server]\nshutdown_grace = \"70s\"\n".to_owned();
+    reload(&files, &relay).await;
+    assert_eq!(trouble().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_account_ends_its_call_first_and_a_stop_in_the_middle_of_it_loses_nothing() {
     let mut files = Files::new().await;
     files.accounts = vec![("main", "token"), ("shop", "token")];

@@ -1,6 +1,6 @@
 //! How does the process end, and what is left behind?
 
-use std::{process::Command, time::Duration};
+use std::{io::Write as _, process::Command, time::Duration};
 
 use rustix::process::Signal;
 use test_support::{CLIENT_KEY, Relay, Setup, client, eventually};
@@ -24,6 +24,23 @@ async fn an_idle_relay_stops_at_once_with_0_whatever_the_signal() {
         assert_eq!(relay.events("stopped")[0]["as_asked"], true);
         assert!(tokio::net::TcpStream::connect(relay.public).await.is_err());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_comes_while_the_settings_are_read_is_no_other_end() {
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    let pipe = setup.path().join("settings.toml");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    setup.env("TOKEN_RELAY_CONFIG", pipe.to_str().unwrap());
+    // as long as somebody may write, the end has not come
+    let mut writer = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    writer.write_all(b"# a long file\n").unwrap();
+    let mut relay = setup.spawn();
+    eventually("it reads", async || rustix::io::ioctl_fionread(&writer).unwrap() == 0).await;
+    relay.signal(Signal::TERM);
+    drop(writer);
+    assert_eq!(relay.ended().await, Some(0));
+    assert_eq!(relay.events("stopped")[0]["as_asked"], true);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
