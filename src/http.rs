@@ -43,6 +43,7 @@ mod page;
 mod problem;
 mod query;
 mod quota;
+mod reloads;
 mod report;
 mod revoke;
 mod routes;

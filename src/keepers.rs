@@ -85,7 +85,7 @@ impl Keepers {
     /// Makes the keepers those of `parts`, all of the same store and clock as before. One whose record has the same owner as before
     /// goes on with its new setup; where the owner is another one, or none any more, it ends. From now on readers see the
     /// credentials of `parts` and no others: an account that stands for another app must not be served with the token of the last.
-    /// Whoever has to wait for another's end starts in [`Keepers::settle`].
+    /// New keepers begin with [`Keepers::start`], so that nothing is served of theirs before the rules are those of `parts` too.
     pub fn change(&mut self, parts: Vec<Parts>) -> Changes {
         let mut gone: BTreeSet<_> = self.running.keys().cloned().collect();
         gone.extend(self.waiting.keys().cloned());
@@ -115,7 +115,6 @@ impl Keepers {
         // the keeper of a ticket looks here for its account's access token
         self.registry.change(&handles, &gone);
         self.waiting.extend(ready.into_iter().map(|ready| (ready.handle.id.clone(), ready)));
-        self.start_those_that_may();
         changes
     }
 
@@ -135,7 +134,7 @@ impl Keepers {
                     while let Some(Ok((id, at))) = self.ending.try_join_next() {
                         self.has_ended(id, at);
                     }
-                    self.start_those_that_may();
+                    self.start();
                 }
                 // who waits for its turn is not dead
                 _ = beat.tick() => {
@@ -170,7 +169,8 @@ impl Keepers {
         ids.iter().filter(|id| !is_kept(id)).for_each(|id| self.metrics.remove(id));
     }
 
-    fn start_those_that_may(&mut self) {
+    /// Starts the keepers that wait, but for those that wait for another's end: they start in [`Keepers::settle`].
+    pub fn start(&mut self) {
         let called_for: HashSet<_> = self.left.values().collect();
         let waits =
             |(id, ready): &(CredentialId, Ready)| self.left.contains_key(id) || called_for.contains(&ready.identity);

@@ -191,6 +191,7 @@ impl Ready {
         }
         let mut keepers = Keepers::new(life.clone(), self.app.registry.clone(), self.app.metrics.clone());
         keepers.change(self.keepers);
+        keepers.start();
         let listening = self.listening;
         let options = listening.public.clone();
         life.spawn("public listener", |stop| self.public.serve(self.app.public(), options, stop));
@@ -215,9 +216,11 @@ impl Live {
         let rules = rules(settings)?.after(&self.app.rules.load());
         let keepers = keepers(settings, &self.place, &self.app.registry)?;
         self.place.permits.resize(settings.wechat.max_calls);
-        // the credentials first: by the rules a request finds an account, and no app's request shall find another one's
+        // In this order, and a request reads the rules before the credentials: what it finds by the old rules among the new credentials
+        // has no token before the rules are new, for which it looks again (`http::reloads`).
         let changes = self.keepers.change(keepers);
         self.app.rules.store(Arc::new(rules));
+        self.keepers.start();
         self.listening.change_to(&settings.server);
         self.listening.announce_certificate(&self.app.metrics, self.app.clock.now().wall);
         Ok(changes)

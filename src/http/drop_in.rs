@@ -1,11 +1,11 @@
 //! What do WeChat's own token routes answer here, so that an SDK needs another host and another secret, and no other change?
 //!
-//! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`, and `GET /cgi-bin/gettoken` of WeCom (`wecom`), in WeChat's shapes, with status 200 for every refusal. `secret` is a
-//! relay key, and with `accept_appsecret` also the account's AppSecret.
+//! `GET /cgi-bin/token` and `POST /cgi-bin/stable_token`, and `GET /cgi-bin/gettoken` of WeCom (`wecom`), in WeChat's shapes, with
+//! status 200 for every refusal. `secret` is a relay key, and with `accept_appsecret` also the account's AppSecret.
 //!
 //! Order of checks, as WeChat's: method · body · appid · secret · grant type · account · token.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Borrow, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -38,7 +38,9 @@ use super::{
     asked::AskedBy,
     auth::Client,
     body::{BodyFault, Unread},
-    limits, report,
+    limits,
+    reloads::across_reloads,
+    report,
     routes::{STABLE_TOKEN, WECHAT_TOKEN},
     token::{self, LongPoll, Outcome},
 };
@@ -96,15 +98,12 @@ pub(super) async fn stable_token(
 }
 
 async fn answer(state: &AppState, route: Endpoint, peer: SocketAddr, request: Request) -> Response {
-    let (client, handed_out) = match resolve(state, route, request).await {
-        Ok(fetch) => (fetch.client.clone(), hand_out(state, fetch, peer).await),
-        Err(refusal) => (None, Err(refusal)),
-    };
-    let mut response = match handed_out {
+    let mut sender = None;
+    let mut response = match serve(state, route, request, peer, &mut sender).await {
         Ok((prepared, seconds)) => reply::token(&prepared, seconds),
         Err(refusal) => refuse(state, path(route), Platform::WeChat, peer, refusal),
     };
-    if let Some(client) = client {
+    if let Some(client) = sender {
         response.extensions_mut().insert(AskedBy(client));
     }
     response
@@ -148,6 +147,12 @@ struct Fetch {
     force_refresh: bool,
 }
 
+impl Borrow<Arc<Handle>> for Fetch {
+    fn borrow(&self) -> &Arc<Handle> {
+        &self.credential
+    }
+}
+
 impl Fetch {
     /// A fetch of the token of `account`. The secret with this digest was presented: a client's key, or the account's own secret.
     fn new(
@@ -157,18 +162,33 @@ impl Fetch {
         client: Option<&Arc<Client>>,
         force_refresh: bool,
     ) -> Result<Self, Refusal> {
-        let handles = state.registry.handles();
-        let credential = handles.access_token(account.as_str()).ok_or(Refusal::NoToken)?;
-        match client {
-            Some(client) => limits::request(state, client).map_err(|_| Refusal::TooManyRequests)?,
-            None => credential.metrics.appsecret_accepted(),
+        let credential = state.registry.handles().access_token(account.as_str()).ok_or(Refusal::NoToken)?.clone();
+        Ok(Self { credential, by: Fetcher::new(account.clone(), secret), client: client.cloned(), force_refresh })
+    }
+
+    /// Counts it as one of its client's.
+    fn count(&self, state: &AppState) -> Result<(), Refusal> {
+        match &self.client {
+            Some(client) => limits::request(state, client).map_err(|_| Refusal::TooManyRequests),
+            None => {
+                self.credential.metrics.appsecret_accepted();
+                Ok(())
+            }
         }
-        let (credential, by) = (credential.clone(), Fetcher::new(account.clone(), secret));
-        Ok(Self { credential, by, client: client.cloned(), force_refresh })
     }
 }
 
-/// The token that a request gets, once it is as good as it should be.
+/// The token that a request gets, and for how long, as `find` finds by what the request says.
+async fn count_and_hand_out(
+    state: &AppState,
+    find: impl Fn() -> Result<Fetch, Refusal>,
+    peer: SocketAddr,
+) -> Result<(Prepared, u64), Refusal> {
+    find()?.count(state)?;
+    across_reloads(find, |fetch| hand_out(state, fetch, peer)).await
+}
+
+/// The token, once it is as good as it should be.
 async fn hand_out(state: &AppState, fetch: Fetch, peer: SocketAddr) -> Result<(Prepared, u64), Refusal> {
     let outcome = match doubt(state, &fetch, peer) {
         Some((generation, grounds)) => after_verdict(state, &fetch, generation, grounds).await,
@@ -223,21 +243,30 @@ async fn current(state: &AppState, credential: &Handle, longest: Duration) -> Ou
     token::outcome(state, credential, &LongPoll::default(), longest).await
 }
 
-async fn resolve(state: &AppState, route: Endpoint, request: Request) -> Result<Fetch, Refusal> {
+/// The answer, and on the way the client whose key is in a body, for the log.
+async fn serve(
+    state: &AppState,
+    route: Endpoint,
+    request: Request,
+    peer: SocketAddr,
+    sender: &mut Option<Arc<Client>>,
+) -> Result<(Prepared, u64), Refusal> {
     let (head, body) = Unread::split(request);
-    let wrong_method = match (route, &head.method) {
-        (Endpoint::Token, &Method::GET | &Method::HEAD) => {
-            return authorize(state, route, &Parameters::of_query(head.uri.query()));
-        }
+    let read;
+    let parameters = match (route, &head.method) {
+        (Endpoint::Token, &Method::GET | &Method::HEAD) => Parameters::of_query(head.uri.query()),
         (Endpoint::StableToken, &Method::POST) => {
-            let body = body.read(state.timeouts().body).await?;
-            return authorize(state, route, &Parameters::of_body(&body)?);
+            read = body.read(state.timeouts().body).await?;
+            let parameters = Parameters::of_body(&read)?;
+            *sender = parameters.client(&state.rules.load().clients).cloned();
+            parameters
         }
-        (Endpoint::Token, _) => Refusal::NotGet,
-        (Endpoint::StableToken, _) => Refusal::NotPost,
+        (wrong, _) => {
+            body.discard().await;
+            return Err(if wrong == Endpoint::Token { Refusal::NotGet } else { Refusal::NotPost });
+        }
     };
-    body.discard().await;
-    Err(wrong_method)
+    count_and_hand_out(state, || authorize(state, route, &parameters), peer).await
 }
 
 impl From<BodyFault> for Refusal {

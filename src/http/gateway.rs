@@ -138,10 +138,11 @@ pub(super) async fn pass(
     peer: ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let rules = state.rules.load_full();
-    let Some(gateway) = &rules.gateway else { return Problem::NoSuchRoute.into_response() };
+    if state.rules.load().gateway.is_none() {
+        return Problem::NoSuchRoute.into_response();
+    }
     let (uri, family) = (request.uri().clone(), ApiFamily::of(request.uri().path()));
-    let response = match forward(&state, &rules, gateway, request).await {
+    let response = match forward(&state, request).await {
         Ok(response) => response,
         Err(refusal) => refuse(&state, peer.0, &uri, refusal),
     };
@@ -178,22 +179,9 @@ fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRef
     refusal::reply(state.rules.load().apps.main_platform(), refusal, &rid)
 }
 
-async fn forward(
-    state: &AppState,
-    rules: &Rules,
-    gateway: &Gateway,
-    request: Request,
-) -> Result<Response, GatewayRefusal> {
+async fn forward(state: &AppState, request: Request) -> Result<Response, GatewayRefusal> {
     let (head, body) = Unread::split(request);
-    let admitted = admit(state, rules, gateway, &head).await;
-    let prepared = match admitted {
-        Ok((credential, permit)) => {
-            let platform = credential.platform(&rules.apps);
-            PutIn::of(state, gateway, &credential).await.map(|put_in| (platform, put_in, permit))
-        }
-        Err(refusal) => Err(refusal),
-    };
-    let (platform, put_in, permit) = match prepared {
+    let Prepared { rules, platform, put_in, permit } = match prepare(state, &head).await {
         Ok(prepared) => prepared,
         Err(refusal) => {
             body.discard().await;
@@ -210,6 +198,7 @@ async fn forward(
         silence: rules.timeouts.silence,
     };
     put_in.put(head.uri.query(), &mut call);
+    let gateway = of(&rules)?;
     let mut end = Box::pin(sleep(WHOLE));
     let upload = Upload::new(body.into_body());
     let reply = tokio::select! {
@@ -223,6 +212,38 @@ async fn forward(
             Err(refusal)
         }
     }
+}
+
+/// It may have been turned off a moment ago.
+fn of(rules: &Rules) -> Result<&Gateway, GatewayRefusal> {
+    rules.gateway.as_ref().ok_or(GatewayRefusal::Forbidden)
+}
+
+/// A call that may be made, by these rules.
+struct Prepared {
+    rules: Arc<Rules>,
+    platform: Platform,
+    put_in: PutIn,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Where the settings were changed while it waited for a token, it is decided anew: the account may be on another platform by now.
+async fn prepare(state: &AppState, head: &Parts) -> Result<Prepared, GatewayRefusal> {
+    loop {
+        let rules = state.rules.load_full();
+        let prepared = prepare_by(state, rules.clone(), head).await;
+        if Arc::ptr_eq(&rules, &state.rules.load()) {
+            return prepared;
+        }
+    }
+}
+
+async fn prepare_by(state: &AppState, rules: Arc<Rules>, head: &Parts) -> Result<Prepared, GatewayRefusal> {
+    let gateway = of(&rules)?;
+    let (credential, permit) = admit(state, &rules, gateway, head).await?;
+    let platform = credential.platform(&rules.apps);
+    let put_in = PutIn::of(state, gateway, &credential).await?;
+    Ok(Prepared { rules, platform, put_in, permit })
 }
 
 /// Whether a request may pass, and a place among those that are under way.

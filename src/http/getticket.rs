@@ -15,10 +15,11 @@ use super::{
         TicketReply, WeChatTicketQuery,
     },
     gateway, handed_out, limits,
+    reloads::across_reloads,
     routes::{AGENT_TICKET, CORP_TICKET, WECHAT_TICKET},
     token::{self, LongPoll, Outcome},
 };
-use crate::{credential::TicketKind, issuer::Platform, metrics::Refusal, registry::Handle};
+use crate::{credential::TicketKind, issuer::Platform, metrics::Refusal, registry::{Handle, Prepared}};
 
 /// For the description of all three.
 const PASSED_ON: &str = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.";
@@ -110,20 +111,18 @@ async fn answer(
     request: Request,
 ) -> Response {
     let (mut head, body) = request.into_parts();
-    let found = || find(route, &state, &head);
-    let found = handed_out::heard_of(&state, &head, found, Refusal::UnknownAccessToken, Refusal::NoToken).await;
-    let found = found.and_then(|handle| {
+    let find = || find(route, &state, &head);
+    let found = handed_out::heard_of(&state, &head, find, Refusal::UnknownAccessToken, Refusal::NoToken).await;
+    let found = found.and_then(|_| {
         let within_limit = limits::request_of_sender(&state, &state.rules.load(), &head);
-        within_limit.map(|()| handle).map_err(|_| Refusal::TooManyRequests)
+        within_limit.map_err(|_| Refusal::TooManyRequests)
     });
     let refusal = match found {
-        Ok(handle) => {
+        Ok(()) => {
             drop(body);
-            match token::outcome(&state, &handle, &LongPoll::default(), state.timeouts().first_token).await {
-                Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => {
-                    return drop_in::ticket(&prepared, seconds);
-                }
-                Outcome::Unavailable(_) => Refusal::NoToken,
+            match across_reloads(find, |ticket| current(&state, ticket)).await {
+                Ok((prepared, seconds)) => return drop_in::ticket(&prepared, seconds),
+                Err(refusal) => refusal,
             }
         }
         Err(refusal) if state.rules.load().gateway.is_some() && !route.is_final(refusal) => {
@@ -137,13 +136,21 @@ async fn answer(
     drop_in::refuse(&state, route.path, route.platform, peer.0, refusal)
 }
 
+/// The ticket, and for how long.
+async fn current(state: &AppState, ticket: Arc<Handle>) -> Result<(Prepared, u64), Refusal> {
+    match token::outcome(state, &ticket, &LongPoll::default(), state.timeouts().first_token).await {
+        Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => Ok((prepared, seconds)),
+        Outcome::Unavailable(_) => Err(Refusal::NoToken),
+    }
+}
+
 /// The kept ticket that a request asks for. Order of checks, as WeChat's: method · token · type.
 fn find(route: Route, state: &AppState, head: &Parts) -> Result<Arc<Handle>, Refusal> {
     if !matches!(head.method, Method::GET | Method::HEAD) {
         return Err(Refusal::NotGet);
     }
     let parameter = |name| Parameter::of_query(head.uri.query(), name);
-    let handles = state.registry.handles();
+    let (rules, handles) = (state.rules.load(), state.registry.handles());
     let given = parameter("access_token");
     let access_token = match given.text(Refusal::NoAccessToken, Refusal::UnknownAccessToken) {
         Ok(token) => handles.handed_out(token, state.clock.boot_now()).cloned().ok_or(Refusal::UnknownAccessToken),
@@ -159,7 +166,7 @@ fn find(route: Route, state: &AppState, head: &Parts) -> Result<Arc<Handle>, Ref
     };
     let account = access_token.id.account();
     // the other platform knows no such path
-    let platform = state.rules.load().apps.platform_of(account);
+    let platform = rules.apps.platform_of(account);
     let kept = handles.ticket(account.as_str(), kind).filter(|_| platform == route.platform);
     kept.cloned().ok_or(Refusal::TicketNotKept)
 }

@@ -20,7 +20,8 @@ use super::{
     health::json_answer,
     problem::Problem,
     query,
-    ticket::{self, Ticket},
+    reloads::across_reloads,
+    ticket::Ticket,
     token::{Asking, LongPoll, Outcome},
 };
 use crate::{
@@ -124,7 +125,7 @@ pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request)
     // hyper uses its read buffer for the next request only when this one is gone.
     drop(request);
     let signed = match resolved {
-        Ok(asked) => sign(&state, asked).await,
+        Ok(asked) => wait(&state, asked).await,
         Err(problem) => Err(problem),
     };
     signed.unwrap_or_else(Problem::into_response)
@@ -132,7 +133,7 @@ pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request)
 
 /// What a request asks for. `Debug` is not derived: the page's query may hold what is secret to others.
 struct AskedConfig {
-    ticket: (Ticket, TicketKind),
+    kind: TicketKind,
     page: String,
     asking: Asking,
 }
@@ -144,20 +145,23 @@ fn resolve(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<Aske
     let client = asking.client(&rules.clients)?;
     let (account, page) = (query::account(uri.query())?, query::page_url(uri.query())?);
     let kind = query::signed_for(uri.query())?;
-    let handles = state.registry.handles();
-    let ticket = Ticket::authorize(state, &handles, client, account.as_deref(), kind)?;
+    let ticket = Ticket::authorize(state, client, account.as_deref(), kind)?;
     // another page is refused at once, not after the wait
     rules.pages.with(ticket.handle.id.account(), &page)?;
-    Ok(AskedConfig { ticket: (ticket, kind), page: page.into_owned(), asking })
+    Ok(AskedConfig { kind, page: page.into_owned(), asking })
 }
 
-async fn sign(state: &AppState, asked: AskedConfig) -> Result<Response, Problem> {
-    let (ticket, outcome) = ticket::awaited(state, asked.ticket, &LongPoll::default(), &asked.asking).await?;
-    if let Outcome::Unavailable(problem) = outcome {
+async fn wait(state: &AppState, asked: AskedConfig) -> Result<Response, Problem> {
+    let find = || Ticket::find(state, &asked.asking, asked.kind);
+    across_reloads(find, |ticket| sign(state, ticket, &asked.page)).await
+}
+
+async fn sign(state: &AppState, ticket: Ticket, page: &str) -> Result<Response, Problem> {
+    if let Outcome::Unavailable(problem) = ticket.outcome(state, &LongPoll::default()).await {
         return Err(problem);
     }
     let rules = state.rules.load_full();
-    let (pages, page) = rules.pages.with(ticket.handle.id.account(), &asked.page)?;
+    let (pages, page) = rules.pages.with(ticket.handle.id.account(), page)?;
     // What was served a moment ago is looked up once more: an answer's head has the ticket in JSON, and the text is signed.
     let published = ticket.handle.published();
     let now = state.clock.now();

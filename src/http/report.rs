@@ -17,8 +17,8 @@ use super::{
     described::{AccountQuery, BadToken, Refused, ReportHeard, ReportRefused, Unavailable},
     limits,
     problem::{Problem, failed, limited},
-    query,
-    token::{self, LongPoll},
+    reloads::across_reloads,
+    token::{self, Asking, LongPoll},
 };
 use crate::{
     credential::{Generation, log_credential},
@@ -45,21 +45,31 @@ pub(super) async fn report(State(state): State<Arc<AppState>>, request: Request)
 
 async fn handle(state: &AppState, request: Request) -> Result<Response, Problem> {
     let (head, body) = Unread::split(request);
-    let authorized = authorize(state, &head);
+    let asking = authorize(state, &head);
     drop(head);
-    let (credential, client) = match authorized {
-        Ok(authorized) => authorized,
+    let asking = match asking {
+        Ok(asking) => asking,
         Err(problem) => {
             body.discard().await;
             return Err(problem);
         }
     };
     let bad = token_in(&body.read(state.timeouts().body).await?)?;
+    let client = asking.client(&state.rules.load().clients)?.clone();
     limits::request(state, &client).map_err(Problem::too_many_requests)?;
     limits::report(state, &client).map_err(|retry_in| Problem::Limited { retry_in, limit: ClientLimit::Reports })?;
-    match timeout(state.timeouts().report, resolve(state, &client, &credential, &bad)).await {
+    across_reloads(|| asking.access_token(state), |credential| resolve_in_time(state, &client, credential, &bad)).await
+}
+
+/// The keeper goes on when the time is over: whoever asks next joins what is under way (I13).
+async fn resolve_in_time(
+    state: &AppState,
+    client: &Client,
+    credential: Arc<Handle>,
+    bad: &str,
+) -> Result<Response, Problem> {
+    match timeout(state.timeouts().report, resolve(state, client, &credential, bad)).await {
         Ok(answer) => answer,
-        // The keeper goes on: whoever asks next joins what is under way (I13).
         Err(_elapsed) => {
             log_credential!(info, &credential.id, client = client.name(), "report: no verdict in time");
             Err(unavailable(state, &credential, "no verdict in time"))
@@ -68,12 +78,10 @@ async fn handle(state: &AppState, request: Request) -> Result<Response, Problem>
 }
 
 /// All checks that come before the body is read.
-fn authorize(state: &AppState, head: &Parts) -> Result<(Arc<Handle>, Arc<Client>), Problem> {
-    let rules = state.rules.load();
-    let client = rules.clients.identify(Presented::in_head(head))?;
-    let name = query::account(head.uri.query())?;
-    let credential = client.authorize(&state.registry.handles(), name.as_deref())?.clone();
-    Ok((credential, client.clone()))
+fn authorize(state: &AppState, head: &Parts) -> Result<Asking, Problem> {
+    let asking = Asking::of(Presented::in_head(head), head.uri.query())?;
+    asking.access_token(state)?;
+    Ok(asking)
 }
 
 impl From<BodyFault> for Problem {
@@ -107,8 +115,8 @@ async fn resolve(state: &AppState, client: &Client, credential: &Handle, bad: &s
     Ok(token::serve(state, credential, &LongPoll::default(), state.timeouts().report).await)
 }
 
-/// Logs the keeper's answer to a report of the token of this generation. Each report is one line, and each client's reports are
-/// limited. A client may repeat a report that is refused for now many times: these are logged at DEBUG.
+/// Logs the keeper's answer to a report of the token of this generation, in one line: the reports of clients are limited. One that is
+/// refused for now may be repeated many times, and is logged at DEBUG.
 pub(super) fn log(client: Option<&Client>, credential: &Handle, generation: Generation, answer: Option<&Reported>) {
     let (id, client) = (&credential.id, client.map(Client::name));
     let published = credential.published();

@@ -1,6 +1,6 @@
 //! How is a ticket read? As a token is, from memory.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, mem, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -14,6 +14,7 @@ use super::{
     limits,
     problem::Problem,
     query,
+    reloads::across_reloads,
     token::{self, Asking, LongPoll, Outcome},
 };
 use crate::{
@@ -27,16 +28,28 @@ pub(super) struct Ticket {
     access_token: Arc<Handle>,
 }
 
+impl Borrow<Arc<Handle>> for Ticket {
+    fn borrow(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+}
+
 impl Ticket {
+    /// The ticket of this kind that `asking` may have now.
+    pub(super) fn find(state: &AppState, asking: &Asking, kind: TicketKind) -> Result<Self, Problem> {
+        let access_token = asking.access_token(state)?;
+        Self::of(&state.registry.handles(), &access_token, kind)
+    }
+
     /// The ticket of this kind that `client` asks for, of the account that it names. It counts the request.
     pub(super) fn authorize(
         state: &AppState,
-        handles: &Handles,
         client: &Client,
         account: Option<&str>,
         kind: TicketKind,
     ) -> Result<Self, Problem> {
-        let ticket = Self::of(handles, client.authorize(handles, account)?, kind)?;
+        let handles = state.registry.handles();
+        let ticket = Self::of(&handles, client.authorize(&handles, account)?, kind)?;
         limits::request(state, client).map_err(Problem::too_many_requests)?;
         Ok(ticket)
     }
@@ -83,35 +96,22 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
 
 async fn wait(
     state: &AppState,
-    (ticket, kind, poll, asking): (Ticket, TicketKind, LongPoll, Asking),
+    (kind, mut poll, asking): (TicketKind, LongPoll, Asking),
 ) -> Result<Response, Problem> {
-    let (_, outcome) = awaited(state, (ticket, kind), &poll, &asking).await?;
-    Ok(token::respond(outcome))
+    let serve = |ticket: Ticket| {
+        // of another credential the client holds nothing
+        let poll = mem::take(&mut poll);
+        async move { Ok(token::respond(ticket.outcome(state, &poll).await)) }
+    };
+    across_reloads(|| Ticket::find(state, &asking, kind), serve).await
 }
 
-/// The ticket that `asking` may have after the wait, and how it ended.
-pub(super) async fn awaited(
-    state: &AppState,
-    (ticket, kind): (Ticket, TicketKind),
-    poll: &LongPoll,
-    asking: &Asking,
-) -> Result<(Ticket, Outcome), Problem> {
-    let outcome = ticket.outcome(state, poll).await;
-    let access_token = asking.access_token(state)?;
-    let now = Ticket::of(&state.registry.handles(), &access_token, kind)?;
-    if Arc::ptr_eq(&now.handle, &ticket.handle) {
-        return Ok((ticket, outcome));
-    }
-    let outcome = now.outcome(state, &LongPoll::default()).await;
-    Ok((now, outcome))
-}
-
-fn resolve(state: &AppState, request: &Request) -> Result<(Ticket, TicketKind, LongPoll, Asking), Problem> {
+fn resolve(state: &AppState, request: &Request) -> Result<(TicketKind, LongPoll, Asking), Problem> {
     let (rules, query) = (state.rules.load(), request.uri().query());
     let asking = Asking::of(Presented::by(request), query)?;
     let client = asking.client(&rules.clients)?;
     let (account, kind) = (query::account(query)?, query::ticket_kind(query)?);
     let poll = LongPoll::of_request(request)?;
-    let ticket = Ticket::authorize(state, &state.registry.handles(), client, account.as_deref(), kind)?;
-    Ok((ticket, kind, poll, asking))
+    Ticket::authorize(state, client, account.as_deref(), kind)?;
+    Ok((kind, poll, asking))
 }

@@ -1,6 +1,6 @@
 //! How is a token read: at once, by long poll, or after the first one has come?
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{future::pending, mem, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -18,6 +18,7 @@ use super::{
     limits,
     problem::Problem,
     query,
+    reloads::across_reloads,
 };
 use crate::{
     clock::Timestamp,
@@ -100,24 +101,24 @@ impl Asking {
     }
 }
 
-async fn wait(state: &AppState, (handle, poll, asking): (Arc<Handle>, LongPoll, Asking)) -> Result<Response, Problem> {
+async fn wait(state: &AppState, (mut poll, asking): (LongPoll, Asking)) -> Result<Response, Problem> {
     let longest = state.timeouts().first_token;
-    let response = serve(state, &handle, &poll, longest).await;
-    let now = asking.access_token(state)?;
-    if Arc::ptr_eq(&now, &handle) {
-        return Ok(response);
-    }
-    Ok(serve(state, &now, &LongPoll::default(), longest).await)
+    let serve = |handle: Arc<Handle>| {
+        // of another credential the client holds nothing
+        let poll = mem::take(&mut poll);
+        async move { Ok(serve(state, &handle, &poll, longest).await) }
+    };
+    across_reloads(|| asking.access_token(state), serve).await
 }
 
 /// What a request asks for, counted as one of its client's.
-fn admit(state: &AppState, request: &Request) -> Result<(Arc<Handle>, LongPoll, Asking), Problem> {
+fn admit(state: &AppState, request: &Request) -> Result<(LongPoll, Asking), Problem> {
     let (rules, handles, query) = (state.rules.load(), state.registry.handles(), request.uri().query());
     let asking = Asking::of(Presented::by(request), query)?;
     let poll = LongPoll::of_request(request);
-    let (handle, poll, client) = resolve(asking.client(&rules.clients), &handles, query, poll)?;
+    let (_, poll, client) = resolve(asking.client(&rules.clients), &handles, query, poll)?;
     limits::request(state, client).map_err(Problem::too_many_requests)?;
-    Ok((handle.clone(), poll, asking))
+    Ok((poll, asking))
 }
 
 /// The credential and the poll that a request asks for, and who sends it. The whole query is read before any account is looked up.

@@ -143,6 +143,7 @@ impl Process {
         let keepers = Keepers::new(life.clone(), registry.clone(), metrics.clone());
         let mut process = Self { life, keepers, registry, metrics, issuer: Arc::new(issuer), store, clock };
         process.keepers.change(vec![process.parts("main")]);
+        process.keepers.start();
         process
     }
 
@@ -178,13 +179,14 @@ impl Process {
         Some(offer.token.expose().to_owned())
     }
 
-    /// A client reports the token: before its probe the keeper writes a debit.
     async fn change_to(&mut self, parts: Vec<Parts>) -> Changes {
         let changes = self.keepers.change(parts);
+        self.keepers.start();
         self.keepers.settle().await;
         changes
     }
 
+    /// A client reports the token: before its probe the keeper writes a debit.
     async fn report(&self) {
         let handle = self.handle();
         let generation = handle.published().status.offer.as_ref().unwrap().generation;
@@ -427,6 +429,7 @@ async fn the_token_of_another_owner_is_served_no_more_though_its_keeper_ends_lat
     seconds(3).await;
     let next = vec![process.parts_of("main", "wx2")];
     process.keepers.change(next);
+    process.keepers.start();
     assert!(process.served().is_none() && !Arc::ptr_eq(&handle, &process.handle()));
     assert!(handle.is_retired() && !process.handle().is_retired());
     handle.changed_since(&served).now_or_never().expect("nobody waits for it any more");
@@ -445,6 +448,7 @@ async fn a_keeper_that_waits_for_the_end_of_the_one_before_it_is_not_silent() {
     let (registry, clock) = (process.registry.clone(), process.clock.clone());
     let next = vec![process.parts_of("main", "wx2")];
     let changes = process.keepers.change(next);
+    process.keepers.start();
     let looking = async {
         seconds(50).await;
         assert_eq!(registry.handles().silent(clock.awake()).count(), 0);
@@ -464,6 +468,7 @@ async fn an_account_with_another_name_calls_after_the_one_before_it_and_on_the_w
         assert_eq!(process.calls(), 1);
         let other = vec![process.parts("other")];
         process.keepers.change(other);
+        process.keepers.start();
         assert_eq!(process.keepers.count(), 0);
         tokio::join!(process.keepers.settle(), async {
             seconds(1).await;

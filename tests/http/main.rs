@@ -25,6 +25,7 @@ mod poll;
 mod random_bytes;
 mod raw_http;
 mod read;
+mod reloads;
 mod report;
 mod ticket;
 mod wecom;

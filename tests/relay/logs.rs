@@ -97,17 +97,20 @@ async fn each_request_is_one_line_with_names_and_without_a_secret() {
     client::get(relay.public, &fetch(CLIENT_KEY), None).await.unwrap().token();
     client::get(relay.public, &fetch("sentinel-a-wrong-key"), None).await.unwrap();
     client::send(relay.public, stable.as_bytes()).await.unwrap().token();
+    let refused = client::request("POST", "/cgi-bin/stable_token", None, "", &body.replace("client_cred", "another_cred"));
+    client::send(relay.public, refused.as_bytes()).await.unwrap();
     let api = format!("/cgi-bin/get_api_domain_ip?access_token={token}");
     assert_eq!(client::get(relay.public, &api, None).await.unwrap().status, 200);
     assert_eq!(client::get(relay.public, &format!("/token?{CLIENT_KEY}"), None).await.unwrap().status, 401);
     relay.look("/status").await;
-    eventually("all are logged", async || relay.events("request").len() >= 6).await;
+    eventually("all are logged", async || relay.events("request").len() >= 7).await;
     let fetched = "/cgi-bin/token?grant_type&appid&secret";
     let expected = [
         json!({"client": "orders", "route": "token", "method": "GET", "path": "/token?account", "status": 200}),
         json!({"client": "orders", "route": "drop_in_token", "method": "GET", "path": fetched, "status": 200}),
         json!({"route": "drop_in_token", "method": "GET", "path": fetched, "status": 200, "errcode": 40125}),
         json!({"client": "orders", "route": "drop_in_stable_token", "method": "POST", "path": "/cgi-bin/stable_token", "status": 200}),
+        json!({"client": "orders", "route": "drop_in_stable_token", "method": "POST", "path": "/cgi-bin/stable_token", "status": 200, "errcode": 40002}),
         json!({"route": "gateway", "method": "GET", "path": "/cgi-bin/get_api_domain_ip?access_token", "status": 200}),
         json!({"route": "token", "method": "GET", "path": "/token?…", "status": 401}),
     ];

@@ -1,12 +1,18 @@
 //! What does an SDK say in the query or the body of its request?
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::described::GrantType;
-use crate::{http::query, metrics::Refusal};
+use crate::{
+    http::{
+        auth::{Client, Clients},
+        query,
+    },
+    metrics::Refusal,
+};
 
 /// What the token routes read; everything else that is said is ignored. Without `Debug`, for it holds a key.
 #[derive(Default)]
@@ -80,6 +86,12 @@ pub(super) struct Members {
 }
 
 impl<'r> Parameters<'r> {
+    /// The client whose key stands as the secret.
+    pub(super) fn client<'c>(&self, clients: &'c Clients) -> Option<&'c Arc<Client>> {
+        let secret = self.secret.text(Refusal::NoSecret, Refusal::WrongKey).ok()?;
+        clients.by_secret(secret).1
+    }
+
     /// Of `/cgi-bin/token`.
     pub(super) fn of_query(query: Option<&'r str>) -> Self {
         Self::of_names(query, "appid", "secret")

@@ -13,8 +13,9 @@ use axum::{
 
 use super::{
     Fetch, Parameters, TAG,
+    count_and_hand_out,
     described::{CorpQuery, CorpTokenReply},
-    hand_out, refuse, reply,
+    refuse, reply,
 };
 use crate::{
     http::{AppState, apps::Agent, body::Unread, routes::GETTOKEN},
@@ -51,8 +52,8 @@ async fn serve(state: &AppState, peer: SocketAddr, request: Request) -> Result<(
         body.discard().await;
         return Err(Refusal::NotGet);
     }
-    let fetch = authorize(state, &Parameters::of_corp_query(head.uri.query()))?;
-    hand_out(state, fetch, peer).await
+    let parameters = Parameters::of_corp_query(head.uri.query());
+    count_and_hand_out(state, || authorize(state, &parameters), peer).await
 }
 
 /// All checks of what a request says.
