@@ -25,7 +25,7 @@ use crate::{
     metrics::CredentialMetrics,
     recent::History,
     report::{Grounds, ReportFailure, ReportLimit},
-    status::{Lease, Status},
+    status::{Lease, Status, StoreTrouble},
 };
 
 mod account_token;
@@ -254,11 +254,15 @@ impl Handle {
 
 impl Status {
     const fn unheard_of(&self) -> Unheard {
-        match self.lease {
+        match (self.lease, &self.store_trouble) {
             _ if !self.is_loaded => Unheard::Anything,
-            Lease::Alone => Unheard::Nothing,
-            _ if self.store_trouble.is_some() => Unheard::Anything,
-            Lease::Ours | Lease::Another | Lease::Nobody => Unheard::OfTheGroup,
+            (Lease::Alone, _) => Unheard::Nothing,
+            // while it lasts, what the others hand out is not heard of
+            (_, Some(StoreTrouble::Store(_) | StoreTrouble::Newer(_))) => Unheard::Anything,
+            // nobody of the group fetches for a record that is not theirs, and it may last for days
+            (_, None | Some(StoreTrouble::Changed | StoreTrouble::AnothersRecord | StoreTrouble::Foreign)) => {
+                Unheard::OfTheGroup
+            }
         }
     }
 }
@@ -321,6 +325,7 @@ mod tests {
         credential::{Promise, Token},
         metrics::Metrics,
         status::{HandedOut, Offer},
+        store::StoreError,
     };
 
     fn handle(id: &CredentialId) -> (Arc<Handle>, KeeperEnd) {
@@ -381,6 +386,22 @@ mod tests {
         assert_eq!(found("never", at(0)), None);
         registry.remove(&[CredentialId::access_token("main".parse().unwrap())]);
         assert!(registry.handles().handed_out("current", at(0)).is_none(), "what was found before is a hint");
+    }
+
+    #[test]
+    fn one_record_that_is_no_record_keeps_no_token_of_another_account_in_doubt() {
+        let registry = Registry::default();
+        let (one, end) = handle(&CredentialId::access_token("one".parse().unwrap()));
+        registry.insert(&[one]);
+        let unheard_of = |store_trouble| {
+            end.publisher.publish(Status { is_loaded: true, store_trouble, ..Status::default() });
+            registry.handles().unheard_of()
+        };
+        assert_eq!(unheard_of(None), Unheard::OfTheGroup);
+        assert_eq!(unheard_of(Some(StoreError("away".to_owned()).into())), Unheard::Anything);
+        assert_eq!(unheard_of(Some(StoreTrouble::Newer(9))), Unheard::Anything);
+        assert_eq!(unheard_of(Some(StoreTrouble::Foreign)), Unheard::OfTheGroup);
+        assert_eq!(unheard_of(Some(StoreTrouble::AnothersRecord)), Unheard::OfTheGroup);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) use described::{
 };
 pub use early::EarlyFetches;
 pub(super) use parameters::Parameter;
-pub(super) use reply::{errcode, rid, ticket};
+pub(super) use reply::{errcode, in_words_of, rid, ticket};
 pub use throttle::Throttle;
 pub(super) use wecom::gettoken;
 
@@ -124,7 +124,7 @@ pub(super) fn refuse(
     peer: SocketAddr,
     mut refusal: Refusal,
 ) -> Response {
-    let (now, address) = (state.clock.now(), peer.ip().to_canonical());
+    let (now, address) = (state.clock.now(), peer.ip());
     let rid = reply::rid(now.wall);
     if refusal == Refusal::WrongKey {
         let wrong_key = state.throttle.wrong_key(address, now.boot);

@@ -163,7 +163,7 @@ pub(super) fn account(state: &AppState, head: &Parts) -> Option<Arc<Handle>> {
 /// Counts and logs a refusal, and answers with it. Of the request only the path is logged, for any part of a query may be a
 /// secret.
 fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRefusal) -> Response {
-    let (now, address) = (state.clock.now(), peer.ip().to_canonical());
+    let (now, address) = (state.clock.now(), peer.ip());
     let rid = drop_in::rid(now.wall);
     if matches!(refusal, GatewayRefusal::WrongKey | GatewayRefusal::UnknownKey) {
         let wrong_key = state.throttle.wrong_key(address, now.boot);

@@ -28,7 +28,7 @@ impl Loops {
         let (_, body) = Unread::split(request);
         body.discard().await;
         let now = state.clock.now();
-        let (rid, address, route) = (drop_in::rid(now.wall), peer.ip().to_canonical(), route.name());
+        let (rid, address, route) = (drop_in::rid(now.wall), peer.ip(), route.name());
         state.metrics.http.looped();
         if self.0.is_due(now.boot) {
             warn!(

@@ -133,6 +133,9 @@ async fn that_no_call_is_left_of_the_days_is_said_to_operators_and_clients() {
     let refused = fake.get("/token").await;
     assert_eq!(refused.status, 503);
     assert!(refused.body.contains("no token can be served; the day's budget of calls is spent"), "{}", refused.body);
+    fake.publish("main", Status { whole_budget, budget, ..offering(7, "t", 3541) });
+    let page = fake.admin("/").await.body;
+    assert!(page.contains("<details class=\"row act\" data-name=\"main\""), "{page}");
 }
 
 #[tokio::test]

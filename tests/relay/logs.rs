@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     process::{Child, ChildStderr, Command, Stdio},
     time::Duration,
 };
@@ -116,6 +116,21 @@ async fn each_request_is_one_line_with_names_and_without_a_secret() {
     ];
     assert_eq!(requests(&relay), expected);
     assert!(!relay.text().contains(&token), "a token is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ipv4_address_is_written_as_one_though_the_relay_listens_on_ipv6_too() {
+    if std::net::TcpListener::bind("[::]:0").is_err() {
+        println!("skipped: this machine has no IPv6");
+        return;
+    }
+    let mut setup = Setup::new(RELAY, 600, 60).await;
+    setup.set("log.access", "all");
+    setup.set("server.listen", "[::]:0");
+    let relay = setup.start().await;
+    client::get((Ipv4Addr::LOCALHOST, relay.public.port()).into(), "/token", None).await.unwrap();
+    eventually("it is logged", async || !relay.events("request").is_empty()).await;
+    assert_eq!(requests(&relay).len(), 1);
 }
 
 /// Asks for what is not there, so many times on one connection, in batches: each is a line of either log.

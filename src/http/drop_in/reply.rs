@@ -37,7 +37,7 @@ pub(super) fn refused(platform: Platform, refusal: Refusal, rid: &str) -> Respon
 }
 
 /// The code and the words of a refusal.
-pub(super) fn in_words_of(platform: Platform, refusal: Refusal) -> (i64, &'static str) {
+pub(in crate::http) fn in_words_of(platform: Platform, refusal: Refusal) -> (i64, &'static str) {
     match platform {
         Platform::WeChat => in_words_of_wechat(refusal),
         Platform::WeCom => in_words_of_wecom(refusal),

@@ -5,9 +5,15 @@ use axum::{
     response::Response,
 };
 
-use crate::{http::drop_in, issuer::Platform, metrics::GatewayRefusal};
+use crate::{http::drop_in, issuer::Platform, metrics::{GatewayRefusal, Refusal}};
 
-/// The one mapping of refusals. Status 200 where an SDK is to read an errcode, as WeChat does it; another one where no SDK that
+/// What the routes of SDKs refuse for the same reason: in their words.
+fn of_the_routes(platform: Platform, refusal: Refusal) -> (StatusCode, i64, &'static str) {
+    let (errcode, errmsg) = drop_in::in_words_of(platform, refusal);
+    (StatusCode::OK, errcode, errmsg)
+}
+
+/// The one mapping of the gateway's refusals. Status 200 where an SDK is to read an errcode, as WeChat does it; another one where no SDK that
 /// works sends such a request, or where nothing was wrong with it.
 pub(super) fn reply(platform: Platform, refusal: GatewayRefusal, rid: &str) -> Response {
     use GatewayRefusal as Why;
@@ -16,20 +22,13 @@ pub(super) fn reply(platform: Platform, refusal: GatewayRefusal, rid: &str) -> R
         Why::Misspelt => (StatusCode::OK, 40097, "invalid args"),
         Why::NotGet => (StatusCode::OK, 43001, "require GET method"),
         Why::Forbidden | Why::UnknownKey | Why::NotAllowed => (StatusCode::OK, 48001, "api unauthorized"),
-        Why::MissingToken => (StatusCode::OK, 41001, "access_token missing"),
-        // to WeCom's SDKs 40001 is a wrong secret
-        Why::UnknownToken => match platform {
-            Platform::WeChat => (StatusCode::OK, 40001, "invalid credential, access_token is invalid or not latest"),
-            Platform::WeCom => (StatusCode::OK, 40014, "invalid access_token"),
-        },
+        Why::MissingToken => of_the_routes(platform, Refusal::NoAccessToken),
+        Why::UnknownToken => of_the_routes(platform, Refusal::UnknownAccessToken),
         Why::NoAppid => (StatusCode::OK, 41002, "appid missing"),
         Why::UnknownAppid => (StatusCode::OK, 40013, "invalid appid"),
         Why::NoSecret => (StatusCode::OK, 41004, "appsecret missing"),
         Why::WrongKey => (StatusCode::OK, 40125, "invalid appsecret"),
-        Why::TooManyRequests if platform == Platform::WeCom => (StatusCode::OK, 45009, "api freq out of limit"),
-        Why::TooManyWrongKeys | Why::TooManyRequests => {
-            (StatusCode::OK, 45011, "api minute-quota reach limit  mustslower  retry next minute")
-        }
+        Why::TooManyWrongKeys | Why::TooManyRequests => of_the_routes(platform, Refusal::TooManyRequests),
         Why::NoLivingToken => (StatusCode::SERVICE_UNAVAILABLE, -1, "no living token"),
         Why::TooBusy => (StatusCode::SERVICE_UNAVAILABLE, -1, "too many requests at once"),
         Why::BodyStalled => (StatusCode::REQUEST_TIMEOUT, -1, "the body stalled"),
@@ -70,6 +69,10 @@ mod tests {
         let [wechat, wecom] = [Platform::WeChat, Platform::WeCom];
         assert_eq!(
             [told(wechat, Why::TooManyRequests).await, told(wecom, Why::TooManyRequests).await],
+            [(200, 45011), (200, 45009)]
+        );
+        assert_eq!(
+            [told(wechat, Why::TooManyWrongKeys).await, told(wecom, Why::TooManyWrongKeys).await],
             [(200, 45011), (200, 45009)]
         );
         assert_eq!(

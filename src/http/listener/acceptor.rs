@@ -58,6 +58,8 @@ impl<'f> Acceptor<'f> {
                     match listener.accept().await {
                         Ok((stream, peer)) => {
                             self.accepted();
+                            // on `[::]` an IPv4 address comes as one of IPv6
+                            let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                             if let Some(admitted) = self.admit(peer) {
                                 return Accepted { stream, peer, held: (permit, admitted) };
                             }

@@ -48,23 +48,6 @@ impl Credential {
         self.status().state(self.now)
     }
 
-    /// How bad it is.
-    pub(super) fn severity(&self) -> Severity {
-        let status = self.status();
-        let is_served = self.state().is_served();
-        let failing = status.trouble.as_deref().map(Severity::of_failure);
-        // between two tickets there is none for a second or two, without a failure
-        let is_missing = !is_served && (self.kind() == CredentialKind::AccessToken || failing.is_some());
-        match failing {
-            _ if self.is_silent || is_missing => Severity::Bad,
-            Some(Severity::Act) => Severity::Act,
-            _ if status.store_trouble.is_some() || status.ended_by_others_at.is_some() => Severity::Act,
-            Some(_) => Severity::Watch,
-            None if !is_served || status.rotations_to_revoke > 0 => Severity::Watch,
-            None => Severity::Fine,
-        }
-    }
-
     /// Everything shown depends on these alone, except durations, which the script counts down.
     fn looks(&self) -> (*const Published, State, bool, Option<Entry>) {
         (Arc::as_ptr(&self.published), self.state(), self.is_silent, self.last)

@@ -4,7 +4,10 @@
 //! in `lines`.
 
 use super::{account::Credential, severity::Severity};
-use crate::status::{Failure, StoreTrouble};
+use crate::{
+    credential::CredentialKind,
+    status::{Failure, StoreTrouble},
+};
 
 /// Something that an operator should know.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +24,19 @@ pub(super) enum Notice<'c> {
     AnotherCaller,
     /// An operator's revocation is on its way.
     Revoking,
+}
+
+impl Credential {
+    /// As bad as the worst that an operator should know of it.
+    pub(super) fn severity(&self) -> Severity {
+        let of_the_lack = match self.kind() {
+            _ if self.state().is_served() => Severity::Fine,
+            CredentialKind::AccessToken => Severity::Bad,
+            // between two of them there is none for a second or two, without a failure
+            CredentialKind::Ticket(_) => Severity::Watch,
+        };
+        Notice::of(self).map(|(severity, _)| severity).fold(of_the_lack, Severity::max)
+    }
 }
 
 impl<'c> Notice<'c> {
