@@ -47,6 +47,7 @@ pub mod issuer;
 pub mod keeper;
 pub mod keepers;
 pub mod language;
+mod last_look;
 pub mod lifecycle;
 pub mod logs;
 pub mod metrics;

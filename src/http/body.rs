@@ -1,6 +1,6 @@
 //! How is a small body read, and what becomes of one that nobody wants?
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use axum::{
     body::{Body, Bytes, HttpBody},
@@ -10,11 +10,14 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
+use crate::last_look;
+
 /// The longest body: twice the longest token.
 const LONGEST: usize = 4096;
-/// How much of a body that nobody wants is read, so that the client reads the answer instead of a reset connection.
-const DISCARDED: usize = 256 * 1024;
-const DISCARDED_FOR: Duration = Duration::from_secs(1);
+/// How much of a body that nobody wants is read, and for how long, so that the client reads the answer instead of a reset connection:
+/// more than the largest upload that WeChat takes, and as long as an idle connection may stand.
+const DISCARDED: usize = 64 * 1024 * 1024;
+const DISCARDED_FOR: Duration = Duration::from_secs(10);
 
 /// The body of a request, of which nothing was read yet.
 pub(super) struct Unread {
@@ -42,9 +45,14 @@ impl Unread {
         (head, Self { body, waits_for_leave })
     }
 
-    /// As it is, to be streamed.
-    pub(super) fn into_body(self) -> Body {
-        self.body
+    /// As it is, to be streamed; what is left of it in the end may come back to [`Unread::discard_rest`].
+    pub(super) fn stream(&mut self) -> Body {
+        mem::take(&mut self.body)
+    }
+
+    /// The same as [`Unread::discard`], of what was not streamed.
+    pub(super) async fn discard_rest(self, body: Body) {
+        Self { body, ..self }.discard().await;
     }
 
     /// The whole body, if it comes within `within`.
@@ -52,7 +60,7 @@ impl Unread {
         let fault = if self.body.size_hint().lower() > LONGEST as u64 {
             BodyFault::TooLarge
         } else {
-            match timeout(within, Limited::new(&mut self.body, LONGEST).collect()).await {
+            match last_look::timeout(within, Limited::new(&mut self.body, LONGEST).collect()).await {
                 Ok(Ok(whole)) => return Ok(whole.to_bytes()),
                 Ok(Err(error)) if error.is::<LengthLimitError>() => BodyFault::TooLarge,
                 Ok(Err(_)) => BodyFault::Cut,

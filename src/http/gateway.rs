@@ -180,7 +180,7 @@ fn refuse(state: &AppState, peer: SocketAddr, uri: &Uri, mut refusal: GatewayRef
 }
 
 async fn forward(state: &AppState, request: Request) -> Result<Response, GatewayRefusal> {
-    let (head, body) = Unread::split(request);
+    let (head, mut body) = Unread::split(request);
     let Prepared { rules, platform, put_in, permit } = match prepare(state, &head).await {
         Ok(prepared) => prepared,
         Err(refusal) => {
@@ -200,7 +200,7 @@ async fn forward(state: &AppState, request: Request) -> Result<Response, Gateway
     put_in.put(head.uri.query(), &mut call);
     let gateway = of(&rules)?;
     let mut end = Box::pin(sleep(WHOLE));
-    let upload = Upload::new(body.into_body());
+    let upload = Upload::new(body.stream());
     let reply = tokio::select! {
         reply = exchange(state, gateway, &mut call, put_in, head.uri.query(), &upload) => reply,
         () = &mut end => Err(GatewayRefusal::NoReply),
@@ -208,7 +208,12 @@ async fn forward(state: &AppState, request: Request) -> Result<Response, Gateway
     match reply {
         Ok(reply) => Ok(answer(reply, &call, upload, end, permit)),
         Err(refusal) => {
-            upload.give_up();
+            drop(permit);
+            let rest = upload.give_up();
+            // a client that stalls or has left sends no more of it
+            if !matches!(refusal, GatewayRefusal::BodyStalled | GatewayRefusal::BodyCut) {
+                body.discard_rest(rest).await;
+            }
             Err(refusal)
         }
     }
@@ -286,6 +291,7 @@ async fn exchange(
         reply.peek(call.silence).await?;
     }
     if !reply.names_bad_token(call.platform) {
+        upload.forget_copy();
         return Ok(reply);
     }
     let (renewed, copy) = (heal::renewed(state, &handle, generation).await, upload.copy());

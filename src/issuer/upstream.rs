@@ -22,6 +22,7 @@ use tower::util::{MapRequestLayer, MapResponseLayer};
 use super::{Cause, IssueError, cause::LARGEST_REPLY};
 use crate::{
     clock::WallTime,
+    last_look,
     printable::{causes, printable},
 };
 
@@ -35,9 +36,6 @@ pub use reqwest::Url;
 /// put call into call until nothing is left. The answer to such a request bears it too.
 pub(crate) const HOP: &str = "token-relay-hop";
 
-/// The end of a call's time, for what came while the process stood still: its timer ends before the connection's task has read the
-/// socket.
-const LAST_LOOK: Duration = Duration::from_millis(50);
 /// The longest reason that an error gives, in characters: enough for two hosts' chains of causes.
 const LONGEST_REASON: usize = 512;
 
@@ -164,12 +162,8 @@ impl Upstream {
     pub(super) async fn call(&self, call: &Call<'_>, limit: Duration) -> Result<Reply, IssueError> {
         let connecting = Arc::new(AtomicBool::new(false));
         let hosts = self.first_or_fallback(call, limit, &connecting);
-        let mut hosts = pin!(CONNECTING.scope(Arc::clone(&connecting), hosts));
-        let last_look = LAST_LOOK.min(limit);
-        if let Ok(outcome) = tokio::time::timeout(limit.saturating_sub(last_look), &mut hosts).await {
-            return outcome;
-        }
-        let Ok(outcome) = tokio::time::timeout(last_look, hosts).await else {
+        let hosts = CONNECTING.scope(Arc::clone(&connecting), hosts);
+        let Ok(outcome) = last_look::timeout(limit, hosts).await else {
             return Err(if connecting.load(Ordering::Relaxed) {
                 IssueError::NotSent { cause: Cause::NoConnection(limit) }
             } else {

@@ -3,13 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use test_support::client::Answer;
-use token_relay::{http::Timeouts, registry::Reported, report::ReportLimit};
+use token_relay::{
+    http::{Limits, Timeouts},
+    registry::Reported,
+    report::ReportLimit,
+};
 use wechat_sim::{Fault, Kind, Plan, Times};
 
 use crate::{
     fake_relay::LIMITS,
     gateway::{Gate, MESSAGE, SEND, errcode, settings},
 };
+
+const LONG: Duration = Duration::from_secs(60);
 
 /// The keeper of `main` renews the token when it is reported.
 fn renewing(gate: &Gate) -> Arc<std::sync::Mutex<Vec<u64>>> {
@@ -43,6 +49,29 @@ async fn a_dead_token_is_reported_and_the_call_repeated_so_that_its_caller_never
     assert_eq!(*reports.lock().unwrap(), [7]);
     assert_eq!(gate.sim.route(SEND).calls, 2);
     assert_eq!(healings(&gate).await, ["1", "0"]);
+}
+
+#[tokio::test]
+async fn many_calls_at_once_whose_length_is_not_known_are_all_repeated() {
+    const CALLS: u32 = 80;
+    let timeouts = Timeouts { verdict: LONG, silence: LONG, ..Timeouts::new(LONG) };
+    let limits = Limits { max_connections: 1000, ..LIMITS };
+    let gate = Arc::new(Gate::with(timeouts, limits, |sim| settings(&sim.base_url(), None)).await);
+    renewing(&gate);
+    let chunked = format!("{:x}\r\n{MESSAGE}\r\n0\r\n\r\n", MESSAGE.len());
+    let request = format!(
+        "POST {SEND}?access_token={} HTTP/1.1\r\nHost: relay\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{chunked}",
+        gate.token
+    );
+    // none is answered before all of them were sent
+    gate.sim.fault(SEND, Plan::from(Fault::Slow(Duration::from_millis(500))), Times::Next(CALLS));
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..CALLS {
+        let (gate, request) = (gate.clone(), request.clone());
+        calls.spawn(async move { test_support::client::send(gate.served.address, request.as_bytes()).await.unwrap() });
+    }
+    let answers = calls.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| is_ok(answer)).count(), 80);
 }
 
 #[tokio::test]

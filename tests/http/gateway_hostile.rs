@@ -1,12 +1,12 @@
 //! Can a bad client or a bad WeChat harm anybody else through the gateway? Raw bytes, and no time asserted.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use test_support::{client, eventually};
 use token_relay::http::{Limits, Timeouts};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::sleep,
 };
 use wechat_sim::{Fault, Op, Times};
@@ -158,6 +158,31 @@ async fn a_client_that_stalls_and_a_wechat_that_stalls_end_in_time() {
     still_serves(&gate).await;
 }
 
+/// Sends `head` and a large body, which takes longer than a second.
+async fn upload(stream: &mut TcpStream, target: &str) -> io::Result<()> {
+    let piece = vec![b'x'; 250_000];
+    stream.write_all(head("POST", target, "Content-Length: 2000000\r\n").as_bytes()).await?;
+    for _ in 0..8 {
+        sleep(Duration::from_millis(150)).await;
+        stream.write_all(&piece).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_large_upload_that_is_refused_is_sent_to_its_end_and_its_connection_is_used_again() {
+    let gate = Gate::new().await;
+    let mut stream = gate.served.connect().await;
+    upload(&mut stream, "/cgi-bin/media/upload?access_token=nobodys").await.unwrap();
+    let refused = read_answer(&mut stream).await;
+    assert!(refused.starts_with("HTTP/1.1 200") && refused.contains("\"errcode\":40001"), "{refused}");
+    stream.write_all(head("GET", &format!("/x/echo?access_token={}", gate.token), "").as_bytes()).await.unwrap();
+    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    gate.sim.refuse_connections().await;
+    upload(&mut stream, &format!("/cgi-bin/media/upload?access_token={}", gate.token)).await.unwrap();
+    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 502"));
+}
+
 #[tokio::test]
 async fn an_upload_that_is_slow_but_moves_is_waited_for() {
     let gate = impatient(LIMITS).await;
@@ -165,7 +190,7 @@ async fn an_upload_that_is_slow_but_moves_is_waited_for() {
     let target = format!("/x/echo?access_token={}", gate.token);
     stream.write_all(head("POST", &target, "Content-Length: 8\r\nConnection: close\r\n").as_bytes()).await.unwrap();
     for byte in b"8 bytes." {
-        tokio::time::sleep(SHORT / 2).await;
+        tokio::time::sleep(SHORT / 4).await;
         stream.write_all(&[*byte]).await.unwrap();
     }
     let back = read_to_end(&mut stream).await;

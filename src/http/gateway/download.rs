@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::upload::Upload;
+use crate::last_look::LAST_LOOK;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -37,23 +38,31 @@ pub(super) struct Download {
 pub(super) struct Silence {
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    is_running: bool,
+    /// What is left of it when the timer ends; `None` while something comes.
+    left: Option<Duration>,
 }
 
 impl Silence {
     pub(super) fn of(limit: Duration) -> Self {
-        Self { limit, timer: None, is_running: false }
+        Self { limit, timer: None, left: None }
     }
 
     /// Pending until nothing has come for the limit. Only while it is polled, which is when the client wants more.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.is_running {
-            timer.as_mut().reset(Instant::now() + limit);
-            self.is_running = true;
+        let last_look = LAST_LOOK.min(self.limit);
+        let first = self.limit - last_look;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(first)));
+        if self.left.is_none() {
+            timer.as_mut().reset(Instant::now() + first);
+            self.left = Some(last_look);
         }
-        timer.as_mut().poll(context)
+        loop {
+            ready!(timer.as_mut().poll(context));
+            match self.left.replace(Duration::ZERO) {
+                None | Some(Duration::ZERO) => return Poll::Ready(()),
+                Some(left) => timer.as_mut().reset(Instant::now() + left),
+            }
+        }
     }
 }
 
@@ -82,7 +91,7 @@ impl HttpBody for Download {
             }
             let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
             if let Poll::Ready(frame) = Pin::new(rest).poll_frame(context) {
-                self.silence.is_running = false;
+                self.silence.left = None;
                 match frame.transpose()? {
                     None => self.rest = None,
                     Some(frame) => {

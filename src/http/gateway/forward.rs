@@ -7,14 +7,19 @@ use axum::{
     http::{HeaderMap, Method, Request, Response, StatusCode, Uri},
 };
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
     client::{GatewayClient, reason},
     upload::Upload,
 };
-use crate::{http::asked, issuer::Platform, metrics::GatewayRefusal};
+use crate::{
+    http::asked,
+    issuer::Platform,
+    last_look::{self, LAST_LOOK},
+    metrics::GatewayRefusal,
+};
 
 /// How long a call may take with its whole body, both ways.
 pub(super) const WHOLE: Duration = Duration::from_secs(600);
@@ -78,8 +83,10 @@ impl Call {
         *request.uri_mut() = self.uri(base).ok_or(Failure::Final(GatewayRefusal::Malformed))?;
         *request.headers_mut() = self.headers.clone();
         let mut reply = pin!(client.send(request));
+        let mut moved_at = Instant::now();
         loop {
-            match timeout(self.silence, &mut reply).await {
+            let left = self.silence.saturating_sub(moved_at.elapsed());
+            match last_look::timeout(left.max(LAST_LOOK), &mut reply).await {
                 // what it would switch to nobody has asked for
                 Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     return Err(Failure::Final(GatewayRefusal::BadReply));
@@ -99,9 +106,11 @@ impl Call {
                         Failure::Final(GatewayRefusal::BadReply)
                     });
                 }
-                Err(_elapsed) if sending.moved() => {}
-                Err(_elapsed) if sending.is_waiting() => return Err(Failure::Final(GatewayRefusal::BodyStalled)),
-                Err(_elapsed) => return Err(Failure::Final(GatewayRefusal::NoReply)),
+                Err(_elapsed) => match sending.moved_at() {
+                    Some(at) if at > moved_at => moved_at = at,
+                    _ if sending.is_waiting() => return Err(Failure::Final(GatewayRefusal::BodyStalled)),
+                    _ => return Err(Failure::Final(GatewayRefusal::NoReply)),
+                },
             }
         }
     }
@@ -121,8 +130,11 @@ impl Sending {
         }
     }
 
-    fn moved(&self) -> bool {
-        matches!(self, Self::First(upload) if upload.moved())
+    fn moved_at(&self) -> Option<Instant> {
+        match self {
+            Self::First(upload) => upload.moved_at(),
+            Self::Again(_) => None,
+        }
     }
 
     fn is_waiting(&self) -> bool {

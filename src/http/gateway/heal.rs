@@ -18,6 +18,7 @@ use crate::{
         token::{self, LongPoll},
     },
     issuer::Platform,
+    last_look,
     metrics::{GatewayRefusal, ReportOutcome},
     registry::Handle,
     report::Grounds,
@@ -59,7 +60,7 @@ impl Reply {
         }
         let mut read = Vec::new();
         while let Some(rest) = &mut self.rest {
-            match timeout(silence, rest.frame()).await {
+            match last_look::timeout(silence, rest.frame()).await {
                 Err(_elapsed) => return Err(GatewayRefusal::NoReply),
                 Ok(Some(Err(_))) => return Err(GatewayRefusal::BadReply),
                 Ok(Some(Ok(frame))) => read.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes)),

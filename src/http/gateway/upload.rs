@@ -11,14 +11,16 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 /// How long the rest of a body may take whose answer has come.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The longest body of which a copy is kept while it is sent.
-const LONGEST_COPY: u64 = 1024 * 1024;
+const LONGEST_COPY: usize = 1024 * 1024;
+/// As much room is taken at a time for a copy that grows.
+const STEP_KIB: usize = 16;
 
 /// The body of a request on its way. A clone is the same body: where no connection was made nothing of it has been read, and
 /// the next host gets it.
@@ -29,8 +31,8 @@ struct State {
     body: Body,
     copy: Option<Kept>,
     progress: Progress,
-    /// Whether something came since it was asked last.
-    moved: bool,
+    /// When the last of it came.
+    moved_at: Option<Instant>,
     /// When it is given up, if its answer has come already.
     end: Option<Pin<Box<Sleep>>>,
     /// Who waits for more of it.
@@ -49,35 +51,57 @@ enum Progress {
     Cut,
 }
 
+/// A copy that grows with what is sent.
 struct Kept {
     bytes: Vec<u8>,
-    /// Its part of all copies' memory, in KiB.
-    _room: Option<OwnedSemaphorePermit>,
+    /// The room of all copies, in KiB.
+    room: Arc<Semaphore>,
+    /// Its part of that.
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Kept {
+    /// Whether there was room for them.
+    fn add(&mut self, bytes: &[u8]) -> bool {
+        let length = self.bytes.len() + bytes.len();
+        let taken = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let lacking = length.div_ceil(1024).saturating_sub(taken).next_multiple_of(STEP_KIB);
+        if length > LONGEST_COPY || lacking > 0 && !self.take(lacking) {
+            return false;
+        }
+        self.bytes.extend_from_slice(bytes);
+        true
+    }
+
+    fn take(&mut self, kib: usize) -> bool {
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        let Ok(more) = self.room.clone().try_acquire_many_owned(kib) else { return false };
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        true
+    }
 }
 
 impl Upload {
     /// A body of which no copy is kept.
     pub(super) fn new(body: Body) -> Self {
         let progress = if body.is_end_stream() { Progress::Ended } else { Progress::Sending };
-        Self(Arc::new(Mutex::new(State { body, copy: None, progress, moved: false, end: None, waiting: None })))
+        Self(Arc::new(Mutex::new(State { body, copy: None, progress, moved_at: None, end: None, waiting: None })))
     }
 
-    /// Keeps a copy, if the body is short enough and `room`, in KiB, is left for it.
+    /// Keeps a copy of what comes, for as long as it is short enough and `room`, in KiB, is left for it.
     pub(super) fn keep_copy(&self, room: &Arc<Semaphore>) {
         let mut state = self.state();
-        let hint = state.body.size_hint();
-        if hint.lower() > LONGEST_COPY {
-            return;
+        if state.body.size_hint().lower() <= LONGEST_COPY as u64 {
+            state.copy = Some(Kept { bytes: Vec::new(), room: room.clone(), taken: None });
         }
-        let most = hint.upper().unwrap_or(LONGEST_COPY).min(LONGEST_COPY);
-        let room = match u32::try_from(most.div_ceil(1024)).unwrap_or(u32::MAX) {
-            0 => None,
-            kib => match room.clone().try_acquire_many_owned(kib) {
-                Ok(room) => Some(room),
-                Err(_) => return,
-            },
-        };
-        state.copy = Some(Kept { bytes: Vec::new(), _room: room });
+    }
+
+    /// Keeps none any more.
+    pub(super) fn forget_copy(&self) {
+        self.state().copy = None;
     }
 
     /// The whole body, if it was sent to its end and kept.
@@ -89,9 +113,9 @@ impl Upload {
         state.copy.take().map(|copy| copy.bytes.into())
     }
 
-    /// Whether something of it was sent since the last time.
-    pub(super) fn moved(&self) -> bool {
-        std::mem::take(&mut self.state().moved)
+    /// When the last of it came.
+    pub(super) fn moved_at(&self) -> Option<Instant> {
+        self.state().moved_at
     }
 
     /// Whether the client owes more of it.
@@ -114,12 +138,12 @@ impl Upload {
         }
     }
 
-    /// Lets go of what was not sent. A connection to a WeChat that reads no further holds this body as long as it stands, and the
-    /// client's own connection could not end before.
-    pub(super) fn give_up(&self) {
+    /// Lets go of what was not sent, and returns it. A connection to a WeChat that reads no further holds this body as long as it
+    /// stands, and the client's own connection could not end before.
+    pub(super) fn give_up(&self) -> Body {
         let mut state = self.state();
-        state.body = Body::empty();
         state.progress = Progress::Cut;
+        std::mem::take(&mut state.body)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -148,7 +172,7 @@ impl HttpBody for Upload {
                 return Poll::Pending;
             };
             state.progress = Progress::Sending;
-            state.moved = true;
+            state.moved_at = Some(Instant::now());
             match frame {
                 None => {
                     state.progress = Progress::Ended;
@@ -181,11 +205,8 @@ impl HttpBody for Upload {
 
 impl State {
     fn add(&mut self, bytes: &[u8]) {
-        if let Some(copy) = &mut self.copy {
-            copy.bytes.extend_from_slice(bytes);
-            if copy.bytes.len() as u64 > LONGEST_COPY {
-                self.copy = None;
-            }
+        if self.copy.as_mut().is_some_and(|copy| !copy.add(bytes)) {
+            self.copy = None;
         }
         // hyper asks no more once all of an announced length has come.
         if self.body.is_end_stream() {
