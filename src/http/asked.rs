@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::{
     AppState,
     auth::{Client, Presented},
-    query,
 };
 use crate::{
     clock::Timestamp,
@@ -146,8 +145,16 @@ impl fmt::Display for Line<'_> {
 /// The path, and the names in the query.
 fn target(uri: &Uri) -> String {
     let path = path(uri.path());
-    let names = uri.query().into_iter().flat_map(query::pairs).take(NAMES);
-    let names: Vec<_> = names.map(|(name, _)| part(name, LONGEST_NAME)).collect();
+    // without a value it may be no name, but a part of a key that has an `&` in it
+    let name = |pair: &str| pair.split_once('=').map_or_else(|| "…".to_owned(), |(name, _)| part(name, LONGEST_NAME));
+    let names: Vec<_> = uri
+        .query()
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter(|pair| !pair.is_empty())
+        .take(NAMES)
+        .map(name)
+        .collect();
     if names.is_empty() { path } else { format!("{path}?{}", names.join("&")) }
 }
 
@@ -213,7 +220,11 @@ mod tests {
             ("/token", "/token".to_owned()),
             ("/cgi-bin/token?appid=wx1&secret=s3&grant_type=x", "/cgi-bin/token?appid&secret&grant_type".to_owned()),
             (&format!("/token?{long}"), "/token?…".to_owned()),
-            (&format!("/token?{long}=1&a"), "/token?…&a".to_owned()),
+            (&format!("/token?{long}=1&a"), "/token?…&…".to_owned()),
+            (
+                "/cgi-bin/token?appid=wx1&secret=MyKey&second-part-of-key&x=1",
+                "/cgi-bin/token?appid&secret&…&x".to_owned(),
+            ),
             (&format!("/{long}{long}/x"), "/…/x".to_owned()),
             (&format!("/{long}/cgi-bin/clear_quota/v2"), "/…/cgi-bin/clear_quota/v2".to_owned()),
             (

@@ -19,7 +19,12 @@ use super::{
     routes::{AGENT_TICKET, CORP_TICKET, WECHAT_TICKET},
     token::{self, LongPoll, Outcome},
 };
-use crate::{credential::TicketKind, issuer::Platform, metrics::Refusal, registry::{Handle, Prepared}};
+use crate::{
+    credential::TicketKind,
+    issuer::Platform,
+    metrics::Refusal,
+    registry::{Handle, Prepared},
+};
 
 /// For the description of all three.
 const PASSED_ON: &str = "With the gateway on, a call for a ticket that is not kept goes to the platform, whose answer is passed on as it is.";

@@ -1,6 +1,6 @@
 //! How is a ticket read? As a token is, from memory.
 
-use std::{borrow::Borrow, mem, sync::Arc};
+use std::{borrow::Borrow, mem, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -61,7 +61,7 @@ impl Ticket {
 
     /// What may be served of it, at once or after a wait: see [`token::outcome`].
     pub(super) async fn outcome(&self, state: &AppState, poll: &LongPoll) -> Outcome {
-        match token::outcome(state, &self.handle, poll, state.timeouts().first_token).await {
+        match token::outcome(state, &self.handle, poll, self.longest(state)).await {
             Outcome::Unavailable(_) if self.lacks_access_token(state) => {
                 let (status, now) = (&self.access_token.published().status, state.clock.boot_now());
                 let reason = "no ticket can be served, and the account has no access token to fetch one with";
@@ -69,6 +69,13 @@ impl Ticket {
             }
             outcome => outcome,
         }
+    }
+
+    /// How long to wait for a first one: not at all where no access token comes that it could be fetched with.
+    fn longest(&self, state: &AppState) -> Duration {
+        let (longest, now) = (state.timeouts().first_token, state.clock.boot_now());
+        let is_hopeless = !self.access_token.published().status.is_worth_waiting(now, longest);
+        if is_hopeless && self.lacks_access_token(state) { Duration::ZERO } else { longest }
     }
 
     fn lacks_access_token(&self, state: &AppState) -> bool {
@@ -94,10 +101,7 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
     }
 }
 
-async fn wait(
-    state: &AppState,
-    (kind, mut poll, asking): (TicketKind, LongPoll, Asking),
-) -> Result<Response, Problem> {
+async fn wait(state: &AppState, (kind, mut poll, asking): (TicketKind, LongPoll, Asking)) -> Result<Response, Problem> {
     let serve = |ticket: Ticket| {
         // of another credential the client holds nothing
         let poll = mem::take(&mut poll);

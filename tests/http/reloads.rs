@@ -7,13 +7,13 @@ use axum::{
     http::Request,
 };
 use futures_util::stream;
-use tokio::{join, time::sleep};
 use token_relay::{
     http::{Apps, Timeouts},
     registry::Reported,
     settings::Endpoint,
     status::Status,
 };
+use tokio::{join, time::sleep};
 
 use crate::{
     fake_relay::{FakeRelay, KEY, answer, app, bearer, idle},

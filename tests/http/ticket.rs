@@ -38,6 +38,16 @@ async fn a_ticket_is_served_as_a_token_is() {
 }
 
 #[tokio::test]
+async fn a_ticket_is_not_waited_for_while_no_access_token_comes_to_fetch_it_with() {
+    let fake = FakeRelay::of(&["main", "main.jsapi"]);
+    fake.publish("main.jsapi", Status { next_attempt_at: None, trouble: None, failures: 0, ..idle() });
+    let asked = tokio::time::timeout(Duration::from_secs(30), fake.get("/ticket?type=jsapi&account=main"));
+    let answer = asked.await.expect("the token's next call is an hour away");
+    answer.assert_problem(503);
+    assert!(answer.body.contains("the account has no access token to fetch one with"), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn a_ticket_is_refused_in_the_order_that_the_design_has() {
     let fake = fake();
     for (method, target, key, status) in [

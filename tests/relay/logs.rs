@@ -97,7 +97,8 @@ async fn each_request_is_one_line_with_names_and_without_a_secret() {
     client::get(relay.public, &fetch(CLIENT_KEY), None).await.unwrap().token();
     client::get(relay.public, &fetch("sentinel-a-wrong-key"), None).await.unwrap();
     client::send(relay.public, stable.as_bytes()).await.unwrap().token();
-    let refused = client::request("POST", "/cgi-bin/stable_token", None, "", &body.replace("client_cred", "another_cred"));
+    let refused =
+        client::request("POST", "/cgi-bin/stable_token", None, "", &body.replace("client_cred", "another_cred"));
     client::send(relay.public, refused.as_bytes()).await.unwrap();
     let api = format!("/cgi-bin/get_api_domain_ip?access_token={token}");
     assert_eq!(client::get(relay.public, &api, None).await.unwrap().status, 200);

@@ -12,8 +12,7 @@ use axum::{
 };
 
 use super::{
-    Fetch, Parameters, TAG,
-    count_and_hand_out,
+    Fetch, Parameters, TAG, count_and_hand_out,
     described::{CorpQuery, CorpTokenReply},
     refuse, reply,
 };

@@ -5,7 +5,11 @@ use axum::{
     response::Response,
 };
 
-use crate::{http::drop_in, issuer::Platform, metrics::{GatewayRefusal, Refusal}};
+use crate::{
+    http::drop_in,
+    issuer::Platform,
+    metrics::{GatewayRefusal, Refusal},
+};
 
 /// What the routes of SDKs refuse for the same reason: in their words.
 fn of_the_routes(platform: Platform, refusal: Refusal) -> (StatusCode, i64, &'static str) {
