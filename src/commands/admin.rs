@@ -21,10 +21,10 @@ impl Admin {
     /// Nothing is asked yet.
     ///
     /// # Errors
-    /// `server.admin_listen` is empty or cannot be read.
+    /// `server.admin_listen` is empty, or does not say where it listens.
     #[expect(clippy::disallowed_methods, reason = "it asks the relay that runs here, and not WeChat")]
     pub(super) fn of(layers: &Layers) -> Result<Self, CommandError> {
-        let Some(address) = layers.own_admin_address() else {
+        let Some(address) = layers.own_admin_address()? else {
             return Err(CommandError::Failed(
                 "the relay has no admin listener: server.admin_listen is empty".to_owned(),
             ));

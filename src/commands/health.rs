@@ -18,21 +18,23 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Asks `GET /healthz` on the public listener, and where that does not answer, because all its places are taken or another
 /// `server.listen` waits for a restart, on the admin listener, which has places of its own. Where the public listener speaks
 /// TLS it asks the admin listener alone: the certificate names the relay as others call it, not its loopback address, and may
-/// be wanted of clients too. Needs only these keys, so that neither an unreadable secret nor a mistake in a file edited since the start makes a live
-/// relay look dead. Where the file cannot even be parsed, the environment and the defaults say where it listens.
+/// be wanted of clients too. Needs only these keys, so that neither an unreadable secret nor a mistake in a file edited since the
+/// start makes a live relay look dead. Where the file cannot even be parsed, the environment and the defaults say where it listens;
+/// where `server.listen` is no address, the admin listener alone is asked.
 ///
 /// # Errors
-/// Any answer but 200, or none within 3 s; a bad `server.listen`; TLS without an admin listener.
+/// Any answer but 200, or none within 3 s; no usable address of either; TLS without an admin listener.
 pub fn health(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
     let (layers, broken) = Layers::read_what_can_be(config, env);
     unless_broken(ask_one(&layers), broken)
 }
 
 fn ask_one(layers: &Layers) -> Outcome {
-    let (address, admin) = match (layers.own_address()?, layers.own_admin_address()) {
-        (public, admin) if !layers.own_address_has_tls() => (public, admin),
-        (_, Some(admin)) => (admin, None),
-        (_, None) => {
+    let (address, admin) = match (layers.own_address(), layers.own_admin_address()) {
+        (Ok(public), admin) if !layers.own_address_has_tls() => (public, admin.ok().flatten()),
+        (_, Ok(Some(admin))) => (admin, None),
+        (Err(error), _) | (Ok(_), Err(error)) => return Err(error.into()),
+        (Ok(_), Ok(None)) => {
             let reason = "with server.tls.cert_file the admin listener is asked, and server.admin_listen is off";
             return Err(CommandError::Failed(reason.to_owned()));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::account::accounts;
 use super::client::clients;
-use super::entry::{Table, value_or_file};
+use super::entry::{Entry, Table, value_or_file};
 use super::resolve::resolve;
 use super::tls::{TLS, tls};
 use super::values::Address;
@@ -51,10 +51,7 @@ impl Layers {
     pub(crate) fn own_address(&self) -> Result<SocketAddr, SettingsError> {
         let listen = self.section("server").entry("listen");
         let Address(address) = listen.parse()?;
-        if address.port() == 0 {
-            return Err(listen.error("has port 0, so it does not say where the relay listens"));
-        }
-        Ok(reachable(address))
+        reachable(address, &listen)
     }
 
     /// Whether it is reached by TLS there.
@@ -62,20 +59,26 @@ impl Layers {
         matches!(self.section(TLS).entry("cert_file").optional_text(), Ok(Some(_)))
     }
 
-    /// As `own_address` for `server.admin_listen`; `None` where it is off, has port 0, or is no address.
-    pub(crate) fn own_admin_address(&self) -> Option<SocketAddr> {
-        let Address(address) = self.section("server").entry("admin_listen").parse().ok()?;
-        (address.port() != 0).then(|| reachable(address))
+    /// As `own_address` for `server.admin_listen`; `None` where it is off.
+    ///
+    /// # Errors
+    /// It is not an address, or has port 0.
+    pub(crate) fn own_admin_address(&self) -> Result<Option<SocketAddr>, SettingsError> {
+        let listen = self.section("server").entry("admin_listen");
+        listen.optional()?.map(|Address(address)| reachable(address, &listen)).transpose()
     }
 }
 
-/// The loopback address for "all addresses".
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+/// The address that `listen` has, with the loopback address for "all addresses".
+fn reachable(mut address: SocketAddr, listen: &Entry<'_>) -> Result<SocketAddr, SettingsError> {
+    if address.port() == 0 {
+        return Err(listen.error("has port 0, so it does not say where the relay listens"));
+    }
     if address.ip().is_unspecified() {
         let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         address.set_ip(loopback);
     }
-    address
+    Ok(address)
 }
 
 fn server(table: &Table<'_>, tls: Option<ServerTls>) -> Result<ServerSettings, SettingsError> {

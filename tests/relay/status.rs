@@ -70,11 +70,16 @@ async fn where_no_account_is_served_the_answer_is_printed_and_the_exit_code_is_1
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_relay_that_cannot_be_asked_is_named_in_one_line_with_exit_code_1() {
+async fn why_a_relay_cannot_be_asked_is_said_in_one_line() {
     let closed = ClosedPort::bind();
-    for (admin, says) in [(closed.address().to_string(), "refused"), (String::new(), "server.admin_listen is empty")] {
+    for (admin, code, says) in [
+        (closed.address().to_string(), 1, "refused"),
+        (String::new(), 1, "server.admin_listen is empty"),
+        ("9090".to_owned(), 78, "server.admin_listen: must be"),
+        ("127.0.0.1:0".to_owned(), 78, "server.admin_listen: has port 0"),
+    ] {
         let asked = status(admin, "", &[]).await;
-        assert_eq!((asked.code, asked.stdout.as_str()), (Some(1), ""));
+        assert_eq!((asked.code, asked.stdout.as_str()), (Some(code), ""));
         assert!(asked.stderr.contains(says) && asked.stderr.lines().count() == 1, "{}", asked.stderr);
     }
 }

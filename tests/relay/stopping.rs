@@ -173,6 +173,12 @@ async fn health_tells_by_its_exit_code_whether_the_running_relay_lives() {
     eventually("it is alive", async || with_file(&["health"]).status.success()).await;
     eventually("it says how it is", async || with_file(&["status", "--json"]).status.success()).await;
     assert_eq!(with_file(&["check"]).status.code(), Some(78));
+    // nor is a server.listen that is no address: the relay listens where it did before
+    let mut edited = Command::new(RELAY);
+    edited.env_clear().env("TOKEN_RELAY__SERVER__LISTEN", "8080").arg("health");
+    edited.env("TOKEN_RELAY__SERVER__ADMIN_LISTEN", relay.admin.to_string());
+    let edited = edited.output().unwrap();
+    assert!(edited.status.success(), "{edited:?}");
     relay.signal(Signal::TERM);
     relay.ended().await;
     assert_eq!(health(&relay).status.code(), Some(1));

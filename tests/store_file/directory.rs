@@ -80,6 +80,23 @@ async fn a_directory_that_becomes_usable_is_opened_by_the_next_operation() {
 }
 
 #[tokio::test]
+async fn a_lock_that_was_removed_is_taken_again_unless_another_relay_has_it() {
+    let root = TempDir::new().unwrap();
+    let dir = root.path().join("state");
+    let store = FileStore::open(&dir).unwrap();
+    fs::remove_file(dir.join("lock")).unwrap();
+    assert_eq!(store.swap(&account(), None, sealed("one")).await, Swap::Won);
+    assert!(matches!(FileStore::open(&dir), Err(OpenError::InUse { .. })));
+    fs::remove_file(dir.join("lock")).unwrap();
+    let other = FileStore::open(&dir).unwrap();
+    let Swap::Unknown(error) = store.swap(&account(), Some(sealed("one")), sealed("two")).await else {
+        panic!("two write into one directory")
+    };
+    assert!(error.to_string().contains("in use by another relay"), "{error}");
+    assert_eq!(load(&other).await, Some(sealed("one")));
+}
+
+#[tokio::test]
 async fn a_directory_that_was_removed_is_made_again() {
     let root = TempDir::new().unwrap();
     let dir = root.path().join("state");

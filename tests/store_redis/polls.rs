@@ -134,6 +134,20 @@ async fn a_change_number_that_cannot_be_counted_on_from_begins_a_new_history() {
 }
 
 #[tokio::test]
+async fn a_nonce_that_no_relay_makes_begins_a_new_history() {
+    for garbage in ["0", "007", "99999999999999999", "184467440737095516150", "-5", "1e3", "abc", ""] {
+        let server = RedisServer::start();
+        let store = store_on(&server);
+        assert_eq!(swap(&store, None, "one").await, Swap::Won);
+        let cursor = poll(&store, None).await.cursor;
+        server.tell(&["HSET", GROUP, "nonce", garbage]);
+        let seen = poll(&store, Some(cursor)).await;
+        assert_eq!(seen.changed, Changed::All, "{garbage}");
+        assert_eq!(poll(&store, Some(seen.cursor)).await.changed, these(&[]), "{garbage}");
+    }
+}
+
+#[tokio::test]
 async fn an_older_dump_is_noticed_by_the_first_poll_and_then_all_relays_read_all() {
     let (server, [here, there], cursor) = set_back().await;
     let noticed = poll(&here, Some(cursor)).await;

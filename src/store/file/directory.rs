@@ -1,5 +1,5 @@
-//! What happens on the disk? Blocking calls, each relative to the open directory: if it is moved or mounted over, they
-//! fail instead of writing into another relay's.
+//! What happens on the disk? Blocking calls, each relative to the open directory: if that is moved or mounted over, they go on in
+//! it, and not into another relay's.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FlockOperation, Mode, OFlags},
+    fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, Stat},
     io::Errno,
 };
 use tracing::warn;
@@ -41,14 +41,14 @@ pub(super) struct Directory {
     fd: OwnedFd,
     path: PathBuf,
     /// Holds the lock until it is closed, also by the end of the process.
-    _lock: File,
+    lock: File,
 }
 
 /// What has become of an open directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     There,
-    /// Somebody has removed it: what is written into it now would be nowhere.
+    /// Somebody has removed it, or its lock: what is written into it now would be nowhere, or beside another relay.
     Removed,
     /// NFS or FUSE know the descriptor no more, and it never comes back; the path may lead to a new one.
     Lost,
@@ -75,7 +75,7 @@ impl Directory {
         }
         // Who holds it is only for the other's message: no error, a full disk least of all, may keep the relay from starting.
         let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        let directory = Self { fd, path, _lock: lock };
+        let directory = Self { fd, path, lock };
         if let Err(error) = directory.tidy() {
             warn!(directory = %directory.path.display(), %error, "the state directory could not be tidied");
         }
@@ -84,8 +84,10 @@ impl Directory {
 
     /// Whether what is written into it now is kept.
     pub(super) fn standing(&self) -> Standing {
+        let is_removed = |stat: &Stat| stat.st_nlink == 0;
         match rustix::fs::fstat(&self.fd) {
-            Ok(stat) if stat.st_nlink == 0 => Standing::Removed,
+            Ok(directory) if is_removed(&directory) => Standing::Removed,
+            Ok(_) if rustix::fs::fstat(&self.lock).is_ok_and(|lock| is_removed(&lock)) => Standing::Removed,
             Err(Errno::STALE | Errno::NOTCONN) => Standing::Lost,
             Ok(_) | Err(_) => Standing::There,
         }

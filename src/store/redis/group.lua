@@ -6,7 +6,7 @@ local function enter(fresh, ...)
   -- what somebody else has written there, and HINCRBY does not count on from, is no history
   change = change and (change == '0' or change:match('^[1-9]%d*$')) and tonumber(change)
   if change and change >= 2^53 then change = nil end
-  local is_same = nonce and nonce:match('^%d+$') and change
+  local is_same = nonce and nonce:match('^[1-9]%d*$') and #nonce <= 16 and change
   local seen = {...}
   for i = 1, #seen, 2 do
     if is_same and nonce == seen[i] and change < tonumber(seen[i + 1]) then is_same = false end
