@@ -152,7 +152,7 @@ pub enum StoreTrouble {
     #[error("the stored record was changed by somebody else")]
     Changed,
     /// On a store of several relays: it is of another base URL, appid or endpoint under the same name. Two deployments on
-    /// one Redis need two databases.
+    /// one Redis need two databases or prefixes.
     #[error("the stored record is of another base URL, appid or endpoint: taken over when nobody writes it")]
     AnothersRecord,
     /// On a store of several relays: what is stored is no record.

@@ -48,7 +48,7 @@ pub struct UpstreamSettings {
     pub base_url: Url,
     /// `wechat.fallback_base_url`: tried within the same call when `base_url` cannot be connected.
     pub fallback_base_url: Option<Url>,
-    /// `wechat.proxy`: an http, https, socks5 or socks5h URL. It may hold a password.
+    /// `wechat.proxy`: an http, socks5 or socks5h URL. It may hold a password.
     pub proxy: Option<SecretString>,
     /// `wechat.resolve`: hosts whose names are not looked up. A proxy looks names up itself.
     pub resolve: HostAddresses,

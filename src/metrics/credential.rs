@@ -160,7 +160,7 @@ impl Collector for Credentials {
         })?;
         page.counter("revocations", "Demands of an operator to revoke the token", |of| &of.revocations)?;
         page.counter("rotations", "New tokens that replaced the last one", |of| &of.rotations)?;
-        page.counter("appsecret_requests", "Drop-in requests with the AppSecret in place of a key", |of| {
+        page.counter("appsecret_requests", "Requests with the AppSecret in place of a key", |of| {
             &of.appsecret_requests
         })?;
         page.counter("store_failures", "Records that could not be loaded or stored", |of| &of.store_failures)?;
