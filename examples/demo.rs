@@ -16,7 +16,7 @@ use token_relay::{
     clock::{Clock, SystemClock},
     lifecycle::Signals,
     registry::Handle,
-    serve::Ready,
+    serve::BoundRelay,
     settings::Settings,
 };
 use tokio::time::sleep;
@@ -32,10 +32,10 @@ const OVERLAP: Duration = Duration::from_secs(6);
 async fn main() -> Result<()> {
     let sim = Sim::builder().app(APPID, SECRET).lifetime(LIFE).overlap(OVERLAP).start().await?;
     let settings = settings(&sim)?;
-    let ready = Ready::new(&settings).await?;
-    let (public, admin) = (ready.public_addr()?, ready.admin_addr());
-    let registry = ready.registry();
-    let life = ready.start();
+    let relay = BoundRelay::new(&settings).await?;
+    let (public, admin) = (relay.public_addr()?, relay.admin_addr());
+    let registry = relay.registry();
+    let life = relay.start();
     let stage = Stage {
         public: format!("http://{public}"),
         handle: registry.handles().access_token("main").context("the demo has one account")?.clone(),
@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
     stage.introduce(admin.map(|address| format!("http://{address}/")));
     let time_is_up = sleep(run_for()?);
     tokio::select! {
-        _ = life.clone().run(Signals::listen()?, settings.server.shutdown_grace) => {}
+        _ = life.clone().run(Signals::listen()?.stop, settings.server.shutdown_grace) => {}
         () = time_is_up => drop(life.finish(settings.server.shutdown_grace).await),
         () = stage.tell() => {}
         played = stage.play() => played?,

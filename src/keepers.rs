@@ -33,7 +33,7 @@ pub struct Keepers {
     /// Whose they are.
     left: BTreeMap<CredentialId, Arc<Identity>>,
     /// To be started when those have ended that call for the same credential, under this name or another one.
-    waiting: BTreeMap<CredentialId, Ready>,
+    waiting: BTreeMap<CredentialId, WaitingKeeper>,
     /// Under which name each was kept last whose keeper has ended,
     kept_as: HashMap<Arc<Identity>, CredentialId>,
     /// and when the last keeper under each name ended.
@@ -50,7 +50,7 @@ struct Running {
 }
 
 /// A keeper that is about to run.
-struct Ready {
+struct WaitingKeeper {
     handle: Arc<Handle>,
     identity: Arc<Identity>,
     setups: mpsc::UnboundedSender<Box<Setup>>,
@@ -69,9 +69,9 @@ pub struct Changes {
     pub replaced: usize,
 }
 
-impl fmt::Debug for Ready {
+impl fmt::Debug for WaitingKeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ready").field(&self.handle.id).finish()
+        f.debug_tuple("WaitingKeeper").field(&self.handle.id).finish()
     }
 }
 
@@ -138,7 +138,7 @@ impl Keepers {
                 }
                 // who waits for its turn is not dead
                 _ = beat.tick() => {
-                    self.waiting.values().for_each(|Ready { handle, clock, .. }| handle.heartbeat.beat(clock.awake()));
+                    self.waiting.values().for_each(|WaitingKeeper { handle, clock, .. }| handle.heartbeat.beat(clock.awake()));
                 }
             }
         }
@@ -172,12 +172,13 @@ impl Keepers {
     /// Starts the keepers that wait, but for those that wait for another's end: they start in [`Keepers::settle`].
     pub fn start(&mut self) {
         let called_for: HashSet<_> = self.left.values().collect();
-        let waits =
-            |(id, ready): &(CredentialId, Ready)| self.left.contains_key(id) || called_for.contains(&ready.identity);
+        let waits = |(id, ready): &(CredentialId, WaitingKeeper)| {
+            self.left.contains_key(id) || called_for.contains(&ready.identity)
+        };
         let (waiting, next): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.waiting).into_iter().partition(waits);
         self.waiting = waiting;
-        for (id, Ready { identity, setups, clock, mut keeper, .. }) in next {
+        for (id, WaitingKeeper { identity, setups, clock, mut keeper, .. }) in next {
             if self.kept_as.get(&identity).is_some_and(|name| *name != id) {
                 keeper.expect_calls(Meanwhile { since: self.ended_at.get(&id).copied(), until: clock.boot_now() });
             }
@@ -186,13 +187,13 @@ impl Keepers {
         }
     }
 
-    fn ready(&self, parts: Parts) -> Ready {
+    fn ready(&self, parts: Parts) -> WaitingKeeper {
         let (id, clock) = (parts.id.clone(), parts.clock.clone());
         let heartbeat = Heartbeat::starting(clock.awake());
         let (handle, end) = Handle::new(id.clone(), self.metrics.credential(&id), heartbeat);
         let (identity, (setups, changes)) = (parts.identity.clone(), mpsc::unbounded());
         let keeper = Box::new(Keeper::new(parts, end, changes));
-        Ready { handle, identity, setups, clock, keeper }
+        WaitingKeeper { handle, identity, setups, clock, keeper }
     }
 
     /// How many run.

@@ -12,7 +12,7 @@ pub(crate) const LAST_LOOK: Duration = Duration::from_millis(50);
 pub(crate) async fn timeout<F: Future>(limit: Duration, waited_for: F) -> Result<F::Output, Elapsed> {
     let mut waited_for = pin!(waited_for);
     let last_look = LAST_LOOK.min(limit);
-    match tokio::time::timeout(limit - last_look, &mut waited_for).await {
+    match tokio::time::timeout(limit.saturating_sub(last_look), &mut waited_for).await {
         Ok(outcome) => Ok(outcome),
         Err(_elapsed) => tokio::time::timeout(last_look, waited_for).await,
     }
@@ -32,12 +32,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_there_after_a_freeze_is_taken_and_what_is_not_there_ends_in_time() {
         let (sender, receiver) = oneshot::channel();
-        let waiting = tokio::spawn(timeout(LIMIT, receiver));
-        tokio::task::yield_now().await;
-        advance(LIMIT * 2).await;
-        sleep(LAST_LOOK / 2).await;
-        sender.send(7).unwrap();
-        assert_eq!(waiting.await.unwrap().unwrap(), Ok(7));
+        let frozen = async {
+            advance(LIMIT * 2).await;
+            sleep(LAST_LOOK / 2).await;
+            sender.send(7).unwrap();
+        };
+        let (waited, ()) = tokio::join!(timeout(LIMIT, receiver), frozen);
+        assert_eq!(waited.unwrap(), Ok(7));
 
         let began = tokio::time::Instant::now();
         timeout(LIMIT, std::future::pending::<()>()).await.unwrap_err();

@@ -1,6 +1,6 @@
 //! The central WeChat access_token server (access_token 中控服务器): one process fetches, everyone reads.
 //!
-//! WeChat gives a team one `access_token` per account, and every call that fetches a new one dooms the old. So exactly one
+//! WeChat gives a team one `access_token` per account, and every call that fetches a new one ends the old. So exactly one
 //! process may fetch, and everybody else asks it. This crate is that process.
 //!
 //! # The story

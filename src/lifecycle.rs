@@ -42,9 +42,9 @@ pub struct Lifecycle {
 #[derive(Debug)]
 pub struct Signals {
     /// To stop.
-    pub(crate) stop: StopSignals,
+    pub stop: StopSignals,
     /// To read the settings again.
-    pub(crate) hangup: Signal,
+    pub hangup: Signal,
     /// A file that grew over the limit (`ulimit -f`): the write fails, as on a full disk, and the process lives.
     _file_size: Signal,
 }

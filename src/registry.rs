@@ -72,7 +72,7 @@ impl Registry {
         self.change(&[], ids);
     }
 
-    /// Both at once: no reader sees the one without the other. Who waits for a change of a handle that is no longer here is woken.
+    /// Both at once: no reader sees the one without the other. Who waits for a handle that is removed is woken.
     pub fn change(&self, added: &[Arc<Handle>], removed: &[CredentialId]) {
         let before = self.0.rcu(|handles| {
             let mut all = handles.all.clone();

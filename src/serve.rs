@@ -68,13 +68,13 @@ pub enum ServeError {
 }
 
 /// A relay that is bound and ready, and serves nothing yet.
-pub struct Ready {
+pub struct BoundRelay {
     life: Lifecycle,
     public: Listener,
     admin: Option<Listener>,
     app: Arc<AppState>,
     keepers: Vec<Parts>,
-    place: Place,
+    context: KeeperContext,
     listening: Listening,
 }
 
@@ -82,7 +82,7 @@ pub struct Ready {
 struct Live {
     app: Arc<AppState>,
     keepers: Keepers,
-    place: Place,
+    context: KeeperContext,
     listening: Listening,
 }
 
@@ -99,7 +99,7 @@ pub(crate) async fn serve(
     signals: Signals,
 ) -> Result<End, ServeError> {
     let grace = settings.server.shutdown_grace;
-    let ready = Ready::logging_to(&settings, logs.logs()).await?;
+    let ready = BoundRelay::logging_to(&settings, logs.logs()).await?;
     warn_of_readable(&files, &Watched::default());
     let fixed = Fixed::of(&settings);
     drop(settings); // what the keepers need of them they have: the rest is a quarter of a KiB for each account
@@ -114,7 +114,7 @@ pub(crate) async fn serve(
     Ok(end)
 }
 
-impl Ready {
+impl BoundRelay {
     /// Opens the state, binds the listeners and makes the keepers.
     ///
     /// # Errors
@@ -137,8 +137,8 @@ impl Ready {
         let group = redis.clone().map(|shared| Group::new(shared, clock.clone()));
         let permits = Permits::new(settings.wechat.max_calls);
         let (registry, metrics) = (Arc::<Registry>::default(), Arc::<Metrics>::default());
-        let place = Place { store, redis, group, permits, clock: clock.clone(), metrics: metrics.clone() };
-        let keepers = keepers(settings, &place, &registry)?;
+        let context = KeeperContext { store, redis, group, permits, clock: clock.clone(), metrics: metrics.clone() };
+        let keepers = keepers(settings, &context, &registry)?;
         let now = clock.now();
         let listening = Listening::new(server);
         let certificate_ends_at = listening.certificate_ends_at();
@@ -152,7 +152,7 @@ impl Ready {
         app.metrics.settings.started(now.wall);
         listening.announce_certificate(&app.metrics, now.wall);
         listening.announce_plain_http(server.listen);
-        Ok(Self { life, public, admin, app, keepers, place, listening })
+        Ok(Self { life, public, admin, app, keepers, context, listening })
     }
 
     /// Where clients connect, with the port that the system chose.
@@ -186,7 +186,7 @@ impl Ready {
             accounts = self.keepers.iter().filter(|parts| parts.id.kind() == CredentialKind::AccessToken).count(),
             "token-relay serves"
         );
-        if let Some(group) = self.place.group.clone() {
+        if let Some(group) = self.context.group.clone() {
             life.spawn("poll of the state store", |stop| group.poll(stop));
         }
         let mut keepers = Keepers::new(life.clone(), self.app.registry.clone(), self.app.metrics.clone());
@@ -199,7 +199,7 @@ impl Ready {
             let options = listening.admin.clone();
             life.spawn("admin listener", |stop| admin.serve(self.app.admin(), options, stop));
         }
-        (life, Live { app: self.app, keepers, place: self.place, listening })
+        (life, Live { app: self.app, keepers, context: self.context, listening })
     }
 }
 
@@ -207,15 +207,15 @@ impl Live {
     /// Whether the store is the same and takes other passwords.
     fn takes_login(&self, state: &StateSettings) -> bool {
         let StateUrl::Redis(url) = &state.url else { return false };
-        self.place.redis.as_ref().is_some_and(|redis| redis.log_in_as(url, state.redis.sentinel_login.as_ref()))
+        self.context.redis.as_ref().is_some_and(|redis| redis.log_in_as(url, state.redis.sentinel_login.as_ref()))
     }
 
     /// Everything that may fail comes first: nothing is changed by half.
     fn change_to(&mut self, settings: &Settings) -> Result<Changes, ServeError> {
         let settings = &descriptors::fitted(settings);
         let rules = rules(settings)?.after(&self.app.rules.load());
-        let keepers = keepers(settings, &self.place, &self.app.registry)?;
-        self.place.permits.resize(settings.wechat.max_calls);
+        let keepers = keepers(settings, &self.context, &self.app.registry)?;
+        self.context.permits.resize(settings.wechat.max_calls);
         // In this order, and a request reads the rules before the credentials: what it finds by the old rules among the new credentials
         // has no token before the rules are new, for which it looks again (`http::reloads`).
         let changes = self.keepers.change(keepers);
@@ -261,7 +261,7 @@ fn open_directory(dir: &Path) -> Result<Arc<dyn Store>, ServeError> {
 }
 
 /// What the keepers of a process have in common, whatever they keep.
-struct Place {
+struct KeeperContext {
     store: Arc<dyn Store>,
     /// The same, if it is a Redis.
     redis: Option<Arc<RedisStore>>,
@@ -271,10 +271,10 @@ struct Place {
     metrics: Arc<Metrics>,
 }
 
-fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Result<Vec<Parts>, ServeError> {
+fn keepers(settings: &Settings, context: &KeeperContext, registry: &Arc<Registry>) -> Result<Vec<Parts>, ServeError> {
     let issuers = Issuers::new(settings)?;
     let parts = |name: &AccountName, kind, account: &AccountSettings| {
-        let token = || AccountToken::new(name.clone(), registry.clone(), place.clock.clone());
+        let token = || AccountToken::new(name.clone(), registry.clone(), context.clock.clone());
         let IssuerOf { issuer, identity, calls_per_day } = issuers.of(account, kind, token);
         let policy = policy(settings, calls_per_day, issuer.profile());
         let secret_mark = SecretMark::of(account.app.id(), account.secret.expose_secret());
@@ -282,11 +282,11 @@ fn keepers(settings: &Settings, place: &Place, registry: &Arc<Registry>) -> Resu
             id: CredentialId::new(name.clone(), kind),
             identity,
             setup: Setup { policy, secret_mark, issuer },
-            store: place.store.clone(),
-            group: place.group.clone(),
-            timer: place.metrics.call_timer(account.app.platform(), kind),
-            permits: place.permits.clone(),
-            clock: place.clock.clone(),
+            store: context.store.clone(),
+            group: context.group.clone(),
+            timer: context.metrics.call_timer(account.app.platform(), kind),
+            permits: context.permits.clone(),
+            clock: context.clock.clone(),
         }
     };
     let of_account = |(name, account): (_, &AccountSettings)| {

@@ -17,7 +17,7 @@ use proc_macro2::{TokenStream, TokenTree};
 /// The relay's top modules: each may import those behind it.
 const DOWNWARDS: &str = "commands cli serve telemetry settings http keepers keeper registry metrics heartbeat recent status lifecycle \
     group store presence report issuer language timing credential account tls clock relay_key secret_url \
-    page_url printable systemd logs";
+    page_url printable last_look systemd logs";
 
 /// What decides without I/O, and what it must not know: what does I/O, and what reads. The status that it makes is plain data.
 const MACHINE: &str = "keeper::machine keeper::record keeper::schedule";

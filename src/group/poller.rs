@@ -21,7 +21,7 @@ mod tests;
 /// How often every relay polls, when nothing makes it poll sooner.
 pub const POLL: Duration = Duration::from_secs(1);
 /// The same while a relay is new whose clock is not known: two that poll so know each other's within half a second.
-const HURRY: Duration = Duration::from_millis(200);
+const FAST_POLL: Duration = Duration::from_millis(200);
 /// With every fifth poll a part of the records is read again, and within twelve such parts all of them, in a minute: a key that
 /// was deleted or evicted is named by no change. Of fewer credentials one is read each time.
 const SWEEP_EVERY: u64 = 5;
@@ -176,7 +176,7 @@ impl Poller {
 
     /// How long after the beginning of a poll the next one begins.
     pub fn pace(&self, now: Timestamp) -> Duration {
-        if self.peers.has_stranger(now) { HURRY } else { POLL }
+        if self.peers.has_stranger(now) { FAST_POLL } else { POLL }
     }
 
     /// Whose presence is to be removed from the store.

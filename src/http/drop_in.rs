@@ -168,13 +168,11 @@ impl Fetch {
 
     /// Counts it as one of its client's.
     fn count(&self, state: &AppState) -> Result<(), Refusal> {
-        match &self.client {
-            Some(client) => limits::request(state, client).map_err(|_| Refusal::TooManyRequests),
-            None => {
-                self.credential.metrics.appsecret_accepted();
-                Ok(())
-            }
-        }
+        let Some(client) = &self.client else {
+            self.credential.metrics.appsecret_accepted();
+            return Ok(());
+        };
+        limits::request(state, client).map_err(|_| Refusal::TooManyRequests)
     }
 }
 

@@ -64,12 +64,12 @@ pub struct Gateway {
     secrets: HashMap<AccountName, SecretString>,
     /// How many requests it takes.
     most: usize,
-    places: Arc<Places>,
+    permits: Arc<CallPermits>,
 }
 
 /// What calls under way take, also those that were begun before a reload.
 #[derive(Debug)]
-struct Places {
+struct CallPermits {
     requests: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     copies: Arc<Semaphore>,
@@ -85,21 +85,22 @@ impl Gateway {
         secrets: impl IntoIterator<Item = (AccountName, SecretString)>,
         max_connections: usize,
     ) -> Result<Self, UpstreamError> {
-        let places = |count| Arc::new(Semaphore::new(count));
-        let places = Places { requests: places(REQUESTS), strangers: places(STRANGERS), copies: places(COPIES_KIB) };
+        let permits = |count| Arc::new(Semaphore::new(count));
+        let permits =
+            CallPermits { requests: permits(REQUESTS), strangers: permits(STRANGERS), copies: permits(COPIES_KIB) };
         Ok(Self {
             wechat: GatewayClient::new(settings)?,
             wecom: None,
             secrets: secrets.into_iter().collect(),
             most: REQUESTS.min(max_connections.div_ceil(2)),
-            places: Arc::new(places),
+            permits: Arc::new(permits),
         })
     }
 
     /// The same in the place of `earlier`, whose calls under way count.
     #[must_use]
     pub(super) fn after(self, earlier: &Self) -> Self {
-        Self { places: earlier.places.clone(), ..self }
+        Self { permits: earlier.permits.clone(), ..self }
     }
 
     /// The same, with a way to the WeCom of `settings`.
@@ -120,9 +121,9 @@ impl Gateway {
 
     fn permit(&self, credential: &Credential) -> Result<OwnedSemaphorePermit, GatewayRefusal> {
         let (permits, total) = match credential {
-            Credential::User => (&self.places.strangers, STRANGERS),
+            Credential::User => (&self.permits.strangers, STRANGERS),
             Credential::Token { .. } | Credential::AppSecret { .. } | Credential::Own(_) => {
-                (&self.places.requests, REQUESTS)
+                (&self.permits.requests, REQUESTS)
             }
         };
         if total - permits.available_permits() >= self.most {
@@ -285,7 +286,7 @@ async fn exchange(
     let Some((handle, generation)) = put_in.token else {
         return send(state, gateway, call, Sending::First(upload.clone())).await;
     };
-    upload.keep_copy(&gateway.places.copies);
+    upload.keep_copy(&gateway.permits.copies);
     let mut reply = send(state, gateway, call, Sending::First(upload.clone())).await?;
     if call.method != Method::HEAD {
         reply.peek(call.silence).await?;

@@ -128,7 +128,7 @@ impl Upstream {
             usable(fallback, "wechat.fallback_base_url")?;
         }
         crate::tls::install_provider();
-        let mut builder = calm_client(connect_timeout);
+        let mut builder = plain_client(connect_timeout);
         for (host, addresses) in resolve.iter() {
             builder = builder.resolve_to_addrs(host, addresses);
         }
@@ -244,7 +244,7 @@ impl Call<'_> {
 
 /// Everything that the client does *not* do, in one place.
 #[expect(clippy::disallowed_methods, reason = "the one place that builds a client")]
-fn calm_client(connect_timeout: Duration) -> ClientBuilder {
+fn plain_client(connect_timeout: Duration) -> ClientBuilder {
     let mark = |connecting: bool| {
         // Outside a call there is nothing to mark.
         let _ = CONNECTING.try_with(|now| now.store(connecting, Ordering::Relaxed));

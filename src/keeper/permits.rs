@@ -20,16 +20,16 @@ struct Queue {
     /// How many there are.
     total: usize,
     in_use: usize,
-    /// How many places were ever given out.
-    places: u64,
+    /// How many positions were ever given out.
+    positions: u64,
     /// In their order; whoever has left is not among them.
-    waiting: BTreeMap<Place, oneshot::Sender<Permit>>,
+    waiting: BTreeMap<QueuePosition, oneshot::Sender<Permit>>,
 }
 
 /// Whose turn is next: the least. Within each of the two kinds, whoever came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    is_calm: bool,
+struct QueuePosition {
+    is_not_urgent: bool,
     number: u64,
 }
 
@@ -46,10 +46,10 @@ pub enum Reservation {
     Held(Permit),
 }
 
-/// A place in the queue, which is given up on drop.
+/// A position in the queue, which is given up on drop.
 struct Waiter<'a> {
     permits: &'a Permits,
-    place: Place,
+    position: QueuePosition,
 }
 
 /// The right to make one call; the next in the queue gets it on drop.
@@ -68,11 +68,11 @@ impl Permits {
         self.give_out();
     }
 
-    /// Waits for a permit; `is_urgent` goes before those that are not. Dropping the future gives the place up, and hands a
+    /// Waits for a permit; `is_urgent` goes before those that are not. Dropping the future gives the position up, and hands a
     /// permit on that had come already.
     pub async fn acquire(self: &Arc<Self>, is_urgent: bool) -> Permit {
         let (ours, turn) = oneshot::channel();
-        let _waiter = Waiter { permits: self, place: self.queue().enter(!is_urgent, ours) };
+        let _waiter = Waiter { permits: self, position: self.queue().enter(!is_urgent, ours) };
         self.give_out();
         turn.await.expect("only a waiter that has left takes its sender out of the queue unsent")
     }
@@ -103,17 +103,17 @@ impl Permits {
 
 impl Queue {
     /// Everybody waits, also where a permit is free: it may have been given back for one who waits already.
-    fn enter(&mut self, is_calm: bool, waiter: oneshot::Sender<Permit>) -> Place {
-        self.places += 1;
-        let place = Place { is_calm, number: self.places };
-        self.waiting.insert(place, waiter);
-        place
+    fn enter(&mut self, is_not_urgent: bool, waiter: oneshot::Sender<Permit>) -> QueuePosition {
+        self.positions += 1;
+        let position = QueuePosition { is_not_urgent, number: self.positions };
+        self.waiting.insert(position, waiter);
+        position
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.permits.queue().waiting.remove(&self.place);
+        self.permits.queue().waiting.remove(&self.position);
     }
 }
 

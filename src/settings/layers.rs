@@ -48,8 +48,8 @@ impl Layers {
         }
     }
 
-    /// The same for who needs a key or two of a relay that runs: where the file cannot be read, that is the error, and the layers are
-    /// those without it.
+    /// As [`Layers::read`], for commands that need only a few keys of a relay that runs: where the file cannot be read, that is the
+    /// error, and the layers are those without it.
     pub fn read_what_can_be(
         file: Option<&Path>,
         env: impl IntoIterator<Item = (OsString, OsString)>,

@@ -20,7 +20,7 @@ use crate::credential::CredentialId;
 mod directory;
 mod serial_queue;
 
-use directory::{Directory, Standing};
+use directory::{Directory, DirectoryState};
 use serial_queue::SerialQueue;
 
 /// The longest that an operation may take. A disk slower than this counts as stuck.
@@ -109,10 +109,10 @@ impl StateDirectory {
     /// The open directory; opened now where it was not, or is not there any more.
     fn directory(&self) -> Result<Arc<Directory>, StoreError> {
         let mut open = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-        let directory = match open.as_ref().map(|directory| (directory, directory.standing())) {
-            Some((directory, Standing::There)) => return Ok(directory.clone()),
-            Some((_, Standing::Lost)) => Directory::reopen(&self.dir),
-            Some((_, Standing::Removed)) | None => Directory::open(&self.dir),
+        let directory = match open.as_ref().map(|directory| (directory, directory.state())) {
+            Some((directory, DirectoryState::There)) => return Ok(directory.clone()),
+            Some((_, DirectoryState::Lost)) => Directory::reopen(&self.dir),
+            Some((_, DirectoryState::Removed)) | None => Directory::open(&self.dir),
         };
         let directory = directory.map_err(|error| StoreError(error.to_string()))?;
         Ok(open.insert(Arc::new(directory)).clone())

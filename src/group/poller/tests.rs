@@ -196,7 +196,7 @@ fn a_poll_a_second_and_five_while_a_relay_is_new_whose_clock_is_not_known() {
         poll_showing(&mut poller, 1000 * second, these(&[]), vec![sign(1)]);
         poller.pace(at(1000 * second))
     });
-    assert!(paces.by_ref().take(3).all(|pace| pace == HURRY));
+    assert!(paces.by_ref().take(3).all(|pace| pace == FAST_POLL));
     assert_eq!(paces.last(), Some(POLL), "it does not answer");
 }
 

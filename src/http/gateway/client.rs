@@ -121,10 +121,10 @@ impl GatewayClient {
 /// Connections without TLS, through the proxy if there is one.
 fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
     let addresses = settings.resolve.clone();
-    let places = Places::default();
+    let permits = LookUpPermits::default();
     let mut direct = HttpConnector::new_with_resolver(service_fn(move |name: Name| {
-        let (addresses, places) = (addresses.clone(), places.of(name.as_str()));
-        resolve(addresses, places, name)
+        let (addresses, permits) = (addresses.clone(), permits.of(name.as_str()));
+        resolve(addresses, permits, name)
     }));
     direct.enforce_http(false);
     direct.set_nodelay(true);
@@ -152,26 +152,26 @@ fn tcp(settings: &UpstreamSettings) -> Result<Tcp, UpstreamError> {
     })
 }
 
-/// The places of look-ups, for each of the few names that the settings have: one that is never answered takes none of another's.
+/// The permits of look-ups, for each of the few names that the settings have: one that is never answered takes none of another's.
 #[derive(Clone, Default)]
-struct Places(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
+struct LookUpPermits(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
 
-impl Places {
+impl LookUpPermits {
     fn of(&self, name: &str) -> Arc<Semaphore> {
         // a map of handles cannot be left half changed
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        places.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(LOOK_UPS))).clone()
+        let mut permits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        permits.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(LOOK_UPS))).clone()
     }
 }
 
-/// The addresses of a host: those that are given, or those of a look-up. One that was given up goes on, and keeps its place.
-async fn resolve(given: HostAddresses, places: Arc<Semaphore>, name: Name) -> io::Result<vec::IntoIter<SocketAddr>> {
+/// The addresses of a host: those that are given, or those of a look-up. One that was given up goes on, and keeps its permit.
+async fn resolve(given: HostAddresses, permits: Arc<Semaphore>, name: Name) -> io::Result<vec::IntoIter<SocketAddr>> {
     if let Some(addresses) = given.of(name.as_str()) {
         return Ok(Vec::from(addresses).into_iter());
     }
-    let place = places.acquire_owned().await.map_err(io::Error::other)?;
+    let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
     let look_up = spawn_blocking(move || {
-        let _place = place;
+        let _permit = permit;
         (name.as_str(), 0).to_socket_addrs()
     });
     look_up.await.map_err(io::Error::other)?

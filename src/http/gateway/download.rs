@@ -50,7 +50,7 @@ impl Silence {
     /// Pending until nothing has come for the limit. Only while it is polled, which is when the client wants more.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let last_look = LAST_LOOK.min(self.limit);
-        let first = self.limit - last_look;
+        let first = self.limit.saturating_sub(last_look);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(first)));
         if self.left.is_none() {
             timer.as_mut().reset(Instant::now() + first);
@@ -67,7 +67,7 @@ impl Silence {
 }
 
 impl Drop for Download {
-    /// Who was answered early may owe the rest of the body for ever.
+    /// A client that was answered early may never send the rest of its body.
     fn drop(&mut self) {
         self.upload.end_soon();
     }

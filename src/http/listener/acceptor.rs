@@ -36,7 +36,7 @@ pub(super) struct Acceptor<'f> {
     options: &'f ArcSwap<ListenerOptions>,
     permits: Arc<Semaphore>,
     /// How many permits there are, free and taken.
-    places: usize,
+    total: usize,
     sources: Sources,
     /// Whether the last connection had to wait for a permit, so that a full listener is logged once.
     was_full: bool,
@@ -46,7 +46,7 @@ pub(super) struct Acceptor<'f> {
 impl<'f> Acceptor<'f> {
     pub(super) fn new(service: &'f HttpService, options: &'f ArcSwap<ListenerOptions>) -> Self {
         let (permits, sources) = (Arc::new(Semaphore::new(0)), Sources::default());
-        Self { service, options, permits, places: 0, sources, was_full: false, pause: None }
+        Self { service, options, permits, total: 0, sources, was_full: false, pause: None }
     }
 
     /// The next connection; `None` at shutdown.
@@ -75,20 +75,20 @@ impl<'f> Acceptor<'f> {
         self.options.load().limits
     }
 
-    /// A place. When the limit was lowered, places that become free are given up.
+    /// A permit. When the limit was lowered, those that become free are given up.
     async fn permit(&mut self) -> OwnedSemaphorePermit {
-        self.add_places();
+        self.add_permits_up_to_the_limit();
         self.look_whether_full();
         loop {
             if let Ok(permit) = timeout(LOOK_EVERY, Arc::clone(&self.permits).acquire_owned()).await {
                 let permit = permit.expect("the semaphore is never closed");
-                if self.places <= self.most() {
+                if self.total <= self.most() {
                     return permit;
                 }
                 permit.forget();
-                self.places -= 1;
+                self.total -= 1;
             }
-            self.add_places();
+            self.add_permits_up_to_the_limit();
         }
     }
 
@@ -96,11 +96,11 @@ impl<'f> Acceptor<'f> {
         self.limits().max_connections.clamp(1, Semaphore::MAX_PERMITS)
     }
 
-    /// Adds the places that the limit allows.
-    fn add_places(&mut self) {
-        let more = self.most().saturating_sub(self.places);
+    /// Adds the permits that the limit allows.
+    fn add_permits_up_to_the_limit(&mut self) {
+        let more = self.most().saturating_sub(self.total);
         self.permits.add_permits(more);
-        self.places += more;
+        self.total += more;
     }
 
     fn look_whether_full(&mut self) {

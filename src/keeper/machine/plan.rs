@@ -58,7 +58,7 @@ impl Knowledge {
     fn due_by(&self, now: Now, credential: &Credential, side: Side) -> Timestamp {
         let expired_by = side(credential.deadline);
         match self.last_call(credential, side) {
-            // who revokes a token wants it dead, whatever another call has invalidated
+            // a revoked token is replaced as planned, whatever else a call may have invalidated
             _ if credential.is_revoked(self.record.revocation) => side(self.planned(credential)),
             Some(_) if self.next_tells_the_newest(now) => Timestamp::LONG_AGO,
             // two tokens, and one probe will tell which is the newer: a call before would kill one at once

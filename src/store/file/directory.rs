@@ -46,7 +46,7 @@ pub(super) struct Directory {
 
 /// What has become of an open directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum DirectoryState {
     There,
     /// Somebody has removed it, or its lock: what is written into it now would be nowhere, or beside another relay.
     Removed,
@@ -83,13 +83,13 @@ impl Directory {
     }
 
     /// Whether what is written into it now is kept.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn state(&self) -> DirectoryState {
         let is_removed = |stat: &Stat| stat.st_nlink == 0;
         match rustix::fs::fstat(&self.fd) {
-            Ok(directory) if is_removed(&directory) => Standing::Removed,
-            Ok(_) if rustix::fs::fstat(&self.lock).is_ok_and(|lock| is_removed(&lock)) => Standing::Removed,
-            Err(Errno::STALE | Errno::NOTCONN) => Standing::Lost,
-            Ok(_) | Err(_) => Standing::There,
+            Ok(directory) if is_removed(&directory) => DirectoryState::Removed,
+            Ok(_) if rustix::fs::fstat(&self.lock).is_ok_and(|lock| is_removed(&lock)) => DirectoryState::Removed,
+            Err(Errno::STALE | Errno::NOTCONN) => DirectoryState::Lost,
+            Ok(_) | Err(_) => DirectoryState::There,
         }
     }
 

@@ -21,18 +21,18 @@ const MOST_REASONS_IN_ALL: usize = 16;
 
 /// Whether one server answers, and what was logged of it.
 pub(super) struct Availability {
-    words: Words,
+    messages: LogMessages,
     state: Mutex<State>,
 }
 
 /// What is logged when it does not, and when it does again.
-pub(super) type Words = (&'static str, &'static str);
+pub(super) type LogMessages = (&'static str, &'static str);
 
 /// Of the server with the keys.
-pub(super) const REDIS: Words = ("Redis does not answer", "Redis answers again");
+pub(super) const REDIS: LogMessages = ("Redis does not answer", "Redis answers again");
 
 /// Of a sentinel or node that does not lead to the primary while another one does.
-pub(super) const START: Words = (
+pub(super) const START: LogMessages = (
     "this server of state.url does not lead to the primary: passed over",
     "this server of state.url leads to the primary again",
 );
@@ -47,8 +47,8 @@ struct State {
 }
 
 impl Availability {
-    pub(super) fn of(words: Words) -> Self {
-        Self { words, state: Mutex::default() }
+    pub(super) fn of(messages: LogMessages) -> Self {
+        Self { messages, state: Mutex::default() }
     }
 
     /// It did not answer, or cannot be reached.
@@ -61,12 +61,12 @@ impl Availability {
         let is_another = may_warn && state.reasons.iter().all(|other| other != reason);
         let is_known = if state.reasons.is_empty() { is_quiet } else { !is_another };
         if is_known {
-            debug!(server, reason, failures = state.failures, "{}", self.words.0);
+            debug!(server, reason, failures = state.failures, "{}", self.messages.0);
             return;
         }
         state.warned_at = Some(now);
         state.reasons.push(reason.to_owned());
-        warn!(server, reason, "{}", self.words.0);
+        warn!(server, reason, "{}", self.messages.0);
     }
 
     /// It answered a command.
@@ -75,8 +75,8 @@ impl Availability {
         let failures = std::mem::take(&mut state.failures);
         match (failures, std::mem::take(&mut state.reasons).is_empty()) {
             (0, _) => {}
-            (_, false) => info!(server, failures, "{}", self.words.1),
-            (_, true) => debug!(server, failures, "{}", self.words.1),
+            (_, false) => info!(server, failures, "{}", self.messages.1),
+            (_, true) => debug!(server, failures, "{}", self.messages.1),
         }
     }
 
