@@ -55,7 +55,7 @@ pub use apps::{Agent, App, Apps};
 pub use auth::{Access, Client, Clients};
 pub use drop_in::{EarlyFetches, Throttle};
 pub use gateway::Gateway;
-pub use health::RecentReadiness;
+pub use health::RecentHealth;
 pub use jssdk::{AccountPages, Pages};
 pub use listener::{ADMIN_CONNECTIONS, Limits, Listener, ListenerOptions};
 pub use overview::SettingsStatus;
@@ -80,7 +80,7 @@ pub struct AppState {
     /// How the settings are.
     pub settings: ArcSwap<SettingsStatus>,
     /// How it stands, for everybody.
-    pub readiness: RecentReadiness,
+    pub health: RecentHealth,
     /// Who presented wrong keys to WeChat's routes.
     pub throttle: Throttle,
     /// Which token each client of a drop-in route was given last.
@@ -155,7 +155,7 @@ impl AppState {
             registry,
             rules: ArcSwap::from_pointee(rules),
             settings: ArcSwap::from_pointee(SettingsStatus::read_at(now.wall)),
-            readiness: RecentReadiness::default(),
+            health: RecentHealth::default(),
             throttle: Throttle::default(),
             early_fetches: EarlyFetches::default(),
             logs: Arc::default(),

@@ -29,26 +29,35 @@ use crate::{clock::Timestamp, status::Readiness};
 /// How the relay stands, looked at ten times a second at most: it takes a look at every credential, and anybody may ask.
 /// Rejected: a count kept where statuses are published, for a promise also runs out when nobody publishes anything.
 #[derive(Debug, Default)]
-pub struct RecentReadiness(Mutex<Option<(Timestamp, Readiness)>>);
+pub struct RecentHealth(Mutex<Option<(Timestamp, Seen)>>);
 
-/// How old the readiness that the public listener answers with may be.
+/// What that look has seen.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    readiness: Readiness,
+    /// No keeper is silent.
+    is_alive: bool,
+}
+
+/// How old what the public listener answers with may be.
 const READ_EVERY: Duration = Duration::from_millis(100);
 
-impl RecentReadiness {
-    fn of(&self, state: &AppState) -> Readiness {
+impl RecentHealth {
+    fn of(&self, state: &AppState) -> Seen {
         let now = state.clock.boot_now();
         // It cannot be left half changed, so a panic elsewhere poisons nothing.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, readiness)) = *last
+        if let Some((at, seen)) = *last
             && now.since(at) < READ_EVERY
         {
-            return readiness;
+            return seen;
         }
         let handles = state.registry.handles();
         let shares = handles.iter().map(|handle| handle.glance().status.share(handle.id.kind(), now));
-        let readiness = Readiness::of(shares);
-        *last = Some((now, readiness));
-        readiness
+        let is_alive = handles.silent(state.clock.awake()).next().is_none();
+        let seen = Seen { readiness: Readiness::of(shares), is_alive };
+        *last = Some((now, seen));
+        seen
     }
 }
 
@@ -59,16 +68,17 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 #[utoipa::path(
     get, path = "/healthz", tag = "health", operation_id = "isAlive",
     summary = "Whether the process and its keepers are alive",
-    description = "Whatever WeChat and the store do.",
+    description = "Whatever WeChat and the store do. At most a tenth of a second old.",
     responses(
         (status = 200, description = "They are.", body = Health, headers(("Cache-Control" = String, description = "`no-store`"))),
         Unavailable,
     ),
 )]
 pub(super) async fn alive(State(state): State<Arc<AppState>>) -> Response {
-    match state.registry.handles().silent(state.clock.awake()).next() {
-        None => json_answer(&json!({"status": "alive"})),
-        Some(_) => not_alive("a keeper has stopped".to_owned()),
+    if state.health.of(&state).is_alive {
+        json_answer(&json!({"status": "alive"}))
+    } else {
+        not_alive("a keeper has stopped".to_owned())
     }
 }
 
@@ -97,7 +107,7 @@ fn not_alive(reason: String) -> Response {
     ),
 )]
 pub(super) async fn ready(State(state): State<Arc<AppState>>) -> Response {
-    match state.readiness.of(&state) {
+    match state.health.of(&state).readiness {
         Readiness::Unready => {
             let reason = "no account can be served".into();
             Problem::Unavailable { retry_in: LOOK_AGAIN, reason, trouble: None }.into_response()
