@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, task::spawn_blocking};
 
-use crate::lifecycle::{End, Signals};
+use crate::lifecycle::{End, Signals, StopSignals};
 use crate::settings::{Layers, Loaded, Settings, SettingsError, Source};
 use crate::{serve, telemetry};
 
@@ -66,12 +67,15 @@ pub fn refuse_core_dumps() {
 
 /// Runs the relay until it is asked to stop.
 pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsString)>) -> Outcome {
-    let source = Source::new(config, env);
+    let source = Arc::new(Source::new(config, env));
     let runtime = runtime()?;
     // before the settings are read, which takes a while where there are thousands of accounts
     let signals = runtime.block_on(async { Signals::listen() });
-    let signals = signals.map_err(|error| CommandError::Failed(format!("cannot listen for signals: {error}")))?;
-    let Loaded { settings, files } = source.load();
+    let mut signals = signals.map_err(|error| CommandError::Failed(format!("cannot listen for signals: {error}")))?;
+    let Some(Loaded { settings, files }) = runtime.block_on(load(&source, &mut signals.stop)) else {
+        runtime.shutdown_background();
+        return Ok(String::new());
+    };
     let settings = settings?;
     let (_writers, logs) = telemetry::start(&settings.log).map_err(|error| failed(&error))?;
     let ended = runtime.block_on(serve::serve(settings, source, files, logs, signals));
@@ -82,6 +86,16 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
         End::Failed => {
             Err(CommandError::Failed("ended before it was asked to, or not in time; see the log".to_owned()))
         }
+    }
+}
+
+/// What was read of `source`; `None` where a stop came first: a disk or a pipe may say nothing for long.
+async fn load(source: &Arc<Source>, stop: &mut StopSignals) -> Option<Loaded> {
+    let source = source.clone();
+    let loading = spawn_blocking(move || source.load());
+    tokio::select! {
+        loaded = loading => Some(loaded.expect("reading the settings does not panic, and nobody aborts it")),
+        _signal = stop.received() => None,
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::error::Elapsed;
 /// what lies in the sockets.
 pub(crate) const LAST_LOOK: Duration = Duration::from_millis(50);
 
-/// As tokio's `timeout`; but of a `limit` that is over no less than [`LAST_LOOK`] is waited in a process that runs.
+/// As tokio's `timeout`, but the last [`LAST_LOOK`] of `limit` is a timer of its own, started only when the process runs.
 pub(crate) async fn timeout<F: Future>(limit: Duration, waited_for: F) -> Result<F::Output, Elapsed> {
     let mut waited_for = pin!(waited_for);
     let last_look = LAST_LOOK.min(limit);

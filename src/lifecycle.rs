@@ -56,6 +56,16 @@ pub struct StopSignals {
     interrupt: Signal,
 }
 
+impl StopSignals {
+    /// Waits for one, and returns its name.
+    pub async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
 impl Signals {
     /// Listens from now on.
     ///
@@ -132,8 +142,7 @@ impl Lifecycle {
     /// Waits for SIGTERM, SIGINT or the end of a vital task, then up to `grace` for everything under way.
     pub async fn run(self, mut signals: StopSignals, grace: Duration) -> End {
         tokio::select! {
-            _ = signals.terminate.recv() => info!(signal = "SIGTERM", "stopping"),
-            _ = signals.interrupt.recv() => info!(signal = "SIGINT", "stopping"),
+            signal = signals.received() => info!(signal, "stopping"),
             () = self.stop.cancelled() => {}
         }
         self.finish(grace).await

@@ -259,7 +259,7 @@ impl Status {
             (Lease::Alone, _) => Unheard::Nothing,
             // while it lasts, what the others hand out is not heard of
             (_, Some(StoreTrouble::Store(_) | StoreTrouble::Newer(_))) => Unheard::Anything,
-            // nobody of the group fetches for a record that is not theirs, and it may last for days
+            // no relay fetches for such a record, so no unknown token appears; it may last for days
             (_, None | Some(StoreTrouble::Changed | StoreTrouble::AnothersRecord | StoreTrouble::Foreign)) => {
                 Unheard::OfTheGroup
             }

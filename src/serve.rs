@@ -93,7 +93,7 @@ struct Live {
 /// When it cannot start. How a run ended is in [`End`].
 pub(crate) async fn serve(
     settings: Settings,
-    source: Source,
+    source: Arc<Source>,
     files: Arc<Watched>,
     logs: LogControl,
     signals: Signals,
@@ -105,7 +105,7 @@ pub(crate) async fn serve(
     drop(settings); // what the keepers need of them they have: the rest is a quarter of a KiB for each account
     let (registry, clock) = (ready.registry(), ready.app.clock.clone());
     let (life, relay) = ready.begin();
-    let reloader = Reloader { source: Arc::new(source), files, live: relay, fixed, logs };
+    let reloader = Reloader { source, files, live: relay, fixed, logs };
     life.spawn("settings", |stop| reloader.run(signals.hangup, stop));
     let is_alive = move || registry.handles().silent(clock.awake()).next().is_none();
     life.spawn("notices to systemd", |stop| systemd::accompany(is_alive, stop));

@@ -194,11 +194,11 @@ fn the_balancer_asks_the_relays_where_they_listen_and_is_more_patient_than_each_
     let nginx = include_str!("../cluster/nginx.conf");
     let port = variables(DOCKERFILE)["TOKEN_RELAY__SERVER__LISTEN"].strip_prefix("0.0.0.0:").unwrap().to_owned();
     assert!(CLUSTER.contains("aliases: [relays]\n") && nginx.contains("set $relays relays;"));
-    assert_eq!(nginx.matches(&format!("proxy_pass http://$relays:{port};")).count(), 3);
+    assert_eq!(nginx.matches(&format!("proxy_pass http://$relays:{port};")).count(), 4);
     let waits = nginx.split("proxy_read_timeout ").skip(1).map(|rest| rest.split_once(';').unwrap().0);
     let waits: Vec<_> = waits.map(|wait| humantime::parse_duration(wait).unwrap().as_secs()).collect();
-    let [gateway, read, poll] = waits[..] else { panic!("{waits:?}") };
-    assert!(gateway > 30 && read > 3 && poll > 60, "{waits:?}");
+    let [gateway, report, read, poll] = waits[..] else { panic!("{waits:?}") };
+    assert!(gateway > 70 && report > 10 && read > 3 && poll > 60, "{waits:?}");
     assert!(nginx.contains("client_max_body_size 0;"), "the gateway takes bodies of any size");
     assert!(nginx.contains("location ~ ^/(token|ticket)$ {"), "both can be polled, and both are read in no time");
 }

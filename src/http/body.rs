@@ -15,7 +15,7 @@ use crate::last_look;
 /// The longest body: twice the longest token.
 const LONGEST: usize = 4096;
 /// How much of a body that nobody wants is read, and for how long, so that the client reads the answer instead of a reset connection:
-/// more than the largest upload that WeChat takes, and as long as an idle connection may stand.
+/// more than the largest upload that WeChat takes, and as long as a body may take that is wanted.
 const DISCARDED: usize = 64 * 1024 * 1024;
 const DISCARDED_FOR: Duration = Duration::from_secs(10);
 
@@ -50,9 +50,9 @@ impl Unread {
         mem::take(&mut self.body)
     }
 
-    /// The same as [`Unread::discard`], of what was not streamed.
-    pub(super) async fn discard_rest(self, body: Body) {
-        Self { body, ..self }.discard().await;
+    /// The same as [`Unread::discard`], of what was not streamed. Where streaming has `begun`, the client has leave to send.
+    pub(super) async fn discard_rest(self, body: Body, begun: bool) {
+        Self { body, waits_for_leave: self.waits_for_leave && !begun }.discard().await;
     }
 
     /// The whole body, if it comes within `within`.
@@ -60,6 +60,7 @@ impl Unread {
         let fault = if self.body.size_hint().lower() > LONGEST as u64 {
             BodyFault::TooLarge
         } else {
+            self.waits_for_leave = false; // hyper gives leave at the first look
             match last_look::timeout(within, Limited::new(&mut self.body, LONGEST).collect()).await {
                 Ok(Ok(whole)) => return Ok(whole.to_bytes()),
                 Ok(Err(error)) if error.is::<LengthLimitError>() => BodyFault::TooLarge,

@@ -182,8 +182,9 @@ async fn count_and_hand_out(
     find: impl Fn() -> Result<Fetch, Refusal>,
     peer: SocketAddr,
 ) -> Result<(Prepared, u64), Refusal> {
-    find()?.count(state)?;
-    across_reloads(find, |fetch| hand_out(state, fetch, peer)).await
+    let fetch = find()?;
+    fetch.count(state)?;
+    across_reloads(fetch, find, |fetch| hand_out(state, fetch, peer)).await
 }
 
 /// The token, once it is as good as it should be.

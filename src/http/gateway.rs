@@ -140,6 +140,7 @@ pub(super) async fn pass(
     request: Request,
 ) -> Response {
     if state.rules.load().gateway.is_none() {
+        Unread::split(request).1.discard().await;
         return Problem::NoSuchRoute.into_response();
     }
     let (uri, family) = (request.uri().clone(), ApiFamily::of(request.uri().path()));
@@ -210,10 +211,10 @@ async fn forward(state: &AppState, request: Request) -> Result<Response, Gateway
         Ok(reply) => Ok(answer(reply, &call, upload, end, permit)),
         Err(refusal) => {
             drop(permit);
-            let rest = upload.give_up();
+            let (rest, begun) = upload.give_up();
             // a client that stalls or has left sends no more of it
             if !matches!(refusal, GatewayRefusal::BodyStalled | GatewayRefusal::BodyCut) {
-                body.discard_rest(rest).await;
+                body.discard_rest(rest, begun).await;
             }
             Err(refusal)
         }
@@ -298,6 +299,7 @@ async fn exchange(
     let (renewed, copy) = (heal::renewed(state, &handle, generation).await, upload.copy());
     let (Some(offer), Some(copy), Some((place, _))) = (renewed, copy, put_in.value) else {
         state.metrics.gateway.healed(Healing::PassedOn);
+        upload.forget_copy();
         return Ok(reply);
     };
     state.metrics.gateway.healed(Healing::Repeated);

@@ -10,6 +10,7 @@ use axum::{
 
 use super::{
     AppState,
+    body::Unread,
     drop_in::{
         self, AccessTokenQuery, AgentTicketQuery, AgentTicketReply, CorpTicketReply, GatewayRefusals, Parameter,
         TicketReply, WeChatTicketQuery,
@@ -118,14 +119,14 @@ async fn answer(
     let (mut head, body) = request.into_parts();
     let find = || find(route, &state, &head);
     let found = handed_out::heard_of(&state, &head, find, Refusal::UnknownAccessToken, Refusal::NoToken).await;
-    let found = found.and_then(|_| {
+    let found = found.and_then(|ticket| {
         let within_limit = limits::request_of_sender(&state, &state.rules.load(), &head);
-        within_limit.map_err(|_| Refusal::TooManyRequests)
+        within_limit.map(|()| ticket).map_err(|_| Refusal::TooManyRequests)
     });
     let refusal = match found {
-        Ok(()) => {
+        Ok(ticket) => {
             drop(body);
-            match across_reloads(find, |ticket| current(&state, ticket)).await {
+            match across_reloads(ticket, find, |ticket| current(&state, ticket)).await {
                 Ok((prepared, seconds)) => return drop_in::ticket(&prepared, seconds),
                 Err(refusal) => refusal,
             }
@@ -136,7 +137,10 @@ async fn answer(
             }
             return gateway::pass(state, peer, Request::from_parts(head, body)).await;
         }
-        Err(refusal) => refusal,
+        Err(refusal) => {
+            Unread::split(Request::from_parts(head, body)).1.discard().await;
+            refusal
+        }
     };
     drop_in::refuse(&state, route.path, route.platform, peer.0, refusal)
 }

@@ -133,6 +133,7 @@ pub(super) async fn config(State(state): State<Arc<AppState>>, request: Request)
 
 /// What a request asks for. `Debug` is not derived: the page's query may hold what is secret to others.
 struct AskedConfig {
+    ticket: Ticket,
     kind: TicketKind,
     page: String,
     asking: Asking,
@@ -148,12 +149,12 @@ fn resolve(state: &AppState, presented: Presented<'_>, uri: &Uri) -> Result<Aske
     let ticket = Ticket::authorize(state, client, account.as_deref(), kind)?;
     // another page is refused at once, not after the wait
     rules.pages.with(ticket.handle.id.account(), &page)?;
-    Ok(AskedConfig { kind, page: page.into_owned(), asking })
+    Ok(AskedConfig { ticket, kind, page: page.into_owned(), asking })
 }
 
 async fn wait(state: &AppState, asked: AskedConfig) -> Result<Response, Problem> {
-    let find = || Ticket::find(state, &asked.asking, asked.kind);
-    across_reloads(find, |ticket| sign(state, ticket, &asked.page)).await
+    let AskedConfig { ticket, kind, page, asking } = asked;
+    across_reloads(ticket, || Ticket::find(state, &asking, kind), |ticket| sign(state, ticket, &page)).await
 }
 
 async fn sign(state: &AppState, ticket: Ticket, page: &str) -> Result<Response, Problem> {

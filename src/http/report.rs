@@ -58,7 +58,8 @@ async fn handle(state: &AppState, request: Request) -> Result<Response, Problem>
     let client = asking.client(&state.rules.load().clients)?.clone();
     limits::request(state, &client).map_err(Problem::too_many_requests)?;
     limits::report(state, &client).map_err(|retry_in| Problem::Limited { retry_in, limit: ClientLimit::Reports })?;
-    across_reloads(|| asking.access_token(state), |credential| resolve_in_time(state, &client, credential, &bad)).await
+    let find = || asking.access_token(state);
+    across_reloads(find()?, find, |credential| resolve_in_time(state, &client, credential, &bad)).await
 }
 
 /// The keeper goes on when the time is over: whoever asks next joins what is under way (I13).
@@ -115,8 +116,8 @@ async fn resolve(state: &AppState, client: &Client, credential: &Handle, bad: &s
     Ok(token::serve(state, credential, &LongPoll::default(), state.timeouts().report).await)
 }
 
-/// Logs the keeper's answer to a report of the token of this generation, in one line: the reports of clients are limited. One that is
-/// refused for now may be repeated many times, and is logged at DEBUG.
+/// Logs the keeper's answer to a report of the token of this generation, in one line: the reports of clients are limited. A refused
+/// report may be repeated often, so it is logged at DEBUG.
 pub(super) fn log(client: Option<&Client>, credential: &Handle, generation: Generation, answer: Option<&Reported>) {
     let (id, client) = (&credential.id, client.map(Client::name));
     let published = credential.published();

@@ -35,9 +35,9 @@ pub(super) async fn revoke(
     request: Request,
 ) -> Response {
     let (head, body) = Unread::split(request);
+    body.discard().await;
     let credential = authorize(&state, account, Presented::in_head(&head));
     drop(head);
-    body.discard().await;
     match credential {
         Ok(credential) => record(&state, &credential).await.unwrap_or_else(IntoResponse::into_response),
         Err(problem) => problem.into_response(),

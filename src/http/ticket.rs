@@ -101,21 +101,21 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
     }
 }
 
-async fn wait(state: &AppState, (kind, mut poll, asking): (TicketKind, LongPoll, Asking)) -> Result<Response, Problem> {
+async fn wait(state: &AppState, (ticket, kind, mut poll, asking): (Ticket, TicketKind, LongPoll, Asking)) -> Result<Response, Problem> {
     let serve = |ticket: Ticket| {
         // of another credential the client holds nothing
         let poll = mem::take(&mut poll);
         async move { Ok(token::respond(ticket.outcome(state, &poll).await)) }
     };
-    across_reloads(|| Ticket::find(state, &asking, kind), serve).await
+    across_reloads(ticket, || Ticket::find(state, &asking, kind), serve).await
 }
 
-fn resolve(state: &AppState, request: &Request) -> Result<(TicketKind, LongPoll, Asking), Problem> {
+fn resolve(state: &AppState, request: &Request) -> Result<(Ticket, TicketKind, LongPoll, Asking), Problem> {
     let (rules, query) = (state.rules.load(), request.uri().query());
     let asking = Asking::of(Presented::by(request), query)?;
     let client = asking.client(&rules.clients)?;
     let (account, kind) = (query::account(query)?, query::ticket_kind(query)?);
     let poll = LongPoll::of_request(request)?;
-    Ticket::authorize(state, client, account.as_deref(), kind)?;
-    Ok((kind, poll, asking))
+    let ticket = Ticket::authorize(state, client, account.as_deref(), kind)?;
+    Ok((ticket, kind, poll, asking))
 }

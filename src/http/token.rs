@@ -101,24 +101,24 @@ impl Asking {
     }
 }
 
-async fn wait(state: &AppState, (mut poll, asking): (LongPoll, Asking)) -> Result<Response, Problem> {
+async fn wait(state: &AppState, (handle, mut poll, asking): (Arc<Handle>, LongPoll, Asking)) -> Result<Response, Problem> {
     let longest = state.timeouts().first_token;
     let serve = |handle: Arc<Handle>| {
         // of another credential the client holds nothing
         let poll = mem::take(&mut poll);
         async move { Ok(serve(state, &handle, &poll, longest).await) }
     };
-    across_reloads(|| asking.access_token(state), serve).await
+    across_reloads(handle, || asking.access_token(state), serve).await
 }
 
 /// What a request asks for, counted as one of its client's.
-fn admit(state: &AppState, request: &Request) -> Result<(LongPoll, Asking), Problem> {
+fn admit(state: &AppState, request: &Request) -> Result<(Arc<Handle>, LongPoll, Asking), Problem> {
     let (rules, handles, query) = (state.rules.load(), state.registry.handles(), request.uri().query());
     let asking = Asking::of(Presented::by(request), query)?;
     let poll = LongPoll::of_request(request);
-    let (_, poll, client) = resolve(asking.client(&rules.clients), &handles, query, poll)?;
+    let (handle, poll, client) = resolve(asking.client(&rules.clients), &handles, query, poll)?;
     limits::request(state, client).map_err(Problem::too_many_requests)?;
-    Ok((poll, asking))
+    Ok((handle.clone(), poll, asking))
 }
 
 /// The credential and the poll that a request asks for, and who sends it. The whole query is read before any account is looked up.

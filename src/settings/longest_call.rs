@@ -1,4 +1,4 @@
-//! Do calls end in time, in a relay that waits so long when it stops and keeps its records there?
+//! Do calls to WeChat end within the grace of a stop, and within the lease on Redis?
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use humantime::format_duration;
 use super::{GRACE_MARGIN, StateUrl};
 use crate::timing::LEASE;
 
-/// Why they do not: what is wrong with [`CallsTooLong::key`].
+/// Why `wechat.timeout` is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallsTooLong {
     /// A relay that stops would leave a sent call without its answer (I13).
@@ -25,7 +25,7 @@ pub(crate) enum CallsTooLong {
 }
 
 impl CallsTooLong {
-    /// Section and key.
+    /// Section and key of what is to be changed.
     pub(crate) const fn key(self) -> (&'static str, &'static str) {
         match self {
             Self::ForTheGrace { .. } => ("server", "shutdown_grace"),
@@ -33,7 +33,7 @@ impl CallsTooLong {
         }
     }
 
-    /// Judges calls that take `timeout` at the most.
+    /// Judges calls that take `timeout` at the most, in a relay that waits for `grace` when it stops and keeps its records at `state`.
     pub(crate) fn judge(timeout: Duration, grace: Duration, state: &StateUrl) -> Result<(), Self> {
         let least = timeout + GRACE_MARGIN;
         if grace < least {

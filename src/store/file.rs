@@ -111,6 +111,7 @@ impl StateDirectory {
         let mut open = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = match open.as_ref().map(|directory| (directory, directory.state())) {
             Some((directory, DirectoryState::There)) => return Ok(directory.clone()),
+            Some((directory, DirectoryState::Unlocked)) => directory.locked_again(),
             Some((_, DirectoryState::Lost)) => Directory::reopen(&self.dir),
             Some((_, DirectoryState::Removed)) | None => Directory::open(&self.dir),
         };

@@ -184,6 +184,24 @@ async fn a_large_upload_that_is_refused_is_sent_to_its_end_and_its_connection_is
 }
 
 #[tokio::test]
+async fn who_was_given_leave_to_send_may_send_all_though_wechat_reads_no_further() {
+    let gate = impatient(LIMITS).await;
+    gate.sim.fault("/x/echo", Fault::StopReading(1000), Times::Next(1));
+    let mut stream = gate.served.connect().await;
+    let lines = "Expect: 100-continue\r\nContent-Length: 20000000\r\n";
+    let request = head("POST", &format!("/x/echo?access_token={}", gate.token), lines);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.read_exact(&mut [0; 25]).await.unwrap();
+    let piece = vec![b'x'; 1_000_000];
+    for _ in 0..20 {
+        sleep(SHORT / 4).await;
+        stream.write_all(&piece).await.unwrap();
+    }
+    assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 504"));
+    still_serves(&gate).await;
+}
+
+#[tokio::test]
 async fn an_upload_that_is_slow_but_moves_is_waited_for() {
     let gate = impatient(LIMITS).await;
     let mut stream = gate.served.connect().await;

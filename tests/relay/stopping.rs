@@ -27,7 +27,7 @@ async fn an_idle_relay_stops_at_once_with_0_whatever_the_signal() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_that_comes_while_the_settings_are_read_is_no_other_end() {
+async fn a_stop_that_comes_while_the_settings_are_read_ends_it_at_once_with_0() {
     let mut setup = Setup::new(RELAY, 600, 60).await;
     let pipe = setup.path().join("settings.toml");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
@@ -38,9 +38,9 @@ async fn a_stop_that_comes_while_the_settings_are_read_is_no_other_end() {
     let mut relay = setup.spawn();
     eventually("it reads", async || rustix::io::ioctl_fionread(&writer).unwrap() == 0).await;
     relay.signal(Signal::TERM);
-    drop(writer);
     assert_eq!(relay.ended().await, Some(0));
-    assert_eq!(relay.events("stopped")[0]["as_asked"], true);
+    assert!(relay.text().is_empty(), "{}", relay.text());
+    drop(writer);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

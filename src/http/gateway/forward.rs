@@ -83,9 +83,9 @@ impl Call {
         *request.uri_mut() = self.uri(base).ok_or(Failure::Final(GatewayRefusal::Malformed))?;
         *request.headers_mut() = self.headers.clone();
         let mut reply = pin!(client.send(request));
-        let mut moved_at = Instant::now();
+        let mut silent_since = Instant::now();
         loop {
-            let left = self.silence.saturating_sub(moved_at.elapsed());
+            let left = self.silence.saturating_sub(silent_since.elapsed());
             match last_look::timeout(left.max(LAST_LOOK), &mut reply).await {
                 // what it would switch to nobody has asked for
                 Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -106,10 +106,12 @@ impl Call {
                         Failure::Final(GatewayRefusal::BadReply)
                     });
                 }
-                Err(_elapsed) => match sending.moved_at() {
-                    Some(at) if at > moved_at => moved_at = at,
-                    _ if sending.is_waiting() => return Err(Failure::Final(GatewayRefusal::BodyStalled)),
-                    _ => return Err(Failure::Final(GatewayRefusal::NoReply)),
+                Err(_elapsed) => match (sending.moved_at().filter(|at| *at > silent_since), sending.is_waiting()) {
+                    (Some(at), true) => silent_since = at,
+                    // what came of the client may still be on its way to WeChat
+                    (Some(_), false) => silent_since = Instant::now(),
+                    (None, true) => return Err(Failure::Final(GatewayRefusal::BodyStalled)),
+                    (None, false) => return Err(Failure::Final(GatewayRefusal::NoReply)),
                 },
             }
         }

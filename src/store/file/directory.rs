@@ -48,33 +48,20 @@ pub(super) struct Directory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DirectoryState {
     There,
-    /// Somebody has removed it, or its lock: what is written into it now would be nowhere, or beside another relay.
+    /// Somebody has removed it: what is written into it now would be nowhere.
     Removed,
+    /// Somebody has removed its lock: another relay may have taken a new one.
+    Unlocked,
     /// NFS or FUSE know the descriptor no more, and it never comes back; the path may lead to a new one.
     Lost,
 }
 
 impl Directory {
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
-        let unusable = |error: io::Error| OpenError::Unusable { dir: dir.to_owned(), reason: error.to_string() };
-        let path = create(dir).map_err(unusable)?;
+        let path = create(dir).map_err(|error| unusable(dir, &error))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| unusable(errno.into()))?;
-        let open_lock =
-            |flags| rustix::fs::openat(&fd, LOCK, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
-        let lock = match open_lock(OFlags::RDWR | OFlags::CREATE) {
-            // what is stored can be read all the same
-            Err(Errno::ROFS) => open_lock(OFlags::RDONLY).map_err(|_| Errno::ROFS),
-            lock => lock,
-        };
-        let mut lock = lock.map(File::from).map_err(|errno| unusable(errno.into()))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(OpenError::InUse { dir: path, pid: holder(&lock) }),
-            Err(errno) => return Err(unusable(errno.into())),
-        }
-        // Who holds it is only for the other's message: no error, a full disk least of all, may keep the relay from starting.
-        let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| unusable(dir, &errno.into()))?;
+        let lock = lock(&fd, &path)?;
         let directory = Self { fd, path, lock };
         if let Err(error) = directory.tidy() {
             warn!(directory = %directory.path.display(), %error, "the state directory could not be tidied");
@@ -87,10 +74,16 @@ impl Directory {
         let is_removed = |stat: &Stat| stat.st_nlink == 0;
         match rustix::fs::fstat(&self.fd) {
             Ok(directory) if is_removed(&directory) => DirectoryState::Removed,
-            Ok(_) if rustix::fs::fstat(&self.lock).is_ok_and(|lock| is_removed(&lock)) => DirectoryState::Removed,
+            Ok(_) if rustix::fs::fstat(&self.lock).is_ok_and(|lock| is_removed(&lock)) => DirectoryState::Unlocked,
             Err(Errno::STALE | Errno::NOTCONN) => DirectoryState::Lost,
             Ok(_) | Err(_) => DirectoryState::There,
         }
+    }
+
+    /// The same with a new lock.
+    pub(super) fn locked_again(&self) -> Result<Self, OpenError> {
+        let fd = self.fd.try_clone().map_err(|error| unusable(&self.path, &error))?;
+        Ok(Self { lock: lock(&fd, &self.path)?, fd, path: self.path.clone() })
     }
 
     /// Opens it again where its file system is back. Without its lock the directory there is another one: the one below the place where
@@ -224,6 +217,32 @@ impl Directory {
     fn failed(&self, what: &str, name: &str, error: &io::Error) -> StoreError {
         StoreError(format!("cannot {what} {}: {error}", self.path(name).display()))
     }
+}
+
+/// Takes the lock in the directory `fd`, which is at `path`.
+fn lock(fd: &OwnedFd, path: &Path) -> Result<File, OpenError> {
+    let open = |flags| {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(fd, LOCK, flags, Mode::RUSR | Mode::WUSR)
+    };
+    let lock = match open(OFlags::RDWR | OFlags::CREATE) {
+        // what is stored can be read all the same
+        Err(Errno::ROFS) => open(OFlags::RDONLY).map_err(|_| Errno::ROFS),
+        lock => lock,
+    };
+    let mut lock = lock.map(File::from).map_err(|errno| unusable(path, &errno.into()))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(OpenError::InUse { dir: path.to_owned(), pid: holder(&lock) }),
+        Err(errno) => return Err(unusable(path, &errno.into())),
+    }
+    // Who holds it is only for the other's message: no error, a full disk least of all, may keep the relay from starting.
+    let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
+    Ok(lock)
+}
+
+fn unusable(dir: &Path, error: &io::Error) -> OpenError {
+    OpenError::Unusable { dir: dir.to_owned(), reason: error.to_string() }
 }
 
 /// Creates `dir` and its parents for us alone, and makes sure that they stay.

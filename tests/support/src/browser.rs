@@ -23,6 +23,9 @@ use crate::wait::PATIENCE;
 /// How often a page is looked at again.
 const POLL: Duration = Duration::from_millis(50);
 
+/// What was asked of a page that a click had just left: it is asked of the next one.
+const LEFT: &str = "Inspected target navigated or closed";
+
 /// A browser with one page. What its page complains of fails the test when this is dropped.
 #[derive(Debug)]
 pub struct Browser {
@@ -81,6 +84,9 @@ impl Browser {
             let message = self.messages.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no answer to {method}"));
             self.listen(&message);
             if message["id"] == self.sent {
+                if message["error"]["message"] == LEFT {
+                    return self.call(method, parameters);
+                }
                 assert!(message["error"].is_null(), "{method}: {}", message["error"]);
                 return message["result"].clone();
             }
