@@ -95,7 +95,11 @@ impl World {
         // where a record's age was misjudged, the relay counts more than `calls` dares to
         let half = self.setup.policy.calls_per_day / 2;
         let is_half_spent = self.calls.is_half_spent() || budget.is_none_or(|left| left.calls <= half);
-        let thrift = if is_half_spent { micros(self.setup.policy.thrift()) } else { 0 };
+        // a pause that was earned while they were is waited out, though fewer are spent by now
+        let replica = &self.replicas[0];
+        let next = replica.outlook.as_ref().and_then(|outlook| outlook.next_attempt_at);
+        let is_pausing = next.is_some_and(|at| replica.host.at(at) > self.now + 15 * MINUTE);
+        let thrift = if is_half_spent || is_pausing { micros(self.setup.policy.thrift()) } else { 0 };
         let waits: i64 = self.oracles.iter().map(|oracle: &Oracle| oracle.last_failure_waits).sum();
         self.calm.bound = 15 * MINUTE + waits + thrift + if is_spent { 25 * HOUR } else { 0 };
         (self.calm.since, self.calm.healed_at) = (Some(self.now), None);

@@ -72,7 +72,6 @@ impl Browser {
     }
 
     /// Sends a command and waits for its result.
-    #[expect(clippy::needless_pass_by_value, reason = "made by json! for this one call")]
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.sent += 1;
         let mut command = json!({"id": self.sent, "method": method, "params": parameters});
