@@ -44,7 +44,7 @@ impl Knowledge {
 
     /// From when on a text can have been minted that took the place of one that was `seen_at`. Where nobody else asks, a call of ours
     /// has minted it: this one, or an earlier one that was not answered. Of several relays, one that the store does not answer asks
-    /// without a record, from when it was planned.
+    /// without a record: from the end of the one before, where that is known, else at any time.
     fn minted_from(&self, now: Now, sent: Sent, current: &Credential) -> Timestamp {
         let seen_at = current.sighting.map_or(current.asked_at, |sighting| sighting.seen_at).earliest;
         // while the store is away, the relays of a group ask without hearing of one another
@@ -52,7 +52,8 @@ impl Knowledge {
         if !self.issuer().is_asked_by_us_alone || !is_alone {
             return seen_at;
         }
-        let unrecorded_from = self.replica.as_ref().map_or(sent.at, |_| self.planned(current).earliest);
+        let end = current.sighting.and_then(|sighting| sighting.ends).map_or(seen_at, |ends| ends.earliest);
+        let unrecorded_from = self.replica.as_ref().map_or(sent.at, |_| end);
         let unanswered_from = self.record.unanswered_at.map_or(sent.at, |at| at.earliest);
         unanswered_from.min(unrecorded_from).max(seen_at).min(now.boot)
     }

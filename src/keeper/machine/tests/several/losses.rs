@@ -133,7 +133,7 @@ fn a_call_that_went_unrecorded_counts_for_the_life_of_the_token_that_it_may_have
     pair.reply(0, "one");
     pair.pass_until_call(0, 60);
     pair.reply(0, "two");
-    assert!(pair.shown(0) == "two" && pair.seconds(0) > 7190, "its life began with this call");
+    assert!(pair.shown(0) == "two" && pair.seconds(0) > 7160, "its life began since the call before");
     pair.relays[1].is_frozen = true;
     pair.pass(7100);
     pair.cut = Some(0);
@@ -149,4 +149,36 @@ fn a_call_that_went_unrecorded_counts_for_the_life_of_the_token_that_it_may_have
     pair.reply(0, "three");
     let left = s(7200).saturating_sub(pair.boot.since(minted_at));
     assert!(pair.seconds(0) <= left.as_secs(), "{} of {left:?}", pair.seconds(0));
+}
+
+#[test]
+fn what_comes_after_a_token_of_unknown_age_may_have_been_minted_by_a_relay_that_is_cut_off() {
+    for failures in 0..6 {
+        let mut pair = Pair::of(Policy { issuer: crate::issuer::wecom::PROFILE, ..policy(RotationMode::Sticky) });
+        pair.reply(0, "one");
+        pair.pass(2);
+        pair.cut = Some(1);
+        // each of the two asks at its own pace whether the token has ended: it ends after some failures of the one
+        let (mut minted_at, mut asked, mut failed) = (None, [1, 0], 0);
+        while pair.shown(0) == "one" {
+            pair.pass(1);
+            if pair.relays[1].calls > asked[1] {
+                asked[1] = pair.relays[1].calls;
+                let has_ended = failed == failures;
+                pair.reply(1, if has_ended { "two" } else { "one" });
+                minted_at = minted_at.or(has_ended.then_some(pair.boot));
+            }
+            if pair.relays[0].calls > asked[0] {
+                asked[0] = pair.relays[0].calls;
+                if failed < failures {
+                    failed += 1;
+                    pair.refuse(0, -1);
+                } else {
+                    pair.reply(0, if minted_at.is_some() { "two" } else { "one" });
+                }
+            }
+        }
+        let age = pair.boot.since(minted_at.unwrap());
+        assert!(pair.seconds(0) + age.as_secs() <= 7200, "{} s after {age:?}", pair.seconds(0));
+    }
 }
