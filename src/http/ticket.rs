@@ -101,7 +101,10 @@ pub(super) async fn read(State(state): State<Arc<AppState>>, request: Request) -
     }
 }
 
-async fn wait(state: &AppState, (ticket, kind, mut poll, asking): (Ticket, TicketKind, LongPoll, Asking)) -> Result<Response, Problem> {
+async fn wait(
+    state: &AppState,
+    (ticket, kind, mut poll, asking): (Ticket, TicketKind, LongPoll, Asking),
+) -> Result<Response, Problem> {
     let serve = |ticket: Ticket| {
         // of another credential the client holds nothing
         let poll = mem::take(&mut poll);

@@ -101,7 +101,10 @@ impl Asking {
     }
 }
 
-async fn wait(state: &AppState, (handle, mut poll, asking): (Arc<Handle>, LongPoll, Asking)) -> Result<Response, Problem> {
+async fn wait(
+    state: &AppState,
+    (handle, mut poll, asking): (Arc<Handle>, LongPoll, Asking),
+) -> Result<Response, Problem> {
     let longest = state.timeouts().first_token;
     let serve = |handle: Arc<Handle>| {
         // of another credential the client holds nothing

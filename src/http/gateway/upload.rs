@@ -90,7 +90,15 @@ impl Upload {
     /// A body of which no copy is kept.
     pub(super) fn new(body: Body) -> Self {
         let progress = if body.is_end_stream() { Progress::Ended } else { Progress::Sending };
-        Self(Arc::new(Mutex::new(State { body, copy: None, progress, has_begun: false, moved_at: None, end: None, waiting: None })))
+        Self(Arc::new(Mutex::new(State {
+            body,
+            copy: None,
+            progress,
+            has_begun: false,
+            moved_at: None,
+            end: None,
+            waiting: None,
+        })))
     }
 
     /// Keeps a copy of what comes, for as long as it is short enough and `room`, in KiB, is left for it.
