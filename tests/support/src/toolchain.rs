@@ -143,7 +143,7 @@ pub fn report(line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::fs;
 
     use tempfile::TempDir;
 
@@ -192,13 +192,21 @@ mod tests {
         }
     }
 
+    /// A program of these commands. Another process writes it: a child that another test starts meanwhile would hold a file of this
+    /// one open for writing, and a file that is written cannot be run.
+    fn program(directory: &TempDir, name: &str, commands: &str) {
+        let text = directory.path().join("text");
+        fs::write(&text, format!("#!/bin/sh\n{commands}\n")).unwrap();
+        let mut copy = std::process::Command::new("install");
+        copy.arg("-m755").arg(&text).arg(directory.path().join(name));
+        assert!(copy.status().unwrap().success());
+    }
+
     /// Debian 12 has such a Go.
     #[tokio::test]
     async fn an_old_go_first_in_path_is_reported_with_both_versions() {
         let directory = TempDir::new().unwrap();
-        let go = directory.path().join("go");
-        fs::write(&go, "#!/bin/sh\necho go version go1.19.8 linux/amd64\n").unwrap();
-        fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&directory, "go", "echo go version go1.19.8 linux/amd64");
         let lack = GO.ask(directory.path().to_str()).await.unwrap_err();
         assert_eq!(GO.reason(&lack), "it needs Go 1.22 or later, and go here is 1.19.8");
     }
@@ -208,9 +216,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let lack = JAVA.ask(directory.path().to_str()).await.unwrap_err();
         assert_eq!(JAVA.reason(&lack), "it needs Java 11 or later, and there is no java here");
-        let java = directory.path().join("java");
-        fs::write(&java, "#!/bin/sh\necho 'Unable to locate a Java Runtime 17.' >&2\nexit 1\n").unwrap();
-        fs::set_permissions(&java, fs::Permissions::from_mode(0o755)).unwrap();
+        program(&directory, "java", "echo 'Unable to locate a Java Runtime 17.' >&2; exit 1");
         let lack = JAVA.ask(directory.path().to_str()).await.unwrap_err();
         assert!(JAVA.reason(&lack).ends_with("does not say its version: Unable to locate a Java Runtime 17."));
     }
