@@ -32,13 +32,20 @@ pub fn health(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, Os
 fn ask_one(layers: &Layers) -> Outcome {
     let (address, admin) = match (layers.own_address(), layers.own_admin_address()) {
         (Ok(public), admin) if !layers.own_address_has_tls() => (public, admin.ok().flatten()),
-        (_, Ok(Some(admin))) => (admin, None),
+        // it may listen where it did before this mistake; where nobody answers, the mistake is what is wrong
+        (Err(error), Ok(Some(admin))) => return ask_at(admin, None).map_err(|_not_alive| error.into()),
+        (Ok(_), Ok(Some(admin))) => (admin, None),
         (Err(error), _) | (Ok(_), Err(error)) => return Err(error.into()),
         (Ok(_), Ok(None)) => {
             let reason = "with server.tls.cert_file the admin listener is asked, and server.admin_listen is off";
             return Err(CommandError::Failed(reason.to_owned()));
         }
     };
+    ask_at(address, admin)
+}
+
+/// Asks at the one address, and where that does not answer at the other.
+fn ask_at(address: SocketAddr, admin: Option<SocketAddr>) -> Outcome {
     let failed = |reason: String| CommandError::Failed(format!("{address}: {reason}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| failed(e.to_string()))?;
