@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::{runtime::Runtime, task::spawn_blocking};
+use tokio::runtime::Runtime;
 
-use crate::lifecycle::{End, Signals, StopSignals};
+use crate::lifecycle::{End, Signals};
 use crate::settings::{Layers, Loaded, Settings, SettingsError, Source};
 use crate::{serve, telemetry};
 
@@ -72,7 +72,14 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
     // before the settings are read, which takes a while where there are thousands of accounts
     let signals = runtime.block_on(async { Signals::listen() });
     let mut signals = signals.map_err(|error| CommandError::Failed(format!("cannot listen for signals: {error}")))?;
-    let Some(Loaded { settings, files }) = runtime.block_on(load(&source, &mut signals.stop)) else {
+    // a disk or a pipe may say nothing for long
+    let loaded = runtime.block_on(async {
+        tokio::select! {
+            loaded = serve::load(&source) => Some(loaded),
+            _signal = signals.stop.received() => None,
+        }
+    });
+    let Some(Loaded { settings, files }) = loaded else {
         runtime.shutdown_background();
         return Ok(String::new());
     };
@@ -86,16 +93,6 @@ pub fn serve(config: Option<&Path>, env: impl IntoIterator<Item = (OsString, OsS
         End::Failed => {
             Err(CommandError::Failed("ended before it was asked to, or not in time; see the log".to_owned()))
         }
-    }
-}
-
-/// What was read of `source`; `None` where a stop came first: a disk or a pipe may say nothing for long.
-async fn load(source: &Arc<Source>, stop: &mut StopSignals) -> Option<Loaded> {
-    let source = source.clone();
-    let loading = spawn_blocking(move || source.load());
-    tokio::select! {
-        loaded = loading => Some(loaded.expect("reading the settings does not panic, and nobody aborts it")),
-        _signal = stop.received() => None,
     }
 }
 

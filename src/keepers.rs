@@ -130,7 +130,7 @@ impl Keepers {
             tokio::select! {
                 Some(Ok((id, at))) = self.ending.join_next() => {
                     self.has_ended(id, at);
-                    // most end at once: whoever may start is looked for when all have been heard of
+                    // most end at once: which keepers may start is worked out once for all of them
                     while let Some(Ok((id, at))) = self.ending.try_join_next() {
                         self.has_ended(id, at);
                     }

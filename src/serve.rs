@@ -43,6 +43,7 @@ use fixed::Fixed;
 pub(crate) use issuers::upstream_settings;
 use issuers::{IssuerOf, Issuers};
 use listening::Listening;
+pub(crate) use reload::load;
 use reload::{Reloader, warn_of_readable};
 use rules::rules;
 

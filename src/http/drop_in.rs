@@ -193,14 +193,10 @@ async fn hand_out(state: &AppState, fetch: Fetch, peer: SocketAddr) -> Result<(P
         Some((generation, grounds)) => after_verdict(state, &fetch, generation, grounds).await,
         None => current(state, &fetch.credential, state.timeouts().first_token).await,
     };
-    match outcome {
-        Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => {
-            let until = state.clock.boot_now().plus(Duration::from_secs(seconds));
-            state.early_fetches.given(fetch.by, prepared.generation, until);
-            Ok((prepared, seconds))
-        }
-        Outcome::Unavailable(_) => Err(Refusal::NoToken),
-    }
+    let (prepared, seconds) = outcome.token().map_err(|_| Refusal::NoToken)?;
+    let until = state.clock.boot_now().plus(Duration::from_secs(seconds));
+    state.early_fetches.given(fetch.by, prepared.generation, until);
+    Ok((prepared, seconds))
 }
 
 /// Whether the token is to be probed before it is handed out: because the client demands a new one, which is a report and no
@@ -222,7 +218,7 @@ fn may_report(state: &AppState, fetch: &Fetch) -> bool {
 }
 
 /// What can be served once WeChat has judged the token. Without a verdict in time the current one: SDKs hang up after 5 s. The
-/// keeper goes on, and whoever asks next joins what is under way (I13).
+/// keeper goes on, and the next request joins what is under way (I13).
 async fn after_verdict(state: &AppState, fetch: &Fetch, generation: Generation, grounds: Grounds) -> Outcome {
     let credential = &fetch.credential;
     let judged = async {

@@ -18,7 +18,7 @@ use super::{
     gateway, handed_out, limits,
     reloads::across_reloads,
     routes::{AGENT_TICKET, CORP_TICKET, WECHAT_TICKET},
-    token::{self, LongPoll, Outcome},
+    token::{self, LongPoll},
 };
 use crate::{
     credential::TicketKind,
@@ -147,10 +147,8 @@ async fn answer(
 
 /// The ticket, and for how long.
 async fn current(state: &AppState, ticket: Arc<Handle>) -> Result<(Prepared, u64), Refusal> {
-    match token::outcome(state, &ticket, &LongPoll::default(), state.timeouts().first_token).await {
-        Outcome::Ok(prepared, seconds) | Outcome::NotModified(prepared, seconds) => Ok((prepared, seconds)),
-        Outcome::Unavailable(_) => Err(Refusal::NoToken),
-    }
+    let outcome = token::outcome(state, &ticket, &LongPoll::default(), state.timeouts().first_token).await;
+    outcome.token().map_err(|_| Refusal::NoToken)
 }
 
 /// The kept ticket that a request asks for. Order of checks, as WeChat's: method · token · type.

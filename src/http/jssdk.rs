@@ -22,7 +22,7 @@ use super::{
     query,
     reloads::across_reloads,
     ticket::Ticket,
-    token::{Asking, LongPoll, Outcome},
+    token::{Asking, LongPoll},
 };
 use crate::{
     account::AccountName,
@@ -158,9 +158,7 @@ async fn wait(state: &AppState, asked: AskedConfig) -> Result<Response, Problem>
 }
 
 async fn sign(state: &AppState, ticket: Ticket, page: &str) -> Result<Response, Problem> {
-    if let Outcome::Unavailable(problem) = ticket.outcome(state, &LongPoll::default()).await {
-        return Err(problem);
-    }
+    ticket.outcome(state, &LongPoll::default()).await.token()?;
     let rules = state.rules.load_full();
     let (pages, page) = rules.pages.with(ticket.handle.id.account(), page)?;
     // What was served a moment ago is looked up once more: an answer's head has the ticket in JSON, and the text is signed.

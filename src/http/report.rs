@@ -62,7 +62,7 @@ async fn handle(state: &AppState, request: Request) -> Result<Response, Problem>
     across_reloads(find()?, find, |credential| resolve_in_time(state, &client, credential, &bad)).await
 }
 
-/// The keeper goes on when the time is over: whoever asks next joins what is under way (I13).
+/// The keeper goes on when the time is over: the next report joins what is under way (I13).
 async fn resolve_in_time(
     state: &AppState,
     client: &Client,

@@ -181,6 +181,16 @@ pub(super) enum Outcome {
     Unavailable(Problem),
 }
 
+impl Outcome {
+    /// The token and its seconds, whether or not the client holds it.
+    pub(super) fn token(self) -> Result<(Prepared, u64), Problem> {
+        match self {
+            Self::Ok(prepared, seconds) | Self::NotModified(prepared, seconds) => Ok((prepared, seconds)),
+            Self::Unavailable(problem) => Err(problem),
+        }
+    }
+}
+
 /// The answer to a read that may have to wait: see [`outcome`].
 pub(super) async fn serve(state: &AppState, handle: &Handle, poll: &LongPoll, longest: Duration) -> Response {
     respond(outcome(state, handle, poll, longest).await)

@@ -318,7 +318,7 @@ fn is_certificate(error: &(dyn Error + 'static)) -> bool {
     }
 }
 
-/// A reqwest error as text, without its URL, which holds the AppSecret. Where it has causes only those are told: reqwest's own text
+/// A reqwest error as text, without its URL, which holds the AppSecret. Where it has causes only those are given: reqwest's own text
 /// says no more than "error sending request".
 fn flattened(error: reqwest::Error) -> String {
     let error = error.without_url();

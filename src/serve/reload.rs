@@ -61,7 +61,7 @@ impl Reloader {
     async fn follow(mut self, mut hangups: Signal) {
         loop {
             let loaded = tokio::select! {
-                _ = hangups.recv() => Some(self.load().await),
+                _ = hangups.recv() => Some(load(&self.source).await),
                 () = sleep(LOOK_EVERY) => self.changed().await,
                 // further changes do not wait for the calls of accounts that were taken out
                 () = self.live.keepers.settle(), if !self.live.keepers.is_settled() => None,
@@ -77,18 +77,13 @@ impl Reloader {
         }
     }
 
-    async fn load(&self) -> Loaded {
-        let source = self.source.clone();
-        blocking(move || source.load()).await
-    }
-
     /// What was read, if the files have changed since the last attempt and stay as they were read.
     async fn changed(&self) -> Option<Loaded> {
         if !have_changed(&self.files).await {
             return None;
         }
         for _ in 0..MOST_READS {
-            let loaded = self.load().await;
+            let loaded = load(&self.source).await;
             sleep(SETTLED_AFTER).await;
             if !have_changed(&loaded.files).await {
                 return Some(loaded);
@@ -139,6 +134,12 @@ pub(super) fn warn_of_readable(files: &Watched, before: &Watched) {
     for file in files.readable_by_everybody().difference(before.readable_by_everybody()).take(READABLE_NAMED) {
         warn!(file = %file.display(), "every user of this machine can read this secret: chmod o-r");
     }
+}
+
+/// Reads the settings.
+pub(crate) async fn load(source: &Arc<Source>) -> Loaded {
+    let source = source.clone();
+    blocking(move || source.load()).await
 }
 
 async fn have_changed(files: &Arc<Watched>) -> bool {

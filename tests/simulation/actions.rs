@@ -109,7 +109,7 @@ impl World {
                 self.calls.probes(at, replica.wrote_at, is_wanted || is_shared);
                 self.send_probe(who, &token);
             }
-            Action::Publish(outlook) => self.show(who, outlook),
+            Action::Publish(status) => self.show(who, status),
             Action::Answer(REVOCATION, _) => {}
             Action::Answer(id, answer) => self.reports.answered(at, id, &answer, replica.offer, &self.calls),
             Action::Note(Note::Revoking(_)) => self.operator_revokes(),
@@ -143,19 +143,19 @@ impl World {
         self.calls.sends(at, who, plan, is_forced, (self.setup.is_shared && is_late, ends_at));
     }
 
-    fn show(&mut self, who: usize, outlook: Status) {
+    fn show(&mut self, who: usize, status: Status) {
         let at = self.now;
         let replica = &mut self.replicas[who];
-        let offer = outlook.offer.as_ref().map(|offered| Offer {
+        let offer = status.offer.as_ref().map(|offered| Offer {
             id: token_id(offered.token.expose()),
             generation: offered.generation,
             promise: offered.promise,
         });
-        let rotation_at = outlook.rotation_at.map(|moment| replica.host.at(moment));
+        let rotation_at = status.rotation_at.map(|moment| replica.host.at(moment));
         replica.offer = offer;
         replica.min_generation =
             offer.map_or(replica.min_generation, |offer| offer.generation.max(replica.min_generation));
-        replica.outlook = Some(outlook);
+        replica.status = Some(status);
         self.trace.line(
             at,
             format_args!(
@@ -163,7 +163,7 @@ impl World {
                 offer.map(|offer| (offer.id, offer.generation.0 % 1_000_000_000)),
                 replica.seconds(at),
                 offer.map(|offer| offer.promise),
-                replica.outlook.as_ref().map(|outlook| (outlook.budget, outlook.failures)),
+                replica.status.as_ref().map(|status| (status.budget, status.failures)),
             ),
         );
         let is_revoking = self.replicas[who].is_revoking();

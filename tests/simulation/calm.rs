@@ -90,14 +90,14 @@ impl World {
         replica.kills_to_come = 0;
         self.wechat.calls_today = 0;
         self.push(self.now + SECOND, What::Start(0));
-        let budget = self.replicas[0].outlook.as_ref().map(|outlook| outlook.budget);
+        let budget = self.replicas[0].status.as_ref().map(|status| status.budget);
         let is_spent = budget.is_none_or(|left| left.calls == 0 || left.forced == 0 || left.probes == 0);
         // where a record's age was misjudged, the relay counts more than `calls` dares to
         let half = self.setup.policy.calls_per_day / 2;
         let is_half_spent = self.calls.is_half_spent() || budget.is_none_or(|left| left.calls <= half);
         // a pause that was earned while they were is waited out, though fewer are spent by now
         let replica = &self.replicas[0];
-        let next = replica.outlook.as_ref().and_then(|outlook| outlook.next_attempt_at);
+        let next = replica.status.as_ref().and_then(|status| status.next_attempt_at);
         let is_pausing = next.is_some_and(|at| replica.host.at(at) > self.now + 15 * MINUTE);
         let thrift = if is_half_spent || is_pausing { micros(self.setup.policy.thrift()) } else { 0 };
         let waits: i64 = self.oracles.iter().map(|oracle: &Oracle| oracle.last_failure_waits).sum();
@@ -167,7 +167,7 @@ impl World {
             // the cool-down of reports
             return self.push(rotated_at + 36 * SECOND, What::Trial(number));
         }
-        let plan = |replica: &super::replica::Replica| Some(replica.host.at(replica.outlook.as_ref()?.rotation_at?));
+        let plan = |replica: &super::replica::Replica| Some(replica.host.at(replica.status.as_ref()?.rotation_at?));
         let planned_at = self.replicas.iter().filter_map(plan).min().unwrap_or(0);
         if number >= 5 && planned_at < self.now + 45 * SECOND {
             // a planned rotation would come in between
@@ -252,8 +252,8 @@ impl World {
             settled.map(|replica| (replica.offer.map(|offer| offer.id), replica.seconds(self.now) > 0)).collect();
         let Some(first) = offers.first().copied() else { return self.push(self.now + 3 * SECOND, What::Judge(0)) };
         // an issuer that insists on a refused token can only be forced, so many times a day
-        let is_spent = |outlook: &token_relay::status::Status| outlook.budget.forced == 0;
-        if self.replicas.iter().filter_map(|replica| replica.outlook.as_ref()).any(is_spent) {
+        let is_spent = |status: &token_relay::status::Status| status.budget.forced == 0;
+        if self.replicas.iter().filter_map(|replica| replica.status.as_ref()).any(is_spent) {
             self.tally.count("healing not judged: no forced call left");
             return;
         }

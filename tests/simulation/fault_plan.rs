@@ -194,9 +194,9 @@ impl World {
     /// A moment at which something is due, a rotation or an end, as of now: a rotation later if it has passed by then.
     fn sore_spot_after(&mut self, at: i64) -> Option<i64> {
         let replica = &self.replicas[self.holder().unwrap_or(0)];
-        let outlook = replica.outlook.as_ref()?;
-        let rotation_at = replica.host.at(outlook.rotation_at?);
-        let end = outlook.offer.as_ref().map(|offer| replica.host.at(offer.promise.until));
+        let status = replica.status.as_ref()?;
+        let rotation_at = replica.host.at(status.rotation_at?);
+        let end = status.offer.as_ref().map(|offer| replica.host.at(offer.promise.until));
         let spot = self.rng.pick(&[Some(rotation_at), Some(rotation_at), end])?;
         let period = (rotation_at - self.now).max(MINUTE);
         let rounds = ((at - spot).max(0) + period - 1) / period;

@@ -189,7 +189,7 @@ impl World {
             return;
         }
         replica.is_up = false;
-        (replica.machine, replica.outlook, replica.offer) = (None, None, None);
+        (replica.machine, replica.status, replica.offer) = (None, None, None);
         let is_looping = replica.kills_to_come > 0;
         self.trace.line(self.now, format_args!("[{who}] dies"));
         if !self.setup.is_shared {
@@ -266,7 +266,7 @@ impl World {
         self.oracles[who].stops(self.now, &self.store, self.calls.is_stored && !self.setup.is_shared);
         let replica = &mut self.replicas[who];
         replica.is_up = false;
-        (replica.machine, replica.outlook, replica.offer) = (None, None, None);
+        (replica.machine, replica.status, replica.offer) = (None, None, None);
         self.life_ends(who);
         let away = match () {
             () if self.setup.is_shared => self.rng.spread(SECOND, 5 * MINUTE),

@@ -68,7 +68,7 @@ pub(crate) struct Replica {
     pub process: u64,
     pub life: u64,
     pub machine: Option<Machine>,
-    pub outlook: Option<Status>,
+    pub status: Option<Status>,
     pub offer: Option<Offer>,
     /// The greatest generation that the process has published.
     pub min_generation: Generation,
@@ -117,7 +117,7 @@ pub(crate) struct Replica {
 impl Replica {
     /// It knows that an operator has revoked tokens, and that rotations are still to come.
     pub(crate) fn is_revoking(&self) -> bool {
-        self.outlook.as_ref().is_some_and(|outlook| outlook.rotations_to_revoke > 0)
+        self.status.as_ref().is_some_and(|status| status.rotations_to_revoke > 0)
     }
 
     pub(crate) fn runs(&self, at: i64) -> bool {
@@ -138,7 +138,7 @@ impl Replica {
     /// Whether a rotating issuer's reply to a call of `sent_at` may replace the shown token: not one that expires while the
     /// shown one is promised, for the next call would kill that one; unless an operator has revoked it, and wants it dead.
     pub(crate) fn may_take(&self, at: i64, sent_at: i64, issued: &Issued) -> bool {
-        let is_revoked = self.outlook.as_ref().is_some_and(|outlook| outlook.is_revoked);
+        let is_revoked = self.status.as_ref().is_some_and(|status| status.is_revoked);
         let offer = self.offer.filter(|_| !is_revoked);
         let promised = offer.filter(|offer| offer.promise.seconds_left(self.host.boot(at)) > 0);
         let verified = |offer: &Offer| offer.promise.until <= self.host.boot(at);

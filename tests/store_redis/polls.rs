@@ -6,7 +6,7 @@ use redis::Value;
 use test_support::{RECORD_KEY, RedisServer};
 use token_relay::{
     credential::{CredentialId, TicketKind},
-    store::{Changed, Cursor, READ_AT_ONCE, SharedStore as _, Store as _, Swap, redis::RedisStore},
+    store::{Changed, Cursor, Poll, READ_AT_ONCE, SharedStore as _, Store as _, Swap, redis::RedisStore},
 };
 use tokio::task::JoinSet;
 
@@ -117,16 +117,22 @@ async fn set_back() -> (RedisServer, [RedisStore; 2], Cursor) {
     (server, stores, cursor)
 }
 
+/// A group of one write in whose hash somebody has written something else, and what the next poll says.
+async fn after_garbage(field: &str, garbage: &str) -> (RedisServer, RedisStore, Cursor, Poll) {
+    let server = RedisServer::start();
+    let store = store_on(&server);
+    assert_eq!(swap(&store, None, "one").await, Swap::Won);
+    let cursor = poll(&store, None).await.cursor;
+    server.tell(&["HSET", GROUP, field, garbage]);
+    let seen = poll(&store, Some(cursor)).await;
+    assert_eq!(seen.changed, Changed::All, "{garbage}");
+    (server, store, cursor, seen)
+}
+
 #[tokio::test]
 async fn a_change_number_that_cannot_be_counted_on_from_begins_a_new_history() {
     for garbage in ["9223372036854775807", "1e3", "0x10", "007", " 7", "7.0", "-5", "abc", ""] {
-        let server = RedisServer::start();
-        let store = store_on(&server);
-        assert_eq!(swap(&store, None, "one").await, Swap::Won);
-        let cursor = poll(&store, None).await.cursor;
-        server.tell(&["HSET", GROUP, "change", garbage]);
-        let seen = poll(&store, Some(cursor)).await;
-        assert_eq!(seen.changed, Changed::All, "{garbage}");
+        let (_server, store, cursor, seen) = after_garbage("change", garbage).await;
         assert_ne!(seen.cursor.nonce, cursor.nonce, "{garbage}");
         assert_eq!(swap(&store, Some("one"), "two").await, Swap::Won, "{garbage}");
         assert_eq!(poll(&store, Some(seen.cursor)).await.changed, these(&[account()]), "{garbage}");
@@ -136,13 +142,7 @@ async fn a_change_number_that_cannot_be_counted_on_from_begins_a_new_history() {
 #[tokio::test]
 async fn a_nonce_that_no_relay_makes_begins_a_new_history() {
     for garbage in ["0", "007", "99999999999999999", "184467440737095516150", "-5", "1e3", "abc", ""] {
-        let server = RedisServer::start();
-        let store = store_on(&server);
-        assert_eq!(swap(&store, None, "one").await, Swap::Won);
-        let cursor = poll(&store, None).await.cursor;
-        server.tell(&["HSET", GROUP, "nonce", garbage]);
-        let seen = poll(&store, Some(cursor)).await;
-        assert_eq!(seen.changed, Changed::All, "{garbage}");
+        let (_server, store, _, seen) = after_garbage("nonce", garbage).await;
         assert_eq!(poll(&store, Some(seen.cursor)).await.changed, these(&[]), "{garbage}");
     }
 }

@@ -17,8 +17,8 @@ use crate::{
     status::Status,
 };
 
-/// Clients and accounts that are remembered at once, in 2 MiB. One more, and the least recently used is
-/// forgotten: its next fetch does not count as early.
+/// Clients and accounts that are remembered at once, in 2 MiB. One more, and the least recently used is forgotten:
+/// its next fetch does not count as early.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
 /// So many early fetches of one key and address within [`BURST_WITHIN`] are no accident.
 const BURST: u32 = 10;

@@ -17,8 +17,8 @@ fn of_the_routes(platform: Platform, refusal: Refusal) -> (StatusCode, i64, &'st
     (StatusCode::OK, errcode, errmsg)
 }
 
-/// The one mapping of the gateway's refusals. Status 200 where an SDK is to read an errcode, as WeChat does it; another one where no SDK that
-/// works sends such a request, or where nothing was wrong with it.
+/// The one mapping of the gateway's refusals. Status 200 where an SDK is to read an errcode, as WeChat does it; another one where no
+/// SDK that works sends such a request, or where nothing was wrong with it.
 pub(super) fn reply(platform: Platform, refusal: GatewayRefusal, rid: &str) -> Response {
     use GatewayRefusal as Why;
     let (status, errcode, errmsg) = match refusal {

@@ -31,8 +31,6 @@ struct State {
     body: Body,
     copy: Option<Kept>,
     progress: Progress,
-    /// Whether anybody has asked for it.
-    has_begun: bool,
     /// When the last of it came.
     moved_at: Option<Instant>,
     /// When it is given up, if its answer has come already.
@@ -43,7 +41,9 @@ struct State {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// WeChat's connection is to take what came, or nothing was asked for yet.
+    /// Nobody has asked for it yet.
+    Untouched,
+    /// WeChat's connection is to take what came.
     Sending,
     /// The client owes more.
     Waiting,
@@ -89,16 +89,8 @@ impl Kept {
 impl Upload {
     /// A body of which no copy is kept.
     pub(super) fn new(body: Body) -> Self {
-        let progress = if body.is_end_stream() { Progress::Ended } else { Progress::Sending };
-        Self(Arc::new(Mutex::new(State {
-            body,
-            copy: None,
-            progress,
-            has_begun: false,
-            moved_at: None,
-            end: None,
-            waiting: None,
-        })))
+        let progress = if body.is_end_stream() { Progress::Ended } else { Progress::Untouched };
+        Self(Arc::new(Mutex::new(State { body, copy: None, progress, moved_at: None, end: None, waiting: None })))
     }
 
     /// Keeps a copy of what comes, for as long as it is short enough and `room`, in KiB, is left for it.
@@ -148,12 +140,13 @@ impl Upload {
         }
     }
 
-    /// Lets go of what was not sent, and returns it, and whether anything of it was asked for. A connection to a WeChat that reads no further holds this body as long as it
-    /// stands, and the client's own connection could not end before.
+    /// Lets go of what was not sent, and returns it, and whether anybody had asked for it. A connection to a WeChat that reads no
+    /// further holds this body as long as it stands, and the client's own connection could not end before.
     pub(super) fn give_up(&self) -> (Body, bool) {
         let mut state = self.state();
+        let begun = state.progress != Progress::Untouched;
         (state.progress, state.copy) = (Progress::Cut, None);
-        (std::mem::take(&mut state.body), state.has_begun)
+        (std::mem::take(&mut state.body), begun)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -176,7 +169,7 @@ impl HttpBody for Upload {
                 state.progress = Progress::Cut;
                 return Poll::Ready(Some(Err(axum::Error::new("it was answered, and did not end"))));
             }
-            (state.progress, state.has_begun) = (Progress::Waiting, true);
+            state.progress = Progress::Waiting;
             let Poll::Ready(frame) = Pin::new(&mut state.body).poll_frame(context) else {
                 state.waiting = Some(context.waker().clone());
                 return Poll::Pending;
